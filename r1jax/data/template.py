@@ -1,0 +1,77 @@
+"""The R1-Zero prompt and the tags of a reply: written once here, parsed once here."""
+import dataclasses
+import re
+
+# DeepSeek-R1, Table 1 (arXiv 2501.12948v1); `prompt` in the paper is the slot for the question.
+R1_ZERO_TEMPLATE = (
+  'A conversation between User and Assistant. The user asks a question, and the Assistant solves it. '
+  'The assistant first thinks about the reasoning process in the mind and then provides the user with '
+  'the answer. The reasoning process and answer are enclosed within <think> </think> and '
+  '<answer> </answer> tags, respectively, i.e., <think> reasoning process here </think> '
+  '<answer> answer here </answer>. User: {question}. Assistant:'
+)
+TEMPLATE_HEAD, TEMPLATE_TAIL = R1_ZERO_TEMPLATE.split('{question}')
+
+THINK, END_THINK = '<think>', '</think>'
+ANSWER, END_ANSWER = '<answer>', '</answer>'
+TAGS = (THINK, END_THINK, ANSWER, END_ANSWER)
+
+_TAG = re.compile('|'.join(re.escape(tag) for tag in TAGS))
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+  """A completion cut at its tags.
+
+  Attributes:
+    thought: text of the first `<think>` block; None without a complete block.
+    answers: text of every complete `<answer>` block that stands outside a thought.
+    problem: '' when the reply is exactly `<think>..</think> <answer>..</answer>` (each tag once, in this
+      order, only white space around the two blocks), otherwise what is wrong with it.
+  """
+
+  thought: str | None
+  answers: tuple[str, ...]
+  problem: str
+
+  @property
+  def well_formed(self):
+    """Whether the reply has the format that the R1-Zero template asks for."""
+    return not self.problem
+
+
+def render(question):
+  """The R1-Zero prompt for `question`, as the paper prints it (a full stop follows the question)."""
+  return R1_ZERO_TEMPLATE.replace('{question}', question)
+
+
+def parse(completion):
+  """Cuts `completion` (str, any length) at its tags; linear time, never raises."""
+  found = [(m.group(), m.start(), m.end()) for m in _TAG.finditer(completion)]
+  thought, answers, opened = None, [], None
+  for tag, start, end in found:
+    if opened is None and tag in (THINK, ANSWER):
+      opened = (tag, end)
+    elif opened and opened[0] == THINK and tag == END_THINK:
+      thought = completion[opened[1] : start] if thought is None else thought
+      opened = None
+    elif opened and opened[0] == ANSWER and tag == END_ANSWER:
+      answers.append(completion[opened[1] : start])
+      opened = None
+  return Reply(thought, tuple(answers), _problem(completion, found))
+
+
+def _problem(completion, found):
+  tags = tuple(tag for tag, _, _ in found)
+  if tags != TAGS:
+    for tag in TAGS:
+      if tags.count(tag) != 1:
+        return f'{tags.count(tag)} x {tag}, expected 1'
+    return 'tags out of order'
+  around = (completion[: found[0][1]], completion[found[1][2] : found[2][1]], completion[found[3][2] :])
+  for text, where in zip(around, ('before <think>', 'between the blocks', 'after </answer>')):
+    if text.strip():
+      return f'text {where}'
+  if not completion[found[2][2] : found[3][1]].strip():
+    return 'empty answer'
+  return ''

@@ -1,0 +1,44 @@
+"""Packaging of r1jax. `kernels/` stands at the top of the tree but installs as `r1jax.kernels`."""
+import setuptools
+
+INSTALL = [
+  'jax>=0.10',
+  'flax>=0.12',
+  'optax>=0.2.5',
+  'orbax-checkpoint>=0.11.20',
+  'sentencepiece>=0.2.0',
+  'grain>=0.2.10',
+  'chex>=0.1.90',
+  'ml-collections>=1.1',
+  'tensorflow-datasets>=4.9.9',
+  'array-record>=0.8',
+  'absl-py>=2.1',
+  'numpy>=2.0',
+  'tokenizers>=0.21',
+  'safetensors>=0.5',
+  'jinja2>=3.1',
+  'math-verify[antlr4_13_2]>=0.8',
+  'rich>=13.9',
+  'matplotlib>=3.9',
+  'tensorboardX>=2.6.2',
+  'psutil>=6.0',
+]
+
+setuptools.setup(
+  name='r1jax',
+  version='0.1.0',
+  description="DeepSeek-R1's whole recipe in JAX",
+  python_requires='>=3.11',
+  packages=[
+    *setuptools.find_packages(include=['r1jax', 'r1jax.*']),
+    'r1jax.kernels',
+  ],
+  package_dir={'r1jax.kernels': 'kernels'},
+  package_data={'r1jax': ['assets/**/*']},
+  install_requires=INSTALL,
+  extras_require={
+    'gpu': ['jax[cuda13]>=0.10'],
+    'tpu': ['jax[tpu]>=0.10'],
+    'test': ['pytest>=8.3', 'pytest-xdist>=3.6', 'hypothesis>=6.120', 'ruff>=0.11'],
+  },
+)
