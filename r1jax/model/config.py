@@ -1,0 +1,120 @@
+"""What makes a transformer of the DeepSeek-V3, Qwen or Llama families."""
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class RopeConfig:
+  """Rotary position embedding (reference §2.3, §3.3).
+
+  `kind` is 'plain', 'yarn' (DeepSeek) or 'llama3'. The scaled kinds stretch a model trained on
+  `original_length` positions by `factor`.
+  """
+
+  theta: float = 10_000.0
+  kind: str = 'plain'
+  factor: float = 1.0
+  original_length: int = 4096
+  beta_fast: float = 32.0
+  beta_slow: float = 1.0
+  mscale: float = 1.0
+  mscale_all_dim: float = 1.0
+  low_freq_factor: float = 1.0
+  high_freq_factor: float = 4.0
+
+  def __post_init__(self):
+    if self.kind not in ('plain', 'yarn', 'llama3'):
+      raise ValueError(f"rope kind {self.kind!r} is not one of 'plain', 'yarn', 'llama3'")
+
+
+@dataclasses.dataclass(frozen=True)
+class MoeConfig:
+  """DeepSeekMoE feed-forward layer (reference §2.4)."""
+
+  experts: int = 256
+  per_token: int = 8
+  ffn: int = 2048
+  shared: int = 1
+  groups: int = 8
+  top_groups: int = 4
+  scale: float = 2.5
+  normalise: bool = True
+  dispatch: str = 'sorted'  # 'dense' computes every expert: the faster one while experts are tiny
+
+  def __post_init__(self):
+    if self.experts % self.groups:
+      raise ValueError(f'{self.experts=} does not divide into {self.groups=}')
+    if self.per_token > self.experts // self.groups * self.top_groups:
+      raise ValueError(f'{self.per_token=} experts cannot come from {self.top_groups=} groups')
+    if self.dispatch not in ('sorted', 'dense'):
+      raise ValueError(f"dispatch {self.dispatch!r} is not 'sorted' or 'dense'")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+  """Shape and numerics of a model; the defaults are DeepSeek-V3's (reference §2.1, §2.8).
+
+  `attention` is 'mla' (q_latent 0 means a plain query projection) or 'gqa'. The first `dense_layers`
+  layers have a dense feed-forward of width `ffn`, the others are `moe`; a dense model has `moe=None`.
+  """
+
+  vocab: int = 129_280
+  width: int = 7168
+  layers: int = 61
+  heads: int = 128
+  attention: str = 'mla'
+  q_latent: int = 1536
+  kv_latent: int = 512
+  head_nope: int = 128
+  head_rope: int = 64
+  head_value: int = 128
+  kv_heads: int = 0
+  qkv_bias: bool = False
+  qk_norm: bool = False
+  ffn: int = 18_432
+  dense_layers: int = 3
+  moe: MoeConfig | None = MoeConfig()
+  mtp_layers: int = 1
+  rope: RopeConfig = RopeConfig(kind='yarn', factor=40.0)
+  norm_eps: float = 1e-6
+  tied: bool = False
+  init_std: float = 0.006
+  max_length: int = 163_840
+  compute_dtype: str = 'bfloat16'
+  param_dtype: str = 'bfloat16'
+  remat: bool = True
+  scan_layers: bool = True  # False unrolls: longer compilation, no copies of weights (fast on CPU)
+
+  def __post_init__(self):
+    if self.attention not in ('mla', 'gqa'):
+      raise ValueError(f"attention {self.attention!r} is not 'mla' or 'gqa'")
+    if self.attention == 'gqa' and (not self.kv_heads or self.heads % self.kv_heads):
+      raise ValueError(f'{self.heads=} is not a multiple of {self.kv_heads=}')
+    if self.moe is None and self.dense_layers != self.layers:
+      raise ValueError(f'without moe all layers are dense: {self.dense_layers=} != {self.layers=}')
+    if not 0 <= self.dense_layers <= self.layers:
+      raise ValueError(f'{self.dense_layers=} is not within 0..{self.layers=}')
+    if self.head_rope % 2:
+      raise ValueError(f'{self.head_rope=} is odd; rotary dimensions come in pairs')
+
+  @property
+  def moe_layers(self):
+    """How many layers route to experts."""
+    return self.layers - self.dense_layers
+
+  @property
+  def head_qk(self):
+    """Width of a query or key head; a gqa head is all rotary."""
+    return self.head_nope + self.head_rope
+
+  def check_mesh(self, shape):
+    """Raises ValueError where a dimension does not divide over its mesh axis (`shape`: name -> size)."""
+    tensor, fsdp, expert = shape['tensor'], shape['fsdp'], shape['expert']
+    sizes = [('heads', self.heads, tensor), ('vocab', self.vocab, tensor), ('ffn', self.ffn, tensor)]
+    sizes += [('width', self.width, fsdp)]
+    if self.attention == 'gqa':
+      sizes += [('kv_heads', self.kv_heads, tensor)]
+    if self.moe and self.moe_layers:
+      sizes += [('moe.experts', self.moe.experts, expert), ('moe.ffn', self.moe.ffn, tensor)]
+    for name, size, shards in sizes:
+      if size % shards:
+        raise ValueError(f'model.{name}={size} does not divide over {shards} shards of the mesh {shape}')

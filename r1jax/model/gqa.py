@@ -1,0 +1,82 @@
+"""Grouped-query attention of the Qwen and Llama families (reference §3.3)."""
+import jax.numpy as jnp
+
+from r1jax import kernels, sharding
+from r1jax.model import attention, layers, rope
+from r1jax.params import Param
+
+
+def params(cfg):
+  """Weights of one layer: bias on q, k, v for Qwen2, norms on q and k for Qwen3."""
+  wide, narrow = cfg.heads * cfg.head_qk, cfg.kv_heads * cfg.head_qk
+  values = cfg.kv_heads * cfg.head_value
+  tree = {
+    'w_q': Param((cfg.width, wide), ('embed', 'heads')),
+    'w_k': Param((cfg.width, narrow), ('embed', 'heads')),
+    'w_v': Param((cfg.width, values), ('embed', 'heads')),
+    'w_out': Param((cfg.heads * cfg.head_value, cfg.width), ('heads', 'embed')),
+  }
+  if cfg.qkv_bias:
+    sizes = {'b_q': wide, 'b_k': narrow, 'b_v': values}
+    tree |= {name: Param((size,), ('heads',), init='zeros') for name, size in sizes.items()}
+  if cfg.qk_norm:
+    norm = layers.rms_norm_params(cfg.head_qk)
+    tree |= {'q_norm': norm, 'k_norm': norm}
+  return tree
+
+
+def cache(cfg, batch, slots, dtype):
+  """An empty cache of one layer."""
+  spec = sharding.act('batch', 'heads', None, None)
+  sizes = {'k': cfg.head_qk, 'v': cfg.head_value}
+  return {
+    name: jnp.zeros((batch, cfg.kv_heads, slots, size), dtype, out_sharding=spec)
+    for name, size in sizes.items()
+  }
+
+
+def attend(params, cfg, x_XD, ctx):
+  """Attention over packed rows; returns (out_XD, this layer's cache entries [B, Y, T, *])."""
+  B, T = ctx.segment_BT.shape
+
+  def rows(x_XNH):
+    return attention.split_heads(x_XNH, (B, T, *x_XNH.shape[1:]), ('batch', None, 'heads', None))
+
+  q, k, v = (rows(x) for x in _query_key_value(params, cfg, x_XD, ctx))
+  out = attention.causal(q, k, v, ctx.segment_BT, _scale(cfg))
+  return attention.output(params['w_out'], out), {'k': k.transpose(0, 2, 1, 3), 'v': v.transpose(0, 2, 1, 3)}
+
+
+def decode(params, cfg, x_BD, ctx, cache):
+  """One token a sequence against the cache; returns (out_BD, cache with the token written)."""
+  q_BNH, k_BYH, v_BYU = _query_key_value(params, cfg, x_BD, ctx)
+  k_BYSH = attention.write(cache['k'], k_BYH[:, :, None], ctx.slot, 2)
+  v_BYSU = attention.write(cache['v'], v_BYU[:, :, None], ctx.slot, 2)
+
+  def local(q, k, v, keep):
+    return kernels.gqa_decode(q, k, v, keep, _scale(cfg))
+
+  head, rows = ('batch', 'heads', None), ('batch', 'heads', None, None)
+  axes = (head, rows, rows, ('batch', None))
+  out_BNU = attention.island(local, axes, head)(q_BNH, k_BYSH, v_BYSU, ctx.keep_BS)
+  return attention.output(params['w_out'], out_BNU), {'k': k_BYSH, 'v': v_BYSU}
+
+
+def _scale(cfg):
+  return rope.softmax_scale(cfg.rope, cfg.head_qk, cfg.max_length)
+
+
+def _query_key_value(params, cfg, x_XD, ctx):
+  def heads(name, count, width):
+    x = layers.project(x_XD, params[f'w_{name}'], 'heads')
+    if cfg.qkv_bias:
+      x = x + params[f'b_{name}'].astype(x.dtype)
+    return attention.split_heads(x, (len(x_XD), count, width), ('batch', 'heads', None))
+
+  q = heads('q', cfg.heads, cfg.head_qk)
+  k = heads('k', cfg.kv_heads, cfg.head_qk)
+  if cfg.qk_norm:
+    q = layers.rms_norm(params['q_norm'], q, cfg.norm_eps)
+    k = layers.rms_norm(params['k_norm'], k, cfg.norm_eps)
+  q, k = (rope.rotate(x, ctx.cos_XR, ctx.sin_XR) for x in (q, k))
+  return q, k, heads('v', cfg.kv_heads, cfg.head_value)

@@ -1,0 +1,52 @@
+"""The small layers: normalisation, dense feed-forward, embedding and output head."""
+import jax
+import jax.numpy as jnp
+
+from r1jax import sharding
+from r1jax.params import Param
+
+
+def rms_norm_params(width):
+  """Scale of an RMSNorm."""
+  return Param((width,), (None,), init='ones', float32=True)
+
+
+def rms_norm(scale_D, x_XD, eps):
+  """RMSNorm over the last axis, computed in float32, returned in x's type."""
+  x = x_XD.astype(jnp.float32)
+  x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + eps)
+  return (x * scale_D).astype(x_XD.dtype)
+
+
+def swiglu_params(width, hidden):
+  """Weights of a gated feed-forward layer."""
+  up = Param((width, hidden), ('embed', 'ffn'))
+  return {'w_gate': up, 'w_up': up, 'w_down': Param((hidden, width), ('ffn', 'embed'))}
+
+
+def swiglu(params, x_XD):
+  """down(silu(gate(x)) * up(x)), reference §2.9."""
+  gate_XF = project(x_XD, params['w_gate'], 'ffn')
+  up_XF = project(x_XD, params['w_up'], 'ffn')
+  return project(jax.nn.silu(gate_XF) * up_XF, params['w_down'], None)
+
+
+def project(x_XD, w_DF, axis):
+  """x @ w in x's type, its result's columns laid out along the logical `axis`."""
+  out = sharding.act('batch', axis)
+  return jnp.einsum('xd,df->xf', x_XD, w_DF.astype(x_XD.dtype), out_sharding=out)
+
+
+def embed(table_VD, token_X, dtype):
+  """Rows of the embedding table; the table is whole during the look-up."""
+  table_VD = jax.reshard(table_VD, jax.P(None, None))
+  return table_VD.at[token_X].get(out_sharding=sharding.act('batch', None)).astype(dtype)
+
+
+def head(w_VD, x_XD):
+  """Float32 logits_XV; the vocabulary stays split over its mesh axis."""
+  out = sharding.act('batch', 'vocab')
+  w_VD = jax.reshard(w_VD, sharding.gathered(('vocab', 'embed'))).astype(x_XD.dtype)
+  return jnp.einsum(
+    'xd,vd->xv', x_XD, w_VD, out_sharding=out, preferred_element_type=jnp.float32
+  )

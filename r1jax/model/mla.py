@@ -1,0 +1,103 @@
+"""Multi-head latent attention (reference §2.2): plain for training, absorbed for decoding.
+
+The cache holds one row of kv_latent + head_rope values a token (576 for V3), shared by all heads.
+"""
+import jax
+import jax.numpy as jnp
+
+from r1jax import kernels, sharding
+from r1jax.model import attention, layers, rope
+from r1jax.params import Param
+
+
+def params(cfg):
+  """Weights of one MLA layer."""
+  query = {'w_q': Param((cfg.width, cfg.heads * cfg.head_qk), ('embed', 'heads'))}
+  if cfg.q_latent:
+    query = {
+      'w_q_down': Param((cfg.width, cfg.q_latent), ('embed', 'latent')),
+      'q_norm': layers.rms_norm_params(cfg.q_latent),
+      'w_q_up': Param((cfg.q_latent, cfg.heads * cfg.head_qk), ('embed', 'heads')),
+    }
+  both = cfg.heads * (cfg.head_nope + cfg.head_value)
+  return query | {
+    'w_kv_down': Param((cfg.width, cfg.kv_latent + cfg.head_rope), ('embed', 'latent')),
+    'kv_norm': layers.rms_norm_params(cfg.kv_latent),
+    'w_kv_up': Param((cfg.kv_latent, both), ('embed', 'heads')),
+    'w_out': Param((cfg.heads * cfg.head_value, cfg.width), ('heads', 'embed')),
+  }
+
+
+def cache(cfg, batch, slots, dtype):
+  """An empty cache of one layer."""
+  shape, spec = (batch, slots, cfg.kv_latent + cfg.head_rope), sharding.act('batch', None, None)
+  return {'latent': jnp.zeros(shape, dtype, out_sharding=spec)}
+
+
+def attend(params, cfg, x_XD, ctx):
+  """Attention over packed rows; returns (out_XD, this layer's cache entries [B, T, *])."""
+  B, T = ctx.segment_BT.shape
+  nope_XNH, pe_XNR = _query(params, cfg, x_XD, ctx)
+  latent_XC, pe_XR = _latent(params, cfg, x_XD, ctx)
+  kv_XF = layers.project(latent_XC, params['w_kv_up'], 'heads')
+  kv = attention.split_heads(
+    kv_XF, (B, T, cfg.heads, cfg.head_nope + cfg.head_value), ('batch', None, 'heads', None)
+  )
+  shape = (B, T, cfg.heads, cfg.head_rope)
+  shared = jax.lax.reshape(pe_XR, (B, T, 1, cfg.head_rope), out_sharding=sharding.act('batch', *[None] * 3))
+  pe = jnp.broadcast_to(shared, shape, out_sharding=sharding.act('batch', None, 'heads', None))
+  q_BTNH = attention.split_heads(
+    jnp.concatenate([nope_XNH, pe_XNR], -1),
+    (B, T, cfg.heads, cfg.head_qk),
+    ('batch', None, 'heads', None),
+  )
+  k_BTNH = jnp.concatenate([kv[..., : cfg.head_nope], pe], -1)
+  out = attention.causal(q_BTNH, k_BTNH, kv[..., cfg.head_nope :], ctx.segment_BT, _scale(cfg))
+  entry = jnp.concatenate([latent_XC, pe_XR], -1)
+  entry = jax.lax.reshape(entry, (B, T, entry.shape[-1]), out_sharding=sharding.act('batch', None, None))
+  return attention.output(params['w_out'], out), {'latent': entry}
+
+
+def decode(params, cfg, x_BD, ctx, cache):
+  """One token a sequence against the latent cache; returns (out_BD, cache with the token written)."""
+  nope_BNH, pe_BNR = _query(params, cfg, x_BD, ctx)
+  latent_BC, pe_BR = _latent(params, cfg, x_BD, ctx)
+  row_B1A = jnp.concatenate([latent_BC, pe_BR], -1)[:, None]
+  latent_BSA = attention.write(cache['latent'], row_B1A, ctx.slot, 1)
+  up = attention.split_heads(
+    params['w_kv_up'].astype(x_BD.dtype),
+    (cfg.kv_latent, cfg.heads, cfg.head_nope + cfg.head_value),
+    (None, 'heads', None),
+  )
+  absorbed_BNC = jnp.einsum('bnh,cnh->bnc', nope_BNH, up[..., : cfg.head_nope])
+  q_BNA = jnp.concatenate([absorbed_BNC, pe_BNR], -1)
+
+  def local(q, latent, keep):
+    return kernels.mla_decode(q, latent, keep, cfg.kv_latent, _scale(cfg))
+
+  head = ('batch', 'heads', None)
+  axes = (head, ('batch', None, None), ('batch', None))
+  mixed_BNC = attention.island(local, axes, head)(q_BNA, latent_BSA, ctx.keep_BS)
+  out_BNU = jnp.einsum('bnc,cnu->bnu', mixed_BNC, up[..., cfg.head_nope :])
+  return attention.output(params['w_out'], out_BNU), {'latent': latent_BSA}
+
+
+def _scale(cfg):
+  return rope.softmax_scale(cfg.rope, cfg.head_qk, cfg.max_length)
+
+
+def _query(params, cfg, x_XD, ctx):
+  if cfg.q_latent:
+    x_XD = layers.project(x_XD, params['w_q_down'], None)
+    x_XD = layers.rms_norm(params['q_norm'], x_XD, cfg.norm_eps)
+  q_XF = layers.project(x_XD, params['w_q_up' if cfg.q_latent else 'w_q'], 'heads')
+  q = attention.split_heads(q_XF, (len(x_XD), cfg.heads, cfg.head_qk), ('batch', 'heads', None))
+  nope_XNH, pe_XNR = q[..., : cfg.head_nope], q[..., cfg.head_nope :]
+  return nope_XNH, rope.rotate(pe_XNR, ctx.cos_XR, ctx.sin_XR)
+
+
+def _latent(params, cfg, x_XD, ctx):
+  down_XA = layers.project(x_XD, params['w_kv_down'], None)
+  latent_XC = layers.rms_norm(params['kv_norm'], down_XA[:, : cfg.kv_latent], cfg.norm_eps)
+  pe_X1R = rope.rotate(down_XA[:, None, cfg.kv_latent :], ctx.cos_XR, ctx.sin_XR)
+  return latent_XC, pe_X1R[:, 0]

@@ -1,0 +1,183 @@
+"""The transformer: one function for training, log-probabilities and prefill, one for a decoding step."""
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from r1jax import params as params_lib
+from r1jax import sharding
+from r1jax.model import gqa, layers, mla, moe, mtp, rope
+from r1jax.model.attention import Context
+from r1jax.params import Param
+
+ATTENTION = {'mla': mla, 'gqa': gqa}
+
+
+class Output(NamedTuple):
+  """Result of `forward`.
+
+  Attributes:
+    hidden_XD: final, normalised hidden states; `logits` turns them into scores.
+    entries: what each layer would put into a decoding cache, by kind of layer.
+    router: `load_LE` and `balance` of the MoE layers ({} without).
+  """
+
+  hidden_XD: jax.Array
+  entries: dict[str, Any]
+  router: dict[str, jax.Array]
+
+
+def specs(cfg):
+  """The spec tree of a model."""
+  tree = {
+    'embed': Param((cfg.vocab, cfg.width), ('vocab', 'embed')),
+    'norm': layers.rms_norm_params(cfg.width),
+  }
+  if not cfg.tied:
+    tree['head'] = Param((cfg.vocab, cfg.width), ('vocab', 'embed'))
+  if cfg.dense_layers:
+    tree['dense'] = params_lib.stack(block_specs(cfg, 'dense'), cfg.dense_layers)
+  if cfg.moe_layers:
+    tree['moe'] = params_lib.stack(block_specs(cfg, 'moe'), cfg.moe_layers)
+  if cfg.mtp_layers:
+    tree['mtp'] = params_lib.stack(mtp.params(cfg, block_specs(cfg, _mtp_kind(cfg))), cfg.mtp_layers)
+  return tree
+
+
+def block_specs(cfg, kind):
+  """The specs of one layer; `kind` is 'dense' or 'moe'."""
+  return {
+    'norm_attention': layers.rms_norm_params(cfg.width),
+    'attention': ATTENTION[cfg.attention].params(cfg),
+    'norm_ffn': layers.rms_norm_params(cfg.width),
+    'ffn': moe.params(cfg) if kind == 'moe' else layers.swiglu_params(cfg.width, cfg.ffn),
+  }
+
+
+def forward(params, cfg, token_BT, segment_BT, position_BT):
+  """Hidden states of packed rows: int32 tokens, segment ids (0 = padding) and positions, all [B, T].
+
+  Tokens see the past of their own segment only. A model with `scan_layers=False` also accepts layer stacks
+  already cut by `unstack`.
+  """
+  ctx = _context(cfg, position_BT, segment_BT=segment_BT)
+  x_XD = _embed(params, cfg, token_BT)
+  x_XD, entries, router = _layers(params, cfg, x_XD, ctx)
+  return Output(layers.rms_norm(params['norm'], x_XD, cfg.norm_eps), entries, router)
+
+
+def predict_ahead(params, cfg, hidden_XD, next_BT, segment_BT, position_BT):
+  """Hidden states of the MTP module: at position t they predict token t + 2 (reference §2.5).
+
+  `next_BT` is token t + 1 of the same segment (anything at a segment's end). Returns (hidden_XD, router).
+  """
+  specs_one = mtp.params(cfg, block_specs(cfg, _mtp_kind(cfg)))
+  module = params_lib.gather(unstack_one(params['mtp'])[0], specs_one)
+  x_XD = mtp.join(module, cfg, hidden_XD, _embed(params, cfg, next_BT))
+  ctx = _context(cfg, position_BT, segment_BT=segment_BT)
+  x_XD, _, router = _block(module['block'], cfg, _mtp_kind(cfg), x_XD, ctx, None)
+  return layers.rms_norm(module['norm'], x_XD, cfg.norm_eps), router
+
+
+def decode_step(params, cfg, token_B, position_B, slot, keep_BS, cache):
+  """One token a sequence: writes it into the cache at `slot` and returns (hidden_BD, cache).
+
+  Args:
+    token_B, position_B: int32; the position of a sequence may differ from the slot.
+    slot: int32 scalar, the same cache column for all sequences.
+    keep_BS: bool, the slots that each sequence may read, `slot` included.
+  """
+  ctx = _context(cfg, position_B, slot=slot, keep_BS=keep_BS)
+  x_BD = _embed(params, cfg, token_B)
+  x_BD, cache, _ = _layers(params, cfg, x_BD, ctx, cache)
+  return layers.rms_norm(params['norm'], x_BD, cfg.norm_eps), cache
+
+
+def logits(params, cfg, hidden_XD):
+  """Float32 logits_XV of the next token; the vocabulary stays sharded."""
+  return layers.head(params['embed' if cfg.tied else 'head'], hidden_XD)
+
+
+def unstack_one(stacked):
+  """A stack of layers -> tuple of per-layer trees; its gradient is one concatenation."""
+  leaves, structure = jax.tree.flatten(stacked)
+
+  def cut(leaf):
+    parts = jax.lax.split(leaf, [1] * leaf.shape[0])
+    return [jax.lax.squeeze(part, (0,)) for part in parts]
+
+  return tuple(structure.unflatten(layer) for layer in zip(*(cut(leaf) for leaf in leaves)))
+
+
+def unstack(params, cfg):
+  """Layer stacks cut into layers where the model is unrolled: once per program, outside its loops."""
+  if cfg.scan_layers:
+    return params
+  return params | {k: unstack_one(params[k]) for k in ('dense', 'moe') if k in params}
+
+
+def _mtp_kind(cfg):
+  return 'moe' if cfg.moe_layers else 'dense'
+
+
+def _embed(params, cfg, token):
+  token_X = jax.lax.reshape(token, (token.size,), out_sharding=sharding.act('batch'))
+  return layers.embed(params['embed'], token_X, jnp.dtype(cfg.compute_dtype))
+
+
+def _context(cfg, position, **kwargs):
+  position_X = jax.lax.reshape(position, (position.size,), out_sharding=sharding.act('batch'))
+  return Context(*rope.tables(cfg.rope, cfg.head_rope, cfg.max_length, position_X), **kwargs)
+
+
+def _block(params, cfg, kind, x_XD, ctx, cache):
+  """Pre-norm attention and feed-forward, each added to the residual; decodes when given a cache."""
+  attention = ATTENTION[cfg.attention]
+  y_XD = layers.rms_norm(params['norm_attention'], x_XD, cfg.norm_eps)
+  if cache is None:
+    y_XD, entry = attention.attend(params['attention'], cfg, y_XD, ctx)
+  else:
+    y_XD, entry = attention.decode(params['attention'], cfg, y_XD, ctx, cache)
+  x_XD = x_XD + y_XD
+  y_XD = layers.rms_norm(params['norm_ffn'], x_XD, cfg.norm_eps)
+  if kind == 'dense':
+    return x_XD + layers.swiglu(params['ffn'], y_XD), entry, {}
+  mask_BT = ctx.keep_BS[:, :1] if cache is not None else ctx.segment_BT > 0
+  y_XD, router = moe.feed_forward(params['ffn'], cfg, y_XD, mask_BT)
+  return x_XD + y_XD, entry, router
+
+
+def _layers(params, cfg, x_XD, ctx, cache=None):
+  """All layers in order: dense ones, then MoE ones; returns (x_XD, cache entries, router statistics)."""
+  entries, router = {}, {}
+  for kind in ('dense', 'moe'):
+    if kind not in params:
+      continue
+    cut = block_specs(cfg, kind)
+
+    def body(x_XD, layer, kind=kind, cut=cut):
+      weights, rows = layer
+      weights = params_lib.gather(weights, cut)
+      x_XD, entry, stats = _block(weights, cfg, kind, x_XD, ctx, rows)
+      return x_XD, (entry, stats)
+
+    if cfg.remat and cache is None:
+      body = jax.checkpoint(body)
+    rows = None if cache is None else cache[kind]
+    if cfg.scan_layers:
+      x_XD, (entries[kind], stats) = jax.lax.scan(body, x_XD, (params[kind], rows))
+    else:
+      x_XD, entries[kind], stats = _unrolled(body, x_XD, params[kind], rows)
+    router = stats if kind == 'moe' else router
+  return x_XD, entries, {f'{k[:-2]}_LE' if k.endswith('_E') else k: v for k, v in router.items()}
+
+
+def _unrolled(body, x_XD, stack, rows):
+  weights = stack if isinstance(stack, tuple) else unstack_one(stack)
+  rows = [None] * len(weights) if rows is None else rows
+  out = []
+  for layer in zip(weights, rows):
+    x_XD, step = body(x_XD, layer)
+    out.append(step)
+  entries, stats = zip(*out)
+  return x_XD, entries, jax.tree.map(lambda *leaves: jnp.stack(leaves), *stats)

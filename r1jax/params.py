@@ -1,0 +1,103 @@
+"""Weights as a declarative tree of `Param` specs.
+
+From the spec tree follow, each by one `tree.map`: initial values, shardings, abstract arrays, the parameter
+count, stacking for a scan over layers and the masks of the optimizer.
+"""
+import dataclasses
+import math
+import zlib
+
+import jax
+import jax.numpy as jnp
+
+from r1jax import sharding
+
+
+@dataclasses.dataclass(frozen=True)
+class Param:
+  """One weight: its shape, the logical axis of each dimension, and how it starts.
+
+  `init` is 'normal' (std of the model), 'zeros' or 'ones'. `trainable=False` marks state that rides with
+  the weights but gets no gradient (the router's bias, reference §2.4).
+  """
+
+  shape: tuple[int, ...]
+  axes: tuple[str | None, ...]
+  init: str = 'normal'
+  trainable: bool = True
+  float32: bool = False
+
+  def __post_init__(self):
+    if len(self.shape) != len(self.axes):
+      raise ValueError(f'{self.shape=} and {self.axes=} differ in length')
+
+
+def is_param(leaf):
+  """Whether `leaf` is a spec, for `tree.map(..., is_leaf=is_param)`."""
+  return isinstance(leaf, Param)
+
+
+def tree_map(f, specs, *rest):
+  """`jax.tree.map` over the specs of a tree."""
+  return jax.tree.map(f, specs, *rest, is_leaf=is_param)
+
+
+def stack(specs, layers):
+  """The specs of `layers` equal layers, stacked along a leading axis."""
+
+  def one(p):
+    return dataclasses.replace(p, shape=(layers, *p.shape), axes=('layer', *p.axes))
+
+  return tree_map(one, specs)
+
+
+def count(specs):
+  """Number of values in the tree."""
+  return sum(math.prod(p.shape) for p in jax.tree.leaves(specs, is_leaf=is_param))
+
+
+def dtype_of(p, dtype):
+  """Type in which a weight is kept: float32 where precision demands it, else `dtype`."""
+  return jnp.dtype('float32') if p.float32 else jnp.dtype(dtype)
+
+
+def abstract(specs, dtype, mesh=None):
+  """ShapeDtypeStructs with shardings on `mesh` (default: the mesh that is set)."""
+  mesh = mesh or jax.sharding.get_mesh()
+
+  def one(p):
+    where = jax.sharding.NamedSharding(mesh, sharding.param(p.axes))
+    return jax.ShapeDtypeStruct(p.shape, dtype_of(p, dtype), sharding=where)
+
+  return tree_map(one, specs)
+
+
+def init(specs, key, std, dtype):
+  """Initial weights, each from its own key (named by its path), so that adding one changes no other."""
+
+  def one(path, p):
+    kind = dtype_of(p, dtype)
+    where = sharding.param(p.axes)
+    if p.init != 'normal':
+      fill = {'zeros': jnp.zeros, 'ones': jnp.ones}[p.init]
+      return fill(p.shape, kind, out_sharding=where)
+    named = jax.random.fold_in(key, zlib.crc32(jax.tree_util.keystr(path).encode()))
+    value = std * jax.random.truncated_normal(named, -3, 3, p.shape, jnp.float32)
+    return jax.reshard(value.astype(kind), where)
+
+  return jax.tree_util.tree_map_with_path(one, specs, is_leaf=is_param)
+
+
+def trainable_mask(specs):
+  """True where the optimizer acts."""
+  return tree_map(lambda p: p.trainable, specs)
+
+
+def decay_mask(specs):
+  """True for matrices, which weight decay shrinks; norms, biases and untrained state are left alone."""
+  return tree_map(lambda p: p.trainable and len([a for a in p.axes if a != 'layer']) > 1, specs)
+
+
+def gather(params, specs):
+  """The weights as a matmul uses them: whole over `fsdp`, still split over `tensor` and `expert`."""
+  return tree_map(lambda p, w: jax.reshard(w, sharding.gathered(p.axes)), specs, params)

@@ -1,0 +1,92 @@
+"""The mesh and the one table from logical to mesh axes.
+
+Arrays carry their sharding in their type (`jax.set_mesh`, Explicit axes), so the compiler never guesses:
+weights are *stored* by `PARAM_RULES` (spread over `fsdp` too) and *used* after `gather`, which undoes only
+the `fsdp` part; its transpose is the reduce-scatter of the gradient.
+"""
+import math
+
+import jax
+import numpy as np
+
+MESH_AXES = ('data', 'fsdp', 'expert', 'tensor')
+
+PARAM_RULES = {
+  'embed': 'fsdp',
+  'heads': 'tensor',
+  'ffn': 'tensor',
+  'vocab': 'tensor',
+  'experts': 'expert',
+  'expert_embed': 'fsdp',
+  'latent': None,
+  'layer': None,
+  None: None,
+}
+ACT_RULES = {
+  'batch': ('data', 'fsdp', 'expert'),
+  'routed': ('data', 'fsdp'),  # tokens gathered over `expert`, on their way to the experts
+  'heads': 'tensor',
+  'ffn': 'tensor',
+  'vocab': 'tensor',
+  'experts': 'expert',
+  None: None,
+}
+
+
+def make_mesh(shape=(1, 1, 1, 1), devices=None):
+  """Mesh with axes `MESH_AXES`; one entry of `shape` may be -1 (what is left of the devices).
+
+  Raises:
+    ValueError: the shape does not multiply to the number of devices.
+  """
+  devices = jax.devices() if devices is None else devices
+  shape, count = tuple(int(n) for n in shape), len(devices)
+  if len(shape) != len(MESH_AXES) or shape.count(-1) > 1 or any(n < 1 and n != -1 for n in shape):
+    raise ValueError(f'mesh={shape} needs one size for each of {MESH_AXES}, at most one of them -1')
+  known = math.prod(n for n in shape if n != -1)
+  if (-1 in shape and count % known) or (-1 not in shape and known != count):
+    raise ValueError(
+      f'mesh={shape} needs {known} devices x whole number, but {count} are here '
+      f'({devices[0].platform}); axes are {MESH_AXES}'
+    )
+  shape = tuple(count // known if n == -1 else n for n in shape)
+  return jax.make_mesh(shape, MESH_AXES, devices=devices)
+
+
+def param(axes):
+  """PartitionSpec in which a weight with these logical axes is stored."""
+  return jax.P(*(PARAM_RULES[a] for a in axes))
+
+
+def gathered(axes):
+  """PartitionSpec in which a weight takes part in a matmul: stored, but whole over `fsdp`."""
+  return jax.P(*(None if PARAM_RULES[a] == 'fsdp' else PARAM_RULES[a] for a in axes))
+
+
+def act(*axes):
+  """PartitionSpec of an activation, from its logical axes."""
+  return jax.P(*(ACT_RULES[a] for a in axes))
+
+
+def batch_shards(mesh):
+  """Over how many shards the batch axis is split on `mesh`."""
+  return math.prod(mesh.shape[a] for a in ACT_RULES['batch'])
+
+
+def axis_size(name):
+  """Size of a mesh axis of the mesh that is set, in or out of `jit`."""
+  return jax.sharding.get_abstract_mesh().shape[name]
+
+
+def put(array, spec):
+  """Host array -> global device array on the mesh that is set; every process passes the whole array."""
+  sharding = jax.sharding.NamedSharding(jax.sharding.get_mesh(), spec)
+  if jax.process_count() == 1:
+    return jax.device_put(array, sharding)
+  array = np.asarray(array)
+  return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def replicate(tree):
+  """Device tree -> the same tree whole on every device (so that every process can read it)."""
+  return jax.tree.map(lambda x: jax.reshard(x, jax.P(*(None,) * x.ndim)), tree)
