@@ -1,0 +1,1 @@
+"""Objectives as pure functions of log-probabilities: no loops, no parameters, no devices."""

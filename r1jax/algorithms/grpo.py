@@ -1,0 +1,380 @@
+"""Group relative policy optimisation (paper §2.1, eq. 1-3) and its variants, as pure functions.
+
+In the order of a training step: `advantages` on whole groups and `token_weights` on a whole
+mini-batch (host, NumPy), then `loss` on any part of that mini-batch, packed in any way: the losses
+of the parts add up to the loss of the mini-batch, and so do their gradients and their `Tally`s.
+
+Reproducing other trainers, values and gradients:
+
+  here                 TRL                                 verl
+  aggregation          loss_type, same names               grpo: seq-mean-token-mean,
+                                                           token: token-mean,
+                                                           dr_grpo: seq-mean-token-sum-norm
+  clip_low, clip_high  epsilon, epsilon_high (or epsilon)  clip_ratio_low, clip_ratio_high
+    with cispo         1, epsilon_high - 1 (TRL caps the   the same
+                       ratio at epsilon_high, no floor)
+  kl_form              use_bias_correction_kl:             k3 (low_var_kl)
+                       k3_ratio_weighted, else k3
+  kl_limit             None                                10
+  log_ratio_limit      None                                20
+  importance           importance_sampling_level           sequence: policy loss gspo
+  dual_clip            None                                clip_ratio_c (3; no dual clip in gspo)
+  delta                delta                               None
+  tis_cap              cap of the vLLM correction, mode    rollout_is_threshold, token level
+                       token_truncate
+  advantage_scale      scale_rewards                       norm_adv_by_std_in_grpo: group, none
+  std_epsilon          1e-4                                1e-6
+  max_length           max_completion_length               loss_scale_factor
+"""
+
+import dataclasses
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r1jax.algorithms import segments, tally
+
+CHOICES = {
+  'aggregation': ('grpo', 'dr_grpo', 'dapo', 'token', 'bnpo', 'cispo'),
+  'advantage_scale': ('group', 'batch', 'none'),
+  'importance': ('token', 'sequence'),
+  'kl_form': ('k3', 'k3_ratio_weighted'),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class GrpoConfig:
+  """Everything that shapes the objective.
+
+  Attributes:
+    clip_low, clip_high: the ratio is clipped to [1 - clip_low, 1 + clip_high]. R1: 10 and 10
+      (§3.2), so that only the upper bound can bind; R1-Zero's value is not reported. DAPO
+      ("clip-higher"): 0.2, 0.28.
+    beta: weight of the KL term in the loss; 0.001 (§2.1). DAPO and Dr. GRPO: 0.
+    kl_form: 'k3' is the paper's eq. 2; 'k3_ratio_weighted' multiplies it by the differentiable,
+      unclipped ratio (DeepSeek-V3.2, arXiv 2512.02556), whose gradient is that of the KL itself.
+    kl_limit: largest value of a token's k3, None for no limit.
+    aggregation: how tokens are averaged over a mini-batch of N sequences with n_i tokens each.
+      'grpo': 1/N Σ_i 1/n_i Σ_t (eq. 1). 'token', alias 'dapo': 1/Σn_i Σ_i Σ_t. 'dr_grpo':
+      1/(N max_length) Σ_i Σ_t. 'bnpo': as 'token', but within each micro-batch, then averaged over
+      micro-batches. 'cispo': averaged as 'token', and the surrogate is MiniMax-M1's
+      -sg(clip(ratio)) A log p instead of PPO's minimum.
+    advantage_scale: divide by the std of the 'group' (eq. 3), of the whole 'batch', or 'none' (Dr.
+      GRPO).
+    std_ddof, std_epsilon: std with n - ddof in the denominator, plus epsilon. The paper gives
+      neither.
+    importance: ratio per 'token', or one per 'sequence': exp of the mean log-ratio (GSPO,
+      2507.18071).
+    dual_clip: c > 1; where A < 0, a token's loss is at most -c A. None for off.
+    delta: the unclipped ratio is capped at delta before the minimum (INTELLECT-2). None for off.
+    tis_cap: the surrogate is multiplied by sg(min(p_old / p_sampler, tis_cap)), both of the same
+      parameters, one by the trainer and one by the sampler (truncated importance sampling). None
+      for off.
+    log_ratio_limit: log-ratios are clipped to +-this before exp, so that one token cannot overflow
+      the loss; the gradient beyond is 0. None for off.
+    max_length: cap on the completion in tokens; needed by 'dr_grpo' (keep it constant there) and by
+      overlong_buffer. Paper §2.1: 32,768, from step 8.2k on 65,536.
+    overlong_buffer: tokens before max_length in which `overlong_penalty` grows; 0 for off. DAPO:
+      4,096.
+  """
+
+  clip_low: float = 0.2
+  clip_high: float = 0.2
+  beta: float = 0.001
+  kl_form: str = 'k3'
+  kl_limit: float | None = None
+  aggregation: str = 'grpo'
+  advantage_scale: str = 'group'
+  std_ddof: int = 1
+  std_epsilon: float = 1e-4
+  importance: str = 'token'
+  dual_clip: float | None = None
+  delta: float | None = None
+  tis_cap: float | None = None
+  log_ratio_limit: float | None = 20.0
+  max_length: int | None = None
+  overlong_buffer: int = 0
+
+  def __post_init__(self):
+    """Refuses what has no meaning; raises ValueError naming the field and its value."""
+    for field, allowed in CHOICES.items():
+      if getattr(self, field) not in allowed:
+        raise ValueError(f'{field}={getattr(self, field)!r} is not one of {", ".join(allowed)}')
+    for field in ('clip_low', 'clip_high', 'beta', 'std_epsilon', 'overlong_buffer'):
+      if not getattr(self, field) >= 0:
+        raise ValueError(f'{field}={getattr(self, field)} must be a number >= 0')
+    for field in ('kl_limit', 'delta', 'tis_cap', 'log_ratio_limit', 'max_length'):
+      value = getattr(self, field)
+      if value is not None and not value > 0:
+        raise ValueError(f'{field}={value} must be positive, or None to switch it off')
+    if self.std_ddof not in (0, 1):
+      raise ValueError(f'std_ddof={self.std_ddof} is neither 0 (population) nor 1 (sample)')
+    if self.dual_clip is not None and not self.dual_clip > 1:
+      raise ValueError(f'dual_clip={self.dual_clip} must exceed 1: it bounds the ratio where A < 0')
+    if self.aggregation == 'cispo' and (self.dual_clip is not None or self.delta is not None):
+      raise ValueError('cispo clips the detached ratio only: set dual_clip and delta to None')
+    if self.max_length is None and (self.aggregation == 'dr_grpo' or self.overlong_buffer):
+      raise ValueError('aggregation dr_grpo and overlong_buffer need max_length, the cap in tokens')
+    if self.max_length is not None and self.overlong_buffer > self.max_length:
+      raise ValueError(f'{self.overlong_buffer=} is longer than {self.max_length=}')
+
+
+def advantages(reward_PG, valid_PG, cfg):
+  """A_i = (r_i - mean(r_1..r_G)) / std(r_1..r_G): the group is the baseline (paper eq. 3).
+
+  Call it on whole groups, before outputs are shuffled into mini-batches: the split may break a
+  group.
+
+  Args:
+    reward_PG: [P, G] rewards; entries with valid False may hold anything, nan included.
+    valid_PG: [P, G] bool; False where the verifier itself failed. Such a sample leaves its group's
+      mean and std (and the batch's) and gets advantage 0. None means all valid.
+    cfg: `GrpoConfig`; uses advantage_scale, std_ddof, std_epsilon.
+
+  Returns:
+    [P, G] float32. A group whose valid rewards are all equal gets exactly 0, whatever the rounding
+    of its mean; so does a group with one valid sample.
+
+  Raises:
+    ValueError: shapes differ, or a valid reward is not finite.
+  """
+  reward_PG, valid_PG = _checked(reward_PG, valid_PG)
+  count_P1 = np.maximum(valid_PG.sum(1, keepdims=True), 1)
+  centred_PG = np.where(valid_PG, reward_PG - reward_PG.sum(1, keepdims=True) / count_P1, 0.0)
+  centred_PG[unanimous_groups(reward_PG, valid_PG)] = 0.0
+  if cfg.advantage_scale == 'none':
+    return centred_PG.astype(np.float32)
+  if cfg.advantage_scale == 'group':
+    freedom_P1 = np.maximum(count_P1 - cfg.std_ddof, 1)
+    std = np.sqrt((centred_PG**2).sum(1, keepdims=True) / freedom_P1)
+  else:
+    reward_X = reward_PG[valid_PG]
+    std = reward_X.std(ddof=cfg.std_ddof) if reward_X.size > cfg.std_ddof else 0.0
+  return (centred_PG / (std + cfg.std_epsilon)).astype(np.float32)
+
+
+def unanimous_groups(reward_PG, valid_PG=None):
+  """[P] bool: groups whose valid rewards are all equal (or absent), so that they teach nothing.
+
+  Dynamic sampling (DAPO §3.2) drops these and refills. Arguments and errors as in `advantages`.
+  """
+  reward_PG, valid_PG = _checked(reward_PG, valid_PG)
+  highest_P = np.where(valid_PG, reward_PG, -np.inf).max(1)
+  lowest_P = np.where(valid_PG, reward_PG, np.inf).min(1)
+  return highest_P <= lowest_P
+
+
+def overlong_penalty(length, cfg):
+  """Soft penalty for completions that come near the cap (DAPO §3.4), to be added to the reward.
+
+  With L = cfg.max_length and C = cfg.overlong_buffer: 0 up to L - C, then linear down to -1 at L,
+  and -1 beyond. Zero everywhere when C is 0 (the option is off).
+
+  Args:
+    length: completion lengths in tokens (never characters), any shape.
+    cfg: `GrpoConfig`. Where the cap is a schedule, give the cap of this step with
+      `dataclasses.replace(cfg, max_length=...)`.
+
+  Returns:
+    float32 array of `length`'s shape, in [-1, 0].
+  """
+  length = np.asarray(length)
+  if (length < 0).any():
+    raise ValueError(f'completion length {length.min()} is negative')
+  if not cfg.overlong_buffer:
+    return np.zeros(length.shape, np.float32)
+  over = length - (cfg.max_length - cfg.overlong_buffer)
+  return -np.clip(over / cfg.overlong_buffer, 0.0, 1.0).astype(np.float32)
+
+
+def _checked(reward_PG, valid_PG):
+  reward_PG = np.asarray(reward_PG, np.float64)
+  valid_PG = np.ones(reward_PG.shape, bool) if valid_PG is None else np.asarray(valid_PG, bool)
+  if reward_PG.ndim != 2 or valid_PG.shape != reward_PG.shape:
+    raise ValueError(f'expected two [P, G] arrays, got {reward_PG.shape} and {valid_PG.shape}')
+  bad = np.argwhere(valid_PG & ~np.isfinite(reward_PG))
+  if len(bad):
+    p, g = bad[0]
+    raise ValueError(
+      f'{len(bad)} rewards are not finite, the first {reward_PG[p, g]} at prompt {p}, sample {g}; '
+      'mark samples whose verifier failed with valid=False'
+    )
+  return np.where(valid_PG, reward_PG, 0.0), valid_PG
+
+
+def token_weights(length_B, cfg, microbatch_B=None):
+  """Weights of a sequence's tokens, such that the mini-batch's loss is Σ weight x term.
+
+  The normalisers come from the whole mini-batch, so packing, splitting and sharding change nothing.
+  'bnpo' is the exception by definition: it depends on which sequences share a micro-batch.
+
+  Args:
+    length_B: [B] completion tokens (those with mask 1) of every sequence of the mini-batch; 0 is
+      allowed, and such a sequence still counts in the number of sequences, as it does in TRL.
+    cfg: `GrpoConfig`; uses aggregation and max_length.
+    microbatch_B: [B] index of the micro-batch each sequence goes to; only 'bnpo' reads it. None:
+      one.
+
+  Returns:
+    [B] float32; give every token of sequence i the weight at i.
+  """
+  length_B = np.asarray(length_B)
+  if length_B.ndim != 1 or not length_B.size or (length_B < 0).any():
+    raise ValueError(f'expected [B] lengths >= 0 with B >= 1, got {length_B}')
+  if cfg.aggregation == 'grpo':
+    divisor_B = length_B.size * np.maximum(length_B, 1)
+  elif cfg.aggregation == 'dr_grpo':
+    divisor_B = np.full(length_B.shape, length_B.size * cfg.max_length)
+  elif cfg.aggregation == 'bnpo' and microbatch_B is not None:
+    _, part_B = np.unique(np.asarray(microbatch_B), return_inverse=True)
+    total = np.bincount(part_B, weights=length_B)
+    divisor_B = total.size * np.maximum(total, 1)[part_B]
+  else:
+    divisor_B = np.full(length_B.shape, max(length_B.sum(), 1))
+  return (1.0 / divisor_B).astype(np.float32)
+
+
+@flax.struct.dataclass
+class Batch:
+  """What the objective knows of a packed batch besides the policy's log-probabilities, all [B, T].
+
+  Position t stands for the token at t (its log-probability, given what precedes it in its segment).
+  Where mask is 0 the float arrays may hold anything, nan included.
+
+  Attributes:
+    mask_BT: bool or 0/1; 1 on the completion's tokens, its end-of-sequence token included.
+    advantage_BT: the sequence's advantage, on each of its tokens.
+    weight_BT: the sequence's `token_weights`, on each of its tokens.
+    old_logp_BT: log p before this rollout's first update, by the trainer. None: the policy itself,
+      for a rollout that is used for one update only.
+    ref_logp_BT: log p of the reference policy; needed where beta > 0.
+    sampler_logp_BT: log p as the sampler computed it while sampling; needed where tis_cap is set.
+    segment_BT: integers, equal within a sequence and different in neighbours; a sequence is
+      contiguous. Needed where importance is 'sequence'.
+  """
+
+  mask_BT: jax.Array
+  advantage_BT: jax.Array
+  weight_BT: jax.Array
+  old_logp_BT: jax.Array | None = None
+  ref_logp_BT: jax.Array | None = None
+  sampler_logp_BT: jax.Array | None = None
+  segment_BT: jax.Array | None = None
+
+
+def loss(cfg, batch, logp_BT, entropy_BT=None):
+  """Objective to minimise, summed over the tokens of `batch` with the mini-batch's weights.
+
+  Args:
+    cfg: `GrpoConfig`, static under jit.
+    batch: `Batch`, a whole mini-batch or any part of it that keeps sequences whole.
+    logp_BT: [B, T] log p of each token under the policy, at the rollout temperature;
+      differentiated.
+    entropy_BT: [B, T] entropy in nats, for the metrics only; or None.
+
+  Returns:
+    (loss, tally): a scalar, float32 (float64 for float64 logp_BT), and a `tally.Tally` with
+    grpo/kl, grpo/clip_low, grpo/clip_high, grpo/dual_clip (fractions outside the range on the side
+    that the advantage pushes to) and grpo/ratio, these four over tokens, or over sequences where
+    importance is 'sequence'; grpo/ratio_max, grpo/old_kl (log p_old - log p), grpo/entropy,
+    grpo/tis_weight, grpo/tis_capped, parity/logp_mean and parity/logp_max (|trainer - sampler| in
+    nats), as far as their inputs are given.
+
+  Raises:
+    ValueError: an array that the configuration needs is None.
+  """
+  _check_present(cfg, batch)
+  batch, logp_BT = _unmasked(batch, logp_BT)
+  held_BT = jax.lax.stop_gradient(logp_BT)
+  old_BT = held_BT if batch.old_logp_BT is None else batch.old_logp_BT
+  log_ratio_BT, unit_BT = _log_importance(cfg, batch, logp_BT - old_BT)
+  ratio_BT = jnp.exp(_limited(log_ratio_BT, cfg.log_ratio_limit))
+  term_BT = _surrogate(cfg, ratio_BT, batch.advantage_BT, logp_BT)
+  means, maxima = _clip_figures(cfg, ratio_BT, batch.advantage_BT, unit_BT)
+  means['grpo/old_kl'] = old_BT - logp_BT
+  if batch.sampler_logp_BT is not None:
+    gap_BT = old_BT - batch.sampler_logp_BT
+    means['parity/logp_mean'] = maxima['parity/logp_max'] = jnp.abs(gap_BT)
+    if cfg.tis_cap is not None:
+      plain_BT = jnp.exp(_limited(gap_BT, cfg.log_ratio_limit))
+      means['grpo/tis_capped'] = plain_BT > cfg.tis_cap
+      means['grpo/tis_weight'] = jnp.minimum(plain_BT, cfg.tis_cap)
+      term_BT = term_BT * means['grpo/tis_weight']
+  if batch.ref_logp_BT is not None:
+    means['grpo/kl'] = _kl(cfg, batch.ref_logp_BT - logp_BT, ratio_BT)
+    term_BT = term_BT + cfg.beta * means['grpo/kl']
+  if entropy_BT is not None:
+    means['grpo/entropy'] = entropy_BT
+  tokens_BT = batch.mask_BT.astype(logp_BT.dtype)
+  return jnp.sum(batch.weight_BT * tokens_BT * term_BT), tally.measure(means, maxima, tokens_BT)
+
+
+def _unmasked(batch, logp_BT):
+  """The same with a boolean mask, one dtype, and 0 wherever the mask is 0."""
+  mask_BT = batch.mask_BT.astype(bool)
+  dtype = jnp.promote_types(logp_BT.dtype, jnp.float32)
+  # Selecting before any arithmetic keeps junk under the mask out of values and gradients alike.
+  only = lambda x: None if x is None else jnp.where(mask_BT, x.astype(dtype), 0)
+  floats = {
+    field.name: only(getattr(batch, field.name))
+    for field in dataclasses.fields(batch)
+    if field.name not in ('mask_BT', 'segment_BT')
+  }
+  return batch.replace(mask_BT=mask_BT, **floats), only(logp_BT)
+
+
+def _log_importance(cfg, batch, log_ratio_BT):
+  """Log-ratio of each token or of its sequence, and each token's share in an average over these."""
+  unit_BT = batch.mask_BT.astype(log_ratio_BT.dtype)
+  if cfg.importance == 'token':
+    return log_ratio_BT, unit_BT
+  length_BT = jnp.maximum(segments.total(unit_BT, batch.segment_BT), 1)
+  mean_BT = segments.total(log_ratio_BT, batch.segment_BT) / length_BT
+  return unit_BT * mean_BT, unit_BT / length_BT
+
+
+def _surrogate(cfg, ratio_BT, advantage_BT, logp_BT):
+  clipped_BT = jnp.clip(ratio_BT, 1 - cfg.clip_low, 1 + cfg.clip_high)
+  if cfg.aggregation == 'cispo':
+    return -jax.lax.stop_gradient(clipped_BT) * advantage_BT * logp_BT
+  capped_BT = ratio_BT if cfg.delta is None else jnp.minimum(ratio_BT, cfg.delta)
+  gain_BT = jnp.minimum(capped_BT * advantage_BT, clipped_BT * advantage_BT)
+  if cfg.dual_clip is not None:
+    floor_BT = cfg.dual_clip * advantage_BT
+    gain_BT = jnp.where(advantage_BT < 0, jnp.maximum(gain_BT, floor_BT), gain_BT)
+  return -gain_BT
+
+
+def _clip_figures(cfg, ratio_BT, advantage_BT, unit_BT):
+  low_BT = (ratio_BT < 1 - cfg.clip_low) & (advantage_BT < 0)
+  high_BT = (ratio_BT > 1 + cfg.clip_high) & (advantage_BT > 0)
+  means = {'grpo/clip_low': low_BT, 'grpo/clip_high': high_BT, 'grpo/ratio': ratio_BT}
+  if cfg.dual_clip is not None:
+    means['grpo/dual_clip'] = (ratio_BT > cfg.dual_clip) & (advantage_BT < 0)
+  return {name: (x_BT, unit_BT) for name, x_BT in means.items()}, {'grpo/ratio_max': ratio_BT}
+
+
+def _kl(cfg, log_ref_ratio_BT, ratio_BT):
+  log_ref_ratio_BT = _limited(log_ref_ratio_BT, cfg.log_ratio_limit)
+  # expm1 keeps the digits of a small divergence that exp(x) - 1 - x would cancel.
+  kl_BT = jnp.expm1(log_ref_ratio_BT) - log_ref_ratio_BT
+  if cfg.kl_limit is not None:
+    kl_BT = jnp.minimum(kl_BT, cfg.kl_limit)
+  return kl_BT * ratio_BT if cfg.kl_form == 'k3_ratio_weighted' else kl_BT
+
+
+def _limited(x, limit):
+  return x if limit is None else jnp.clip(x, -limit, limit)
+
+
+def _check_present(cfg, batch):
+  needed = {
+    'ref_logp_BT': (cfg.beta > 0, f'beta={cfg.beta}'),
+    'sampler_logp_BT': (cfg.tis_cap is not None, f'tis_cap={cfg.tis_cap}'),
+    'segment_BT': (cfg.importance == 'sequence', "importance='sequence'"),
+  }
+  for name, (wanted, why) in needed.items():
+    if wanted and getattr(batch, name) is None:
+      raise ValueError(f'{why} needs Batch.{name}, which is None')

@@ -1,0 +1,122 @@
+"""Problems from JSONL files: GSM8K as published, or plain question and answer."""
+
+import json
+import math
+import pathlib
+import re
+
+from r1jax.data import template
+from r1jax.data.tasks import tiny_world
+
+# GSM8K ends a worked solution with a line `#### 1,234` (arXiv 2110.14168).
+_MARK = '####'
+_FINAL = re.compile(r'^####[ \t]*(\S.*?)\s*$', re.MULTILINE)
+_CALCULATOR = re.compile(r'<<[^<>]*>>')
+_WITH_COMMAS = re.compile(r'[-+]?\$?\d{1,3}(,\d{3})+(\.\d+)?')
+
+
+class JsonlError(ValueError):
+  """A file of problems that can't be read; the message names the file and the line."""
+
+
+def read(path, question_key='question', answer_key='answer'):
+  """Yields the problems of a JSONL file one by one, `kind` being the file's stem.
+
+  An answer with a line `#### 18` becomes '18' and its earlier lines the worked steps, without
+  GSM8K's calculator marks; an answer of one line is taken as it is. Thousands commas are dropped
+  ('1,234' becomes '1234'), blank lines are passed over.
+
+  Args:
+    path: file of one JSON object per line, UTF-8.
+    question_key: key of the question, a str.
+    answer_key: key of the answer, a str or a finite number.
+
+  Raises:
+    JsonlError: no problem in the file, or a line that is not UTF-8, not a JSON object, lacks a
+      field or has no final answer. OSError where the file can't be opened.
+  """
+  path = pathlib.Path(path)
+  count = 0
+  with path.open('rb') as lines:
+    for number, raw in enumerate(lines, 1):
+      if not raw.strip():
+        continue
+      try:
+        yield _problem(raw, path.stem, question_key, answer_key)
+      except ValueError as error:
+        raise JsonlError(f'{path}, line {number}: {error}') from error
+      count += 1
+  if not count:
+    raise JsonlError(f'{path}: no problem in it, expected one JSON object per line')
+
+
+def load(path, question_key='question', answer_key='answer'):
+  """All problems of a JSONL file as a list; arguments and errors as in `read`."""
+  return list(read(path, question_key, answer_key))
+
+
+def check_lengths(problems, tokenizer, max_prompt):
+  """Raises ValueError where a question's rendered prompt has more than `max_prompt` tokens.
+
+  The prompt counts as it is sampled from: beginning-of-sequence id, template, question.
+  """
+  too_long = []
+  for number, problem in enumerate(problems, 1):
+    length = len(tokenizer.encode(template.render(problem.question), bos=True))
+    if length > max_prompt:
+      too_long.append((number, length, problem.question))
+  if too_long:
+    number, length, question = too_long[0]
+    longest = max(length for _, length, _ in too_long)
+    raise ValueError(
+      f'question {number} ({question[:60]!r}) has {length} tokens with its prompt, the context '
+      f'takes {max_prompt}; too long in all: {len(too_long)}, the longest {longest}'
+    )
+
+
+def _problem(raw, kind, question_key, answer_key):
+  record = _record(raw)
+  question = _text(record, question_key, (str,))
+  answer = _text(record, answer_key, (str, int, float))
+  worked = _CALCULATOR.sub('', answer)
+  found = _FINAL.findall(worked)
+  if not found and (_MARK in answer or '\n' in answer or worked != answer):
+    raise ValueError(f'no final answer: field {answer_key!r} has no line "{_MARK} ..."')
+  if not found:
+    return tiny_world.Problem(question, _without_commas(answer), kind, 0)
+  lines = worked[: worked.rindex(_MARK)].splitlines()
+  steps = tuple(line.strip() for line in lines if line.strip())
+  return tiny_world.Problem(question, _without_commas(found[-1]), kind, 0, steps)
+
+
+def _record(raw):
+  try:
+    record = json.loads(raw.decode('utf-8-sig'))
+  except UnicodeDecodeError as error:
+    raise ValueError(f'not UTF-8 (byte {error.start}: {error.reason})') from error
+  except json.JSONDecodeError as error:
+    raise ValueError(f'not JSON (column {error.colno}: {error.msg})') from error
+  except RecursionError as error:
+    raise ValueError('not JSON that can be read: nested too deeply') from error
+  if not isinstance(record, dict):
+    raise ValueError(f'expected a JSON object, found {type(record).__name__}')
+  return record
+
+
+def _text(record, key, kinds):
+  if key not in record:
+    raise ValueError(f'no field {key!r}, found {sorted(record)}')
+  value = record[key]
+  finite = not isinstance(value, float) or math.isfinite(value)
+  if not isinstance(value, kinds) or isinstance(value, bool) or not finite:
+    raise ValueError(f'field {key!r} holds {value!r:.40}, expected text or a finite number')
+  text = str(value).strip()
+  if not text:
+    raise ValueError(f'field {key!r} is empty')
+  if any('\ud800' <= letter <= '\udfff' for letter in text):
+    raise ValueError(f'field {key!r} holds half a surrogate pair, which no UTF-8 can write')
+  return text
+
+
+def _without_commas(answer):
+  return answer.replace(',', '') if _WITH_COMMAS.fullmatch(answer) else answer

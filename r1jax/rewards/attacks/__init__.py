@@ -1,0 +1,1 @@
+"""What verifiers are tried with: labelled pairs of answers, attacks, and fuzzed completions."""

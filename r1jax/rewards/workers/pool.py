@@ -1,0 +1,220 @@
+"""A pool of killable worker processes: started by exec, so safe beside JAX's threads.
+
+One thread of the caller serves all workers through `selectors`. A worker that passes its deadline is
+killed and its item is a timeout; one that dies is replaced and its item is tried once more.
+"""
+import atexit
+import base64
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import pickle
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from r1jax.rewards.verdict import Kind, Verdict
+
+START_SECONDS = 60.0  # a loaded machine may import slowly; a worker that takes longer is a failure
+_PACKAGE_ROOT = str(pathlib.Path(__file__).resolve().parents[3])
+
+
+@dataclasses.dataclass
+class _Job:
+  line: bytes
+  seconds: float
+  future: concurrent.futures.Future
+  tries: int = 0
+
+
+@dataclasses.dataclass
+class _Worker:
+  process: subprocess.Popen
+  job: _Job | None = None
+  deadline: float = 0.0
+  ready: bool = False
+  received: bytearray = dataclasses.field(default_factory=bytearray)
+
+
+class Pool:
+  """`workers` processes that each judge one item at a time, none larger than `memory_bytes`."""
+
+  def __init__(self, workers, memory_bytes):
+    if workers < 1:
+      raise ValueError(f'a pool needs at least one worker, got {workers}')
+    self._memory_bytes = memory_bytes
+    self._jobs = collections.deque()
+    self._lock = threading.Lock()
+    self._selector = selectors.DefaultSelector()
+    self._wake_read, self._wake_write = os.pipe()
+    os.set_blocking(self._wake_read, False)
+    os.set_blocking(self._wake_write, False)
+    self._selector.register(self._wake_read, selectors.EVENT_READ)
+    self._closing = False
+    self.restarts = 0  # workers replaced since the start
+    self._unstarted = 0  # consecutive workers that died before they were ready
+    self._count = workers
+    self._workers = []
+    self._thread = threading.Thread(target=self._serve, name='rewards', daemon=True)
+    self._thread.start()
+    atexit.register(self.close)
+
+  def submit(self, check, seconds, *arguments):
+    """A Future of the Verdict of `check` (a name in `serve.CHECKS`) on `arguments`, killed after `seconds`."""
+    future = concurrent.futures.Future()
+    line = base64.b64encode(pickle.dumps((check, arguments))) + b'\n'
+    with self._lock:
+      if self._closing:
+        raise ValueError('the reward pool is closed')
+      self._jobs.append(_Job(line, seconds, future))
+    self._wake()
+    return future
+
+  def compare(self, gold, answer, seconds):
+    """The Verdict on one pair of mathematical answers, waiting for it."""
+    return self.submit('math', seconds, gold, answer).result()
+
+  def pids(self):
+    """Process ids of the workers alive now."""
+    return [worker.process.pid for worker in self._workers]
+
+  def close(self):
+    """Stops and reaps every worker; items not yet judged end as verifier errors."""
+    with self._lock:
+      self._closing = True
+    self._wake()
+    self._thread.join()
+    atexit.unregister(self.close)
+
+  def _wake(self):
+    with contextlib.suppress(BlockingIOError):  # full: a wake-up is already pending
+      os.write(self._wake_write, b'.')
+
+  def _start(self):
+    environment = {'PATH': os.environ.get('PATH', os.defpath), 'PYTHONHASHSEED': '0', 'LC_ALL': 'C.UTF-8'}
+    process = subprocess.Popen(
+      [sys.executable, '-P', '-m', 'r1jax.rewards.workers.serve', str(self._memory_bytes), str(os.getpid())],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.DEVNULL,
+      env=environment | {'PYTHONPATH': _PACKAGE_ROOT},
+      start_new_session=True,
+    )
+    worker = _Worker(process, deadline=time.monotonic() + START_SECONDS)
+    self._selector.register(process.stdout, selectors.EVENT_READ, worker)
+    return worker
+
+  def _serve(self):
+    # Started by this thread: a worker dies with the thread that started it (PR_SET_PDEATHSIG).
+    self._workers = [self._start() for _ in range(self._count)]
+    while not self._closing:
+      self._assign()
+      for key, _ in self._selector.select(self._patience()):
+        if key.data is None:
+          with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_read, 4096)
+        else:
+          self._receive(key.data)
+      self._expire()
+    self._shut()
+
+  def _assign(self):
+    for worker in list(self._workers):
+      if worker.job is None and worker.ready and self._jobs:
+        with self._lock:
+          worker.job = self._jobs.popleft()
+        worker.deadline = time.monotonic() + worker.job.seconds
+        try:
+          worker.process.stdin.write(worker.job.line)
+          worker.process.stdin.flush()
+        except OSError:
+          self._lost(worker)
+
+  def _patience(self):
+    busy = [w.deadline for w in self._workers if w.job or not w.ready]
+    return max(0.0, min(busy) - time.monotonic()) if busy else None
+
+  def _receive(self, worker):
+    piece = os.read(worker.process.stdout.fileno(), 1 << 16)
+    if not piece:
+      self._lost(worker)
+      return
+    worker.received += piece
+    if not worker.received.endswith(b'\n'):
+      return
+    reply, worker.received = json.loads(worker.received), bytearray()
+    if not worker.ready:
+      worker.ready, self._unstarted = True, 0
+      return
+    job, worker.job = worker.job, None
+    job.future.set_result(Verdict(reply[0], Kind(reply[1]), reply[2]))
+
+  def _expire(self):
+    now = time.monotonic()
+    for worker in list(self._workers):
+      if worker.deadline > now:
+        continue
+      if worker.job:
+        job, worker.job = worker.job, None
+        job.future.set_result(Verdict(0.0, Kind.TIMEOUT, f'over {job.seconds:g} s'))
+        self._replace(worker)
+      elif not worker.ready:
+        self._lost(worker)
+
+  def _lost(self, worker):
+    job, worker.job = worker.job, None
+    if not worker.ready:
+      self._unstarted += 1
+    if job and job.tries:
+      why = f'the worker died twice on this item, exit status {worker.process.wait()}'
+      job.future.set_result(Verdict(0.0, Kind.VERIFIER_ERROR, why))
+    elif job:
+      job.tries += 1
+      with self._lock:
+        self._jobs.appendleft(job)
+    self._replace(worker)
+
+  def _replace(self, worker):
+    self._selector.unregister(worker.process.stdout)
+    _kill(worker)
+    if self._unstarted >= 3:
+      self._fail_waiting('reward workers do not start: run `python -m r1jax.rewards.workers.serve`')
+    self.restarts += 1
+    self._workers[self._workers.index(worker)] = self._start()
+
+  def _fail_waiting(self, why):
+    with self._lock:
+      waiting, self._jobs = self._jobs, collections.deque()
+    for job in waiting:
+      job.future.set_result(Verdict(0.0, Kind.VERIFIER_ERROR, why))
+
+  def _shut(self):
+    for worker in self._workers:
+      if worker.job:
+        worker.job.future.set_result(Verdict(0.0, Kind.VERIFIER_ERROR, 'the reward pool was closed'))
+    self._fail_waiting('the reward pool was closed')
+    _kill_all(self._workers)
+    self._selector.close()
+    os.close(self._wake_read)
+    os.close(self._wake_write)
+
+
+def _kill_all(workers):
+  for worker in workers:
+    _kill(worker)
+
+
+def _kill(worker):
+  with contextlib.suppress(ProcessLookupError):
+    os.killpg(worker.process.pid, signal.SIGKILL)
+  worker.process.wait()
+  with contextlib.suppress(OSError):  # an unsent line in the buffer of a dead worker's pipe
+    worker.process.stdin.close()
+  worker.process.stdout.close()

@@ -1,0 +1,81 @@
+"""A reward worker: reads one request a line, writes one verdict a line (`pool.Pool` talks to it).
+
+Imports neither JAX nor NumPy. Its address space is limited, and it dies with the process that started it.
+"""
+import base64
+import ctypes
+import json
+import os
+import pickle
+import resource
+import signal
+import sys
+
+from r1jax.rewards import code, language, sandbox, shaping
+from r1jax.rewards.verdict import Kind, Verdict
+from r1jax.rewards.workers import symbolic
+
+_PR_SET_PDEATHSIG = 1
+
+
+class CodeChecks:
+  """Code rewards with the next sandbox always started while the present one runs."""
+
+  def __init__(self):
+    self._wanted = None
+    self._spare = None
+
+  def check(self, completion, tests, config):
+    """`code.check` in the sandbox that waits, if it has the limits asked for."""
+    wanted = (config.limits, config.allow_unsandboxed)
+    if wanted != self._wanted:
+      self.close()
+    self._wanted = wanted
+    box, self._spare = self._spare or sandbox.Sandbox(*wanted), sandbox.Sandbox(*wanted)
+    return code.check(completion, tests, config, box)
+
+  def close(self):
+    """Ends the waiting sandbox."""
+    if self._spare:
+      self._spare.close()
+    self._spare = None
+
+
+_codes = CodeChecks()
+CHECKS = {
+  'math': symbolic.compare,
+  'code': _codes.check,
+  'language': language.check,
+  'repetition': shaping.repetition,
+}
+
+
+def _answer(line):
+  try:
+    check, arguments = pickle.loads(base64.b64decode(line))  # written by our own parent process
+    verdict = CHECKS[check](*arguments)
+  except MemoryError:
+    verdict = Verdict(0.0, Kind.TIMEOUT, 'over the memory limit')
+  except Exception as error:  # whatever went wrong is our failure, reported with its reason
+    verdict = Verdict(0.0, Kind.VERIFIER_ERROR, f'{type(error).__name__}: {error}'[:300])
+  return [verdict.score, verdict.kind.value, verdict.why]
+
+
+def main(memory_bytes, parent):
+  """Serves requests until the input ends."""
+  ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+  if os.getppid() != parent:
+    return
+  channel = os.fdopen(os.dup(1), 'w')
+  os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a library that prints must not break the protocol
+  resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+  resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+  symbolic.warm_up()
+  print('"ready"', file=channel, flush=True)
+  for line in sys.stdin:
+    print(json.dumps(_answer(line)), file=channel, flush=True)
+  _codes.close()
+
+
+if __name__ == '__main__':
+  main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,271 @@
+"""The structure of an answer: matrix, set, point, list, interval, equation, or one expression (a leaf)."""
+import dataclasses
+import re
+
+from r1jax.rewards import quantity
+
+_MATRIX = re.compile(r'\\begin ?\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]+\})?(.*)\\end ?\{\1\}\Z', re.S)
+_MEMBER = re.compile(r'[A-Za-z] ?\\in(?![a-z]) ?')
+_NAME = re.compile(r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z]\))\Z')
+_LINKS = re.compile(r'\\(?:leq?|geq?|neq?|lt|gt)(?![a-z])(?: ?slant)?|<=|>=|!=|[<>=]|\\approx(?![a-z])')
+_LINK = {
+  '\\le': '<=', '\\leq': '<=', '\\ge': '>=', '\\geq': '>=', '\\ne': '!=', '\\neq': '!=', '\\lt': '<', '\\gt': '>',
+  '\\approx': '=',
+}  # fmt: skip
+_FLIPPED = {'>': '<', '>=': '<='}
+_UNION = re.compile(r'\\cup(?![a-z])|(?<=[\])]) ?(?:U|∪| or ) ?(?=[\[(])')
+_ITEMS = re.compile(r',|;|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])')
+_OPENING, _CLOSING = '([{', ')]}'
+_PLUS_MINUS = re.compile(r'\\pm(?![a-z])|\+/-|\+-')
+_TAIL = re.compile(r'(?<=[\d}) ]) ?([A-Za-z]{2,}(?: [A-Za-z]+)*)(?:\^\{?[23]\}?)? ?\Z')
+
+
+class ShapeError(ValueError):
+  """An answer whose brackets or members make no sense."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+  """One expression, as text."""
+
+  text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Items:
+  """Several shapes: `kind` is set, list (no brackets, order free), point (round) or vector (square)."""
+
+  kind: str
+  items: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Matrix:
+  """Cells row by row; `size` is (rows, columns)."""
+
+  size: tuple
+  cells: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Equation:
+  """`left relation right`, the relation one of = != < <= (others are turned around)."""
+
+  left: object
+  relation: str
+  right: object
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+  """`a = b = c`, three members or more."""
+
+  members: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+  """An interval of the reals."""
+
+  closed_low: bool
+  low: object
+  high: object
+  closed_high: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranges:
+  """A union of `Range`s and finite sets."""
+
+  parts: tuple
+
+
+def read(text):
+  """The shape of cleaned `text`; raises ShapeError when brackets do not match."""
+  text = text.strip()
+  if not text:
+    raise ShapeError('an empty part')
+  matrix = _MATRIX.match(text)
+  if matrix:
+    return _matrix(matrix[2])
+  if quantity.read(text) is not None:
+    return Leaf(text)
+  parts = _split(text, _UNION)
+  if len(parts) > 1:
+    return Ranges(tuple(_as_range(read(_without_member(p))) for p in parts))
+  parts = _split(text, _ITEMS)
+  if len(parts) > 1:
+    return _listed(parts)
+  return _related(text)
+
+
+def leaves(shape):
+  """The texts of all leaves of `shape`."""
+  if isinstance(shape, Leaf):
+    return [shape.text]
+  children = {
+    Items: lambda s: s.items,
+    Matrix: lambda s: s.cells,
+    Equation: lambda s: (s.left, s.right),
+    Chain: lambda s: s.members,
+    Range: lambda s: (s.low, s.high),
+    Ranges: lambda s: s.parts,
+  }[type(shape)](shape)
+  return [text for child in children for text in leaves(child)]
+
+
+def is_name(shape):
+  """Whether `shape` is a lone variable or `f(x)`."""
+  return isinstance(shape, Leaf) and bool(_NAME.match(shape.text))
+
+
+def leaf_text(shape):
+  """The text of a leaf; raises ShapeError for anything else."""
+  if not isinstance(shape, Leaf):
+    raise ShapeError('one expression expected where several stand')
+  return without_unit(shape.text)
+
+
+def without_unit(text):
+  """`text` without a unit of the table at its end (`5\\sqrt{2} cm`)."""
+  tail = _TAIL.search(text)
+  if tail and all(quantity.is_unit(word) for word in tail[1].split()):
+    return text[: tail.start()].rstrip()
+  return text
+
+
+def _matrix(body):
+  rows = [row for row in re.split(r'\\\\(?:\[[^\]]*\])?', body) if row.strip()]
+  cells = [[read(cell) for cell in row.split('&')] for row in rows]
+  if not cells or len({len(row) for row in cells}) != 1:
+    raise ShapeError('a matrix with rows of different lengths')
+  return Matrix((len(cells), len(cells[0])), tuple(cell for row in cells for cell in row))
+
+
+def _listed(parts):
+  items = [item for part in parts if part.strip() for item in _spread(_related(part.strip()))]
+  named = [i for i in items if isinstance(i, Equation) and i.relation == '=' and is_name(i.left)]
+  if len(named) == len(items) and len({i.left for i in items}) == 1:
+    items = [i.right for i in items]  # x = 1 or x = 2
+  elif isinstance(items[0], Equation) and len(named) == 1 and is_name(items[0].left):
+    items[0] = items[0].right  # x = 1, 2
+  return Items('list', tuple(items))
+
+
+def _spread(shape):
+  return shape.items if isinstance(shape, Items) and shape.kind == 'list' else (shape,)
+
+
+def _related(text):
+  links = list(_top_level(text, _LINKS))
+  if not links:
+    return _bracketed(_without_member(text))
+  parts = _split(text, _LINKS)
+  names = [_LINK.get(link.group().replace(' ', ''), link.group()) for link in links]
+  if len(links) == 2 and names[0][0] == names[1][0] and names[0][0] in '<>':
+    low, high = (0, 2) if names[0][0] == '<' else (2, 0)
+    closed = [name.endswith('=') for name in names]
+    return Ranges((Range(closed[low // 2], read(parts[low]), read(parts[high]), closed[high // 2]),))
+  if len(links) > 1:
+    if set(names) != {'='}:
+      raise ShapeError('a chain of relations')
+    return Chain(tuple(read(part) for part in parts))
+  left, right = (_related(part) for part in parts)
+  return _relation(left, names[0], right)
+
+
+def _relation(left, name, right):
+  if name in _FLIPPED:
+    left, name, right = right, _FLIPPED[name], left
+  if name in ('<', '<='):
+    closed = name == '<='
+    if is_name(left):
+      return Ranges((Range(False, Leaf('-\\infty'), right, closed),))
+    if is_name(right):
+      return Ranges((Range(closed, left, Leaf('\\infty'), False),))
+  if isinstance(right, Items) and right.kind == 'list':
+    return right  # x = 1 \pm 2
+  return Equation(left, name, right)
+
+
+def _bracketed(text):
+  if text.startswith('\\{') and text.endswith('\\}'):
+    return _set(text[2:-2])
+  if text in ('\\emptyset', '\\varnothing', '\\phi'):
+    return Items('set', ())
+  if text.startswith('\\langle') and text.endswith('\\rangle'):
+    return Items('point', tuple(read(p) for p in _split(text[7:-7], _ITEMS)))
+  if text[0] in _OPENING and text[-1] in _CLOSING and _encloses(text):
+    return _enclosed(text)
+  sign = list(_top_level(text, _PLUS_MINUS))
+  if len(sign) == 1:
+    before, after = text[: sign[0].start()], text[sign[0].end() :]
+    return Items('list', (Leaf(f'{before} + {after}'.strip(' +')), Leaf(f'{before} - {after}')))
+  return Leaf(text)
+
+
+def _enclosed(text):
+  inside = text[1:-1]
+  parts = _split(inside, _ITEMS)
+  if text[0] == '{':
+    return _set(inside)
+  if len(parts) == 1:
+    return _bracketed(inside.strip()) if inside.strip() and text[0] == '(' else Leaf(text)
+  items = tuple(read(part) for part in parts)
+  infinite = any('infty' in t or t.strip('+- ') in ('oo', 'inf') for i in items for t in leaves(i))
+  if len(items) == 2 and (text[0] + text[-1] in ('(]', '[)') or infinite):
+    return Ranges((Range(text[0] == '[', items[0], items[1], text[-1] == ']'),))
+  return Items('vector' if text[0] == '[' else 'point', items)
+
+
+def _set(inside):
+  if not inside.strip():
+    return Items('set', ())
+  return Items('set', tuple(i for part in _split(inside, _ITEMS) for i in _spread(read(part))))
+
+
+def _as_range(shape):
+  if isinstance(shape, Ranges):
+    return shape.parts[0]
+  if isinstance(shape, Items) and shape.kind in ('point', 'vector') and len(shape.items) == 2:
+    closed = shape.kind == 'vector'
+    return Range(closed, shape.items[0], shape.items[1], closed)
+  if isinstance(shape, Items) and shape.kind == 'set':
+    return shape
+  raise ShapeError('a union of something that is no interval')
+
+
+def _without_member(text):
+  member = _MEMBER.match(text)
+  return text[member.end() :].strip() if member else text
+
+
+def _encloses(text):
+  """Whether the first bracket closes at the last character (half-open intervals count)."""
+  depth = 0
+  for at, sign in enumerate(text):
+    depth += (sign in _OPENING) - (sign in _CLOSING)
+    if depth == 0:
+      return at == len(text) - 1
+  return False
+
+
+def _top_level(text, pattern):
+  depths, depth = [], 0
+  for sign in text:
+    depth -= sign in _CLOSING
+    if depth < 0:
+      raise ShapeError('a bracket closes that was never opened')
+    depths.append(depth)
+    depth += sign in _OPENING
+  if depth:
+    raise ShapeError('a bracket stays open')
+  return (found for found in pattern.finditer(text) if depths[found.start()] == 0)
+
+
+def _split(text, pattern):
+  parts, at = [], 0
+  for found in _top_level(text, pattern):
+    parts.append(text[at : found.start()])
+    at = found.end()
+  return [*parts, text[at:]]

@@ -1,0 +1,274 @@
+"""Comparison of formulas, points, sets, intervals and equations; runs in a worker process only.
+
+`shapes` cuts an answer into its structure; the expressions at the leaves are read by math-verify's LaTeX
+parser and compared by SymPy. Nothing is ever given to `eval`.
+"""
+import fractions
+import functools
+import logging
+import re
+
+import math_verify
+import sympy
+
+from r1jax.rewards import math, quantity
+from r1jax.rewards.verdict import Kind, Verdict
+from r1jax.rewards.workers import shapes
+
+_LATEX = (math_verify.LatexExtractionConfig(),)
+_DIGITS = 40  # of the numeric comparison that comes before the symbolic one
+_POINTS = ((7, 5), (-13, 11), (29, 9), (-3, 8), (41, 7), (17, 23))
+_NAMES = re.compile(r'(?<![\\A-Za-z])(arcsin|arccos|arctan|sin|cos|tan|ln|log|exp|pi|infty|theta|infinity|oo|inf)(?![A-Za-z])')
+_ASCII = {'infinity': '\\infty ', 'oo': '\\infty ', 'inf': '\\infty '}
+_ROOT = re.compile(r'\\?sqrt ?\(([^()]*(?:\([^()]*\)[^()]*)*)\)')
+_ROOT_BARE = re.compile(r'(?:\\sqrt|(?<!\\)\bsqrt) ?(\d+(?:\.\d+)?|[a-z])')
+_TOO_LARGE = re.compile(r'\^ ?\{? ?-?\d{5,}|\d{7,} ?!|\^ ?\{?[^{}]*\d{2,}[^{}]*\^ ?\{?\d{2,}')
+
+
+class UnreadableError(ValueError):
+  """An expression that states no value this module can read."""
+
+
+def warm_up():
+  """Fills the parser's caches, so that the first real comparison is as fast as the later ones."""
+  logging.disable(logging.CRITICAL)
+  for text in ('\\frac{x^2+1}{2}', '2\\sqrt{3}+\\pi', '\\sin(x)-2x', '5^{2}\\cdot e'):
+    compare(text, text + '+0')
+
+
+def compare(gold, answer):
+  """The Verdict on two answers that exact reading could not decide."""
+  gold, answer = math.clean(gold), math.clean(answer)
+  try:
+    truth = shapes.read(gold)
+    _touch(truth)
+  except (UnreadableError, shapes.ShapeError) as error:
+    if gold.replace(' ', '') == answer.replace(' ', ''):
+      return Verdict(1.0, Kind.CORRECT)
+    return Verdict(0.0, Kind.VERIFIER_ERROR, f'the gold answer {gold[:60]!r} cannot be read: {error}')
+  try:
+    return _verdict(same(truth, shapes.read(answer)))
+  except (UnreadableError, shapes.ShapeError) as error:
+    return Verdict(0.0, Kind.UNPARSEABLE, str(error)[:200])
+
+
+def same(gold, answer):
+  """Whether two `shapes` are equal."""
+  if isinstance(gold, shapes.Leaf) and isinstance(answer, shapes.Leaf):
+    return _same_leaf(gold.text, answer.text)
+  if isinstance(gold, shapes.Matrix) and isinstance(answer, shapes.Matrix):
+    return gold.size == answer.size and all(map(same, gold.cells, answer.cells))
+  if isinstance(answer, shapes.Chain):
+    return _same_chain(gold, answer)
+  if isinstance(gold, shapes.Equation) or isinstance(answer, shapes.Equation):
+    return _same_equation(gold, answer)
+  if isinstance(gold, shapes.Ranges) or isinstance(answer, shapes.Ranges):
+    return _same_ranges(gold, answer)
+  if isinstance(gold, shapes.Items) and isinstance(answer, shapes.Items):
+    return _same_items(gold, answer)
+  return _same_single(gold, answer)
+
+
+def _same_single(gold, answer):
+  # A set of one value and the value itself.
+  if isinstance(gold, shapes.Items) and len(gold.items) == 1:
+    return same(gold.items[0], answer)
+  if isinstance(answer, shapes.Items) and len(answer.items) == 1 and answer.kind == 'set':
+    return same(gold, answer.items[0])
+  return False
+
+
+def _same_items(gold, answer):
+  if len(gold.items) != len(answer.items):
+    return False
+  kinds = {gold.kind, answer.kind}
+  if kinds <= {'set', 'list'}:
+    return _matched(gold.items, answer.items)
+  if kinds == {'point', 'vector'} and len(gold.items) == 2:
+    return False  # (1, 2) and [1, 2] are an open and a closed interval
+  if not kinds & {'set'}:
+    return all(map(same, gold.items, answer.items))
+  return False
+
+
+def _matched(gold, answer):
+  rest = list(answer)
+  for item in gold:
+    found = next((i for i, other in enumerate(rest) if same(item, other)), None)
+    if found is None:
+      return False
+    del rest[found]
+  return True
+
+
+def _same_equation(gold, answer):
+  if isinstance(gold, shapes.Equation) and isinstance(answer, shapes.Equation):
+    return gold.relation == answer.relation and _proportional(gold, answer)
+  equation, other = (gold, answer) if isinstance(gold, shapes.Equation) else (answer, gold)
+  if equation.relation != '=':
+    return False
+  if not shapes.is_name(equation.left):
+    return equation is answer and _same_chain(gold, shapes.Chain((equation.left, equation.right)))
+  return same(*((equation.right, other) if equation is gold else (other, equation.right)))
+
+
+def _same_chain(gold, chain):
+  # `x = 9 * 2 = 18`: the last member is the answer, and the ones before must not contradict it.
+  members = chain.members[1:] if shapes.is_name(chain.members[0]) else chain.members
+  values = [_expression(shapes.leaf_text(member)) for member in members]
+  return all(_same_expression(values[-1], value) for value in values) and same(gold, members[-1])
+
+
+def _proportional(gold, answer):
+  one, other = _difference(gold), _difference(answer)
+  if one.free_symbols != other.free_symbols or not one.free_symbols:
+    return False
+  values = [(_value(one, k), _value(other, k)) for k in range(len(_POINTS))]
+  ratios = [a / b for a, b in values if a is not None and b is not None and b != 0]
+  if len(ratios) < 3 or ratios[0] == 0 or (gold.relation != '=' and ratios[0] < 0):
+    return False
+  return all(abs(r / ratios[0] - 1) < sympy.Float(10) ** -25 for r in ratios)
+
+
+def _difference(equation):
+  return _expression(shapes.leaf_text(equation.left)) - _expression(shapes.leaf_text(equation.right))
+
+
+def _same_ranges(gold, answer):
+  one, other = _real_set(gold), _real_set(answer)
+  return one is not None and other is not None and bool(one == other)
+
+
+def _real_set(shape):
+  if isinstance(shape, shapes.Ranges):
+    return sympy.Union(*(_one_range(part) for part in shape.parts))
+  if isinstance(shape, shapes.Items) and shape.kind == 'set':
+    return sympy.FiniteSet(*(_expression(shapes.leaf_text(item)) for item in shape.items))
+  if isinstance(shape, shapes.Items) and shape.kind in ('point', 'vector') and len(shape.items) == 2:
+    closed = shape.kind == 'vector'
+    return _one_range(shapes.Range(closed, shape.items[0], shape.items[1], closed))
+  return None
+
+
+def _one_range(part):
+  if isinstance(part, shapes.Items):
+    return _real_set(part)
+  low, high = (_expression(shapes.leaf_text(end)) for end in (part.low, part.high))
+  return sympy.Interval(low, high, not part.closed_low, not part.closed_high)
+
+
+def _same_leaf(gold, answer):
+  if gold.replace(' ', '') == answer.replace(' ', ''):
+    return True
+  truth, stated = quantity.read(gold), quantity.read(math.unnamed(answer))
+  if truth is not None and stated is not None:
+    return quantity.same(truth, stated)
+  if truth is not None and not math.worked_out(answer):
+    raise UnreadableError('a calculation, not its result')
+  gold, answer = shapes.without_unit(gold), shapes.without_unit(answer)
+  if truth is not None or stated is not None:
+    return _same_number(gold, truth, answer, stated)
+  return _same_expression(_expression(gold), _expression(answer))
+
+
+def _same_number(gold, truth, answer, stated):
+  expression = _expression(answer if truth is not None else gold)
+  if expression.free_symbols and truth is None:
+    return _same_sampled(expression, sympy.Rational(stated.value.numerator, stated.value.denominator))
+  exact = _exact(expression)
+  if exact is None:
+    return False
+  read = truth if truth is not None else stated
+  value = read.value / 100 if read.percent else read.value
+  return quantity.close(exact, value, 0, read.digits, exact_is_finite=False)
+
+
+def _exact(expression):
+  value = _number(expression) if not expression.free_symbols else None
+  if value is None:
+    return None
+  rational = sympy.nsimplify(expression) if expression.is_Rational else sympy.simplify(expression)
+  if rational.is_Rational:
+    return fractions.Fraction(int(rational.p), int(rational.q))
+  return fractions.Fraction(str(value)) if value.is_finite else None
+
+
+def _same_expression(one, other):
+  if one == other:
+    return True
+  if one.free_symbols != other.free_symbols:
+    return bool(sympy.simplify(one - other) == 0)
+  difference = one - other
+  if not difference.free_symbols:
+    value, size = _number(difference), _number(one)
+    if value is None or size is None:
+      return bool(sympy.simplify(difference) == 0)
+    return bool(abs(value) <= sympy.Float(10) ** -30 * (1 + abs(size)))
+  return _same_sampled(one, other)
+
+
+def _same_sampled(one, other):
+  checked = 0
+  for k in range(len(_POINTS)):
+    first, second = _value(one, k), _value(other, k)
+    if (first is None) != (second is None):
+      return False
+    if first is not None:
+      if abs(first - second) > sympy.Float(10) ** -25 * (1 + abs(first)):
+        return False
+      checked += 1
+  return checked >= 2
+
+
+def _value(expression, k):
+  names = sorted(expression.free_symbols, key=str)
+  above, below = _POINTS[k]
+  point = {n: sympy.Rational(above + 2 * i, below + 3 * i) for i, n in enumerate(names)}
+  return _number(expression.subs(point))
+
+
+def _number(expression):
+  """The real value of an expression without symbols, or None where it is undefined or not real."""
+  value = sympy.N(expression, _DIGITS)
+  if not value.is_number or value.has(sympy.nan, sympy.zoo, sympy.oo):
+    return None
+  real, imaginary = value.as_real_imag()
+  if abs(imaginary) > sympy.Float(10) ** -25 * (1 + abs(real)):
+    return sympy.Float(real, _DIGITS) + sympy.I * imaginary if expression.has(sympy.I) else None
+  return sympy.Float(real, _DIGITS)
+
+
+@functools.lru_cache(maxsize=256)
+def _expression(text):
+  """The SymPy expression of one leaf."""
+  if _TOO_LARGE.search(text):
+    raise UnreadableError('a number too large to compare')
+  found = math_verify.parse(f'${to_latex(text)}$', _LATEX, fallback_mode='no_fallback', parsing_timeout=None)
+  if not found:
+    raise UnreadableError(f'not a formula: {text[:60]!r}')
+  expression = found[0]
+  if not isinstance(expression, sympy.Expr) or isinstance(expression, sympy.MatrixBase):
+    raise UnreadableError(f'not one expression: {text[:60]!r}')
+  return expression.doit()
+
+
+def to_latex(text):
+  """LaTeX of a leaf that may be written in the ASCII of programs: `sqrt(2)`, `x**10`, `2*pi`."""
+  text = text.replace('**', '^')
+  text = _ROOT.sub(r'\\sqrt{\1}', _ROOT.sub(r'\\sqrt{\1}', text))
+  text = _ROOT_BARE.sub(r'\\sqrt{\1}', text)
+  text = _NAMES.sub(lambda m: _ASCII.get(m.group(1), f'\\{m.group(1)} '), text)
+  text = re.sub(r'\^ ?\(([^()]*)\)', r'^{\1}', text)
+  text = re.sub(r'\^ ?(-?\d+)', r'^{\1}', text)
+  return text.replace('*', '\\cdot ')
+
+
+def _touch(shape):
+  """Raises UnreadableError unless every leaf of the gold answer can be read."""
+  for text in shapes.leaves(shape):
+    if quantity.read(text) is None:
+      _expression(shapes.without_unit(text))
+
+
+def _verdict(equal):
+  return Verdict(1.0, Kind.CORRECT) if equal else Verdict(0.0, Kind.WRONG)

@@ -1,0 +1,190 @@
+"""The sampler: one jitted program from prompts to completions.
+
+Each prompt is prefilled once and its cache fanned out to G samples; a `while_loop` then decodes until all
+have stopped. Prompts are padded on the right and all sequences write the same cache column at a step, so
+the cache update is one slice whatever the prompts' lengths; rotary positions stay contiguous.
+"""
+import dataclasses
+from functools import partial
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from r1jax import sharding
+from r1jax.model import transformer
+from r1jax.sampling import draw
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleConfig:
+  """How completions are drawn (R1: temperature 1 in RL, 0.6 and top-p 0.95 at evaluation; §1.3, §1.9).
+
+  Attributes:
+    group: samples a prompt (G).
+    max_new: most new tokens, a static bound; `generate` takes a smaller cap at run time.
+    cache_growth: number of steps in which the cache grows to its full length. Attention reads the whole
+      allocated cache, so growing it in 3 steps saves a third of that work for 3 compiled loops.
+  """
+
+  group: int = 16
+  max_new: int = 32_768
+  temperature: float = 1.0
+  top_k: int = 0
+  top_p: float = 1.0
+  cache_growth: int = 1
+
+  def __post_init__(self):
+    if min(self.group, self.max_new, self.cache_growth) < 1:
+      raise ValueError(f'{self.group=}, {self.max_new=} and {self.cache_growth=} must be at least 1')
+    if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
+      raise ValueError(f'{self.temperature=} < 0, or {self.top_p=} not in (0, 1], or {self.top_k=} < 0')
+
+
+@flax.struct.dataclass
+class Completions:
+  """B = P * G completions, the samples of a prompt next to each other.
+
+  Attributes:
+    token_BT: int32, 0 beyond the length; the stopping token is included.
+    logp_BT: float32 log-probabilities at the sampling temperature, 0 beyond the length.
+    length_B: number of tokens.
+    stopped_B: False where the cap cut the completion.
+  """
+
+  token_BT: jax.Array
+  logp_BT: jax.Array
+  length_B: jax.Array
+  stopped_B: jax.Array
+
+
+@flax.struct.dataclass
+class _State:
+  step: jax.Array
+  token_B: jax.Array
+  recent_BW: jax.Array
+  stopped_B: jax.Array
+  out: Completions
+  cache: dict
+
+
+@partial(jax.jit, static_argnames=('cfg', 'scfg'))
+def generate(params, cfg, scfg, prompt_PT, length_P, key, cap, stop_KW):
+  """Samples `scfg.group` completions of each prompt.
+
+  Args:
+    params, cfg: the model.
+    scfg: static sampling settings.
+    prompt_PT: int32 tokens, padded on the right; length_P: their lengths (>= 1).
+    key: PRNG key of this call.
+    cap: int32 scalar <= scfg.max_new: this call's limit of new tokens (no recompilation when it changes).
+    stop_KW: int32 token sequences that end a completion, padded on the left with -1.
+
+  Returns:
+    `Completions`.
+  """
+  params = transformer.unstack(params, cfg)
+  cache, logits_PV = _prefill(params, cfg, prompt_PT, length_P)
+  logits_BV, length_B = _fan_out(logits_PV, scfg.group), _fan_out(length_P, scfg.group)
+  axis = 1 if cfg.scan_layers else 0
+  cache = jax.tree.map(lambda x: _fan_out(x, scfg.group, axis), cache)
+  uniform_TB = jax.random.uniform(key, (scfg.max_new, length_B.shape[0]))
+  uniform_TB = jax.reshard(uniform_TB, sharding.act(None, 'batch'))
+  state = _start(scfg, logits_BV, uniform_TB, cache, stop_KW)
+  for end in _bounds(scfg):
+    cache = jax.tree.map(partial(_grow, slots=prompt_PT.shape[1] + end), state.cache)
+    state = state.replace(cache=cache)
+    state = _decode(params, cfg, scfg, state, length_B, prompt_PT.shape[1], uniform_TB, cap, end, stop_KW)
+  return state.out.replace(stopped_B=state.stopped_B)
+
+
+def _bounds(scfg):
+  """Numbers of new tokens at which the cache grows, the last being `max_new`."""
+  return sorted({-(-scfg.max_new * i // scfg.cache_growth) for i in range(1, scfg.cache_growth + 1)})
+
+
+def _prefill(params, cfg, prompt_PT, length_P):
+  P, T = prompt_PT.shape
+  position_PT = jax.reshard(jnp.broadcast_to(jnp.arange(T), (P, T)), sharding.act('batch', None))
+  segment_PT = (position_PT < length_P[:, None]).astype(jnp.int32)
+  output = transformer.forward(params, cfg, prompt_PT, segment_PT, position_PT)
+  spec = sharding.act('batch', None, None)
+  hidden_PTD = jax.lax.reshape(output.hidden_XD, (P, T, cfg.width), out_sharding=spec)
+  last_PT1 = (position_PT == length_P[:, None] - 1)[:, :, None]
+  hidden_PD = jnp.where(last_PT1, hidden_PTD, 0).sum(1)
+  return output.entries, transformer.logits(params, cfg, hidden_PD)
+
+
+def _fan_out(x, group, axis=0):
+  """Repeats every prompt's entry `group` times along the batch axis."""
+  return jnp.repeat(x, group, axis=axis, out_sharding=jax.typeof(x).sharding)
+
+
+def _grow(x, slots):
+  """Pads a cache array with zeros to `slots` columns."""
+  axis = x.ndim - 2
+  pad = [(0, slots - n if i == axis else 0) for i, n in enumerate(x.shape)]
+  return jnp.pad(x, pad)
+
+
+def _start(scfg, logits_BV, uniform_TB, cache, stop_KW):
+  """State after the first token, which comes from the prompt's own logits."""
+  batch = logits_BV.shape[0]
+  token_B, logp_B = draw.draw(logits_BV, uniform_TB[0], scfg.temperature, scfg.top_k, scfg.top_p)
+  two, one = sharding.act('batch', None), sharding.act('batch')
+  recent_BW = jnp.full((batch, stop_KW.shape[1]), -2, jnp.int32, out_sharding=two)
+  recent_BW = _push(recent_BW, token_B)
+  out = Completions(
+    token_BT=jnp.zeros((batch, scfg.max_new), jnp.int32, out_sharding=two).at[:, 0].set(token_B),
+    logp_BT=jnp.zeros((batch, scfg.max_new), jnp.float32, out_sharding=two).at[:, 0].set(logp_B),
+    length_B=jnp.ones((batch,), jnp.int32, out_sharding=one),
+    stopped_B=jnp.zeros((batch,), bool, out_sharding=one),
+  )
+  return _State(jnp.int32(0), token_B, recent_BW, _stops(recent_BW, stop_KW), out, cache)
+
+
+def _decode(params, cfg, scfg, state, length_B, width, uniform_TB, cap, end, stop_KW):
+  """Decodes until all have stopped, the cap is reached or `end` tokens fill the allocated cache."""
+  slots = jnp.arange(width + end)
+  prompt_BS = slots < length_B[:, None]
+
+  def unfinished(s):
+    return (s.step + 1 < jnp.minimum(cap, end)) & ~s.stopped_B.all()
+
+  def step(s):
+    slot = width + s.step
+    keep_BS = prompt_BS | ((slots >= width) & (slots <= slot))
+    position_B = length_B + s.step
+    hidden_BD, cache = transformer.decode_step(
+      params, cfg, s.token_B, position_B, slot, keep_BS, s.cache
+    )
+    logits_BV = transformer.logits(params, cfg, hidden_BD)
+    uniform_B = jax.lax.dynamic_index_in_dim(uniform_TB, s.step + 1, 0, keepdims=False)
+    token_B, logp_B = draw.draw(logits_BV, uniform_B, scfg.temperature, scfg.top_k, scfg.top_p)
+    return _record(s, token_B, logp_B, cache, stop_KW)
+
+  return jax.lax.while_loop(unfinished, step, state)
+
+
+def _record(s, token_B, logp_B, cache, stop_KW):
+  token_B = jnp.where(s.stopped_B, 0, token_B)
+  logp_B = jnp.where(s.stopped_B, 0, logp_B)
+  at = s.step + 1
+  out = s.out.replace(
+    token_BT=jax.lax.dynamic_update_slice_in_dim(s.out.token_BT, token_B[:, None], at, 1),
+    logp_BT=jax.lax.dynamic_update_slice_in_dim(s.out.logp_BT, logp_B[:, None], at, 1),
+    length_B=s.out.length_B + ~s.stopped_B,
+  )
+  recent_BW = _push(s.recent_BW, token_B)
+  stopped_B = s.stopped_B | _stops(recent_BW, stop_KW)
+  return _State(at, token_B, recent_BW, stopped_B, out, cache)
+
+
+def _push(recent_BW, token_B):
+  return jnp.concatenate([recent_BW[:, 1:], token_B[:, None]], axis=1)
+
+
+def _stops(recent_BW, stop_KW):
+  """Whether the latest tokens end in one of the stop sequences (-1 matches anything)."""
+  match_BKW = (stop_KW == recent_BW[:, None]) | (stop_KW == -1)
+  return match_BKW.all(-1).any(-1)

@@ -1,0 +1,370 @@
+"""Checkpoints of a run: asynchronous, atomic, verified, restorable onto another mesh.
+
+On disk, `step_00000010/` holds `arrays/` (orbax), `host.json` and `manifest.json`. The folder is
+written under a name ending in `.tmp`; the manifest (leaves, size and SHA-256 of every file, its own
+digest) comes last, then one rename. So a folder with the final name is complete, unless the disk
+damaged it afterwards, and that the manifest shows.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import threading
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+
+_STEP = re.compile(r'step_(\d+)')
+_TMP = '.tmp'
+_SUPERSEDED = '.superseded'
+
+
+class CheckpointError(RuntimeError):
+  """A checkpoint that cannot be written or used; the message names the path and the reason."""
+
+
+class Checkpoints:
+  """The checkpoints of one run in one folder; every process of the run makes one and calls it
+  alike.
+
+  The folder must be visible to all processes. One save is under way at a time: a second waits for
+  the first.
+  """
+
+  def __init__(self, folder, keep=2, every=1, notify=print):
+    """Opens or creates `folder`; changes nothing that is in it before the first `save`.
+
+    Args:
+      folder: path; the `step_*` folders go here.
+      keep: how many of the newest checkpoints stay (at least 2, so that a damaged one has an older
+        one).
+      every: number of steps between saves, for `due`.
+      notify: called with one line of text when a damaged checkpoint is passed over.
+
+    Raises:
+      CheckpointError: the folder cannot be written.
+      ValueError: `keep` or `every` is too small.
+    """
+    if keep < 2 or every < 1:
+      raise ValueError(f'{keep=} must be at least 2 (one may be damaged) and {every=} at least 1')
+    self._folder = pathlib.Path(folder).absolute()
+    self._keep, self._every, self._notify = keep, every, notify
+    self._thread, self._failure, self._damaged = None, None, set()
+    self._orbax = _checkpointer()
+    if jax.process_index() == 0:
+      try:
+        self._folder.mkdir(parents=True, exist_ok=True)
+      except OSError as error:
+        raise CheckpointError(f'{self._folder}: cannot be written ({error.strerror})') from error
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *exception):
+    self.close()
+
+  def due(self, step):
+    """Whether a checkpoint is to be saved after `step` (counted from 1) is complete."""
+    return step % self._every == 0
+
+  def steps(self):
+    """Steps of the finished checkpoints, oldest first, damaged ones included."""
+    found = (_STEP.fullmatch(entry.name) for entry in self._folder.glob('step_*'))
+    return sorted(int(match.group(1)) for match in found if match)
+
+  def save(self, step, arrays, host):
+    """Starts to save; returns as soon as `arrays` may be donated, changed or deleted.
+
+    Args:
+      step: number of complete steps; the checkpoint's name. One that exists is replaced.
+      arrays: tree of jax.Array (any sharding, typed keys too) and np.ndarray.
+      host: what JSON can hold: iterator state, counters. Process 0's is written.
+
+    Raises:
+      CheckpointError: the previous save failed.
+      TypeError: `host` is not JSON, or a leaf of `arrays` is not an array.
+    """
+    text = json.dumps(host)
+    self.wait()
+    names, leaves, _ = _flatten(arrays)
+    for name, leaf in zip(names, leaves):
+      if not isinstance(leaf, (jax.Array, np.ndarray)):
+        raise TypeError(
+          f'leaf {name!r} is {type(leaf).__name__}; it belongs in `host`, or in an array'
+        )
+    described = [_describe(leaf) for leaf in leaves]
+    stored = {name: _storable(leaf) for name, leaf in zip(names, leaves)}
+    final = self._path(step)
+    tmp = final.with_name(final.name + _TMP)
+    if jax.process_index() == 0:
+      try:
+        for unfinished in self._folder.glob(f'step_*{_TMP}'):  # of a process that was killed
+          shutil.rmtree(unfinished)
+        tmp.mkdir(parents=True)
+      except OSError as error:
+        raise CheckpointError(f'{tmp}: cannot be written ({error.strerror})') from error
+    _barrier('checkpoint folder is there')
+    self._orbax.save(tmp / 'arrays', args=ocp.args.PyTreeSave(stored))
+    commit = (step, tmp, final, text, list(zip(names, described)))
+    self._thread = threading.Thread(target=self._finish, args=commit, name='checkpoint')
+    self._thread.start()
+
+  def wait(self):
+    """Returns when the save under way, if any, is on disk.
+
+    Raises:
+      CheckpointError: that save failed.
+    """
+    if self._thread is None:
+      return
+    self._thread.join()
+    self._thread = None
+    failure, self._failure = self._failure, None
+    if failure:
+      raise CheckpointError(f'{self._folder}: saving failed ({failure!r})') from failure
+    _barrier('checkpoint is saved')
+
+  def close(self):
+    """Waits for the save under way and releases orbax's threads."""
+    try:
+      self.wait()
+    finally:
+      self._orbax.close()
+
+  def latest(self, abstract):
+    """The newest undamaged checkpoint, on the mesh of `abstract`.
+
+    Args:
+      abstract: tree as passed to `save`, with a jax.ShapeDtypeStruct for each jax.Array (its
+        sharding says where the array goes; None or a sharding on an abstract mesh means the mesh
+        that is set) and any np.ndarray of that shape and dtype for each np.ndarray. Or a function
+        from `host` to such a tree, where some arrays are only sometimes there.
+
+    Returns:
+      (step, arrays, host), or None where the folder has no checkpoint.
+
+    Raises:
+      CheckpointError: every checkpoint is damaged, or the tree is another model's or
+        configuration's.
+    """
+    self.wait()
+    step = self._newest_intact()
+    if step is None:
+      return None
+    path = self._path(step)
+    leaves = _read_manifest(path)['leaves']
+    host = json.loads((path / 'host.json').read_text())
+    tree = abstract(host) if callable(abstract) else abstract
+    return step, self._restore(path, tree, leaves), host
+
+  def _path(self, step):
+    return self._folder / f'step_{step:08d}'
+
+  def _newest_intact(self):
+    """Step of the newest checkpoint whose files are as written; process 0 decides for all."""
+    found, reasons = -1, []
+    if jax.process_index() == 0:
+      for step in reversed(self.steps()):
+        damage = _damage(self._path(step))
+        if not damage:
+          found = step
+          break
+        self._damaged.add(step)
+        reasons.append(f'{self._path(step)} is damaged ({damage})')
+      found = found if found >= 0 or not reasons else -2
+    if jax.process_count() > 1:
+      found = int(multihost_utils.broadcast_one_to_all(np.int32(found)))
+    if found == -2:
+      raise CheckpointError('; '.join(reasons or ['damaged']) + '; no older checkpoint is left')
+    for reason in reasons:
+      self._notify(f'checkpoint {reason}; using an older one, step {found}')
+    return None if found == -1 else found
+
+  def _restore(self, path, tree, saved):
+    names, leaves, structure = _flatten(tree)
+    _check_same_tree(path, saved, [(n, _describe(leaf)) for n, leaf in zip(names, leaves)])
+    wanted = {name: _stored_form(leaf) for name, leaf in zip(names, leaves)}
+    how = {name: _restore_args(leaf) for name, leaf in wanted.items()}
+    args = ocp.args.PyTreeRestore(item=wanted, restore_args=how)
+    stored = self._orbax.restore(path / 'arrays', args=args)
+    values = [_from_stored(stored[name], leaf) for name, leaf in zip(names, leaves)]
+    return jax.tree.unflatten(structure, values)
+
+  def _finish(self, *commit):
+    """Runs in the thread: everything after the arrays have left the devices."""
+    try:
+      self._orbax.wait_until_finished()
+      if jax.process_index() == 0:
+        self._commit(*commit)
+    except Exception as error:  # raised in the thread that waits
+      self._failure = error
+
+  def _commit(self, step, tmp, final, host, leaves):
+    (tmp / 'host.json').write_text(host)
+    _write_manifest(tmp, step, leaves)
+    for other in self.steps():
+      if other >= step or other in self._damaged:  # not part of this run any more
+        _move_aside(self._path(other))
+    os.rename(tmp, final)
+    _sync(self._folder)
+    for old in self.steps()[: -self._keep]:
+      stale = self._path(old).with_name(self._path(old).name + _TMP)
+      os.rename(self._path(old), stale)  # a kill inside rmtree must not leave half of a final name
+      shutil.rmtree(stale)
+
+
+def _checkpointer():
+  """Orbax's asynchronous writer of trees of jax.Array and np.ndarray."""
+  # One replica writes: to slice an array over its replicas compiles a program per shape.
+  handlers = ocp.type_handlers.create_type_handler_registry(
+    (jax.Array, ocp.type_handlers.ArrayHandler(use_replica_parallel=False)),
+    (np.ndarray, ocp.type_handlers.NumpyHandler()),
+  )
+  return ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=handlers))
+
+
+def _barrier(name):
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(name)
+
+
+def _flatten(tree):
+  """Names, leaves and structure; names read like `params.layers.w_up`."""
+  pairs, structure = jax.tree_util.tree_flatten_with_path(tree)
+  names = [jax.tree_util.keystr(path, simple=True, separator='.') for path, _ in pairs]
+  if len(set(names)) != len(names):
+    twice = next(name for name in names if names.count(name) > 1)
+    raise ValueError(f'two leaves of the tree are called {twice!r}')
+  return names, [leaf for _, leaf in pairs], structure
+
+
+def _is_key(leaf):
+  return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _describe(leaf):
+  """Shape and dtype as text, e.g. `float32[4,8]` or `key<fry>[]`."""
+  return f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]'
+
+
+def _storable(leaf):
+  if isinstance(leaf, np.ndarray):
+    return leaf.copy()  # the caller may write into it while the save is under way
+  return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _stored_form(leaf):
+  """What `_storable` makes of a leaf, in the abstract and on the current mesh."""
+  if isinstance(leaf, np.ndarray):
+    return leaf
+  where, shape, dtype = leaf.sharding, leaf.shape, leaf.dtype
+  if where is None:
+    where = jax.sharding.NamedSharding(jax.sharding.get_mesh(), jax.P(*(None,) * len(shape)))
+  elif isinstance(getattr(where, 'mesh', None), jax.sharding.AbstractMesh):
+    where = jax.sharding.NamedSharding(jax.sharding.get_mesh(), where.spec)
+  if _is_key(leaf):
+    data, _ = _key_form(leaf)
+    if isinstance(where, jax.sharding.NamedSharding):
+      spec = (*where.spec, *(None,) * (len(data.shape) - len(where.spec)))
+      where = jax.sharding.NamedSharding(where.mesh, jax.P(*spec))
+    shape, dtype = data.shape, data.dtype
+  return jax.ShapeDtypeStruct(shape, dtype, sharding=where)
+
+
+def _restore_args(form):
+  if isinstance(form, np.ndarray):
+    return ocp.RestoreArgs(restore_type=np.ndarray)
+  return ocp.ArrayRestoreArgs(sharding=form.sharding, global_shape=form.shape, dtype=form.dtype)
+
+
+def _from_stored(value, leaf):
+  if isinstance(leaf, np.ndarray) or not _is_key(leaf):
+    return value
+  return jax.random.wrap_key_data(value, impl=_key_form(leaf)[1])
+
+
+def _key_form(leaf):
+  """Abstract data of an abstract typed key, and the name of its generator."""
+  impl = []
+
+  def look(key):
+    impl.append(jax.random.key_impl(key))
+    return jax.random.key_data(key)
+
+  data = jax.eval_shape(look, jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))
+  return data, impl[0]
+
+
+def _check_same_tree(path, saved, wanted):
+  """Raises CheckpointError at the first leaf in which two lists of (name, description) differ."""
+  saved, wanted = dict(map(tuple, saved)), dict(wanted)
+  for name in dict.fromkeys([*wanted, *saved]):
+    if saved.get(name) != wanted.get(name):
+      raise CheckpointError(
+        f'{path} is from another model or configuration: {name!r} is {saved.get(name, "absent")} '
+        f'there and {wanted.get(name, "absent")} in this run; use another work directory'
+      )
+
+
+def _write_manifest(folder, step, leaves):
+  files = {}
+  for path in sorted(p for p in folder.rglob('*') if p.is_file()):
+    files[path.relative_to(folder).as_posix()] = [path.stat().st_size, _sha256(path)]
+  body = json.dumps({'step': step, 'leaves': leaves, 'files': files})
+  with open(folder / 'manifest.json', 'w') as out:
+    out.write(f'{body}\n{hashlib.sha256(body.encode()).hexdigest()}\n')
+    out.flush()
+    os.fsync(out.fileno())
+
+
+def _read_manifest(folder):
+  """The manifest of a checkpoint; CheckpointError where it is absent or damaged."""
+  try:
+    text = (folder / 'manifest.json').read_bytes()
+  except OSError as error:
+    raise CheckpointError(f'manifest.json: {error.strerror}') from error
+  body, _, digest = text.partition(b'\n')
+  if digest.strip() != hashlib.sha256(body).hexdigest().encode():
+    raise CheckpointError('manifest.json does not match its own digest')
+  return json.loads(body)
+
+
+def _damage(folder):
+  """What is wrong with a checkpoint's files; '' when they are what was written."""
+  try:
+    for name, (size, digest) in _read_manifest(folder)['files'].items():
+      path = folder / name
+      if path.stat().st_size != size:
+        return f'{name} has {path.stat().st_size} bytes of {size}'
+      if _sha256(path) != digest:
+        return f'{name} has changed since it was written'
+  except CheckpointError as error:
+    return str(error)
+  except OSError as error:
+    return f'{error.filename}: {error.strerror}'
+  return ''
+
+
+def _sha256(path):
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _move_aside(path):
+  aside = path.with_name(path.name + _SUPERSEDED)
+  shutil.rmtree(aside, ignore_errors=True)
+  os.rename(path, aside)
+
+
+def _sync(folder):
+  """Makes a rename inside `folder` survive a power cut."""
+  handle = os.open(folder, os.O_RDONLY)
+  try:
+    os.fsync(handle)
+  finally:
+    os.close(handle)

@@ -1,0 +1,46 @@
+"""Everything of a run that lives on the devices."""
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from r1jax import params as params_lib
+from r1jax.train import optimizer
+
+
+@flax.struct.dataclass
+class TrainState:
+  """Weights and what trains them.
+
+  Attributes:
+    params: the policy.
+    reference: the frozen policy of the KL term; None where there is none.
+    optimizer: the optimizer's state.
+    step: int32, number of updates done, skipped ones included.
+  """
+
+  params: Any
+  reference: Any
+  optimizer: Any
+  step: jax.Array
+
+
+def create(params, tx, with_reference):
+  """State at the start of a stage: step 0, the reference a copy of the policy."""
+  reference = jax.tree.map(jnp.copy, params) if with_reference else None
+  return TrainState(params, reference, tx.init(params), jnp.int32(0))
+
+
+def make_optimizer(cfg, specs):
+  """The optimizer of `optimizer.OptimizerConfig` for the weights of a spec tree."""
+  return optimizer.make(cfg, params_lib.trainable_mask(specs), params_lib.decay_mask(specs))
+
+
+def refresh_reference(state, every):
+  """reference <- policy after every `every` updates (R1: 400, reference §1.3); 0 means never."""
+  if not every:
+    return state
+  due = state.step % every == 0
+  copy = jax.tree.map(lambda old, new: jnp.where(due, new, old), state.reference, state.params)
+  return state.replace(reference=copy)

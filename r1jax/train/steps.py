@@ -1,0 +1,186 @@
+"""The jitted steps: log-probabilities of packed rows, a GRPO update and a language-model update.
+
+A batch is `[A, B, T]`: A micro-batches of B packed rows of T tokens. Only the first `count` micro-batches
+hold anything; the loop over them has a dynamic length, so that a step costs what its tokens cost and never
+recompiles.
+"""
+from functools import partial
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from r1jax import sharding
+from r1jax.algorithms import grpo, logprobs, sft, tally
+from r1jax.model import moe, transformer
+from r1jax.train import optimizer
+from r1jax.train import state as state_lib
+
+
+@flax.struct.dataclass
+class Rows:
+  """Packed rows, int32: tokens, segment ids (0 = padding) and positions, all [..., B, T]."""
+
+  token: jax.Array
+  segment: jax.Array
+  position: jax.Array
+
+
+@flax.struct.dataclass
+class Batch:
+  """`count` micro-batches of rows and what the loss wants of each token, [A, B, T] throughout."""
+
+  rows: Rows
+  loss: grpo.Batch | sft.Batch
+  count: jax.Array
+
+
+def token_logp(params, cfg, rows, temperature):
+  """Log-probability and entropy of each token given its segment's past: two float32 [B, T].
+
+  The first token of a row has nothing before it: its values mean nothing and are always masked. Returns
+  (logp_BT, entropy_BT, transformer output).
+  """
+  output = transformer.forward(params, cfg, rows.token, rows.segment, rows.position)
+  logp_BT, entropy_BT = _aligned(params, cfg, output.hidden_XD, rows.token, 1, temperature)
+  return logp_BT, entropy_BT, output
+
+
+def _aligned(params, cfg, hidden_XD, token_BT, ahead, temperature=1.0):
+  """Scores token t by the hidden state at t - `ahead`."""
+  shape, spec = (*token_BT.shape, cfg.vocab), sharding.act('batch', None, 'vocab')
+  logits_BTV = jax.lax.reshape(
+    transformer.logits(params, cfg, hidden_XD), shape, out_sharding=spec
+  )
+  target_BT = jnp.roll(token_BT, -ahead, axis=1)
+  scores = logprobs.token_logp_and_entropy(logits_BTV, target_BT, temperature)
+  return tuple(jnp.roll(score_BT, ahead, axis=1) for score_BT in scores)
+
+
+def _micro(tree, i):
+  return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, 0, keepdims=False), tree)
+
+
+@partial(jax.jit, static_argnames=('cfg', 'temperature'))
+def score(params, cfg, rows, count, temperature):
+  """logp_ABT of all micro-batches under `params`, at the rollout temperature (reference §4.2)."""
+
+  def one(i, logp_ABT):
+    logp_BT, _, _ = token_logp(params, cfg, _micro(rows, i), temperature)
+    return jax.lax.dynamic_update_index_in_dim(logp_ABT, logp_BT, i, 0)
+
+  empty = jnp.zeros_like(rows.token, jnp.float32)
+  return jax.lax.fori_loop(0, count, one, empty)
+
+
+def _accumulate(loss_fn, params, batch):
+  """Sum of gradients, merged tallies and kept per-token values over the micro-batches.
+
+  `loss_fn(params, rows, loss_inputs)` returns (loss, (tally, extra)): `extra` is summed too.
+  """
+  gradient = jax.grad(loss_fn, has_aux=True)
+
+  def run(i):
+    return gradient(params, _micro(batch.rows, i), _micro(batch.loss, i))
+
+  def one(i, total):
+    grads, (figures, extra) = total
+    new_grads, (new_figures, new_extra) = run(i)
+    grads, extra = jax.tree.map(jnp.add, (grads, extra), (new_grads, new_extra))
+    return grads, (tally.merge(figures, new_figures), extra)
+
+  start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(run, 0)[1])
+  return jax.lax.fori_loop(0, batch.count, one, (jax.tree.map(jnp.zeros_like, params), start))
+
+
+@partial(
+  jax.jit,
+  static_argnames=('cfg', 'gcfg', 'tx', 'temperature', 'reference_every'),
+  donate_argnames=('state',),
+)
+def grpo_update(state, batch, *, cfg, gcfg, tx, temperature, reference_every):
+  """One policy update of R1's RL (reference §1.2): returns (state, metrics of `grpo.loss`)."""
+
+  def loss_fn(params, rows, inputs):
+    logp_BT, entropy_BT, _ = token_logp(params, cfg, rows, temperature)
+    value, figures = grpo.loss(gcfg, inputs, logp_BT, entropy_BT)
+    return value, (figures, value)
+
+  grads, (figures, loss) = _accumulate(loss_fn, state.params, batch)
+  state, metrics = _apply(state, grads, tx)
+  if gcfg.beta:
+    state = state_lib.refresh_reference(state, reference_every)
+  return state, metrics | tally.results(figures) | {'grpo/loss': loss}
+
+
+@partial(
+  jax.jit,
+  static_argnames=('cfg', 'scfg', 'tx', 'balance', 'bias_speed'),
+  donate_argnames=('state',),
+)
+def language_update(state, batch, *, cfg, scfg, tx, balance, bias_speed):
+  """One next-token update, with the MTP loss where the model has the module (reference §2.5).
+
+  `balance` weighs the sequence-wise loss, `bias_speed` is the router bias's gamma (reference §2.4); with
+  0 the bias stays as it is.
+  """
+
+  def loss_fn(params, rows, inputs):
+    logp_BT, _, output = token_logp(params, cfg, rows, 1.0)
+    routers, ahead = [output.router], ()
+    if cfg.mtp_layers and scfg.mtp_weight:
+      ahead_BT, router = _ahead(params, cfg, rows, output.hidden_XD)
+      routers, ahead = [*routers, router], (ahead_BT,)
+    value, figures = sft.loss(scfg, inputs, logp_BT, ahead)
+    if cfg.moe_layers:
+      total = sum(router['balance'].sum() for router in routers)
+      row_count = batch.count * rows.token.shape[0]
+      value = value + balance * total / row_count
+    loads = [router.get('load_LE', router.get('load_E')) for router in routers if router]
+    return value, (figures, (value, loads))
+
+  grads, (figures, (loss, loads)) = _accumulate(loss_fn, state.params, batch)
+  state, metrics = _apply(state, grads, tx)
+  if cfg.moe_layers:
+    metrics |= _load_figures(loads[0])
+    if bias_speed:
+      state = state.replace(params=_balanced(state.params, loads, bias_speed))
+  return state, metrics | tally.results(figures) | {'sft/loss': loss}
+
+
+def _ahead(params, cfg, rows, hidden_XD):
+  """logp_BT of each token by the MTP module, two positions ahead, and the module's router."""
+  next_BT = jnp.roll(rows.token, -1, axis=1)
+  hidden_XD, router = transformer.predict_ahead(
+    params, cfg, hidden_XD, next_BT, rows.segment, rows.position
+  )
+  return _aligned(params, cfg, hidden_XD, rows.token, 2)[0], router
+
+
+def _apply(state, grads, tx):
+  params, opt, metrics = optimizer.step(tx, grads, state.optimizer, state.params)
+  return state.replace(params=params, optimizer=opt, step=state.step + 1), metrics
+
+
+def _load_figures(load_LE):
+  """How uneven the experts' loads are: the busiest over the mean; 1 is even."""
+  return {'router/load_max': (load_LE.max(-1) / jnp.maximum(load_LE.mean(-1), 1)).max()}
+
+
+def _balanced(params, loads, speed):
+  """The weights with every router's bias moved by the sign rule."""
+  params = dict(params)
+  params['moe'] = _with_bias(params['moe'], moe.updated_bias(_bias(params['moe']), loads[0], speed))
+  if len(loads) > 1:
+    block = params['mtp']['block']
+    block = _with_bias(block, moe.updated_bias(_bias(block), loads[1][None], speed))
+    params['mtp'] = params['mtp'] | {'block': block}
+  return params
+
+
+def _bias(block):
+  return block['ffn']['router_bias']
+
+
+def _with_bias(block, bias):
+  return block | {'ffn': block['ffn'] | {'router_bias': bias}}

@@ -1,0 +1,120 @@
+"""Problems from JSONL: GSM8K as published, the plain form, and every way a file can be wrong."""
+
+import json
+import re
+
+import pytest
+
+from r1jax.data import tokenizer
+from r1jax.data.tasks import corpus, jsonl, tiny_world
+from tests import shared_data
+
+
+def _file(tmp_path, content):
+  path = tmp_path / 'some.jsonl'
+  path.write_bytes(content if isinstance(content, bytes) else content.encode())
+  return path
+
+
+@pytest.mark.parametrize('name, count', [('train', 7473), ('test', 1319)])
+def test_gsm8k_is_read_as_published(name, count):
+  problems = jsonl.load(shared_data.path(f'gsm8k/{name}.jsonl'))
+  assert len(problems) == count and {p.kind for p in problems} == {name}
+  assert all(re.fullmatch(r'-?\d+(\.\d+)?', p.answer) for p in problems)
+  assert all(p.steps and '<<' not in ''.join(p.steps) for p in problems)
+
+
+def test_gsm8k_lines_hold_what_their_fields_say():
+  first = jsonl.load(shared_data.path('gsm8k/test.jsonl'))[0]
+  assert first.answer == '18' and first.question.startswith('Janet’s ducks lay 16 eggs')
+  assert first.steps[0] == 'Janet sells 16 - 3 - 4 = 9 duck eggs a day.'
+
+
+@pytest.mark.parametrize(
+  'answer, expected',
+  [
+    ('18', '18'),
+    (18, '18'),
+    (0.5, '0.5'),
+    (' 1,234,567.5 ', '1234567.5'),
+    ('(1,234)', '(1,234)'),
+    ('1,2', '1,2'),
+    ('so\n#### 5,600', '5600'),
+    ('#### x + 1', 'x + 1'),
+  ],
+)
+def test_the_final_answer_is_what_remains(tmp_path, answer, expected):
+  path = _file(tmp_path, json.dumps({'question': 'Q', 'answer': answer}))
+  assert jsonl.load(path)[0].answer == expected
+
+
+def test_keys_blank_lines_and_a_byte_order_mark(tmp_path):
+  path = _file(tmp_path, b'\xef\xbb\xbf{"q": " Why ", "a": "7"}\r\n\r\n{"q": "How", "a": "8"}')
+  found = jsonl.load(path, question_key='q', answer_key='a')
+  assert found == [
+    tiny_world.Problem('Why', '7', 'some', 0),
+    tiny_world.Problem('How', '8', 'some', 0),
+  ]
+
+
+def test_lines_are_read_one_by_one(tmp_path):
+  stream = jsonl.read(_file(tmp_path, '{"question": "Q", "answer": "1"}\nbroken'))
+  assert next(stream).answer == '1'
+  with pytest.raises(jsonl.JsonlError, match='line 2'):
+    next(stream)
+
+
+_GOOD = b'{"question": "Q", "answer": "1"}\n'
+
+
+@pytest.mark.parametrize(
+  'line, why',
+  [
+    (b'{"question": "Q"', 'not JSON'),
+    (b'[1, 2]', 'expected a JSON object, found list'),
+    (b'{"question": "Q"}', "no field 'answer', found"),
+    (b'{"answer": "1"}', "no field 'question'"),
+    (b'{"question": 3, "answer": "1"}', "field 'question' holds 3"),
+    (b'{"question": "Q", "answer": null}', "field 'answer' holds None"),
+    (b'{"question": "Q", "answer": true}', "field 'answer' holds True"),
+    (b'{"question": "Q", "answer": NaN}', "field 'answer' holds nan"),
+    (b'{"question": "Q", "answer": 1e999}', "field 'answer' holds inf"),
+    (b'{"question": " ", "answer": "1"}', "field 'question' is empty"),
+    (b'{"question": "Q", "answer": "so 3\\nthen 4"}', 'no final answer'),
+    (b'{"question": "Q", "answer": "so 3\\n#### "}', 'no final answer'),
+    (b'{"question": "Q", "answer": "1+2=<<1+2=3>>3"}', 'no final answer'),
+    (b'{"question": "\xff", "answer": "1"}', 'not UTF-8'),
+    (b'{"question": "\\ud800", "answer": "1"}', 'half a surrogate pair'),
+    (b'[' * 100_000, 'nested too deeply'),
+    (b'{"question": "Q", "answer": ' + b'1' * 5000 + b'}', 'digits'),
+  ],
+)
+def test_a_wrong_line_is_named_with_its_number(tmp_path, line, why):
+  path = _file(tmp_path, _GOOD + b'\n' + line + b'\n' + _GOOD)
+  with pytest.raises(jsonl.JsonlError, match=rf'some\.jsonl, line 3: .*{re.escape(why)}'):
+    jsonl.load(path)
+
+
+@pytest.mark.parametrize('content', [b'', b'\n \n'])
+def test_a_file_without_problems_is_refused(tmp_path, content):
+  with pytest.raises(jsonl.JsonlError, match=r'some\.jsonl: no problem in it'):
+    jsonl.load(_file(tmp_path, content))
+
+
+def test_a_missing_file_is_an_os_error(tmp_path):
+  with pytest.raises(FileNotFoundError):
+    jsonl.load(tmp_path / 'none.jsonl')
+
+
+def test_questions_longer_than_the_context_are_counted_and_the_first_is_named():
+  texts = [corpus.document(0, i).text for i in range(300)]
+  tok = tokenizer.SentencePieceTokenizer(tokenizer.train_sentencepiece(texts, 400))
+  problems = [tiny_world.Problem('What is' + ' 1' * n, '1', 'k', 0) for n in (5, 50, 60)]
+  lengths = [len(tok.encode(' What is')) + n + 3 for n in (5, 50, 60)]
+  jsonl.check_lengths(problems, tok, lengths[-1])
+  with pytest.raises(
+    ValueError,
+    match=rf'question 2 .* has {lengths[1]} tokens .* takes {lengths[1] - 1}; '
+    rf'too long in all: 2, the longest {lengths[2]}',
+  ):
+    jsonl.check_lengths(problems, tok, lengths[1] - 1)

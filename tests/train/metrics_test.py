@@ -1,0 +1,185 @@
+"""A run's figures: one row per step, whatever was killed and resumed, and a bar that fits."""
+
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import pytest
+import rich.console
+
+from r1jax.train import metrics
+
+
+def _rows(folder):
+  return [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+
+
+def _events(folder):
+  """(step, name, value) in all event files, as the format says: length, crc, record, crc."""
+  from tensorboardX.proto import event_pb2
+
+  found = []
+  for path in sorted((folder / 'tensorboard').iterdir()):
+    data = path.read_bytes()
+    while data:
+      length = int.from_bytes(data[:8], 'little')
+      event = event_pb2.Event.FromString(data[12 : 12 + length])
+      found += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
+      data = data[16 + length :]
+  return found
+
+
+def test_each_step_is_one_json_object_and_one_tensorboard_event_per_metric(tmp_path):
+  with metrics.MetricsWriter(tmp_path) as writer:
+    writer.write(1, {'reward/accuracy': 0.25, 'grpo/kl': jnp.float32(0.5)})
+    writer.write(2, {'reward/accuracy': 0.5})
+  assert _rows(tmp_path) == [
+    {'step': 1, 'reward/accuracy': 0.25, 'grpo/kl': 0.5},
+    {'step': 2, 'reward/accuracy': 0.5},
+  ]
+  assert metrics.read(tmp_path / 'metrics.jsonl') == _rows(tmp_path)
+  expected = [(1, 'grpo/kl', 0.5), (1, 'reward/accuracy', 0.25), (2, 'reward/accuracy', 0.5)]
+  assert sorted(_events(tmp_path)) == expected
+
+
+def test_a_row_is_on_disk_when_write_returns(tmp_path):
+  writer = metrics.MetricsWriter(tmp_path)
+  writer.write(1, {'a/b': 1})
+  assert _rows(tmp_path) == [{'step': 1, 'a/b': 1.0}]
+  writer.close()
+  writer.close()
+
+
+def test_what_json_cannot_say_becomes_null_and_is_counted(tmp_path):
+  with metrics.MetricsWriter(tmp_path) as writer:
+    writer.write(1, {'a/nan': math.nan, 'a/inf': -math.inf, 'a/fine': 2.0})
+  assert _rows(tmp_path) == [
+    {'step': 1, 'a/nan': None, 'a/inf': None, 'a/fine': 2.0, 'metrics/nonfinite': 2}
+  ]
+  assert _events(tmp_path) == [(1, 'a/fine', 2.0)]
+
+
+@pytest.mark.parametrize('cut', [1, 5, 20])
+def test_a_line_torn_by_a_kill_is_cut_when_the_run_resumes(tmp_path, cut):
+  with metrics.MetricsWriter(tmp_path) as writer:
+    for step in (1, 2, 3):
+      writer.write(step, {'reward/accuracy': step / 4})
+  path = tmp_path / 'metrics.jsonl'
+  os.truncate(path, path.stat().st_size - cut)
+  assert [row['step'] for row in metrics.read(path)] == [1, 2]
+  with metrics.MetricsWriter(tmp_path, resumed_from=3) as writer:
+    writer.write(4, {'reward/accuracy': 1})
+  assert [row['step'] for row in _rows(tmp_path)] == [1, 2, 4]
+
+
+@pytest.mark.parametrize('resumed_from', [0, 1, 3, 5, 9])
+def test_steps_that_run_again_are_never_there_twice(tmp_path, resumed_from):
+  with metrics.MetricsWriter(tmp_path) as writer:
+    for step in range(1, 6):
+      writer.write(step, {'run/number': 1})
+  before = (tmp_path / 'metrics.jsonl').read_bytes().splitlines()
+  with metrics.MetricsWriter(tmp_path, resumed_from) as writer:
+    for step in range(resumed_from + 1, 12):
+      writer.write(step, {'run/number': 2})
+  rows = _rows(tmp_path)
+  assert [row['step'] for row in rows] == sorted({row['step'] for row in rows})
+  kept = min(resumed_from, 5)
+  assert [row['run/number'] for row in rows] == [1] * kept + [2] * (11 - resumed_from)
+  assert (tmp_path / 'metrics.jsonl').read_bytes().splitlines()[:kept] == before[:kept]
+
+
+def test_a_damaged_line_is_refused_with_its_number(tmp_path):
+  (tmp_path / 'metrics.jsonl').write_text('{"step": 1}\n{"step": \n{"step": 3}\n')
+  with pytest.raises(ValueError, match=r'metrics.jsonl:2: damaged'):
+    metrics.MetricsWriter(tmp_path, resumed_from=3)
+
+
+def test_no_file_means_no_rows(tmp_path):
+  assert metrics.read(tmp_path / 'metrics.jsonl') == []
+
+
+def test_an_atomic_write_that_fails_leaves_the_old_content(tmp_path, monkeypatch):
+  path = tmp_path / 'summary.json'
+  metrics.write_atomically(path, 'old')
+
+  def die(*_):
+    raise OSError('killed')
+
+  monkeypatch.setattr(metrics.os, 'fsync', die)
+  with pytest.raises(OSError, match='killed'):
+    metrics.write_atomically(path, 'new')
+  assert path.read_text() == 'old'
+
+
+FULL = {
+  'reward/total': 1.25,
+  'reward/accuracy': 0.5,
+  'reward/format': 0.75,
+  'rollout/length': 43.21,
+  'grpo/kl': 0.0123,
+  'grpo/entropy': 0.9,
+  'grpo/clip_fraction': 0.0625,
+  'speed/rollout_tokens_per_s': 14000.4,
+  'speed/train_tokens_per_s': 5000,
+}
+
+
+def _console(**options):
+  return rich.console.Console(file=io.StringIO(), highlight=False, **options)
+
+
+def test_without_a_terminal_each_report_is_one_plain_line_with_every_figure():
+  console = _console(width=40)
+  with metrics.Progress('GRPO', 10, start=8, console=console) as bar:
+    bar.update(9, FULL)
+    bar.print('[not markup] saved')
+    bar.update(10, FULL)
+  first, note, last = console.file.getvalue().splitlines()
+  assert note == '[not markup] saved'
+  assert first.startswith('GRPO 9/10  0:00 + 0:00 left  reward 1.25  acc 0.50  format 0.75')
+  assert 'rollout tok/s 14,000  train tok/s 5,000' in first
+  assert last.startswith('GRPO 10/10') and '\x1b' not in first + last
+
+
+def test_a_log_file_gets_a_line_a_second_at_most_and_the_last_step_always():
+  console = _console()
+  with metrics.Progress('GRPO', 1000, console=console) as bar:
+    for step in range(1, 1001):
+      bar.update(step, {'reward/accuracy': 1})
+  lines = console.file.getvalue().splitlines()
+  assert 2 <= len(lines) < 20 and lines[-1].startswith('GRPO 1000/1000')
+
+
+def test_on_a_terminal_the_bar_shows_steps_time_left_and_figures():
+  console = _console(force_terminal=True, width=120)
+  with metrics.Progress('GRPO', 10, console=console) as bar:
+    bar.update(4, FULL)
+    bar.update(5, FULL)
+  shown = console.file.getvalue()
+  for part in ('5/10', 'left', 'KL 0.0123', 'clip 0.062', 'entropy 0.90'):
+    assert part in shown
+
+
+@pytest.mark.parametrize(
+  'spent, start, step, text', [(60, 0, 1, '1:00 + 1:39:00 left'), (90, 40, 70, '1:30 + 1:30 left')]
+)
+def test_the_time_left_follows_the_pace_of_this_run(monkeypatch, spent, start, step, text):
+  clock = iter([0.0, spent, spent])
+  monkeypatch.setattr(metrics.time, 'monotonic', lambda: next(clock))
+  console = _console()
+  with metrics.Progress('GRPO', 100, start=start, console=console) as bar:
+    bar.update(step, {})
+  assert text in console.file.getvalue()
+
+
+def test_writing_metrics_imports_no_torch_or_tensorflow(tmp_path):
+  code = (
+    'import sys; from r1jax.train import metrics\n'
+    'w = metrics.MetricsWriter(sys.argv[1]); w.write(1, {"a/b": 1.0}); w.close()\n'
+    'assert not {"torch", "tensorflow", "transformers"} & set(sys.modules)'
+  )
+  subprocess.run([sys.executable, '-c', code, str(tmp_path)], check=True)
