@@ -1,4 +1,5 @@
 """Packaging of r1jax. `kernels/` stands at the top of the tree but installs as `r1jax.kernels`."""
+
 import setuptools
 
 INSTALL = [

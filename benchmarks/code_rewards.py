@@ -4,6 +4,7 @@
 
 Each program is judged by three tests. A warm-up of `workers` programs is not counted.
 """
+
 import time
 
 from absl import app, flags

@@ -3,6 +3,7 @@
 The functions see local arrays (they are called inside `shard_map`), masks are booleans, and a row whose
 keys are all masked yields finite numbers that no caller reads.
 """
+
 import jax
 import jax.numpy as jnp
 

@@ -3,6 +3,7 @@
 From the spec tree follow, each by one `tree.map`: initial values, shardings, abstract arrays, the parameter
 count, stacking for a scan over layers and the masks of the optimizer.
 """
+
 import dataclasses
 import math
 import zlib

@@ -4,6 +4,7 @@ Arrays carry their sharding in their type (`jax.set_mesh`, Explicit axes), so th
 weights are *stored* by `PARAM_RULES` (spread over `fsdp` too) and *used* after `gather`, which undoes only
 the `fsdp` part; its transpose is the reduce-scatter of the gradient.
 """
+
 import math
 
 import jax
@@ -24,7 +25,6 @@ PARAM_RULES = {
 }
 ACT_RULES = {
   'batch': ('data', 'fsdp', 'expert'),
-  'routed': ('data', 'fsdp'),  # tokens gathered over `expert`, on their way to the experts
   'heads': 'tensor',
   'ffn': 'tensor',
   'vocab': 'tensor',
@@ -87,6 +87,13 @@ def put(array, spec):
   return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
-def replicate(tree):
-  """Device tree -> the same tree whole on every device (so that every process can read it)."""
+def fetch(tree):
+  """Device tree -> NumPy tree, the whole arrays on every process."""
+  if jax.process_count() > 1:
+    tree = _replicated(tree)
+  return jax.tree.map(np.asarray, jax.device_get(tree))
+
+
+@jax.jit
+def _replicated(tree):
   return jax.tree.map(lambda x: jax.reshard(x, jax.P(*(None,) * x.ndim)), tree)

@@ -1,4 +1,5 @@
 """The R1-Zero prompt and the tags of a reply: written once here, parsed once here."""
+
 import dataclasses
 import re
 
@@ -68,7 +69,11 @@ def _problem(completion, found):
       if tags.count(tag) != 1:
         return f'{tags.count(tag)} x {tag}, expected 1'
     return 'tags out of order'
-  around = (completion[: found[0][1]], completion[found[1][2] : found[2][1]], completion[found[3][2] :])
+  around = (
+    completion[: found[0][1]],
+    completion[found[1][2] : found[2][1]],
+    completion[found[3][2] :],
+  )
   for text, where in zip(around, ('before <think>', 'between the blocks', 'after </answer>')):
     if text.strip():
       return f'text {where}'

@@ -14,8 +14,9 @@ _SPACE = '\u2581'  # what a SentencePiece model writes for a space
 # last space goes with the question, so that its first word is the same piece as anywhere else.
 TEMPLATE_PIECES = (template.TEMPLATE_HEAD.rstrip(' '), template.TEMPLATE_TAIL)
 TAG_PIECES = tuple(space + tag for tag in template.TAGS for space in ('', ' '))
-DIGIT_PIECES = tuple(f' {digit}' for digit in range(10))  # ' 12' is the two pieces ' 1' and '2'
-USER_DEFINED = TEMPLATE_PIECES + TAG_PIECES + DIGIT_PIECES
+# Every number of the tiny world is one piece, so that a worked step is one look-up; others go by digits.
+NUMBER_PIECES = tuple(f' {number}' for number in range(25))
+USER_DEFINED = TEMPLATE_PIECES + TAG_PIECES + NUMBER_PIECES
 
 
 class SentencePieceTokenizer:

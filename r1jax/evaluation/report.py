@@ -132,7 +132,7 @@ def plot(rows, path, panels=PANELS):
     panels: (title, metric, label, whether it is a share); a metric without values leaves an empty
       panel.
   """
-  # A third of a second that only the end of a run pays.
+  # A quarter of a second, which only the end of a run pays.
   from matplotlib import figure
 
   columns = 2 if len(panels) > 1 else 1

@@ -1,4 +1,5 @@
 """What both attentions share: the context of a forward pass and the island around the kernels."""
+
 from typing import NamedTuple
 
 import jax
@@ -37,7 +38,9 @@ def causal(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale):
   def local(q, k, v, segment):
     return kernels.attention(q, k, v, segment, scale)
 
-  return island(local, (head, head, head, ('batch', None)), head)(q_BTNH, k_BTYH, v_BTYU, segment_BT)
+  return island(local, (head, head, head, ('batch', None)), head)(
+    q_BTNH, k_BTYH, v_BTYU, segment_BT
+  )
 
 
 def split_heads(x_XF, shape, axes):

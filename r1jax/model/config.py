@@ -1,4 +1,5 @@
 """What makes a transformer of the DeepSeek-V3, Qwen or Llama families."""
+
 import dataclasses
 
 
@@ -109,7 +110,11 @@ class ModelConfig:
   def check_mesh(self, shape):
     """Raises ValueError where a dimension does not divide over its mesh axis (`shape`: name -> size)."""
     tensor, fsdp, expert = shape['tensor'], shape['fsdp'], shape['expert']
-    sizes = [('heads', self.heads, tensor), ('vocab', self.vocab, tensor), ('ffn', self.ffn, tensor)]
+    sizes = [
+      ('heads', self.heads, tensor),
+      ('vocab', self.vocab, tensor),
+      ('ffn', self.ffn, tensor),
+    ]
     sizes += [('width', self.width, fsdp)]
     if self.attention == 'gqa':
       sizes += [('kv_heads', self.kv_heads, tensor)]
@@ -117,4 +122,6 @@ class ModelConfig:
       sizes += [('moe.experts', self.moe.experts, expert), ('moe.ffn', self.moe.ffn, tensor)]
     for name, size, shards in sizes:
       if size % shards:
-        raise ValueError(f'model.{name}={size} does not divide over {shards} shards of the mesh {shape}')
+        raise ValueError(
+          f'model.{name}={size} does not divide over {shards} shards of the mesh {shape}'
+        )

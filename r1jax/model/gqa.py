@@ -1,4 +1,5 @@
 """Grouped-query attention of the Qwen and Llama families (reference §3.3)."""
+
 import jax.numpy as jnp
 
 from r1jax import kernels, sharding
@@ -44,7 +45,10 @@ def attend(params, cfg, x_XD, ctx):
 
   q, k, v = (rows(x) for x in _query_key_value(params, cfg, x_XD, ctx))
   out = attention.causal(q, k, v, ctx.segment_BT, _scale(cfg))
-  return attention.output(params['w_out'], out), {'k': k.transpose(0, 2, 1, 3), 'v': v.transpose(0, 2, 1, 3)}
+  return attention.output(params['w_out'], out), {
+    'k': k.transpose(0, 2, 1, 3),
+    'v': v.transpose(0, 2, 1, 3),
+  }
 
 
 def decode(params, cfg, x_BD, ctx, cache):

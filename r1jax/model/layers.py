@@ -1,4 +1,5 @@
 """The small layers: normalisation, dense feed-forward, embedding and output head."""
+
 import jax
 import jax.numpy as jnp
 
@@ -47,6 +48,4 @@ def head(w_VD, x_XD):
   """Float32 logits_XV; the vocabulary stays split over its mesh axis."""
   out = sharding.act('batch', 'vocab')
   w_VD = jax.reshard(w_VD, sharding.gathered(('vocab', 'embed'))).astype(x_XD.dtype)
-  return jnp.einsum(
-    'xd,vd->xv', x_XD, w_VD, out_sharding=out, preferred_element_type=jnp.float32
-  )
+  return jnp.einsum('xd,vd->xv', x_XD, w_VD, out_sharding=out, preferred_element_type=jnp.float32)

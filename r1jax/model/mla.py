@@ -2,6 +2,7 @@
 
 The cache holds one row of kv_latent + head_rope values a token (576 for V3), shared by all heads.
 """
+
 import jax
 import jax.numpy as jnp
 
@@ -44,7 +45,9 @@ def attend(params, cfg, x_XD, ctx):
     kv_XF, (B, T, cfg.heads, cfg.head_nope + cfg.head_value), ('batch', None, 'heads', None)
   )
   shape = (B, T, cfg.heads, cfg.head_rope)
-  shared = jax.lax.reshape(pe_XR, (B, T, 1, cfg.head_rope), out_sharding=sharding.act('batch', *[None] * 3))
+  shared = jax.lax.reshape(
+    pe_XR, (B, T, 1, cfg.head_rope), out_sharding=sharding.act('batch', *[None] * 3)
+  )
   pe = jnp.broadcast_to(shared, shape, out_sharding=sharding.act('batch', None, 'heads', None))
   q_BTNH = attention.split_heads(
     jnp.concatenate([nope_XNH, pe_XNR], -1),
@@ -54,7 +57,9 @@ def attend(params, cfg, x_XD, ctx):
   k_BTNH = jnp.concatenate([kv[..., : cfg.head_nope], pe], -1)
   out = attention.causal(q_BTNH, k_BTNH, kv[..., cfg.head_nope :], ctx.segment_BT, _scale(cfg))
   entry = jnp.concatenate([latent_XC, pe_XR], -1)
-  entry = jax.lax.reshape(entry, (B, T, entry.shape[-1]), out_sharding=sharding.act('batch', None, None))
+  entry = jax.lax.reshape(
+    entry, (B, T, entry.shape[-1]), out_sharding=sharding.act('batch', None, None)
+  )
   return attention.output(params['w_out'], out), {'latent': entry}
 
 

@@ -1,4 +1,5 @@
 """Multi-token prediction (reference §2.5): one more block that predicts the token after the next one."""
+
 import jax.numpy as jnp
 
 from r1jax.model import layers

@@ -2,6 +2,7 @@
 
 Rotated vectors are kept as two halves (x1 | x2); checkpoints with interleaved pairs are permuted on import.
 """
+
 import math
 
 import jax.numpy as jnp
@@ -23,7 +24,9 @@ def frequencies(cfg, width, max_length):
 
 def _yarn(cfg, freq, width):
   def slot(rotations):
-    return width * math.log(cfg.original_length / (rotations * 2 * math.pi)) / (2 * math.log(cfg.theta))
+    return (
+      width * math.log(cfg.original_length / (rotations * 2 * math.pi)) / (2 * math.log(cfg.theta))
+    )
 
   low = max(math.floor(slot(cfg.beta_fast)), 0)
   high = min(math.ceil(slot(cfg.beta_slow)), width - 1)

@@ -1,4 +1,5 @@
 """The transformer: one function for training, log-probabilities and prefill, one for a decoding step."""
+
 from typing import Any, NamedTuple
 
 import jax
@@ -40,7 +41,9 @@ def specs(cfg):
   if cfg.moe_layers:
     tree['moe'] = params_lib.stack(block_specs(cfg, 'moe'), cfg.moe_layers)
   if cfg.mtp_layers:
-    tree['mtp'] = params_lib.stack(mtp.params(cfg, block_specs(cfg, _mtp_kind(cfg))), cfg.mtp_layers)
+    tree['mtp'] = params_lib.stack(
+      mtp.params(cfg, block_specs(cfg, _mtp_kind(cfg))), cfg.mtp_layers
+    )
   return tree
 
 

@@ -1,10 +1,15 @@
-"""The accuracy reward: the final answer of a completion against the gold answer (reference section 1.4).
+"""The accuracy reward: the final answer of a completion against the gold answer (reference section
+1.4).
 
-The final answer is the last `<answer>` block outside a thought; without one, the last `\\boxed{}` outside
-a thought. Of two answers the last wins here, and the format reward punishes the second tag. An answer
-that stands only inside the thought, or none at all, is unparseable. An answer block that holds boxes
+The final answer is the last `<answer>` block outside a thought; without one, the last `\\boxed{}`
+outside
+a thought. Of two answers the last wins here, and the format reward punishes the second tag. An
+answer
+that stands only inside the thought, or none at all, is unparseable. An answer block that holds
+boxes
 states the last of them.
 """
+
 import re
 
 from r1jax.data import template
@@ -22,13 +27,17 @@ def check(completion, gold):
 
 
 def quick(completion, reply, gold):
-  """(verdict or None when a worker must decide, final answer or None); `reply` is the cut completion."""
+  """(verdict or None when a worker must decide, final answer or None); `reply` is the cut
+  completion.
+  """
   answer = final_answer(completion, reply)
   return (_NONE, None) if answer is None else (math.quick(gold, answer), answer)
 
 
 def final_answer(completion, reply):
-  """The text of the final answer of `completion`, or None; `reply` is `template.parse(completion)`."""
+  """The text of the final answer of `completion`, or None; `reply` is
+  `template.parse(completion)`.
+  """
   if reply.answers:
     return last_box(reply.answers[-1]) or reply.answers[-1]
   return last_box(outside_thought(completion))

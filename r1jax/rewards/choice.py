@@ -1,8 +1,10 @@
 """Multiple choice: the option letter of the final answer (reference section 1.4).
 
-Read as a letter: `B`, `b.`, `(B)`, `[B]`, `B)`, `**B**`, `\\boxed{B}`, `\\text{B}`, `B: text`, `(B) text`,
+Read as a letter: `B`, `b.`, `(B)`, `[B]`, `B)`, `**B**`, `\\boxed{B}`, `\\text{B}`, `B: text`,
+`(B) text`,
 `option B`, `the answer is B`. Two letters, or a letter that is no option, state none.
 """
+
 import dataclasses
 import re
 
@@ -11,11 +13,14 @@ from r1jax.rewards import accuracy, math
 from r1jax.rewards.verdict import Kind, Verdict
 
 _LEAD = re.compile(
-  r'(?:(?:so|thus|therefore|hence),? )?(?:(?:the )?(?:correct |right |final |best )?(?:answer|option|choice)'
+  r'(?:(?:so|thus|therefore|hence),? )?'
+  r'(?:(?:the )?(?:correct |right |final |best )?(?:answer|option|choice)'
   r'(?: is|:| =)?:? ?)+',
   re.I,
 )
-_LETTER = re.compile(r'[(\[]?([A-Z])[)\]]?(?:$|[.:)](?:\s|$)(.*)$|(?<=[)\]]) (.*)$| - (.*)$)', re.I | re.S)
+_LETTER = re.compile(
+  r'[(\[]?([A-Z])[)\]]?(?:$|[.:)](?:\s|$)(.*)$|(?<=[)\]]) (.*)$| - (.*)$)', re.I | re.S
+)
 _OTHER = re.compile(r'[(\[]([A-Z])[)\]]|(?<![A-Za-z\'])([B-HJ-Z])(?![A-Za-z\'])')
 
 
@@ -43,7 +48,11 @@ def check(completion, gold, options='ABCDE'):
 
 def read(answer, options):
   """The option letter (upper case) that `answer` states, or None."""
-  if len(answer) > math.LONGEST_ANSWER or not answer.isascii() and re.search(r'[^\W\d_a-zA-Z]{1}', answer[:4]):
+  if (
+    len(answer) > math.LONGEST_ANSWER
+    or not answer.isascii()
+    and re.search(r'[^\W\d_a-zA-Z]{1}', answer[:4])
+  ):
     return None
   text = math.clean(answer).strip('*_` \n')
   text = _LEAD.sub('', text, count=1) if _LEAD.match(text) else text

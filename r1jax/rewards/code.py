@@ -1,13 +1,16 @@
-"""The code reward: the last program of a completion against tests, in a sandbox (reference section 1.4).
+"""The code reward: the last program of a completion against tests, in a sandbox (reference section
+1.4).
 
-A test passes when its output, reported over the sandbox's private channel, equals the expected one. The
-expected output never enters the sandbox, so there is nothing there to read, patch or forge: the comparison
+A test passes when its output, reported over the sandbox's private channel, equals the expected
+one. The
+expected output never enters the sandbox, so there is nothing there to read, patch or forge: the
+comparison
 is made here, on plain text. Every test runs in a fresh process.
 """
+
 import dataclasses
 import json
 import math
-import re
 import time
 
 from r1jax.data import template
@@ -15,12 +18,14 @@ from r1jax.rewards import accuracy, sandbox
 from r1jax.rewards.verdict import Kind, Verdict
 
 LONGEST_PROGRAM = 64_000  # characters
-_FENCE = re.compile(r'^[ \t]*```[ \t]*([\w+-]*)[^\n`]*\n(.*?)^[ \t]*```[ \t]*$', re.M | re.S)
+_FENCE = '```'
 
 
 @dataclasses.dataclass(frozen=True)
 class StdinTest:
-  """A whole program: `stdin` in, `stdout` expected (trailing white space of lines and of the end aside)."""
+  """A whole program: `stdin` in, `stdout` expected (trailing white space of lines and of the end
+  aside).
+  """
 
   stdin: str
   stdout: str
@@ -28,7 +33,9 @@ class StdinTest:
 
 @dataclasses.dataclass(frozen=True)
 class CallTest:
-  """`call(*args)` is expected to return `expected`; lists and tuples are alike, floats equal to 1e-9."""
+  """`call(*args)` is expected to return `expected`; lists and tuples are alike, floats equal to
+  1e-9.
+  """
 
   call: str
   args: tuple
@@ -64,7 +71,8 @@ class CodeConfig:
 
 
 def check(completion, tests, config=None, spare=None):
-  """Verdict on the program in `completion` (str) against `tests` (StdinTest and CallTest, one or more).
+  """Verdict on the program in `completion` (str) against `tests` (StdinTest and CallTest, one or
+  more).
 
   `spare` is a started `sandbox.Sandbox` to use. Raises SandboxError at once without bubblewrap.
   """
@@ -81,17 +89,39 @@ def check(completion, tests, config=None, spare=None):
 
 
 def extract(completion):
-  """The last fenced block of the last `<answer>`, that answer itself, or the last block after the thought."""
+  """The last fenced block of the last `<answer>`, that answer itself, or the last block after the
+  thought.
+  """
   reply = template.parse(completion)
   text = reply.answers[-1] if reply.answers else accuracy.outside_thought(completion)
-  blocks = _FENCE.findall(text)
-  if blocks:
-    return blocks[-1][1]
+  block = last_block(text)
+  if block is not None:
+    return block
   return text.strip('\n') if reply.answers and text.strip() else None
 
 
+def last_block(text):
+  """The content of the last complete fenced block of `text`, or None; an unclosed fence is no
+  block.
+  """
+  found, opened = None, None
+  for line in text.splitlines(keepends=True):
+    if not line.strip().startswith(_FENCE):
+      if opened is not None:
+        opened.append(line)
+    elif opened is None:
+      opened = []
+    elif line.strip() == _FENCE:
+      found, opened = opened, None
+    else:
+      opened.append(line)
+  return None if found is None else ''.join(found)
+
+
 def run(program, tests, config, spare=None):
-  """One Verdict per test of `program` (str), in order; with `all` scoring stops at the first failure."""
+  """One Verdict per test of `program` (str), in order; with `all` scoring stops at the first
+  failure.
+  """
   deadline = time.monotonic() + config.total_seconds
   verdicts = []
   with spare or sandbox.Sandbox(config.limits, config.allow_unsandboxed) as box:
@@ -102,7 +132,8 @@ def run(program, tests, config, spare=None):
         if config.scoring == 'all' and verdicts[-1].kind != Kind.CORRECT:
           break
     except sandbox.ProgramError as error:
-      # What the program did to its own sandbox is its fault, for this test and the ones that cannot run.
+      # What the program did to its own sandbox is its fault, for this test and the ones that
+      # cannot run.
       verdicts += [Verdict(0.0, Kind.WRONG, str(error))] * (len(tests) - len(verdicts))
     except sandbox.SandboxError as error:
       return [Verdict(0.0, Kind.VERIFIER_ERROR, str(error))]

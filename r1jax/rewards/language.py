@@ -1,10 +1,15 @@
-"""Language consistency: the share of the thought's words that are in the target language (reference section 1.4).
+"""Language consistency: the share of the thought's words that are in the target language
+(reference section 1.4).
 
-The paper leaves its word segmentation undisclosed. Here a word of a space-separated script is a run of its
-letters; of Chinese, each character is one. Code, LaTeX, tags, numbers and single letters are not words.
-A Latin word counts as English unless it carries foreign letters or a dictionary of the most frequent
+The paper leaves its word segmentation undisclosed. Here a word of a space-separated script is a
+run of its
+letters; of Chinese (and of kana), each character is one. Code, LaTeX, tags, numbers and single
+letters are not words.
+A Latin word counts as English unless it carries foreign letters or a dictionary of the most
+frequent
 words of other Latin-script languages knows it and the English one doesn't.
 """
+
 import re
 import unicodedata
 
@@ -12,40 +17,46 @@ from r1jax.data import template
 from r1jax.rewards.verdict import Kind, Verdict
 
 LANGUAGES = ('en', 'zh')
-LONGEST_READ = 200_000  # characters of a thought; the share is that of its first part beyond
-_IGNORED = re.compile(
-  r'```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\\\[.*?\\\]|\\\(.*?\\\)'
-  r'|\\begin\{(\w+\*?)\}.*?\\end\{\1\}|\\[A-Za-z]+(?:\{[^{}]*\})*|https?://\S+|</?\w+>',
+LONGEST_READ = 100_000  # characters of a thought; the share is that of its first part beyond
+_IGNORED = re.compile(  # spans are bounded, so that a thousand unclosed openings stay cheap
+  r'```.*?(?:```|\Z)|`[^`\n]*`|\$\$.{0,1000}?\$\$|\$[^$\n]{0,1000}\$|\\\[.{0,1000}?\\\]|\\\(.{0,1000}?\\\)'
+  r'|\\begin\{(\w+\*?)\}.{0,1000}?\\end\{\1\}|\\[A-Za-z]+(?:\{[^{}]*\})*|https?://\S+|</?\w+>',
   re.S,
 )
 _CHINESE = '\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ebef'
 _HAN = re.compile(f'[{_CHINESE}]')
-_PIECE = re.compile(f"[{_CHINESE}]|[^\\W\\d_{_CHINESE}]+(?:['’][^\\W\\d_{_CHINESE}]+)*")
-_ENGLISH = frozenset(
-  """a about after again all also an and any are as at be because been before but by can could did do does each
-  every few first for from get give go had has have he her here him his how i if in into is it its just know
-  let like make many me more most much must my need next no not now of on one only or other our out over own
-  per same see she should so some such sum than that the their them then there these they this those three
-  time to total two up us use very was way we well were what when where which while who will with would you
-  your die man den was hat war also am an do in on no me son plan ten more come pour sur data case""".split()
-)
-_FOREIGN = frozenset(
-  """der die das und ist nicht ein eine einen mit auf für von dem den des sich auch wie wir wenn oder aber dann
-  noch nur sind wird werden haben kann muss also weil zwei drei vier gleich zahl lösung antwort durch zuerst
-  le la les un une des du et est dans pour que qui sur avec pas nous vous sont donc mais alors ensuite deux
-  trois quatre réponse nombre cette ce ces il elle fait être avoir plus comme première entre chaque
-  el los las una unos y es en para por con no se lo como pero más entonces luego dos tres cuatro respuesta
-  número esta este ser tiene tenemos hay cada primero también porque cuando si su sus del al
-  il lo gli uno di che non per con sono è abbiamo quindi allora poi due tre quattro risposta numero questo
-  questa della delle nel ma anche quando ogni prima
-  o os as um uma de da dos em para não com mais então depois temos dois três resposta cada também quando
-  het een en van niet voor met zijn dat wij maar dan twee drie vier antwoord getal eerst ook
-  wo shi de le ma ni hao women""".split()
-)
+_SIGNS = _CHINESE + '\u3041-\u30ff'  # scripts without spaces, one sign a word: Chinese and kana
+_PIECE = re.compile(f"[{_SIGNS}]|[^\\W\\d_{_SIGNS}]+(?:['’][^\\W\\d_{_SIGNS}]+)*")
+_SIGN = re.compile(f'[{_SIGNS}]')
+_ENGLISH_WORDS = """
+  a about after again all also an and any are as at be because been before but by can could did
+  do does each every few first for from get give go had has have he her here him his how i if in
+  into is it its just know let like make many me more most much must my need next no not now of
+  on one only or other our out over own per same see she should so some such sum than that the
+  their them then there these they this those three time to total two up us use very was way we
+  well were what when where which while who will with would you your die man den hat war am son
+  plan ten come pour sur data case
+"""
+_ENGLISH = frozenset(_ENGLISH_WORDS.split())
+_FOREIGN_WORDS = """
+  der die das und ist nicht ein eine einen mit auf für von dem den des sich auch wie wir wenn
+  oder aber dann noch nur sind wird werden haben kann muss also weil zwei drei vier gleich zahl
+  lösung antwort durch zuerst le la les un une du et est dans pour que qui sur avec pas nous
+  vous sont donc mais alors ensuite deux trois quatre réponse nombre cette ce ces il elle fait
+  être avoir plus comme première entre chaque el los las una unos y es en para por con no se lo
+  como pero más entonces luego dos tres cuatro respuesta número esta este ser tiene tenemos hay
+  cada primero también porque cuando si su sus del al gli uno di che non per sono è abbiamo
+  quindi allora poi due tre quattro risposta numero questo questa della delle nel ma anche
+  quando ogni prima o os as um uma de da em não com então depois temos dois três resposta também
+  het een van niet voor met zijn dat wij maar dan twee drie antwoord getal eerst ook wo shi ni
+  hao women
+"""
+_FOREIGN = frozenset(_FOREIGN_WORDS.split())
 
 
 def check(completion, language='en'):
-  """Verdict whose score is the share (0 to 1) of target-language words in the thought of `completion`.
+  """Verdict whose score is the share (0 to 1) of target-language words in the thought of
+  `completion`.
 
   CORRECT above one half, WRONG otherwise; UNPARSEABLE 0 without a thought or with no word in it.
   """
@@ -65,7 +76,7 @@ def check(completion, language='en'):
 def count(text, language):
   """(words in `language`, words) of `text`, code and LaTeX left out."""
   text = unicodedata.normalize('NFC', _IGNORED.sub(' ', text[:LONGEST_READ]))
-  pieces = [p for p in _PIECE.findall(text) if len(p) > 1 or _HAN.match(p)]
+  pieces = [p for p in _PIECE.findall(text) if len(p) > 1 or _SIGN.match(p)]
   belongs = _is_chinese if language == 'zh' else _is_english
   return sum(map(belongs, pieces)), len(pieces)
 

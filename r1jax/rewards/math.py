@@ -1,10 +1,15 @@
 """Whether an answer states the gold value: exact readings here, everything else with math-verify.
 
-What counts as equal (`equal`): numbers are compared exactly; a decimal with a point and at least five
-significant digits may round or truncate a gold value that is no finite decimal; noise of binary floating
-point (1e-12, relative) is forgiven. A unit may be missing on one side, known units are converted. `50%`
-equals 0.5 and 1/2, and also a bare 50. A number asked for must be worked out: `3 + 4` does not state 7.
+What counts as equal (`equal`): numbers are compared exactly; a decimal with a point and at least
+five
+significant digits may round or truncate a gold value that is no finite decimal; noise of binary
+floating
+point (1e-12, relative) is forgiven. A unit may be missing on one side, known units are converted.
+`50%`
+equals 0.5 and 1/2, and also a bare 50. A number asked for must be worked out: `3 + 4` does not
+state 7.
 """
+
 import functools
 import re
 import unicodedata
@@ -21,41 +26,70 @@ DEEPEST_NESTING = 40
 _INTEGER = re.compile(r'[+-]?\d{1,40}\Z', re.ASCII)
 _SIGNS = str.maketrans(
   {
-    '−': '-', '–': '-', '—': '-', '﹣': '-', '－': '-', '×': '\\times ', '·': '\\cdot ', '⋅': '\\cdot ', '÷': '/',
-    '∕': '/', '⁄': '/', 'π': '\\pi ', '∞': '\\infty ', '≤': '\\le ', '≥': '\\ge ', '≠': '\\ne ', '√': '\\sqrt ',
-    '∪': '\\cup ', '∩': '\\cap ', '∅': '\\emptyset ', '∈': '\\in ', '≈': '\\approx ', '±': '\\pm ', '％': '%',
-    '“': '"', '”': '"', '‘': "'", '’': "'", '′': "'", '（': '(', '）': ')', '，': ',', '。': '.', '＝': '=',
-    '＋': '+', '／': '/', 'θ': '\\theta ', '\u00a0': ' ', '\u2009': ' ', '\u202f': ' ', '\u3000': ' ',
-    '½': ' 1/2', '⅓': ' 1/3', '⅔': ' 2/3', '¼': ' 1/4', '¾': ' 3/4', '⅕': ' 1/5', '⅛': ' 1/8', '⅜': ' 3/8',
+    '−': '-', '–': '-', '—': '-', '﹣': '-', '－': '-', '×': '\\times ', '·': '\\cdot ',
+    '⋅': '\\cdot ', '÷': '/',
+    '∕': '/', '⁄': '/', 'π': '\\pi ', '∞': '\\infty ', '≤': '\\le ', '≥': '\\ge ', '≠': '\\ne ',
+    '√': '\\sqrt ',
+    '∪': '\\cup ', '∩': '\\cap ', '∅': '\\emptyset ', '∈': '\\in ', '≈': '\\approx ', '±': '\\pm ',
+    '％': '%',
+    '“': '"', '”': '"', '‘': "'", '’': "'", '′': "'", '（': '(', '）': ')', '，': ',', '。': '.',
+    '＝': '=',
+    '＋': '+', '／': '/', 'θ': '\\theta ', '\u00a0': ' ', '\u2009': ' ', '\u202f': ' ',
+    '\u3000': ' ',
+    '½': ' 1/2', '⅓': ' 1/3', '⅔': ' 2/3', '¼': ' 1/4', '¾': ' 3/4', '⅕': ' 1/5', '⅛': ' 1/8',
+    '⅜': ' 3/8',
   }
 )  # fmt: skip
 _RAISED = re.compile('[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+')
 _RAISED_TO = str.maketrans('⁻⁰¹²³⁴⁵⁶⁷⁸⁹', '-0123456789')
 _DROPPED = re.compile(
-  r'(?<!\\)\\(?:left|right|bigl?|bigr?|Bigl?|Bigr?|displaystyle|limits|!|;|:|quad|qquad)(?![A-Za-z])|\\,(?!\d{3})'
+  r'(?<!\\)\\(?:left|right|bigl?|bigr?|Bigl?|Bigr?|displaystyle|limits)(?![A-Za-z])|(?<!\\)\\!'
 )
-_SPACED = re.compile(r'(?<!\\)\\ |~|\s+')
-_WRAPPED = re.compile(r'\\(?:text|mathrm|textbf|mathbf|textit|operatorname|mbox|textnormal|rm)\s*\{([^{}\\]*)\}')
+_SPACED = re.compile(r'(?<!\\)\\(?:[ ;:]|,(?!\d{3})|q?quad(?![A-Za-z]))|~|\s+')
+_WRAPPED = re.compile(
+  r'\\(?:text|mathrm|textbf|mathbf|textit|operatorname|mbox|textnormal|rm)\s*\{([^{}\\]*)\}'
+)
+_PLAINER = (('\\%', '%'), ('\\$', '$'), ('\\langle', '('), ('\\rangle', ')'), ('{}', ''))
 _FRAC = re.compile(r'\\[dtc]frac(?![a-z])')
 _SAYS = re.compile(
-  r'(?:so |thus |therefore,? |hence )?(?:the |my )?(?:final |correct )?(?:answer|result|value|solution)(?: is| =|:)+:? ',
+  r'(?:so |thus |therefore,? |hence )?(?:the |my )?'
+  r'(?:final |correct )?(?:answer|result|value|solution)(?: is| =|:)+:? ',
   re.I,
 )
-_PAIRS = (('$$', '$$'), ('$', '$'), ('\\(', '\\)'), ('\\[', '\\]'), ('**', '**'), ('`', '`'), ('"', '"'))
-_NAMED = re.compile(r"(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z]\)|[A-Za-z][a-z' ]{2,30}) ?(?:=|\\approx) ?(?=\S)")
+_PAIRS = (
+  ('***', '***'),
+  ('$$', '$$'),
+  ('$', '$'),
+  ('\\(', '\\)'),
+  ('\\[', '\\]'),
+  ('**', '**'),
+  ('`', '`'),
+  ('"', '"'),
+)
+_NAMED = re.compile(
+  r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z]\)'
+  r"|[A-Za-z][A-Za-z' ]{2,30}) ?(?:=|\\approx) ?(?=\S)"
+)
 _WORK = re.compile(r'(?<=[\w)}%!]) ?(?:[+*/÷]|-|\\(?:times|cdot|div)(?![a-z])) ?')
 _SCIENTIFIC = re.compile(r' ?(?:\*|\\times|\\cdot) ?10 ?(?:\^|\*\*) ?')
 _CALCULATION = re.compile(r'[\d\s+*/().,=$-]+\Z')
-_HOLLOW = frozenset(('nan', 'inf', '-inf', 'infinity', 'none', 'null', '?', '...', '\\ldots', '\\dots'))
+_HOLLOW = frozenset(
+  ('nan', 'inf', '-inf', 'infinity', 'none', 'null', '?', '...', '\\ldots', '\\dots')
+)
 _LATEX_WORD = re.compile(r'\\[A-Za-z]+|[A-Za-z]{3,}|[^\x00-\x7f]')
-_FUNCTIONS = frozenset('sin cos tan log exp sqrt arcsin arccos arctan pmod frac mod'.split())
+_FUNCTIONS_WORDS = """
+  sin cos tan log exp sqrt arcsin arccos arctan pmod frac mod
+"""
+_FUNCTIONS = frozenset(_FUNCTIONS_WORDS.split())
 
 
 def equal(gold, answer):
   """Whether `answer` (str, a model's final answer) states the value of `gold` (str); never raises.
 
-  Returns a Verdict: CORRECT 1; WRONG 0; UNPARSEABLE 0 (nothing comparable in the answer); TIMEOUT 0 (the
-  comparison took over DEADLINE_SECONDS or MEMORY_BYTES and its process was killed); VERIFIER_ERROR when
+  Returns a Verdict: CORRECT 1; WRONG 0; UNPARSEABLE 0 (nothing comparable in the answer); TIMEOUT
+  0 (the
+  comparison took over DEADLINE_SECONDS or MEMORY_BYTES and its process was killed);
+  VERIFIER_ERROR when
   the gold answer itself makes no sense or the comparing process failed twice.
   """
   verdict = quick(gold, answer)
@@ -80,9 +114,13 @@ def quick(gold, answer):
 def clean(text):
   """`text` without delimiters, prose before the value, spacing commands and Unicode look-alikes."""
   if not text.isascii():
-    text = _RAISED.sub(lambda m: '^{' + m.group().translate(_RAISED_TO) + '}', text).translate(_SIGNS)
+    text = _RAISED.sub(lambda m: '^{' + m.group().translate(_RAISED_TO) + '}', text).translate(
+      _SIGNS
+    )
   text = _SPACED.sub(' ', _DROPPED.sub('', text)).strip()
-  text = _FRAC.sub(r'\\frac', text.replace('\\%', '%').replace('\\$', '$'))
+  for latex, plain in _PLAINER:
+    text = text.replace(latex, plain)
+  text = _FRAC.sub(r'\\frac', text)
   for _ in range(4):
     before = text
     text = _unwrapped(_WRAPPED.sub(r'\1', text).strip())
@@ -92,13 +130,17 @@ def clean(text):
 
 
 def worked_out(text):
-  """Whether cleaned `text` is a value, not a calculation still to be done (`3 + 4`, `9 \\times 2`)."""
-  return not _WORK.search(_SCIENTIFIC.sub('e', re.sub(r'\^ ?\{ ?-|\^ ?-', '^', text)))
+  """Whether cleaned `text` is a value, not a calculation still to be done (`3 + 4`, `9 \\times
+  2`).
+  """
+  return not _WORK.search(
+    _SCIENTIFIC.sub('e', re.sub(r'\^ ?\{ ?-|\^ ?-', '^', text.replace('**', '^')))
+  )
 
 
 def is_words(text):
   """Whether cleaned `text` is a word or a sentence, not a formula."""
-  words = [w for w in _LATEX_WORD.findall(text)]
+  words = _LATEX_WORD.findall(text)
   return bool(words) and not any(w[0] == '\\' or w.lower() in _FUNCTIONS for w in words)
 
 
@@ -143,8 +185,10 @@ def _chain(gold, text):
     return None
   if not quantity.same(gold, value):
     return _judged(False)
-  return None if any(quantity.read(part) is None for part in before) else _judged(
-    all(quantity.same(gold, quantity.read(part)) for part in before)
+  return (
+    None
+    if any(quantity.read(part) is None for part in before)
+    else _judged(all(quantity.same(gold, quantity.read(part)) for part in before))
   )
 
 
@@ -175,9 +219,9 @@ def _unwrapped(text):
   text = _SAYS.sub('', text, count=1) if _SAYS.match(text) else text
   for left, right in _PAIRS:
     inner = text[len(left) : -len(right)]
-    if len(text) > len(left) + len(right) and text.startswith(left) and text.endswith(right):
-      if left not in inner and right not in inner:
-        text = inner.strip()
+    whole = text.startswith(left) and text.endswith(right) and len(text) > len(left + right)
+    if whole and left not in inner and right not in inner:
+      text = inner.strip()
   boxed = re.match(r'\\f?boxed ?\{', text)
   if boxed and text.endswith('}') and _closes(text, boxed.end()) == len(text):
     text = text[boxed.end() : -1].strip()

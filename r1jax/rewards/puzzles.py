@@ -1,7 +1,9 @@
 """Puzzles whose answers are checked, not compared: a number game and an ordering.
 
-Expressions are parsed with `ast` and computed exactly over fractions; nothing is ever evaluated as code.
+Expressions are parsed with `ast` and computed exactly over fractions; nothing is ever evaluated
+as code.
 """
+
 import ast
 import collections
 import dataclasses
@@ -14,9 +16,21 @@ from r1jax.rewards import accuracy
 from r1jax.rewards.verdict import Kind, Verdict
 
 LONGEST_EXPRESSION = 300  # characters
-_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+_OPERATORS = {
+  ast.Add: operator.add,
+  ast.Sub: operator.sub,
+  ast.Mult: operator.mul,
+  ast.Div: operator.truediv,
+}
 _SIGNS = str.maketrans({'×': '*', '·': '*', '÷': '/', '−': '-', '[': '(', ']': ')'})
-_LATEX = (('\\times', '*'), ('\\cdot', '*'), ('\\div', '/'), ('\\left', ''), ('\\right', ''), ('$', ''))
+_LATEX = (
+  ('\\times', '*'),
+  ('\\cdot', '*'),
+  ('\\div', '/'),
+  ('\\left', ''),
+  ('\\right', ''),
+  ('$', ''),
+)
 _FRAC = re.compile(r'\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}')
 _ALLOWED = re.compile(r'[\d\s+*/()-]+\Z', re.ASCII)
 _SEPARATOR = re.compile(r'\s*(?:,|;|>|<|->|→|\n)\s*')
@@ -43,7 +57,8 @@ class PuzzleError(ValueError):
 
 
 def check_numbers(completion, numbers, target, use_all=True):
-  """Countdown or 24: an expression over `numbers` (ints, each at most once) with + - * / that gives `target`.
+  """Countdown or 24: an expression over `numbers` (ints, each at most once) with + - * / that
+  gives `target`.
 
   With `use_all` (the 24 game) every number must be used. `expression = target` is accepted.
   """
@@ -67,7 +82,9 @@ def check_numbers(completion, numbers, target, use_all=True):
 
 
 def check_order(completion, gold):
-  """An ordering: `gold` (list of str) as a list separated by commas, `>`, `<`, `->`, lines, or numbered."""
+  """An ordering: `gold` (list of str) as a list separated by commas, `>`, `<`, `->`, lines, or
+  numbered.
+  """
   if not gold:
     return Verdict(0.0, Kind.VERIFIER_ERROR, 'an empty order')
   answer = accuracy.final_answer(completion, template.parse(completion))

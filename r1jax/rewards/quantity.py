@@ -1,4 +1,5 @@
-"""Numbers as people write them: separators, fractions, percent, currency and units, read exactly."""
+"""Numbers as people write them, read exactly: separators, fractions, percent, currency, units."""
+
 import dataclasses
 import fractions
 import re
@@ -8,27 +9,45 @@ LONGEST_NUMBER = 120  # characters of one plain number; longer ones are nobody's
 _INT = r'(?:\d{1,3}(?:(?:,|\{,\}|\\,| )\d{3})+|\d+)'
 _DEC = rf'(?:{_INT}(?:\.\d*)?|\.\d+)'
 _SHORT = r'\d{1,40}'
-_PAIR = rf'(?:\\frac(?:\{{(?P<fn>[+-]?{_SHORT})\}}\{{(?P<fd>{_SHORT})\}}|(?P<sn>\d)(?P<sd>\d))|(?P<pn>{_INT}) ?/ ?(?P<pd>{_SHORT}))'
-_BODY = re.compile(
-  rf'(?:(?P<whole>{_SHORT})(?: and | ?)(?P<mix>(?:(?<=[ ])\d+ ?/ ?\d+|\\frac\{{\d+\}}\{{\d+\}}|\\frac\d\d))'
-  rf'|{_PAIR}'
-  rf'|(?P<num>{_DEC})(?:[eE](?P<e>[+-]?\d{{1,3}})| ?(?:\*|\\times|\\cdot|x) ?10 ?(?:\^|\*\*) ?\{{?(?P<p>[+-]?\d{{1,3}})\}}?)?)'
+_PAIR = (
+  rf'(?:\\frac(?:\{{(?P<fn>[+-]?{_SHORT})\}}\{{(?P<fd>{_SHORT})\}}|(?P<sn>\d)(?P<sd>\d))'
+  rf'|(?P<pn>{_INT}) ?/ ?(?P<pd>{_SHORT}))'
 )
-_CURRENCY = {'$': 'dollar', '\\$': 'dollar', '€': 'euro', '£': 'pound_money', '¥': 'yen', '₹': 'rupee'}
+_BODY = re.compile(
+  rf'(?:(?P<whole>{_SHORT})(?: and | ?)'
+  rf'(?P<mix>(?:(?<=[ ])\d+ ?/ ?\d+|\\frac\{{\d+\}}\{{\d+\}}|\\frac\d\d))'
+  rf'|{_PAIR}'
+  rf'|(?P<num>{_DEC})(?:[eE](?P<e>[+-]?\d{{1,3}})'
+  rf'| ?(?:\*|\\times|\\cdot|x) ?10 ?(?:\^|\*\*) ?\{{?(?P<p>[+-]?\d{{1,3}})\}}?)?)'
+)
+_CURRENCY = {
+  '$': 'dollar',
+  '\\$': 'dollar',
+  '€': 'euro',
+  '£': 'pound_money',
+  '¥': 'yen',
+  '₹': 'rupee',
+}
 _PREFIX = re.compile(r'(?P<s1>[+-]?) ?(?P<c>\\?\$|[€£¥₹])? ?(?P<s2>[+-]?) ?')
 _PERCENT = re.compile(r' ?(?:\\?%|percent\b|per cent\b)', re.I)
 _DEGREE = re.compile(r' ?(?:°|\^ ?\{? ?\\circ ?\}?)')
 _SCALE = {
-  'hundred': 10**2, 'thousand': 10**3, 'million': 10**6, 'billion': 10**9, 'trillion': 10**12, 'dozen': 12,
+  'hundred': 10**2, 'thousand': 10**3, 'million': 10**6, 'billion': 10**9, 'trillion': 10**12,
+  'dozen': 12,
 }  # fmt: skip
 _UNITS = {
-  'length': {'mm': '1/1000', 'cm': '1/100', 'm': '1', 'km': '1000', 'inch': '127/5000', 'in': '127/5000',
-    'ft': '381/1250', 'foot': '381/1250', 'yd': '1143/1250', 'yard': '1143/1250', 'mile': '201168/125',
-    'meter': '1', 'metre': '1', 'centimeter': '1/100', 'centimetre': '1/100', 'millimeter': '1/1000',
+  'length': {'mm': '1/1000', 'cm': '1/100', 'm': '1', 'km': '1000', 'inch': '127/5000',
+  'in': '127/5000',
+    'ft': '381/1250', 'foot': '381/1250', 'yd': '1143/1250', 'yard': '1143/1250',
+    'mile': '201168/125',
+    'meter': '1', 'metre': '1', 'centimeter': '1/100', 'centimetre': '1/100',
+    'millimeter': '1/1000',
     'kilometer': '1000', 'kilometre': '1000', 'mi': '201168/125'},
-  'mass': {'mg': '1/1000', 'g': '1', 'gram': '1', 'kg': '1000', 'kilogram': '1000', 'ton': '1000000'},
+  'mass': {'mg': '1/1000', 'g': '1', 'gram': '1', 'kg': '1000', 'kilogram': '1000',
+  'ton': '1000000'},
   'weight': {'lb': '16', 'pound': '16', 'ounce': '1', 'oz': '1'},
-  'time': {'s': '1', 'sec': '1', 'second': '1', 'min': '60', 'minute': '60', 'h': '3600', 'hr': '3600',
+  'time': {'s': '1', 'sec': '1', 'second': '1', 'min': '60', 'minute': '60', 'h': '3600',
+  'hr': '3600',
     'hour': '3600', 'day': '86400', 'week': '604800'},
   'months': {'month': '1', 'year': '12', 'yr': '12'},
   'volume': {'ml': '1/1000', 'milliliter': '1/1000', 'l': '1', 'liter': '1', 'litre': '1'},
@@ -41,17 +60,22 @@ _TABLE = {
   for word, factor in words.items()
 }
 _GLUED = re.compile(r'(?:mm|cm|km|kg|mg|ml|ft|lb|oz|mph|min|hr|sec|inch|inches|lbs|hrs|mins)\b')
-_WORDS = re.compile(r"[A-Za-z¢][A-Za-z'.¢]*(?:(?: |-|/| / )[A-Za-z][A-Za-z'.]*){0,5}(?:\^?[23]|\^\{[23]\})?\.?$")
-# A tail with one of these changes the number, offers a second answer or takes the first one back.
-_DENIED = frozenset(
-  """or and not nor but either maybe plus minus times over divided multiplied squared cubed halves half
-  thirds third quarter quarters fourths tenths hundredths percent factorial pi sin cos tan log ln exp sqrt
-  max min mod than more less fewer if else unless one two three four five six seven eight nine ten eleven
-  twelve twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion trillion
-  dozen score to versus vs is was would could infinity inf nan mul add sub alternatively otherwise instead
-  possibly perhaps wrong incorrect false about approximately point power choose negative positive zero
-  frac cdot dfrac alpha beta gamma theta lambda mathbb mathrm text left right""".split()
+_WORDS = re.compile(
+  r"[A-Za-z¢][A-Za-z'.¢]*(?:(?: |-|/| / )[A-Za-z][A-Za-z'.]*){0,5}(?:\^?[23]|\^\{[23]\})?\.?$"
 )
+_ASIDE = re.compile(r'\(([A-Za-z ]+)\)\Z')
+# A tail with one of these changes the number, offers a second answer or takes the first one back.
+_DENIED_WORDS = """
+  or and not nor but either maybe plus minus times over divided multiplied squared cubed halves
+  half thirds third quarter quarters fourths tenths hundredths percent factorial pi sin cos tan
+  log ln exp sqrt max min mod than more less fewer if else unless one two three four five six
+  seven eight nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety
+  hundred thousand million billion trillion dozen score to versus vs is was would could infinity
+  inf nan mul add sub alternatively otherwise instead possibly perhaps wrong incorrect false
+  about approximately point power choose negative positive zero frac cdot dfrac alpha beta gamma
+  theta lambda mathbb mathrm text left right
+"""
+_DENIED = frozenset(_DENIED_WORDS.split())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +112,9 @@ def read(text):
 
 
 def same(gold, answer):
-  """Whether two quantities are equal: exactly, but for percent, units and rounding as `math` states."""
+  """Whether two quantities are equal: exactly, but for percent, units and rounding as `math`
+  states.
+  """
   if gold.percent != answer.percent:
     return _same_percent(gold, answer)
   gold_value, answer_value = gold.value, answer.value
@@ -105,14 +131,22 @@ def same(gold, answer):
 
 def is_unit(word):
   """Whether `word` is a unit of the table, in any number."""
-  return _singular(word.lower()) in _TABLE or word.lower() in ('unit', 'units', 'square', 'cubic', 'sq')
+  return _singular(word.lower()) in _TABLE or word.lower() in (
+    'unit',
+    'units',
+    'square',
+    'cubic',
+    'sq',
+  )
 
 
 def close(gold, answer, gold_digits=0, answer_digits=0, exact_is_finite=None):
   """Equality of two Fractions under the stated tolerance.
 
-  Exact, or one of them written as a decimal of at least five significant digits that rounds or truncates
-  the other, itself no finite decimal (0.33333 for 1/3), or both within 1e-12 of each other, relatively,
+  Exact, or one of them written as a decimal of at least five significant digits that rounds or
+  truncates
+  the other, itself no finite decimal (0.33333 for 1/3), or both within 1e-12 of each other,
+  relatively,
   when at least one is no integer (binary floating point noise such as 0.30000000000000004).
   """
   if gold == answer:
@@ -132,7 +166,8 @@ def close(gold, answer, gold_digits=0, answer_digits=0, exact_is_finite=None):
 def _same_percent(gold, answer):
   share = answer.value / 100 if answer.percent else answer.value
   truth = gold.value / 100 if gold.percent else gold.value
-  # `what percentage` golds are plain numbers; below 1 the plain number may as well be the share itself.
+  # `what percentage` golds are plain numbers; below 1 the plain number may as well be the share
+  # itself.
   bare = gold.value == answer.value and abs(gold.value) > 1
   return bare or close(truth, share, gold.digits, answer.digits)
 
@@ -186,18 +221,19 @@ def _with_tail(value, digits, unit, text, at):
   tail = text[at:]
   if not tail.strip(' .'):
     return Quantity(value, unit, percent, digits) if tail.count('.') <= 1 else None
-  glued, tail = not tail[0].isspace(), tail.strip()
+  glued, tail = not tail[0].isspace(), _ASIDE.sub(r'\1', tail.strip())
   if not _WORDS.match(tail) or (glued and not _GLUED.match(tail)):
     return None
   return _with_words(value, digits, unit, percent, tail)
 
 
 def _with_words(value, digits, unit, percent, tail):
-  words = [w.strip("'.") for w in re.split(r'[ /-]+', tail.lower().rstrip('.'))]
+  words = [w.strip("'.") for w in re.split(r'[ /-]+', re.sub(r'[{}.]+$|\{', '', tail.lower()))]
   if words[0] in _SCALE:
     value, words = value * _SCALE[words[0]], words[1:]
-  words = [w for w in words if w not in ('of', 'per', 'the', 'a', 'in')] if len(words) > 1 else words
-  words = [re.sub(r'\W?[23]\W?$', lambda m: m.group(), w) for w in words]
+  words = (
+    [w for w in words if w not in ('of', 'per', 'the', 'a', 'in')] if len(words) > 1 else words
+  )
   bare = [re.sub(r'[\W\d]+$', '', w) for w in words]
   if any(w in _DENIED and w != 'min' for w in bare):
     return None

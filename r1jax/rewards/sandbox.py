@@ -1,9 +1,13 @@
-"""Processes that run model-written code where it can touch nothing: bubblewrap around a bare interpreter.
+"""Processes that run model-written code where it can touch nothing: bubblewrap around a bare
+interpreter.
 
-Inside: no network, an empty read-only root with /usr and the interpreter, a private /tmp of bounded size,
-no /proc, an empty environment, its own user, pid, ipc, mount and uts namespaces, no capabilities; around
+Inside: no network, an empty read-only root with /usr and the interpreter, a private /tmp of
+bounded size,
+no /proc, an empty environment, its own user, pid, ipc, mount and uts namespaces, no capabilities;
+around
 the program itself rlimits and a seccomp filter without fork, exec, signals, sockets and ptrace.
 """
+
 import contextlib
 import dataclasses
 import json
@@ -22,6 +26,9 @@ import time
 
 from r1jax.rewards.workers import harness
 
+MARK = (
+  'r1jax-sandbox-of-'  # on the command line of every process inside, with the judge's process id
+)
 INSTALL = 'apt-get install -y bubblewrap'
 _SOURCE = pathlib.Path(harness.__file__).read_text()
 _REPORT = re.compile(r'([0-9a-f]{32}) (ended|time|output) (-?\d{1,3}) ((?:[0-9a-f]{2})*)\Z')
@@ -73,8 +80,20 @@ def available():
   return shutil.which('bwrap')
 
 
+def running():
+  """Process ids of all that sandboxes of this process still run, forked survivors included."""
+  mark, found = f'{MARK}{os.getpid()}\0'.encode(), []
+  for place in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+    with contextlib.suppress(OSError):  # it ended while we looked
+      if place.read_bytes().endswith(mark):
+        found.append(int(place.parent.name))
+  return found
+
+
 def require(allow_unsandboxed):
-  """Raises SandboxError with the install line when there is no bubblewrap and going without is not allowed."""
+  """Raises SandboxError with the install line when there is no bubblewrap and going without is not
+  allowed.
+  """
   if available() is None and not allow_unsandboxed:
     raise SandboxError(
       'rewards for code need bubblewrap, which is not installed. Install it:\n'
@@ -83,15 +102,33 @@ def require(allow_unsandboxed):
     )
   if available() is None and harness.seccomp_program() is None:
     raise SandboxError(
-      f'without bubblewrap programs run under a seccomp filter, which {os.uname().machine} has none of here. '
+      f'without bubblewrap programs run under a seccomp filter, '
+      f'which there is none of for {os.uname().machine} here. '
       f'Install bubblewrap:\n  {INSTALL}'
     )
 
 
 def command(limits):
   """The bubblewrap command line that runs the harness."""
-  words = [available(), '--unshare-all', '--unshare-user', '--disable-userns', '--die-with-parent', '--new-session']
-  words += ['--clearenv', '--cap-drop', 'ALL', '--uid', '65534', '--gid', '65534', '--hostname', 'sandbox']
+  words = [
+    available(),
+    '--unshare-all',
+    '--unshare-user',
+    '--disable-userns',
+    '--die-with-parent',
+    '--new-session',
+  ]
+  words += [
+    '--clearenv',
+    '--cap-drop',
+    'ALL',
+    '--uid',
+    '65534',
+    '--gid',
+    '65534',
+    '--hostname',
+    'sandbox',
+  ]
   for place in ('/usr', '/lib', '/lib64', '/bin'):
     if os.path.islink(place):
       words += ['--symlink', os.readlink(place), place]
@@ -101,7 +138,16 @@ def command(limits):
     words += ['--ro-bind', sys.base_prefix, sys.base_prefix]
   for device in ('/dev/null', '/dev/zero', '/dev/urandom'):
     words += ['--dev-bind', device, device]
-  words += ['--size', str(limits.files_mib << 20), '--tmpfs', '/tmp', '--remount-ro', '/', '--chdir', '/tmp']
+  words += [
+    '--size',
+    str(limits.files_mib << 20),
+    '--tmpfs',
+    '/tmp',
+    '--remount-ro',
+    '/',
+    '--chdir',
+    '/tmp',
+  ]
   return words
 
 
@@ -115,7 +161,7 @@ class Sandbox:
     self._folder = None if self._isolated else tempfile.mkdtemp(prefix='r1jax-code-')
     python = os.path.realpath(sys._base_executable)
     bare = [python, '-I', '-S', '-B', '-X', 'utf8', '-c', _SOURCE]
-    bare += [self._folder] if self._folder else []
+    bare += [self._folder or '', f'{MARK}{os.getpid()}']
     info, info_end = os.pipe()
     self._process = subprocess.Popen(
       [*command(limits), '--info-fd', str(info_end), *bare] if self._isolated else bare,
@@ -138,7 +184,9 @@ class Sandbox:
     self.close()
 
   def load(self, program, calls):
-    """Hands over the program (str; `calls` when tests call its functions); raises ProgramError when it does not compile."""
+    """Hands over the program (str; `calls` when tests call its functions); raises ProgramError
+    when it does not compile.
+    """
     limits = self._limits.as_request()
     if self._isolated:
       limits['rlimits']['RLIMIT_NPROC'] = self._limits.threads
@@ -156,7 +204,8 @@ class Sandbox:
   def run(self, test):
     """Runs one test (dict with `stdin`, or `call` and `args`): (why, exit status, output bytes).
 
-    `why` is ended, time or output. Raises ProgramError when no report with this test's nonce arrives.
+    `why` is ended, time or output. Raises ProgramError when no report with this test's nonce
+    arrives.
     """
     nonce = secrets.token_hex(16)
     self._send(test)
@@ -192,7 +241,9 @@ class Sandbox:
       pid = json.loads(told)['child-pid']
       first = os.pidfd_open(pid)
       try:
-        if _parent(pid) == self._process.pid:  # else it ended long ago and its number went to another
+        if (
+          _parent(pid) == self._process.pid
+        ):  # else it ended long ago and its number went to another
           signal.pidfd_send_signal(first, signal.SIGKILL)
           select.select([first], [], [])
       finally:

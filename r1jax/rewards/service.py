@@ -1,9 +1,11 @@
 """Rewards of a batch of completions, computed beside the rollout and handed back in order.
 
 What exact reading decides is decided at `submit`, in microseconds; the rest goes to killable worker
-processes while the caller goes on. The reward is the weighted sum of its parts (reference section 1.4:
+processes while the caller goes on. The reward is the weighted sum of its parts (reference section
+1.4:
 accuracy + format with equal weight for R1-Zero; R1 adds language consistency).
 """
+
 import collections
 import concurrent.futures
 import dataclasses
@@ -34,7 +36,8 @@ class RewardConfig:
     target_language: `en` or `zh`.
     repetition: weight of the share of distinct 6-grams, 0 is off.
     length: weight of the soft overlong score over `Item.tokens`, 0 is off.
-    length_limit, length_buffer: tokens at which that score is 0, and tokens before it where it begins to fall.
+    length_limit, length_buffer: tokens at which that score is 0, and tokens before it where it
+    begins to fall.
     programs: how code is run and scored.
     workers: worker processes for what exact reading cannot decide; they start when first needed.
     math_seconds: deadline of one comparison; a slower one is a timeout and its process is killed.
@@ -82,7 +85,7 @@ class Item:
 
 @dataclasses.dataclass(frozen=True)
 class Reward:
-  """Verdicts by part and their weighted sum; when not `scored` the sample must leave its baseline."""
+  """Verdicts by part and their weighted sum; a sample not `scored` must leave its baseline."""
 
   verdicts: dict
   total: float
@@ -107,7 +110,9 @@ class RewardService:
     return Batch(self, [self._judge(item) for item in items])
 
   def metrics(self):
-    """Counters since the start: seconds waited for verdicts and rate of verifier errors (latest 1000)."""
+    """Counters since the start: seconds waited for verdicts and rate of verifier errors (latest
+    1000).
+    """
     return {
       'reward/wait_seconds': self._wait_seconds,
       'reward/verifier_error_rate': self.verifier_error_rate(),
@@ -129,7 +134,9 @@ class RewardService:
     parts = {'accuracy': self._accuracy(item, reply), 'format': format.judge(reply)}
     if self.config.language:
       target = self.config.target_language
-      parts['language'] = self._workers().submit('language', _PLAIN_SECONDS, item.completion, target)
+      parts['language'] = self._workers().submit(
+        'language', _PLAIN_SECONDS, item.completion, target
+      )
     if self.config.repetition:
       parts['repetition'] = self._workers().submit('repetition', _PLAIN_SECONDS, item.completion)
     if self.config.length:
@@ -151,7 +158,9 @@ class RewardService:
     if isinstance(gold, code.Tests):
       sandbox.require(self.config.programs.allow_unsandboxed)
       seconds = self.config.programs.total_seconds + _START_SECONDS
-      return self._workers().submit('code', seconds, item.completion, gold.tests, self.config.programs)
+      return self._workers().submit(
+        'code', seconds, item.completion, gold.tests, self.config.programs
+      )
     raise TypeError(f'no verifier for a gold answer of type {type(gold).__name__}')
 
   def _workers(self):
@@ -163,7 +172,8 @@ class RewardService:
     started = time.monotonic()
     futures = (concurrent.futures.Future,)
     found = [
-      {name: v.result() if isinstance(v, futures) else v for name, v in part.items()} for part in parts
+      {name: v.result() if isinstance(v, futures) else v for name, v in part.items()}
+      for part in parts
     ]
     self._wait_seconds += time.monotonic() - started
     rewards = [Reward(verdicts, self._total(verdicts)) for verdicts in found]
@@ -179,10 +189,12 @@ class RewardService:
     if rate <= self.config.max_verifier_error_rate:
       return
     errors = [(n, v.why) for vs in found for n, v in vs.items() if v.kind == Kind.VERIFIER_ERROR]
-    name, why = collections.Counter(errors).most_common(1)[0][0] if errors else ('earlier batches', '')
+    name, why = (
+      collections.Counter(errors).most_common(1)[0][0] if errors else ('earlier batches', '')
+    )
     raise VerifierFailure(
-      f'verifiers failed on {sum(self._failed)} of the latest {len(self._failed)} completions, over the '
-      f'limit of {self.config.max_verifier_error_rate:.1%}; most often {name}: {why}'
+      f'verifiers failed on {sum(self._failed)} of the latest {len(self._failed)} completions, '
+      f'over the limit of {self.config.max_verifier_error_rate:.1%}; most often {name}: {why}'
     )
 
 
@@ -200,7 +212,7 @@ class Batch:
     return all(v.done() for v in verdicts if isinstance(v, concurrent.futures.Future))
 
   def result(self):
-    """The list of Rewards in the order of the items; waits; raises VerifierFailure past the limit."""
+    """The Rewards in the order of the items; waits; raises VerifierFailure past the limit."""
     if self._rewards is None:
       self._rewards = self._service._collect(self._parts)
     return self._rewards

@@ -2,6 +2,7 @@
 
 R1-Zero has neither; they are options known from open reproductions (reference section 4.3).
 """
+
 import re
 
 from r1jax.rewards.verdict import Kind, Verdict
@@ -12,7 +13,9 @@ _CJK = re.compile('[\u3400-\u9fff]')
 
 
 def repetition(completion, n=6):
-  """Share (0 to 1) of the word n-grams of `completion` that are distinct; 1 when it has fewer than n words."""
+  """Share (0 to 1) of the word n-grams of `completion` that are distinct; 1 when it has fewer than
+  n words.
+  """
   if n < 1:
     raise ValueError(f'{n=} words make no n-gram')
   words = _words(completion[-LONGEST_READ:])
@@ -25,7 +28,9 @@ def repetition(completion, n=6):
 
 
 def length(tokens, limit, buffer):
-  """Soft overlong penalty in tokens (DAPO, reference section 4.3): 1 up to `limit - buffer`, 0 at `limit`."""
+  """Soft overlong penalty in tokens (DAPO, reference section 4.3): 1 up to `limit - buffer`, 0 at
+  `limit`.
+  """
   if not 0 < buffer <= limit:
     raise ValueError(f'{buffer=} must lie in (0, {limit=}]')
   score = min(1.0, max(0.0, (limit - tokens) / buffer))
@@ -33,7 +38,11 @@ def length(tokens, limit, buffer):
 
 
 def _words(text):
-  return [piece for word in _TOKEN.findall(text.lower()) for piece in (word if _CJK.search(word) else (word,))]
+  return [
+    piece
+    for word in _TOKEN.findall(text.lower())
+    for piece in (word if _CJK.search(word) else (word,))
+  ]
 
 
 def _longest_run(text):

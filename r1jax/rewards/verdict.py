@@ -1,4 +1,5 @@
 """What a verifier says of one completion."""
+
 import dataclasses
 import enum
 

@@ -1,4 +1,5 @@
 """Drawing the next token: temperature, top-k, top-p, by inversion of one uniform number a sequence."""
+
 import jax
 import jax.numpy as jnp
 

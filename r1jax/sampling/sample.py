@@ -4,6 +4,7 @@ Each prompt is prefilled once and its cache fanned out to G samples; a `while_lo
 have stopped. Prompts are padded on the right and all sequences write the same cache column at a step, so
 the cache update is one slice whatever the prompts' lengths; rotary positions stay contiguous.
 """
+
 import dataclasses
 from functools import partial
 
@@ -36,9 +37,13 @@ class SampleConfig:
 
   def __post_init__(self):
     if min(self.group, self.max_new, self.cache_growth) < 1:
-      raise ValueError(f'{self.group=}, {self.max_new=} and {self.cache_growth=} must be at least 1')
+      raise ValueError(
+        f'{self.group=}, {self.max_new=} and {self.cache_growth=} must be at least 1'
+      )
     if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
-      raise ValueError(f'{self.temperature=} < 0, or {self.top_p=} not in (0, 1], or {self.top_k=} < 0')
+      raise ValueError(
+        f'{self.temperature=} < 0, or {self.top_p=} not in (0, 1], or {self.top_k=} < 0'
+      )
 
 
 @flax.struct.dataclass
@@ -94,13 +99,17 @@ def generate(params, cfg, scfg, prompt_PT, length_P, key, cap, stop_KW):
   for end in _bounds(scfg):
     cache = jax.tree.map(partial(_grow, slots=prompt_PT.shape[1] + end), state.cache)
     state = state.replace(cache=cache)
-    state = _decode(params, cfg, scfg, state, length_B, prompt_PT.shape[1], uniform_TB, cap, end, stop_KW)
+    state = _decode(
+      params, cfg, scfg, state, length_B, prompt_PT.shape[1], uniform_TB, cap, end, stop_KW
+    )
   return state.out.replace(stopped_B=state.stopped_B)
 
 
 def _bounds(scfg):
   """Numbers of new tokens at which the cache grows, the last being `max_new`."""
-  return sorted({-(-scfg.max_new * i // scfg.cache_growth) for i in range(1, scfg.cache_growth + 1)})
+  return sorted(
+    {-(-scfg.max_new * i // scfg.cache_growth) for i in range(1, scfg.cache_growth + 1)}
+  )
 
 
 def _prefill(params, cfg, prompt_PT, length_P):

@@ -14,8 +14,7 @@ class NonFiniteError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-  """What an optimizer needs. The betas are DeepSeek-V3's (reference §2.8); R1 does not give its
-  own.
+  """What an optimizer needs; the betas are DeepSeek-V3's (reference §2.7), R1 gives none.
 
   `lr` is the peak, reached after `warmup` updates. 'cosine' falls to `end_fraction * lr` at update
   `steps` and stays there. `weight_decay` is decoupled. `clip_norm` bounds the global norm of the

@@ -1,4 +1,5 @@
 """Everything of a run that lives on the devices."""
+
 from typing import Any
 
 import flax.struct

@@ -4,6 +4,7 @@ A batch is `[A, B, T]`: A micro-batches of B packed rows of T tokens. Only the f
 hold anything; the loop over them has a dynamic length, so that a step costs what its tokens cost and never
 recompiles.
 """
+
 from functools import partial
 
 import flax.struct
@@ -49,9 +50,7 @@ def token_logp(params, cfg, rows, temperature):
 def _aligned(params, cfg, hidden_XD, token_BT, ahead, temperature=1.0):
   """Scores token t by the hidden state at t - `ahead`."""
   shape, spec = (*token_BT.shape, cfg.vocab), sharding.act('batch', None, 'vocab')
-  logits_BTV = jax.lax.reshape(
-    transformer.logits(params, cfg, hidden_XD), shape, out_sharding=spec
-  )
+  logits_BTV = jax.lax.reshape(transformer.logits(params, cfg, hidden_XD), shape, out_sharding=spec)
   target_BT = jnp.roll(token_BT, -ahead, axis=1)
   scores = logprobs.token_logp_and_entropy(logits_BTV, target_BT, temperature)
   return tuple(jnp.roll(score_BT, ahead, axis=1) for score_BT in scores)

@@ -1,12 +1,17 @@
 """Runs inside the sandbox: forks one child per test and passes its output to the judge outside.
 
-Standard library only: `sandbox` hands this file's source to a bare interpreter. No expected output ever
-comes in here, and the nonce that a report must carry comes only after the child has been forked, so the
+Standard library only: `sandbox` hands this file's source to a bare interpreter. No expected
+output ever
+comes in here, and the nonce that a report must carry comes only after the child has been forked,
+so the
 program under test can read neither from its memory.
 
-Lines come in (marshal, in hex) and go out (words): ready -> program -> compiled -> (test -> forked -> nonce
--> report)*. Only modules that are quick to import are used: this start-up is most of a short program's cost.
+Lines come in (marshal, in hex) and go out (words): ready -> program -> compiled -> (test ->
+forked -> nonce
+-> report)*. Only modules that are quick to import are used: this start-up is most of a short
+program's cost.
 """
+
 import ctypes
 import marshal
 import os
@@ -19,14 +24,19 @@ import time
 
 # Each name with its number on x86_64 and aarch64; None where the architecture has no such call.
 _DENIED = {
-  'fork': (57, None), 'vfork': (58, None), 'execve': (59, 221), 'execveat': (322, 281), 'ptrace': (101, 117),
-  'process_vm_readv': (310, 270), 'process_vm_writev': (311, 271), 'kill': (62, 129), 'tkill': (200, 130),
+  'fork': (57, None), 'vfork': (58, None), 'execve': (59, 221), 'execveat': (322, 281),
+  'ptrace': (101, 117),
+  'process_vm_readv': (310, 270), 'process_vm_writev': (311, 271), 'kill': (62, 129),
+  'tkill': (200, 130),
   'tgkill': (234, 131), 'rt_sigqueueinfo': (129, 138), 'rt_tgsigqueueinfo': (297, 240),
-  'pidfd_send_signal': (424, 424), 'pidfd_open': (434, 434), 'pidfd_getfd': (438, 438), 'socket': (41, 198),
-  'socketpair': (53, 199), 'unshare': (272, 97), 'setns': (308, 268), 'mount': (165, 40), 'umount2': (166, 39),
+  'pidfd_send_signal': (424, 424), 'pidfd_open': (434, 434), 'pidfd_getfd': (438, 438),
+  'socket': (41, 198),
+  'socketpair': (53, 199), 'unshare': (272, 97), 'setns': (308, 268), 'mount': (165, 40),
+  'umount2': (166, 39),
   'memfd_create': (319, 279), 'memfd_secret': (447, 447), 'shmget': (29, 194), 'msgget': (68, 186),
   'semget': (64, 190), 'mq_open': (240, 180), 'keyctl': (250, 219), 'add_key': (248, 217),
-  'request_key': (249, 218), 'bpf': (321, 280), 'perf_event_open': (298, 241), 'userfaultfd': (323, 282),
+  'request_key': (249, 218), 'bpf': (321, 280), 'perf_event_open': (298, 241),
+  'userfaultfd': (323, 282),
   'io_uring_setup': (425, 425), 'io_uring_enter': (426, 426), 'chroot': (161, 51),
   'setsid': (112, 157), 'setpgid': (109, 154),
 }  # fmt: skip
@@ -167,9 +177,9 @@ def _descriptors(test, write_end):
   for place, end in enumerate(ends):
     os.dup2(end, place)
   os.closerange(_RESULT_FD + ('call' in test), 4096)
-  sys.stdin = open(0, encoding='utf-8', closefd=False)
-  sys.stdout = open(1, 'w', encoding='utf-8', errors='replace', closefd=False)
-  sys.stderr = open(2, 'w', encoding='utf-8', errors='replace', closefd=False)
+  sys.stdin = open(0, encoding='utf-8', closefd=False)  # noqa: SIM115 - it lives as long as we
+  written = {'mode': 'w', 'encoding': 'utf-8', 'errors': 'replace', 'closefd': False}
+  sys.stdout, sys.stderr = open(1, **written), open(2, **written)  # noqa: SIM115 - as above
 
 
 def _limit(limits):
@@ -240,5 +250,5 @@ if __name__ == '__main__':
   try:
     main()
   finally:
-    if len(sys.argv) > 1:
+    if sys.argv[1]:
       _leave(sys.argv[1])

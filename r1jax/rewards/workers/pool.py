@@ -1,8 +1,10 @@
 """A pool of killable worker processes: started by exec, so safe beside JAX's threads.
 
-One thread of the caller serves all workers through `selectors`. A worker that passes its deadline is
+One thread of the caller serves all workers through `selectors`. A worker that passes its deadline
+is
 killed and its item is a timeout; one that dies is replaced and its item is tried once more.
 """
+
 import atexit
 import base64
 import collections
@@ -67,7 +69,9 @@ class Pool:
     atexit.register(self.close)
 
   def submit(self, check, seconds, *arguments):
-    """A Future of the Verdict of `check` (a name in `serve.CHECKS`) on `arguments`, killed after `seconds`."""
+    """A Future of the Verdict of `check` (a name in `serve.CHECKS`) on `arguments`, killed after
+    `seconds`.
+    """
     future = concurrent.futures.Future()
     line = base64.b64encode(pickle.dumps((check, arguments))) + b'\n'
     with self._lock:
@@ -98,9 +102,20 @@ class Pool:
       os.write(self._wake_write, b'.')
 
   def _start(self):
-    environment = {'PATH': os.environ.get('PATH', os.defpath), 'PYTHONHASHSEED': '0', 'LC_ALL': 'C.UTF-8'}
+    environment = {
+      'PATH': os.environ.get('PATH', os.defpath),
+      'PYTHONHASHSEED': '0',
+      'LC_ALL': 'C.UTF-8',
+    }
     process = subprocess.Popen(
-      [sys.executable, '-P', '-m', 'r1jax.rewards.workers.serve', str(self._memory_bytes), str(os.getpid())],
+      [
+        sys.executable,
+        '-P',
+        '-m',
+        'r1jax.rewards.workers.serve',
+        str(self._memory_bytes),
+        str(os.getpid()),
+      ],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       stderr=subprocess.DEVNULL,
@@ -198,7 +213,9 @@ class Pool:
   def _shut(self):
     for worker in self._workers:
       if worker.job:
-        worker.job.future.set_result(Verdict(0.0, Kind.VERIFIER_ERROR, 'the reward pool was closed'))
+        worker.job.future.set_result(
+          Verdict(0.0, Kind.VERIFIER_ERROR, 'the reward pool was closed')
+        )
     self._fail_waiting('the reward pool was closed')
     _kill_all(self._workers)
     self._selector.close()

@@ -1,7 +1,9 @@
 """A reward worker: reads one request a line, writes one verdict a line (`pool.Pool` talks to it).
 
-Imports neither JAX nor NumPy. Its address space is limited, and it dies with the process that started it.
+Imports neither JAX nor NumPy. Its address space is limited, and it dies with the process that
+started it.
 """
+
 import base64
 import ctypes
 import json

@@ -1,15 +1,27 @@
-"""The structure of an answer: matrix, set, point, list, interval, equation, or one expression (a leaf)."""
+"""The structure of an answer: matrix, set, point, list, interval, equation, or one expression (a
+leaf).
+"""
+
 import dataclasses
 import re
 
 from r1jax.rewards import quantity
 
-_MATRIX = re.compile(r'\\begin ?\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]+\})?(.*)\\end ?\{\1\}\Z', re.S)
+_MATRIX = re.compile(
+  r'[\[(]? ?\\begin ?\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]+\})?'
+  r'(.*)\\end ?\{\1\} ?[\])]?\Z',
+  re.S,
+)
 _MEMBER = re.compile(r'[A-Za-z] ?\\in(?![a-z]) ?')
+_CONDITION = re.compile(r'\\\{ ?[A-Za-z] ?(?:\\mid|\||:) ?(.*)\\\}\Z')
+_POINT_NAME = re.compile(r'\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\) ?= ?(?=\()')
 _NAME = re.compile(r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z]\))\Z')
-_LINKS = re.compile(r'\\(?:leq?|geq?|neq?|lt|gt)(?![a-z])(?: ?slant)?|<=|>=|!=|[<>=]|\\approx(?![a-z])')
+_LINKS = re.compile(
+  r'\\(?:leq?|geq?|neq?|lt|gt)(?![a-z])(?: ?slant)?|<=|>=|!=|[<>=]|\\approx(?![a-z])'
+)
 _LINK = {
-  '\\le': '<=', '\\leq': '<=', '\\ge': '>=', '\\geq': '>=', '\\ne': '!=', '\\neq': '!=', '\\lt': '<', '\\gt': '>',
+  '\\le': '<=', '\\leq': '<=', '\\ge': '>=', '\\geq': '>=', '\\ne': '!=', '\\neq': '!=',
+  '\\lt': '<', '\\gt': '>',
   '\\approx': '=',
 }  # fmt: skip
 _FLIPPED = {'>': '<', '>=': '<='}
@@ -33,7 +45,9 @@ class Leaf:
 
 @dataclasses.dataclass(frozen=True)
 class Items:
-  """Several shapes: `kind` is set, list (no brackets, order free), point (round) or vector (square)."""
+  """Several shapes: `kind` is set, list (no brackets, order free), point (round) or vector
+  (square).
+  """
 
   kind: str
   items: tuple
@@ -82,7 +96,8 @@ class Ranges:
 
 def read(text):
   """The shape of cleaned `text`; raises ShapeError when brackets do not match."""
-  text = text.strip()
+  text = _POINT_NAME.sub('', text.strip())
+  text = _CONDITION.sub(r'\1', text)
   if not text:
     raise ShapeError('an empty part')
   matrix = _MATRIX.match(text)
@@ -95,7 +110,7 @@ def read(text):
     return Ranges(tuple(_as_range(read(_without_member(p))) for p in parts))
   parts = _split(text, _ITEMS)
   if len(parts) > 1:
-    return _listed(parts)
+    return _listed(parts, ' and ' in text)
   return _related(text)
 
 
@@ -117,6 +132,22 @@ def leaves(shape):
 def is_name(shape):
   """Whether `shape` is a lone variable or `f(x)`."""
   return isinstance(shape, Leaf) and bool(_NAME.match(shape.text))
+
+
+def same_name(one, other):
+  """Whether both are the same name, or one is `f(x)` and the other `y`."""
+  if not (is_name(one) and is_name(other)):
+    return False
+  names = {one.text.replace(' ', ''), other.text.replace(' ', '')}
+  return len(names) == 1 or ('y' in names and any('(' in name for name in names))
+
+
+def by_name(items):
+  """`items` in the order of their names when all are `name = value`, so that x = 1, y = 2 is a
+  point.
+  """
+  named = all(isinstance(i, Equation) and is_name(i.left) for i in items)
+  return sorted(items, key=lambda i: i.left.text) if named else items
 
 
 def leaf_text(shape):
@@ -142,8 +173,12 @@ def _matrix(body):
   return Matrix((len(cells), len(cells[0])), tuple(cell for row in cells for cell in row))
 
 
-def _listed(parts):
+def _listed(parts, every):
   items = [item for part in parts if part.strip() for item in _spread(_related(part.strip()))]
+  if all(isinstance(item, Ranges) for item in items):
+    if every:
+      raise ShapeError('conditions joined by and')
+    return Ranges(tuple(part for item in items for part in item.parts))  # x < 1 or x > 2
   named = [i for i in items if isinstance(i, Equation) and i.relation == '=' and is_name(i.left)]
   if len(named) == len(items) and len({i.left for i in items}) == 1:
     items = [i.right for i in items]  # x = 1 or x = 2
@@ -157,6 +192,9 @@ def _spread(shape):
 
 
 def _related(text):
+  text = text.strip()
+  if not text:
+    raise ShapeError('an empty part')
   links = list(_top_level(text, _LINKS))
   if not links:
     return _bracketed(_without_member(text))
@@ -165,7 +203,9 @@ def _related(text):
   if len(links) == 2 and names[0][0] == names[1][0] and names[0][0] in '<>':
     low, high = (0, 2) if names[0][0] == '<' else (2, 0)
     closed = [name.endswith('=') for name in names]
-    return Ranges((Range(closed[low // 2], read(parts[low]), read(parts[high]), closed[high // 2]),))
+    return Ranges(
+      (Range(closed[low // 2], read(parts[low]), read(parts[high]), closed[high // 2]),)
+    )
   if len(links) > 1:
     if set(names) != {'='}:
       raise ShapeError('a chain of relations')
@@ -193,8 +233,6 @@ def _bracketed(text):
     return _set(text[2:-2])
   if text in ('\\emptyset', '\\varnothing', '\\phi'):
     return Items('set', ())
-  if text.startswith('\\langle') and text.endswith('\\rangle'):
-    return Items('point', tuple(read(p) for p in _split(text[7:-7], _ITEMS)))
   if text[0] in _OPENING and text[-1] in _CLOSING and _encloses(text):
     return _enclosed(text)
   sign = list(_top_level(text, _PLUS_MINUS))

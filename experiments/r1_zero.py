@@ -1,0 +1,63 @@
+"""DeepSeek-R1-Zero: GRPO on rule rewards, straight from a base model (reference §1.2, §1.3).
+
+  python -m r1jax.main --config=experiments/r1_zero.py
+"""
+from r1jax import config as config_lib
+from r1jax.model import presets
+
+PRESETS = ('tiny', 'small', 'v3_671b')
+
+
+def get_config(preset='tiny'):
+  """`tiny`: the shipped base on two CPU cores. `small`: 100M parameters. `v3_671b`: the paper's."""
+  if preset not in PRESETS:
+    raise ValueError(f'experiments/r1_zero.py has no preset {preset!r}; it has {", ".join(PRESETS)}')
+  config = config_lib.default('reasoning_rl')
+  config.workdir = f'runs/r1_zero_{preset}'
+  {'tiny': tiny, 'small': small, 'v3_671b': v3_671b}[preset](config)
+  return config.lock()
+
+
+def tiny(config):
+  """The paper's mechanics at a scale where a step takes seconds on a laptop."""
+  config.checkpoint = 'tiny'
+  del config.model
+  config.runtime.update(config_lib.describe(config_lib.CPU_RUNTIME))
+  config.data.max_prompt = 48
+  config.data.levels = (1, 3)
+  config.sample.group = 16
+  config.sample.max_new = 96
+  config.rl.prompts = 32
+  config.rl.mini_batches = 2
+  config.rl.updates = 80
+  config.rl.length_schedule = ((0, 96),)
+  config.rl.rows, config.rl.capacity = 16, 144
+  config.rl.samples_every = 20
+  config.optimizer.lr = 3e-4
+  config.evaluation.every = 20
+  config.loop.checkpoint_every = 20
+
+
+def small(config):
+  """One GPU: a 113M-parameter V3 from random weights; pre-train it first for a run that learns."""
+  config.model = config_lib.architecture(presets.small())
+  config.data.max_prompt = 64
+  config.sample.max_new = 448
+  config.rl.prompts = 64
+  config.rl.mini_batches = 4
+  config.rl.updates = 1000
+  config.rl.length_schedule = ((0, 256), (500, 448))
+  config.rl.rows, config.rl.capacity = 32, 512
+  config.optimizer.lr = 1e-5
+  config.evaluation.every = 100
+
+
+def v3_671b(config):
+  """R1-Zero as published; its clip range is not reported, R1's first RL stage uses 10 (§1.3)."""
+  config.mesh = (1, -1, 64, 1)
+  config.sample.max_new = 65_536
+  config.rl.rollout_chunk = 128
+  config.grpo.clip_low = config.grpo.clip_high = 10.0
+  config.grpo.tis_cap = 2.0  # bfloat16 sampler and trainer differ (reference §4.2)
+  config.data.max_prompt = 1024
+  config.evaluation.every = 400

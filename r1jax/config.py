@@ -1,0 +1,188 @@
+"""Every knob of a run, once: ConfigDicts for people, frozen dataclasses for the code.
+
+The dataclasses live with the modules that use them; this file assembles them. An experiment starts from
+`default()`, changes it and returns it locked; `build` turns the result into a `Job`.
+"""
+import dataclasses
+import types
+import typing
+
+import ml_collections
+from ml_collections import config_dict
+
+from r1jax.algorithms import grpo, sft
+from r1jax.data import source
+from r1jax.evaluation import heldout
+from r1jax.model import config as model_config
+from r1jax.pipeline import pretrain, reasoning_rl
+from r1jax.rewards import service
+from r1jax.sampling import sample
+from r1jax.train import loop, optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class RuntimeConfig:
+  """How a model is computed, whatever its architecture.
+
+  Attributes:
+    compute_dtype, param_dtype: 'float32' or 'bfloat16'.
+    remat: recompute each layer in the backward pass instead of keeping its activations.
+    scan_layers: one compiled layer in a loop; False unrolls (fast on CPU, slow to compile).
+    dispatch: 'sorted' or 'dense' experts, see `model.config.MoeConfig`.
+  """
+
+  compute_dtype: str = 'bfloat16'
+  param_dtype: str = 'bfloat16'
+  remat: bool = True
+  scan_layers: bool = True
+  dispatch: str = 'sorted'
+
+
+# What is fast on XLA:CPU for a model of a few million parameters.
+CPU_RUNTIME = RuntimeConfig('float32', 'float32', remat=False, scan_layers=False, dispatch='dense')
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """A run, typed. `model` is None when the architecture comes with `checkpoint`."""
+
+  stage: str
+  seed: int
+  workdir: str
+  mesh: tuple[int, ...]
+  checkpoint: str
+  model: model_config.ModelConfig | None
+  runtime: RuntimeConfig
+  data: source.DataConfig
+  sample: sample.SampleConfig
+  grpo: grpo.GrpoConfig
+  sft: sft.SftConfig
+  optimizer: optimizer.OptimizerConfig
+  reward: service.RewardConfig
+  rl: reasoning_rl.RlConfig
+  pretrain: pretrain.PretrainConfig
+  evaluation: heldout.EvaluationConfig
+  loop: loop.LoopConfig
+
+
+# Fields of ModelConfig that `runtime` decides.
+_RUNTIME = {'compute_dtype', 'param_dtype', 'remat', 'scan_layers'}
+
+
+def default(stage):
+  """The config of a stage with the paper's values, unlocked: change it, then `lock()` it.
+
+  Sections that the stage never reads are absent, so setting them is an error.
+  """
+  config = ml_collections.ConfigDict()
+  config.stage = stage
+  config.seed = 0
+  config.workdir = f'runs/{stage}'
+  config.mesh = (1, -1, 1, 1)  # data, fsdp, expert, tensor; -1 takes the devices that are left
+  config.checkpoint = ''
+  config.model = architecture(model_config.ModelConfig())
+  config.runtime = describe(RuntimeConfig())
+  config.data = describe(source.DataConfig())
+  config.loop = describe(loop.LoopConfig())
+  config.optimizer = describe(optimizer.OptimizerConfig(lr=3e-6))  # RL, reference §1.3
+  config.sample = describe(sample.SampleConfig())
+  config.reward = describe(service.RewardConfig())
+  config.evaluation = describe(heldout.EvaluationConfig())
+  if stage == 'reasoning_rl':
+    config.grpo = describe(grpo.GrpoConfig())
+    config.rl = describe(reasoning_rl.RlConfig())
+  if stage == 'pretrain':
+    config.sft = describe(sft.SftConfig())
+    config.pretrain = describe(pretrain.PretrainConfig())
+  return config
+
+
+def architecture(cfg):
+  """A ModelConfig's fields but those that `config.runtime` decides."""
+  section = describe(cfg)
+  for name in _RUNTIME:
+    del section[name]
+  if cfg.moe:
+    del section.moe['dispatch']
+  return section
+
+
+def describe(instance):
+  """Frozen dataclass -> ConfigDict of its fields; optional ones become typed placeholders."""
+  fields = {}
+  for field in dataclasses.fields(instance):
+    value = getattr(instance, field.name)
+    if dataclasses.is_dataclass(value):
+      value = describe(value)
+    elif value is None:
+      value = config_dict.placeholder(_unwrap(_hints(type(instance))[field.name]))
+    fields[field.name] = value
+  return ml_collections.ConfigDict(fields)
+
+
+def build(config):
+  """ConfigDict -> `Job`.
+
+  Raises:
+    ValueError: what a module's dataclass refuses, with the section it stands in.
+  """
+  values = {}
+  for field in dataclasses.fields(Job):
+    kind = _unwrap(_hints(Job)[field.name])
+    if field.name == 'model':
+      values['model'] = _model(config)
+    elif dataclasses.is_dataclass(kind):
+      values[field.name] = _typed(kind, config.get(field.name, None), field.name)
+    else:
+      values[field.name] = config[field.name]
+  return Job(**values)
+
+
+def _model(config):
+  section = config.get('model', None)
+  if section is None and not config.checkpoint:
+    raise ValueError('config.checkpoint is empty: this preset needs a checkpoint folder')
+  if section is None:
+    return None
+  if config.checkpoint:
+    raise ValueError(
+      f'config.checkpoint={config.checkpoint!r} brings its own architecture, but config.model gives '
+      'one too; use a preset without config.model (tiny, hub) or leave the checkpoint empty'
+    )
+  section = ml_collections.ConfigDict(section.to_dict() | _runtime_fields(config.runtime))
+  if section.get('moe', None):
+    section.moe.dispatch = config.runtime.dispatch
+  return _typed(model_config.ModelConfig, section, 'model')
+
+
+def _runtime_fields(runtime):
+  return {name: runtime[name] for name in _RUNTIME}
+
+
+def _typed(kind, section, where):
+  """A ConfigDict's values as the dataclass `kind`; a section that is absent has its defaults."""
+  if section is None:
+    return kind() if kind is not optimizer.OptimizerConfig else kind(lr=0.0)
+  hints, values = _hints(kind), {}
+  for name, value in section.items():
+    inner = _unwrap(hints[name])
+    if dataclasses.is_dataclass(inner) and value is not None:
+      value = _typed(inner, value, f'{where}.{name}')
+    elif isinstance(value, list):
+      value = tuple(value)
+    values[name] = value
+  try:
+    return kind(**values)
+  except ValueError as error:
+    raise ValueError(f'config.{where}: {error}') from error
+
+
+def _hints(kind):
+  return typing.get_type_hints(kind)
+
+
+def _unwrap(hint):
+  """`X | None` -> `X`; generic aliases -> their origin."""
+  if isinstance(hint, types.UnionType):
+    hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
+  return typing.get_origin(hint) or hint

@@ -1,0 +1,75 @@
+"""Where a job's problems come from: the tiny world, or JSONL files as published."""
+import dataclasses
+
+from r1jax.data.tasks import jsonl, tiny_world
+
+_ENDLESS = 1 << 24  # problems of the tiny world a run may draw; more than any run does
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+  """Questions of a job.
+
+  Attributes:
+    name: 'tiny_world' (generated) or 'jsonl'.
+    path: JSONL file of training problems.
+    heldout_path: JSONL file of held-out problems; '' holds out one sixteenth of `path` by a hash of
+      the question.
+    question_key, answer_key: fields of a JSONL record; GSM8K's by default.
+    levels: lowest and highest difficulty of the tiny world, within 1..5.
+    max_prompt: most tokens of a rendered question, the beginning-of-sequence token included.
+  """
+
+  name: str = 'tiny_world'
+  path: str = ''
+  heldout_path: str = ''
+  question_key: str = 'question'
+  answer_key: str = 'answer'
+  levels: tuple[int, int] = (1, 5)
+  max_prompt: int = 1024
+
+  def __post_init__(self):
+    if self.name not in ('tiny_world', 'jsonl'):
+      raise ValueError(f"name {self.name!r} is not 'tiny_world' or 'jsonl'")
+    if (self.name == 'jsonl') != bool(self.path):
+      raise ValueError(f'name {self.name!r} does not go with path {self.path!r}')
+
+
+def problems(cfg, seed, tokenizer):
+  """(training problems, held-out problems), two random-access sources that share no question.
+
+  Raises:
+    JsonlError: a file is empty or a line of it is not a problem (it names the line).
+    ValueError: a question is longer than `cfg.max_prompt` tokens, or stands in both files.
+  """
+  if cfg.name == 'tiny_world':
+    world = tiny_world.WorldConfig(levels=cfg.levels)
+    return (
+      tiny_world.World(seed, _ENDLESS, world, tiny_world.TRAIN),
+      tiny_world.World(seed, _ENDLESS, world, tiny_world.HELDOUT),
+    )
+  train = jsonl.load(cfg.path, cfg.question_key, cfg.answer_key)
+  jsonl.check_lengths(train, tokenizer, cfg.max_prompt)
+  if cfg.heldout_path:
+    heldout = jsonl.load(cfg.heldout_path, cfg.question_key, cfg.answer_key)
+    jsonl.check_lengths(heldout, tokenizer, cfg.max_prompt)
+  else:
+    heldout = [p for p in train if tiny_world.split_of(p.question) == tiny_world.HELDOUT]
+    train = [p for p in train if tiny_world.split_of(p.question) == tiny_world.TRAIN]
+  _check_disjoint(cfg, train, heldout)
+  return train, heldout
+
+
+def _check_disjoint(cfg, train, heldout):
+  if not train or not heldout:
+    raise ValueError(
+      f'{cfg.path}: {len(train)} training and {len(heldout)} held-out problems; both are needed '
+      '(give a larger file, or data.heldout_path)'
+    )
+  asked = {' '.join(p.question.lower().split()) for p in train}
+  both = [p.question for p in heldout if ' '.join(p.question.lower().split()) in asked]
+  if both:
+    raise ValueError(
+      f'{len(both)} held-out questions are in the training file {cfg.path} too, such as '
+      f'{both[0][:80]!r}; remove them from one of the files'
+    )

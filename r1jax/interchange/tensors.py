@@ -1,0 +1,181 @@
+"""Safetensors files read and written piece by piece, so that no tensor has to be whole in memory.
+
+A file is an 8-byte length, a JSON header (name -> dtype, shape, offsets) and the tensors' bytes.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import pathlib
+
+import ml_dtypes
+import numpy as np
+
+CHUNK_BYTES = 32 << 20
+INDEX = 'model.safetensors.index.json'
+SINGLE = 'model.safetensors'
+DTYPES = {
+  'F64': np.float64,
+  'F32': np.float32,
+  'F16': np.float16,
+  'BF16': ml_dtypes.bfloat16,
+  'F8_E4M3': ml_dtypes.float8_e4m3fn,
+  'F8_E5M2': ml_dtypes.float8_e5m2,
+  'I64': np.int64,
+  'I32': np.int32,
+  'I16': np.int16,
+  'I8': np.int8,
+  'U8': np.uint8,
+  'BOOL': np.bool_,
+}
+NAMES = {np.dtype(kind): name for name, kind in DTYPES.items()}
+
+
+class CheckpointFileError(ValueError):
+  """A checkpoint that cannot be read as what it should be; the message names file and tensor."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+  """Where a tensor lies.
+
+  Attributes:
+    name, file, dtype (as in the header, 'BF16'), shape: what it is.
+    offset: of its first byte in the file.
+  """
+
+  name: str
+  file: pathlib.Path
+  dtype: str
+  shape: tuple[int, ...]
+  offset: int
+
+  @property
+  def rows(self):
+    """Length of the leading axis (1 for a scalar)."""
+    return self.shape[0] if self.shape else 1
+
+  @property
+  def row_bytes(self):
+    """Bytes of one entry of the leading axis."""
+    return np.dtype(DTYPES[self.dtype]).itemsize * math.prod(self.shape[1:])
+
+  def read(self, start=0, stop=None):
+    """Rows `start:stop` as a NumPy array in the file's own type."""
+    stop = self.rows if stop is None else stop
+    shape = (stop - start, *self.shape[1:]) if self.shape else ()
+    out = np.empty(shape, DTYPES[self.dtype])
+    with open(self.file, 'rb') as file:
+      file.seek(self.offset + start * self.row_bytes)
+      got = file.readinto(out.reshape(-1).view(np.uint8))
+    if got != out.nbytes:
+      raise CheckpointFileError(
+        f'{self.file}: {self.name} ends after {got} of {out.nbytes} bytes: the file is truncated'
+      )
+    return out
+
+  def chunks(self, start=0, stop=None, multiple=1):
+    """Yields (first row, rows) of about CHUNK_BYTES, their number a multiple of `multiple`."""
+    stop = self.rows if stop is None else stop
+    step = max(CHUNK_BYTES // max(self.row_bytes, 1) // multiple, 1) * multiple
+    for first in range(start, stop, step):
+      yield first, self.read(first, min(first + step, stop))
+
+
+def read_header(path):
+  """The tensors of one file, name -> `Tensor`.
+
+  Raises:
+    CheckpointFileError: not a safetensors file, truncated, or longer than its header says.
+  """
+  path = pathlib.Path(path)
+  try:
+    size = path.stat().st_size
+    with open(path, 'rb') as file:
+      length = int.from_bytes(file.read(8), 'little')
+      if size < 8 or length > size - 8:
+        raise CheckpointFileError(f'{path}: {size} bytes hold no header of {length}: truncated?')
+      header = json.loads(file.read(length))
+    header.pop('__metadata__', None)
+    found = {name: _tensor(path, name, entry, 8 + length) for name, entry in header.items()}
+  except FileNotFoundError as error:
+    raise CheckpointFileError(f'{path}: no such file') from error
+  except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+    raise CheckpointFileError(f'{path}: its header is not that of a safetensors file') from error
+  end = max((t.offset + t.rows * t.row_bytes for t in found.values()), default=8 + length)
+  if end != size:
+    raise CheckpointFileError(f'{path}: has {size} bytes, its header describes {end}: truncated?')
+  return found
+
+
+def _tensor(path, name, entry, data):
+  shape, (start, stop) = tuple(entry['shape']), entry['data_offsets']
+  if entry['dtype'] not in DTYPES:
+    raise CheckpointFileError(f'{path}: {name} has the unknown type {entry["dtype"]!r}')
+  tensor = Tensor(name, path, entry['dtype'], shape, data + start)
+  if stop - start != tensor.rows * tensor.row_bytes:
+    raise CheckpointFileError(
+      f'{path}: {name} is {tensor.dtype}{list(shape)} but has {stop - start} bytes'
+    )
+  return tensor
+
+
+def read_folder(folder):
+  """All tensors of a checkpoint folder, name -> `Tensor`, from its index or its single file."""
+  folder = pathlib.Path(folder)
+  index = folder / INDEX
+  if not index.exists():
+    if (folder / SINGLE).exists():
+      return read_header(folder / SINGLE)
+    raise CheckpointFileError(f'{folder}: holds neither {INDEX} nor {SINGLE}')
+  try:
+    where = json.loads(index.read_text())['weight_map']
+  except (json.JSONDecodeError, KeyError) as error:
+    raise CheckpointFileError(f'{index}: has no readable weight_map') from error
+  headers = {name: read_header(folder / name) for name in sorted(set(where.values()))}
+  for name, file in where.items():
+    if name not in headers[file]:
+      raise CheckpointFileError(f'{folder / file}: lacks {name}, which {INDEX} places there')
+  for file, header in headers.items():
+    for name in header:
+      if where.get(name) != file:
+        raise CheckpointFileError(f'{folder / file}: holds {name}, which {INDEX} does not place there')
+  return {name: headers[file][name] for name, file in where.items()}
+
+
+def write(path, contents, metadata=None):
+  """Writes one file, tensor by tensor; it appears under its name only when complete.
+
+  Args:
+    path: of the file.
+    contents: list of (name, dtype as 'BF16', shape, function that returns the array).
+    metadata: str -> str, for the header.
+  """
+  header, offset = {'__metadata__': {'format': 'pt'} | (metadata or {})}, 0
+  for name, dtype, shape, _ in contents:
+    size = np.dtype(DTYPES[dtype]).itemsize * math.prod(shape)
+    header[name] = {'dtype': dtype, 'shape': list(shape), 'data_offsets': [offset, offset + size]}
+    offset += size
+  raw = json.dumps(header, separators=(',', ':')).encode()
+  raw += b' ' * (-len(raw) % 8)
+  with replacing(path) as file:
+    file.write(len(raw).to_bytes(8, 'little') + raw)
+    for name, dtype, shape, get in contents:
+      array = np.ascontiguousarray(get())
+      if array.shape != tuple(shape) or NAMES[array.dtype] != dtype:
+        raise ValueError(f'{name}: {array.dtype}{array.shape} is not the {dtype}{shape} announced')
+      file.write(array.reshape(-1).view(np.uint8).data)
+
+
+@contextlib.contextmanager
+def replacing(path):
+  """A binary file that takes the name `path` once everything is written and on disk."""
+  path = pathlib.Path(path)
+  part = path.with_name(path.name + '.part')
+  with open(part, 'wb') as file:
+    yield file
+    file.flush()
+    os.fsync(file.fileno())
+  os.replace(part, path)

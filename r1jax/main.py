@@ -1,0 +1,65 @@
+"""Runs an experiment: python -m r1jax.main --config=experiments/r1_zero.py[:preset]."""
+import os
+import sys
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+import jax  # noqa: E402
+from absl import app, flags  # noqa: E402
+from ml_collections import config_flags  # noqa: E402
+
+from r1jax import config as config_lib  # noqa: E402
+from r1jax.pipeline import experiment  # noqa: E402
+from r1jax.rewards import service  # noqa: E402
+from r1jax.train import checkpoint, loop, optimizer  # noqa: E402
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'experiment file, with an optional preset behind a colon', lock_config=True
+)
+_COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, for many processes')
+_PROCESSES = flags.DEFINE_integer('processes', 1, 'number of processes')
+_PROCESS = flags.DEFINE_integer('process', 0, 'number of this process')
+
+EXPECTED = (
+  ValueError,
+  checkpoint.CheckpointError,
+  optimizer.NonFiniteError,
+  service.VerifierFailure,
+  FileNotFoundError,
+)
+
+
+def main(argv):
+  """Builds the job from the flags and runs it; user errors end in one line and exit status 1."""
+  try:
+    if len(argv) > 1:
+      raise ValueError(f'unknown arguments {argv[1:]}; overrides are written --config.key=value')
+    if _CONFIG.value is None:
+      raise ValueError('no experiment given: --config=experiments/r1_zero.py')
+    if _COORDINATOR.value:
+      jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    experiment.run(config_lib.build(_CONFIG.value), _CONFIG.value)
+  except loop.Interrupted as stop:
+    print(stop)
+    sys.exit(143)
+  except EXPECTED as error:
+    fail(error)
+
+
+def parse(argv):
+  """Parses flags; whatever is wrong with them or with the config file ends in one line."""
+  try:
+    return flags.FLAGS(argv)
+  except (flags.Error, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    return fail(error)
+
+
+def fail(error):
+  """One line on stderr and exit status 1."""
+  text = ' '.join(str(error.args[0] if isinstance(error, KeyError) else error).split())
+  print(f'error: {text}', file=sys.stderr)
+  sys.exit(1)
+
+
+if __name__ == '__main__':
+  app.run(main, flags_parser=parse)

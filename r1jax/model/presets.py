@@ -1,0 +1,77 @@
+"""Architectures by name: the shipped tiny model, a small one for one GPU, and DeepSeek-V3 itself."""
+from r1jax.model import config
+
+
+def tiny(vocab=512):
+  """1.1M parameters (1.4M with the MTP module) of every part of V3; runs on two CPU cores."""
+  return config.ModelConfig(
+    vocab=vocab,
+    width=128,
+    layers=4,
+    heads=4,
+    q_latent=64,
+    kv_latent=32,
+    head_nope=16,
+    head_rope=16,
+    head_value=32,
+    ffn=384,
+    dense_layers=1,
+    moe=config.MoeConfig(experts=8, per_token=2, ffn=64, shared=1, groups=4, top_groups=2),
+    rope=config.RopeConfig(),
+    init_std=0.06,
+    max_length=512,
+  )
+
+
+def small(vocab=8192):
+  """About 100M parameters, for one GPU."""
+  return config.ModelConfig(
+    vocab=vocab,
+    width=512,
+    layers=8,
+    heads=8,
+    q_latent=256,
+    kv_latent=128,
+    head_nope=64,
+    head_rope=32,
+    head_value=64,
+    ffn=2048,
+    dense_layers=1,
+    moe=config.MoeConfig(experts=16, per_token=4, ffn=448, shared=1, groups=4, top_groups=2),
+    rope=config.RopeConfig(),
+    init_std=0.02,
+    max_length=4096,
+  )
+
+
+def bench_qwen2():
+  """4 layers of Qwen2's architecture, for `benchmarks/rl_step.py`."""
+  return config.ModelConfig(
+    vocab=4096,
+    width=256,
+    layers=4,
+    heads=8,
+    attention='gqa',
+    head_nope=0,
+    head_rope=32,
+    head_value=32,
+    kv_heads=2,
+    qkv_bias=True,
+    ffn=1024,
+    dense_layers=4,
+    moe=None,
+    mtp_layers=0,
+    rope=config.RopeConfig(theta=1e6),
+    tied=True,
+    init_std=0.02,
+    max_length=1024,
+    compute_dtype='float32',
+    param_dtype='float32',
+    remat=False,
+    scan_layers=False,
+  )
+
+
+def v3_671b():
+  """DeepSeek-V3, 671.026B parameters without its MTP module (reference §2.1)."""
+  return config.ModelConfig()

@@ -1,0 +1,126 @@
+"""Pre-training of a small base model on the tiny world's documents (V3's losses, reference §2.4-2.7)."""
+import dataclasses
+import time
+
+import jax
+import numpy as np
+
+from r1jax import params as params_lib
+from r1jax import sharding
+from r1jax.algorithms import sft
+from r1jax.data import batches
+from r1jax.data.tasks import corpus as corpus_lib
+from r1jax.model import transformer
+from r1jax.train import metrics, optimizer, steps
+from r1jax.train import state as state_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainConfig:
+  """The corpus and the schedule.
+
+  Attributes:
+    updates: updates in all.
+    rows, capacity: packed rows of an update and their length in tokens.
+    micro: micro-batches an update is cut into.
+    documents: size of the corpus; with more updates it repeats.
+    corpus: what the documents look like.
+    vocab_documents: documents the tokenizer is trained on.
+    balance: alpha of the sequence-wise balance loss, 1e-4 (reference §2.4).
+    bias_speed: gamma of the router bias, 1e-3 (reference §2.4).
+  """
+
+  updates: int = 600
+  rows: int = 64
+  capacity: int = 128
+  micro: int = 2
+  documents: int = 1 << 20
+  corpus: corpus_lib.CorpusConfig = corpus_lib.CorpusConfig()
+  vocab_documents: int = 6000
+  balance: float = 1e-4
+  bias_speed: float = 1e-3
+
+  def __post_init__(self):
+    if self.rows % self.micro:
+      raise ValueError(f'{self.rows=} do not divide into {self.micro=} micro-batches')
+
+
+def check(job, mesh):
+  """Raises ValueError where rows do not divide over the mesh."""
+  shards, rows = sharding.batch_shards(mesh), job.pretrain.rows // job.pretrain.micro
+  if rows % shards:
+    raise ValueError(f'pretrain.rows / micro = {rows} does not divide over {shards} batch shards')
+
+
+class Stage:
+  """The pre-training stage as `train.loop` drives it: see `loop.run` for the contract."""
+
+  title = 'Pre-training'
+  figures = metrics.SFT_FIGURES
+
+  def __init__(self, job, cfg, tokenizer):
+    """Opens the corpus."""
+    self.job, self.cfg, self.total = job, cfg, job.pretrain.updates
+    pre = job.pretrain
+    source = corpus_lib.Corpus(job.seed, pre.documents, pre.corpus)
+    packing = batches.PackingConfig(pre.rows, pre.capacity)
+    self.stream = batches.DocumentStream(source, tokenizer, packing, job.seed)
+    self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
+    self.state, self.initial, self.seconds = None, None, {'update': 0.0}
+
+  def start(self):
+    """Begins from the initial weights."""
+    self.state = state_lib.create(self.initial, self.tx, False)
+    self.initial = None
+
+  def abstract(self, host):
+    """Shapes of what `arrays` saved."""
+    weights = params_lib.abstract(transformer.specs(self.cfg), self.cfg.param_dtype)
+    return jax.eval_shape(lambda w: state_lib.create(w, self.tx, False), weights)
+
+  def restore(self, arrays, host):
+    """Continues exactly where `arrays` and `host` were saved."""
+    self.state, self.seconds = arrays, host['seconds']
+    self.stream.set_state(host['stream'])
+
+  def arrays(self):
+    """The state on the devices."""
+    return self.state
+
+  def host(self):
+    """Position of the document stream and the time spent."""
+    return {'stream': self.stream.get_state(), 'seconds': self.seconds}
+
+  def update(self, step):
+    """One update on the next packed batch."""
+    pre, began = self.job.pretrain, time.monotonic()
+    batch, tokens = self._batch()
+    self.state, found = steps.language_update(
+      self.state,
+      batch,
+      cfg=self.cfg,
+      scfg=self.job.sft,
+      tx=self.tx,
+      balance=pre.balance,
+      bias_speed=pre.bias_speed,
+    )
+    jax.block_until_ready(found)
+    spent = time.monotonic() - began
+    self.seconds['update'] += spent
+    figures = {
+      'loss/total': found.pop('sft/loss'),
+      'optimizer/lr': optimizer.learning_rate(self.job.optimizer)(step),
+      'speed/train_tokens_per_s': tokens / spent,
+    }
+    return figures | found
+
+  def _batch(self):
+    pre = self.job.pretrain
+    packed = next(self.stream)
+    mask = packed.real & (packed.position > 0)
+    weight = np.full(mask.shape, 1 / mask.sum(), np.float32)
+    shape, spec = (pre.micro, -1, pre.capacity), sharding.act(None, 'batch', None)
+    put = lambda x: sharding.put(x.reshape(shape), spec)
+    rows = steps.Rows(put(packed.token), put(packed.segment), put(packed.position))
+    loss = sft.Batch(put(mask), put(weight), rows.segment)
+    return steps.Batch(rows, loss, np.int32(pre.micro)), int(packed.real.sum())

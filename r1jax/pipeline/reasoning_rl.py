@@ -1,0 +1,268 @@
+"""Reasoning RL by GRPO on rule rewards: all of R1-Zero, and the stage Dev1 -> Dev2 of R1 (reference §1.3).
+
+One iteration: sample G completions a question, score them, turn rewards into group advantages, split the
+completions into mini-batches at random, pack each, and make one update a mini-batch.
+"""
+import dataclasses
+import time
+import zlib
+
+import jax
+import numpy as np
+
+from r1jax import params as params_lib
+from r1jax import sharding
+from r1jax.algorithms import grpo
+from r1jax.data import batches
+from r1jax.model import transformer
+from r1jax.pipeline import experience, minibatches
+from r1jax.sampling import rollout
+from r1jax.train import metrics, optimizer, samples, steps
+from r1jax.train import state as state_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class RlConfig:
+  """The RL schedule; defaults are R1-Zero's (reference §1.3).
+
+  Attributes:
+    prompts: questions a rollout. The paper: 8,192 outputs = 512 questions x 16.
+    mini_batches: updates a rollout, one inner epoch.
+    updates: policy updates in all ("steps" of the paper).
+    reference_every: updates after which the reference becomes the policy.
+    length_schedule: (from update, most new tokens) pairs, ascending.
+    rows, capacity: shape of a packed micro-batch; `capacity` holds a prompt and a completion.
+    rollout_chunk: prompts of one sampling call (0: all); rewards overlap with the next chunk.
+    dynamic_sampling: drop unanimous groups and sample more questions in their place (DAPO).
+    max_refills: extra rounds of sampling before the rest is filled with unanimous groups.
+    samples_every: updates between rollouts that are written to `samples/`.
+  """
+
+  prompts: int = 512
+  mini_batches: int = 16
+  updates: int = 10_400
+  reference_every: int = 400
+  length_schedule: tuple[tuple[int, int], ...] = ((0, 32_768), (8_200, 65_536))
+  rows: int = 8
+  capacity: int = 66_560
+  rollout_chunk: int = 0
+  dynamic_sampling: bool = False
+  max_refills: int = 10
+  samples_every: int = 160
+
+  def __post_init__(self):
+    if min(self.prompts, self.mini_batches, self.updates, self.rows, self.samples_every) < 1:
+      raise ValueError(f'prompts, mini_batches, updates, rows, samples_every must be >= 1: {self}')
+    if self.rollout_chunk and self.prompts % self.rollout_chunk:
+      raise ValueError(f'{self.prompts=} does not divide into chunks of {self.rollout_chunk=}')
+    starts = [start for start, _ in self.length_schedule]
+    if not starts or starts[0] != 0 or starts != sorted(starts):
+      raise ValueError(f'{self.length_schedule=} must start at update 0 and ascend')
+
+  def cap(self, step):
+    """Most new tokens at an update."""
+    return [length for start, length in self.length_schedule if start <= step][-1]
+
+
+def check(job, mesh):
+  """Raises ValueError, with the numbers, where the batch arithmetic of a job does not work out."""
+  rl, group, shards = job.rl, job.sample.group, sharding.batch_shards(mesh)
+  total = rl.prompts * group
+  if total % rl.mini_batches:
+    raise ValueError(
+      f'{rl.prompts} prompts x {group} samples = {total} sequences do not divide into '
+      f'rl.mini_batches={rl.mini_batches}'
+    )
+  sizes = {
+    'rl.rollout_chunk' if rl.rollout_chunk else 'rl.prompts': rl.rollout_chunk or rl.prompts,
+    'rl.rows': rl.rows,
+    'evaluation.questions': job.evaluation.questions,
+    'evaluation.few': job.evaluation.few,
+  }
+  for name, size in sizes.items():
+    if size % shards:
+      raise ValueError(f'{name}={size} does not divide over {shards} batch shards of the mesh')
+  longest = max(length for _, length in rl.length_schedule)
+  if longest > job.sample.max_new:
+    raise ValueError(f'rl.length_schedule asks for {longest} tokens, {job.sample.max_new=}')
+  if job.data.max_prompt + job.sample.max_new > rl.capacity:
+    raise ValueError(
+      f'data.max_prompt={job.data.max_prompt} + sample.max_new={job.sample.max_new} do not fit '
+      f'rl.capacity={rl.capacity}'
+    )
+
+
+class Stage:
+  """The RL stage as `train.loop` drives it: see `loop.run` for the contract."""
+
+  title = 'GRPO'
+  figures = metrics.RL_FIGURES
+
+  def __init__(self, job, cfg, tokenizer, problems, rewards, workdir):
+    """`problems` are the training questions; `rewards` a `service.RewardService`."""
+    self.job, self.cfg, self.tokenizer = job, cfg, tokenizer
+    self.rewards, self.workdir, self.total = rewards, workdir, job.rl.updates
+    self.stream = batches.ProblemStream(problems, job.rl.prompts, job.seed)
+    self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
+    self.layout = minibatches.Layout(
+      job.rl.prompts * job.sample.group // job.rl.mini_batches, job.rl.rows, job.rl.capacity
+    )
+    self.seconds = {'rollout': 0.0, 'score': 0.0, 'update': 0.0}
+    self.state, self.pending, self.iteration = None, [], 0
+    self.initial = None  # set before `start`: the weights of the base model
+    self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
+
+  @property
+  def policy(self):
+    """The current weights as a sampling policy."""
+    return rollout.Policy(self.state.params, self.cfg, self.tokenizer)
+
+  def start(self):
+    """Begins from the base model's weights."""
+    self.state = state_lib.create(self.initial, self.tx, bool(self.job.grpo.beta))
+    self.initial = None
+
+  def abstract(self, host):
+    """Shapes of what `arrays` saved."""
+    specs = transformer.specs(self.cfg)
+    weights = params_lib.abstract(specs, self.cfg.param_dtype)
+    make = lambda w: state_lib.create(w, self.tx, bool(self.job.grpo.beta))
+    one = minibatches.empty(self.layout, self._scores_old, bool(self.job.grpo.beta))
+    waiting = [one] * host['pending']
+    return {'state': jax.eval_shape(make, weights), 'pending': waiting}
+
+  def restore(self, arrays, host):
+    """Continues exactly where `arrays` and `host` were saved."""
+    self.state = arrays['state']
+    self.pending = arrays['pending']
+    self.iteration, self.seconds = host['iteration'], host['seconds']
+    self.stream.set_state(host['stream'])
+
+  def arrays(self):
+    """Device state and the mini-batches of the rollout that are not consumed yet."""
+    return {'state': self.state, 'pending': self.pending}
+
+  def host(self):
+    """Position of the data stream and counters."""
+    return {
+      'iteration': self.iteration,
+      'pending': len(self.pending),
+      'stream': self.stream.get_state(),
+      'seconds': self.seconds,
+    }
+
+  def update(self, step):
+    """One policy update; samples a new rollout when the last one is used up."""
+    figures = self.examine(self.state.params, step) if step else {}
+    if not self.pending:
+      figures |= self._collect(step)
+    began = time.monotonic()
+    minibatch, *self.pending = self.pending
+    self.state, found = steps.grpo_update(
+      self.state,
+      minibatches.put(minibatch.batch),
+      cfg=self.cfg,
+      gcfg=self.job.grpo,
+      tx=self.tx,
+      temperature=self.job.sample.temperature,
+      reference_every=self.job.rl.reference_every,
+    )
+    if not self.pending:
+      jax.block_until_ready(found)
+    self._spend('update', began)
+    found['grpo/clip_fraction'] = found['grpo/clip_low'] + found['grpo/clip_high']
+    lr = optimizer.learning_rate(self.job.optimizer)(step)
+    return figures | found | {'optimizer/lr': lr}
+
+  @property
+  def _scores_old(self):
+    """Whether the trainer's log-probabilities before the updates are needed: with several updates."""
+    return self.job.rl.mini_batches > 1
+
+  def _collect(self, step):
+    """Fills `pending` with the packed mini-batches of a new rollout; returns its metrics."""
+    job, cap = self.job, self.job.rl.cap(step)
+    began = time.monotonic()
+    found = experience.collect(
+      lambda: next(self.stream),
+      lambda problems, number: self._sample(problems, number, cap),
+      job.grpo,
+      job.rl.dynamic_sampling,
+      job.rl.max_refills,
+    )
+    spent = self._spend('rollout', began)
+    reward_PG = experience.shaped(found, cap, job.grpo)
+    advantage_B = grpo.advantages(reward_PG, found.valid_PG, job.grpo).reshape(-1)
+    began = time.monotonic()
+    parts = minibatches.split(
+      advantage_B.size, job.rl.mini_batches, [job.seed, self.iteration, _name('mini-batches')]
+    )
+    packed = [
+      minibatches.pack(found.rollout, part, advantage_B, self.layout, job.grpo) for part in parts
+    ]
+    due = step % job.rl.samples_every < job.rl.mini_batches
+    self.pending, trainer = self._scored(packed, keep_trainer=due)
+    self._spend('score', began)
+    if due and jax.process_index() == 0:
+      self._write_samples(step, found, trainer, advantage_B)
+    self.iteration += 1
+    tokens = float(found.rollout.length_B.sum())
+    speed = {'speed/rollout_tokens_per_s': tokens / spent}
+    return experience.figures(found, cap) | self.rewards.metrics() | speed
+
+  def _sample(self, problems, number, cap):
+    key = jax.random.fold_in(jax.random.key(self.job.seed), _name('rollout'))
+    key = jax.random.fold_in(jax.random.fold_in(key, self.iteration), number)
+    job = self.job
+    return experience.sample_once(
+      self.policy, job.sample, problems, job.data.max_prompt, key, cap, job.rl.rollout_chunk, self.rewards
+    )
+
+  def _scored(self, packed, keep_trainer):
+    """Adds the reference's and the trainer's log-probabilities, all at the rollout's weights."""
+    job, ready, trainer = self.job, [], []
+    for one in packed:
+      rows, count = minibatches.put(one.batch.rows), one.batch.count
+      arguments = (self.cfg, rows, count, job.sample.temperature)
+      loss = one.batch.loss
+      if job.grpo.beta:
+        found = steps.score(self.state.reference, *arguments)
+        loss = loss.replace(ref_logp_BT=sharding.fetch(found))
+      if self._scores_old or keep_trainer:
+        trainer.append(sharding.fetch(steps.score(self.state.params, *arguments)))
+      if self._scores_old:
+        loss = loss.replace(old_logp_BT=trainer[-1])
+      ready.append(one.replace(batch=one.batch.replace(loss=loss)))
+    return ready, trainer
+
+  def _write_samples(self, step, found, trainer, advantage_B):
+    out = found.rollout
+    logp_BT = np.zeros_like(out.logp_BT)
+    for one, values in zip(self.pending, trainer):
+      minibatches.unpack(one, values, logp_BT, out.prompts, out.group)
+    samples.write(
+      self.workdir,
+      step,
+      [
+        samples.Sample(
+          prompt=self.tokenizer.decode(out.prompts[b // out.group]),
+          completion=text,
+          tokens=out.completion(b),
+          sampler_logp=out.logp_BT[b, : out.length_B[b]],
+          trainer_logp=logp_BT[b, : out.length_B[b]],
+          verdicts=found.scores[b].verdicts,
+          advantage=float(advantage_B[b]),
+        )
+        for b, text in enumerate(found.texts)
+      ],
+    )
+
+  def _spend(self, phase, began):
+    spent = time.monotonic() - began
+    self.seconds[phase] += spent
+    return spent
+
+
+def _name(purpose):
+  """A number for what randomness is used for, so that adding a draw changes no other."""
+  return zlib.crc32(purpose.encode())

@@ -1,0 +1,180 @@
+"""Runs the attacks and the labelled pairs and adds up the score card."""
+
+import collections
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import re
+import secrets
+import socket
+import statistics
+import tempfile
+import threading
+import time
+
+from r1jax.rewards import accuracy, choice, code, format, language, math, puzzles, sandbox, shaping
+from r1jax.rewards.attacks import answers, pairs, programs
+from r1jax.rewards.verdict import Kind
+
+_LIMITS = sandbox.Limits(seconds=1.0, memory_mib=256)
+_SUMS = ((3, 4), (10, 20), (-5, 5))
+_CALLS = tuple(code.CallTest('solve', pair, sum(pair)) for pair in _SUMS)
+_PRINTS = tuple(code.StdinTest(f'{a} {b}\n', f'{a + b}\n') for a, b in _SUMS)
+_GOLD = re.compile(r'#### (-?[\d,]+)')
+_STEP = re.compile(r'<<[^=<>]*=(-?[\d.]+)>>')
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """One attack: its verifier and name, whether it was repelled, and what it got if not."""
+
+  verifier: str
+  name: str
+  repelled: bool
+  why: str
+
+
+def text_attacks():
+  """Outcomes of all attacks on the verifiers of text."""
+  cases = [('math', name, accuracy.check, (done, gold)) for name, gold, done in answers.MATH]
+  cases += [('format', name, format.check, (done,)) for name, done in answers.FORMAT]
+  cases += [('choice', name, choice.check, (done, gold)) for name, gold, done in answers.CHOICE]
+  cases += [
+    ('numbers', name, puzzles.check_numbers, (done, *given))
+    for name, given, done in answers.NUMBERS
+  ]
+  cases += [
+    ('order', name, puzzles.check_order, (done, gold)) for name, gold, done in answers.ORDER
+  ]
+  cases += [('language', name, language.check, (done,)) for name, done in answers.LANGUAGE]
+  cases += [('repetition', name, shaping.repetition, (done,)) for name, done in answers.REPETITION]
+  return [_outcome(verifier, name, check(*arguments)) for verifier, name, check, arguments in cases]
+
+
+def code_attacks(allow_unsandboxed=False):
+  """Outcomes of all attacks on the code verifier; a leak counts as not repelled."""
+  config = code.CodeConfig(limits=_LIMITS, allow_unsandboxed=allow_unsandboxed)
+  cases = [(name, program, _CALLS) for name, program in programs.CALLED.items()]
+  cases += [(name, program, _PRINTS) for name, program in programs.PRINTED.items()]
+  found = []
+  with _secret() as (secret, places):
+    hidden = (code.StdinTest('', secret),)
+    for name, program in programs.SECRETS.items():
+      for place, value in places.items():
+        program = program.replace(f'{{{place}}}', value)
+      cases.append((name, program, hidden))
+    for name, program, tests in cases:
+      verdict = code.check(f'<answer>```python\n{program}\n```</answer>', tests, config)
+      found.append(_outcome('code', name, verdict, leaks()))
+  return found
+
+
+def leaks():
+  """What attacks have left on the machine: processes, files, sockets; an empty list when all is
+  well.
+  """
+  left = [f'process {pid}' for pid in sandbox.running()]
+  for folder in ('/tmp', '/dev/shm', '/usr', str(pathlib.Path.home()), os.getcwd()):
+    left += [str(place) for place in pathlib.Path(folder).glob('r1jax-leak-*')]
+    left += [str(place) for place in pathlib.Path(folder).glob('r1jax-code-*')]
+  sockets = pathlib.Path('/proc/net/unix')
+  return left + (
+    ['socket @r1jax-leak'] if sockets.exists() and '@r1jax-leak' in sockets.read_text() else []
+  )
+
+
+def labelled(gsm8k=None, questions=150):
+  """Labelled pairs: the hand-written ones and, given a GSM8K file, pairs derived from its
+  solutions.
+  """
+  found = pairs.handwritten()
+  if gsm8k is None:
+    return found
+  records = [json.loads(line) for line in pathlib.Path(gsm8k).read_text().splitlines()]
+  for record in random.Random(0).sample(records, questions):
+    found += from_solution(record['answer'])
+  return found
+
+
+def from_solution(solution):
+  """Pairs from one published GSM8K solution: its result in other forms, and its other numbers."""
+  gold = _GOLD.search(solution)[1].replace(',', '')
+  value = int(gold)
+  equal = [
+    f'{value:,}',
+    f'${value}',
+    f'{value}.00',
+    f'\\boxed{{{value}}}',
+    f'x = {value}',
+    f'{value} units',
+  ]
+  steps = {step.rstrip('.') for step in _STEP.findall(solution)}
+  different = [step for step in steps if float(step) != value] + [
+    str(value + 1),
+    f'{value}0',
+    f'{value} or {value + 1}',
+  ]
+  return [(gold, a, True) for a in equal] + [
+    (gold, a, False) for a in different if value or a != f'{value}0'
+  ]
+
+
+def score_card(gsm8k=None, with_code=True):
+  """The card as a dict (keys of `python -m r1jax.evaluate --verifiers --json`) and the Outcomes."""
+  outcomes = text_attacks() + (code_attacks() if with_code else [])
+  math.equal(
+    '\\sqrt{2}', '\\sqrt{3}'
+  )  # starts the comparing process, which is not part of the latency
+  cases, times, wrong = labelled(gsm8k), [], collections.Counter()
+  for gold, answer, equal in cases:
+    started = time.perf_counter()
+    verdict = math.equal(gold, answer)
+    times.append((time.perf_counter() - started) * 1e3)
+    wrong['false_negatives'] += equal and verdict.kind != Kind.CORRECT
+    wrong['false_positives'] += not equal and verdict.kind == Kind.CORRECT
+  card = {
+    'attacks_total': len(outcomes),
+    'attacks_repelled': sum(outcome.repelled for outcome in outcomes),
+    'false_positives': wrong['false_positives'],
+    'false_negatives': wrong['false_negatives'],
+    'labelled': len(cases),
+    'latency_ms_p50': round(statistics.median(times), 3),
+    'latency_ms_p99': round(statistics.quantiles(times, n=100)[98], 3),
+  }
+  return card, outcomes
+
+
+def _outcome(verifier, name, verdict, left=()):
+  repelled = verdict.scored and verdict.score < 0.5 and not left
+  why = '' if repelled else f'{verdict.kind} {verdict.score:g} {verdict.why} {" ".join(left)}'
+  return Outcome(verifier, name, repelled, why)
+
+
+@contextlib.contextmanager
+def _secret():
+  """A random text in the environment, in a file and behind a port of this machine, and their
+  places.
+  """
+  secret = secrets.token_hex(8)
+  with (
+    tempfile.NamedTemporaryFile('w', prefix='r1jax-secret-') as file,
+    socket.create_server(('127.0.0.1', 0)) as server,
+  ):
+    file.write(secret)
+    file.flush()
+    threading.Thread(target=_tell, args=(server, secret), daemon=True).start()
+    os.environ['R1JAX_LEAK'] = secret
+    try:
+      yield secret, {'file': file.name, 'port': str(server.getsockname()[1])}
+    finally:
+      del os.environ['R1JAX_LEAK']
+      server.shutdown(socket.SHUT_RDWR)
+
+
+def _tell(server, secret):
+  with contextlib.suppress(OSError):  # the server is shut when the attacks are over
+    while True:
+      server.accept()[0].sendall(secret.encode())

@@ -1,0 +1,155 @@
+"""The loop around every stage: resume, update, log one step late, checkpoint, stop when told to."""
+import dataclasses
+import signal
+import threading
+
+import jax
+
+from r1jax import sharding
+from r1jax.train import checkpoint, metrics, optimizer
+
+_COMPILED = '/jax/core/compile/backend_compile_duration'
+
+
+class Interrupted(RuntimeError):  # noqa: N818 - a stop that was asked for, not an error
+  """A stop was asked for (SIGTERM or Ctrl-C) and the run is saved."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+  """How often a run is saved.
+
+  Attributes:
+    checkpoint_every: updates between checkpoints.
+    keep: newest checkpoints that stay on disk; at least 2, as one may be torn.
+  """
+
+  checkpoint_every: int = 50
+  keep: int = 2
+
+  def __post_init__(self):
+    if self.checkpoint_every < 1 or self.keep < 2:
+      raise ValueError(f'{self.checkpoint_every=} must be at least 1 and {self.keep=} at least 2')
+
+
+class Compilations:
+  """Counts the programs XLA has compiled in this process."""
+
+  def __init__(self):
+    self.count = 0
+    jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+  def _listen(self, event, duration, **kwargs):
+    self.count += event == _COMPILED
+
+
+class Signals:
+  """While entered, SIGTERM and SIGINT only set `asked`; a second one ends the process as usual."""
+
+  def __init__(self):
+    self.asked = ''
+    self._before = {}
+
+  def __enter__(self):
+    if threading.current_thread() is threading.main_thread():
+      for number in (signal.SIGTERM, signal.SIGINT):
+        self._before[number] = signal.signal(number, self._note)
+    return self
+
+  def __exit__(self, *exception):
+    for number, handler in self._before.items():
+      signal.signal(number, handler)
+
+  def _note(self, number, frame):
+    self.asked = signal.Signals(number).name
+    signal.signal(number, self._before[number])
+
+
+def run(cfg, stage, workdir, ocfg):
+  """Drives `stage` from its newest checkpoint (or its start) to its last update.
+
+  A stage has: `title`, `total` updates, `figures` for the progress bar, `start()`,
+  `abstract(host)`, `restore(arrays, host)`, `arrays()` and `host()` (together everything that makes
+  the run), and `update(step)`, which dispatches update number `step` and returns its metrics without
+  waiting for them.
+
+  Raises:
+    Interrupted: a signal came; everything is saved.
+    CheckpointError, NonFiniteError: with the reason.
+  """
+  say = print if jax.process_index() == 0 else lambda text: None
+  with checkpoint.Checkpoints(
+    workdir / 'checkpoints', cfg.keep, cfg.checkpoint_every, say
+  ) as saved:
+    found = saved.latest(stage.abstract)
+    step = 0
+    if found:
+      step, arrays, host = found
+      stage.restore(arrays, host)
+      say(f'resumed from {workdir}/checkpoints at update {step} of {stage.total}')
+    else:
+      stage.start()
+      saved.save(0, stage.arrays(), stage.host())
+    _updates(stage, step, saved, workdir, ocfg)
+
+
+def _updates(stage, step, saved, workdir, ocfg):
+  first = jax.process_index() == 0
+  compilations = Compilations()
+  with (
+    metrics.MetricsWriter(workdir, step) if first else _Silent() as writer,
+    metrics.Progress(stage.title, stage.total, step, stage.figures) if first else _Silent() as bar,
+    Signals() as signals,
+  ):
+    pending = None
+    while step < stage.total:
+      figures = stage.update(step) | {'compile/programs': compilations.count}
+      if pending:
+        _log(pending, writer, bar, ocfg)
+      step += 1
+      pending = (step, figures)
+      stop = _agreed(signals.asked)
+      if stop or saved.due(step) or step == stage.total:
+        _log(pending, writer, bar, ocfg)
+        pending = None
+        saved.save(step, stage.arrays(), stage.host())
+      if stop:
+        saved.wait()
+        raise Interrupted(
+          f'stopped by {stop} after update {step} of {stage.total}; everything is saved, '
+          'the same command goes on from here'
+        )
+
+
+def _agreed(asked):
+  """The signal any process was given: all of them stop after the same update."""
+  if jax.process_count() == 1:
+    return asked
+  from jax.experimental import multihost_utils
+
+  numbers = multihost_utils.process_allgather(jax.numpy.int32(signal.Signals[asked] if asked else 0))
+  return signal.Signals(int(numbers.max())).name if numbers.any() else ''
+
+
+def _log(pending, writer, bar, ocfg):
+  step, figures = pending
+  figures = {name: float(value) for name, value in sharding.fetch(figures).items()}
+  writer.write(step, figures)
+  bar.update(step, figures)
+  optimizer.check_streak(ocfg, figures)
+
+
+class _Silent:
+  """Stands in for the writer and the progress bar on processes other than the first."""
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *exception):
+    return None
+
+  def write(self, step, figures):
+    """Nothing: process 0 writes."""
+
+  def update(self, step, figures):
+    """Nothing: process 0 shows."""

@@ -1,0 +1,34 @@
+"""Eight CPU devices for every test, so that meshes are real; set before JAX starts."""
+
+import os
+
+os.environ['XLA_FLAGS'] = (
+  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+)
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+
+import jax
+import pytest
+
+from r1jax import sharding
+
+
+@pytest.fixture
+def one_device():
+  """The mesh of a single device, set for the test."""
+  with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])) as mesh:
+    yield mesh
+
+
+def pytest_addoption(parser):
+  """Adds --slow, which runs the tests that take minutes too."""
+  parser.addoption('--slow', action='store_true', help='also run the tests marked slow')
+
+
+def pytest_collection_modifyitems(config, items):
+  """Leaves out the slow tests unless asked for."""
+  if config.getoption('--slow'):
+    return
+  for item in items:
+    if 'slow' in item.keywords:
+      item.add_marker(pytest.mark.skip(reason='takes minutes: run pytest with --slow'))

@@ -1,0 +1,52 @@
+"""Which part of a completion is its final answer."""
+
+import time
+
+import pytest
+
+from r1jax.rewards import accuracy
+from r1jax.rewards.verdict import Kind
+
+CASES = (
+  ('<think>a</think> <answer>7</answer>', 'correct'),
+  ('<answer>7</answer>', 'correct'),
+  ('<answer>5</answer> <answer>7</answer>', 'correct'),
+  ('<answer>7</answer> <answer>5</answer>', 'wrong'),
+  ('<think>a</think> so \\boxed{7}', 'correct'),
+  ('\\boxed{5} no, \\boxed{7}', 'correct'),
+  ('\\boxed{7} no, \\boxed{5}', 'wrong'),
+  ('<think>a</think> <answer>it is \\boxed{7}</answer>', 'correct'),
+  ('\\boxed{7} <answer>5</answer>', 'wrong'),
+  ('<think>\\boxed{7}</think> \\boxed{5}', 'wrong'),
+  ('<think><answer>7</answer></think>', 'unparseable'),
+  ('<think>\\boxed{7}</think>', 'unparseable'),
+  ('<think>never closed <answer>7</answer>', 'unparseable'),
+  ('thought opened by the prompt: \\boxed{5} </think> \\boxed{7}', 'correct'),
+  ('7', 'unparseable'),
+  ('', 'unparseable'),
+  ('\\boxed{7', 'unparseable'),
+  ('<answer></answer>', 'unparseable'),
+)
+
+
+@pytest.mark.parametrize('completion, kind', CASES)
+def test_the_last_answer_outside_the_thought_counts(completion, kind):
+  verdict = accuracy.check(completion, '7')
+  assert verdict.kind == kind
+  assert verdict.score == (kind == 'correct')
+
+
+def test_nested_braces_stay_inside_the_box():
+  assert accuracy.last_box('a \\boxed{\\frac{1}{\\sqrt{2}}} b') == '\\frac{1}{\\sqrt{2}}'
+  assert accuracy.last_box('\\boxed{\\{1,2\\}}') == '\\{1,2\\}'
+
+
+@pytest.mark.parametrize(
+  'unit', ['x', '9', '<think>', '<answer>', '\\boxed{', '\\boxed{1}', '{', '\U0001f600']
+)
+def test_a_million_characters_get_a_defined_verdict_at_once(unit):
+  completion = unit * (1_000_000 // len(unit))
+  started = time.monotonic()
+  for text in (completion, f'<answer>{completion}</answer>'):
+    assert accuracy.check(text, '7').kind in (Kind.UNPARSEABLE, Kind.WRONG)
+  assert time.monotonic() - started < 5

@@ -1,0 +1,99 @@
+"""The score card on a subset: all attacks on text, some on code, fuzzed completions."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from r1jax.rewards import sandbox, service
+from r1jax.rewards.attacks import answers, fuzz, programs, run
+from r1jax.rewards.verdict import Kind, Verdict
+
+_QUICK = (
+  'exit 0', 'hard exit 0', 'forged reports', 'closing every descriptor', 'signals to the parent',
+  'forked survivor',
+  'fork bomb', 'symbolic link out', 'abstract socket', 'spawned shell', 'endless output',
+  'one huge allocation',
+)  # fmt: skip
+
+
+def test_there_are_at_least_sixty_attacks_over_all_verifiers():
+  texts = (
+    answers.MATH,
+    answers.FORMAT,
+    answers.CHOICE,
+    answers.NUMBERS,
+    answers.ORDER,
+    answers.LANGUAGE,
+  )
+  programs_ = (programs.CALLED, programs.PRINTED, programs.SECRETS)
+  assert min(sum(map(len, texts)), sum(map(len, programs_))) >= 60
+
+
+def test_all_attacks_on_text_are_repelled():
+  assert [outcome for outcome in run.text_attacks() if not outcome.repelled] == []
+
+
+@pytest.mark.skipif(sandbox.available() is None, reason=f'needs bubblewrap: {sandbox.INSTALL}')
+def test_attacks_on_the_code_verifier_are_repelled_and_leave_nothing(monkeypatch):
+  monkeypatch.setattr(programs, 'PRINTED', {name: programs.PRINTED[name] for name in _QUICK})
+  assert [outcome for outcome in run.code_attacks() if not outcome.repelled] == []
+  assert run.leaks() == []
+
+
+def test_a_paid_attack_a_failed_verifier_and_a_leak_are_each_not_repelled():
+  paid, failed = Verdict(1.0, Kind.CORRECT), Verdict(0.0, Kind.VERIFIER_ERROR)
+  assert not run._outcome('math', 'x', paid).repelled
+  assert not run._outcome('math', 'x', failed).repelled
+  assert not run._outcome('code', 'x', Verdict(0.0, Kind.WRONG), ['process 1']).repelled
+  assert run._outcome('code', 'x', Verdict(0.0, Kind.WRONG)).repelled
+
+
+def test_pairs_from_a_published_solution_hold_its_result_and_its_other_numbers():
+  found = run.from_solution('16 - 3 = <<16-3=13>>13\n13 * 2 = <<13*2=26>>26\n#### 26')
+  assert ('26', '$26', True) in found and ('26', '13', False) in found
+
+
+def _fuzzed(count):
+  rewards = service.RewardService(service.RewardConfig(language=1.0, repetition=1.0))
+  sizes = []
+  try:
+    items = [service.Item(*pair) for pair in fuzz.completions(count, seed=count)]
+    for start in range(0, count, 500):
+      for reward in rewards.submit(items[start : start + 500]).result():
+        assert all(
+          0 <= v.score <= 1 and v.kind != Kind.VERIFIER_ERROR for v in reward.verdicts.values()
+        )
+      sizes.append(max(map(_resident_mib, rewards._pool.pids())))
+  finally:
+    rewards.close()
+  return sizes
+
+
+def _resident_mib(pid):
+  with open(f'/proc/{pid}/status') as status:
+    return next(int(line.split()[1]) for line in status if line.startswith('VmRSS')) >> 10
+
+
+def test_fuzzed_completions_get_defined_verdicts():
+  _fuzzed(1000)
+
+
+@pytest.mark.slow
+def test_ten_thousand_fuzzed_completions_get_defined_verdicts_without_growth():
+  sizes = _fuzzed(10_000)
+  assert max(sizes) < 200 and sizes[-1] < sizes[2] + 30, sizes
+
+
+@pytest.mark.slow
+def test_the_command_writes_the_card_with_the_agreed_keys(tmp_path):
+  command = [sys.executable, '-m', 'r1jax.evaluate', '--verifiers', f'--json={tmp_path}/card.json']
+  assert subprocess.run(command, timeout=300).returncode == 0
+  card = json.loads((tmp_path / 'card.json').read_text())
+  assert list(card) == [
+    'attacks_total', 'attacks_repelled', 'false_positives', 'false_negatives', 'labelled',
+    'latency_ms_p50',
+    'latency_ms_p99',
+  ]  # fmt: skip
+  assert card['attacks_total'] == card['attacks_repelled'] >= 60

@@ -1,0 +1,125 @@
+"""The reward service: order, overlap, failures, and its metrics."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from r1jax.rewards import choice, code, puzzles, sandbox, service
+from r1jax.rewards.verdict import Kind
+
+
+def _item(answer, gold, **more):
+  return service.Item(f'<think>we add them up</think> <answer>{answer}</answer>', gold, **more)
+
+
+@pytest.fixture
+def rewards():
+  made = service.RewardService()
+  yield made
+  made.close()
+
+
+def test_results_come_in_the_order_of_the_items_whether_decided_here_or_in_a_worker(rewards):
+  items = [
+    _item(n, '7') if n % 3 else _item('2\\sqrt{3}', '\\sqrt{12}' if n % 2 else '\\sqrt{5}')
+    for n in range(60)
+  ]
+  found = [r.verdicts['accuracy'].score for r in rewards.submit(items).result()]
+  assert found == [float(n == 7) if n % 3 else float(n % 2) for n in range(60)]
+
+
+def test_the_total_is_accuracy_plus_format_with_equal_weight(rewards):
+  items = [
+    _item('7', '7'),
+    _item('8', '7'),
+    service.Item('\\boxed{7}', '7'),
+    service.Item('7', '7'),
+  ]
+  assert [r.total for r in rewards.submit(items).result()] == [2, 1, 1, 0]
+
+
+def test_the_same_items_get_the_same_rewards_again(rewards):
+  items = [_item('2\\sqrt{3}', '\\sqrt{12}'), _item('1,234', '1234'), _item('x', '7')] * 5
+  assert rewards.submit(items).result() == rewards.submit(items).result()
+
+
+def test_submitting_does_not_wait_for_the_workers(rewards):
+  started = time.monotonic()
+  batch = rewards.submit([_item('(((9!)!)!)!', '\\sqrt{2}')])
+  assert time.monotonic() - started < 0.5
+  assert not batch.done()
+  assert batch.result()[0].verdicts['accuracy'].kind in (Kind.TIMEOUT, Kind.UNPARSEABLE)
+  assert rewards.metrics()['reward/wait_seconds'] > 0
+
+
+def test_plain_integers_need_no_worker_process_and_little_time(rewards):
+  items = [_item(n % 7, str(n % 5)) for n in range(512)]
+  rewards.submit(items).result()
+  started = time.process_time()
+  rewards.submit(items).result()
+  assert time.process_time() - started < 0.2
+  assert rewards._pool is None
+
+
+def test_killed_workers_are_replaced_and_nothing_is_lost(rewards):
+  items = [_item(f'{n}\\sqrt{{3}}', f'\\sqrt{{{3 * n * n}}}') for n in range(2, 40)]
+  rewards.submit(items[:2]).result()
+  batch = rewards.submit(items)
+  for pid in rewards._pool.pids():
+    os.kill(pid, signal.SIGKILL)
+  assert all(r.total == 2 for r in batch.result())
+  assert rewards.metrics()['reward/worker_restarts'] >= 2
+
+
+def test_a_failing_verifier_stops_with_the_reason(rewards):
+  with pytest.raises(
+    service.VerifierFailure, match=r'limit of 2.0%.*accuracy: the gold answer is empty'
+  ):
+    rewards.submit([_item('7', '')] * 8).result()
+
+
+def test_a_rare_verifier_error_is_a_metric_and_its_sample_is_marked(rewards):
+  found = rewards.submit([_item('7', '7')] * 99 + [_item('7', '')]).result()
+  assert [r.scored for r in found] == [True] * 99 + [False]
+  assert rewards.metrics()['reward/verifier_error_rate'] == pytest.approx(0.01)
+
+
+def test_other_questions_have_their_own_gold_answers(rewards):
+  found = rewards.submit(
+    [
+      _item('(B)', choice.Letter('B')),
+      _item('8/(3-8/3)', puzzles.Numbers((3, 3, 8, 8), 24)),
+      _item('Ann > Bob', puzzles.Order(('Ann', 'Bob'))),
+    ]
+  ).result()
+  assert [r.total for r in found] == [2, 2, 2]
+  with pytest.raises(TypeError, match='no verifier'):
+    rewards.submit([_item('7', 7)])
+
+
+@pytest.mark.skipif(sandbox.available() is None, reason=f'needs bubblewrap: {sandbox.INSTALL}')
+def test_programs_are_run_by_the_workers_and_leave_nothing(rewards):
+  tests = code.Tests((code.StdinTest('3 4\n', '7\n'),))
+  good = '```python\nprint(sum(map(int, input().split())))\n```'
+  items = [_item(good if n % 2 else '```\nprint(7 + 1)\n```', tests) for n in range(10)]
+  assert [r.verdicts['accuracy'].score for r in rewards.submit(items).result()] == [0, 1] * 5
+
+
+def test_options_add_their_weighted_parts():
+  config = service.RewardConfig(
+    language=1.0, repetition=0.5, length=2.0, length_limit=100, length_buffer=50
+  )
+  made = service.RewardService(config)
+  try:
+    (reward,) = made.submit([_item('7', '7', tokens=75)]).result()
+  finally:
+    made.close()
+  assert set(reward.verdicts) == {'accuracy', 'format', 'language', 'repetition', 'length'}
+  assert reward.total == pytest.approx(1 + 1 + 1 + 0.5 + 2 * 0.5)
+
+
+def test_impossible_settings_are_refused_with_the_numbers():
+  with pytest.raises(ValueError, match='self.workers=0'):
+    service.RewardConfig(workers=0)
