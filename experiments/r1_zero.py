@@ -1,7 +1,8 @@
 """DeepSeek-R1-Zero: GRPO on rule rewards, straight from a base model (reference §1.2, §1.3).
 
-  python -m r1jax.main --config=experiments/r1_zero.py
+python -m r1jax.main --config=experiments/r1_zero.py
 """
+
 from r1jax import config as config_lib
 from r1jax.model import presets
 
@@ -11,7 +12,9 @@ PRESETS = ('tiny', 'small', 'v3_671b')
 def get_config(preset='tiny'):
   """`tiny`: the shipped base on two CPU cores. `small`: 100M parameters. `v3_671b`: the paper's."""
   if preset not in PRESETS:
-    raise ValueError(f'experiments/r1_zero.py has no preset {preset!r}; it has {", ".join(PRESETS)}')
+    raise ValueError(
+      f'experiments/r1_zero.py has no preset {preset!r}; it has {", ".join(PRESETS)}'
+    )
   config = config_lib.default('reasoning_rl')
   config.workdir = f'runs/r1_zero_{preset}'
   {'tiny': tiny, 'small': small, 'v3_671b': v3_671b}[preset](config)

@@ -1,7 +1,7 @@
 """Plain JAX forms of every op: the oracle of the kernels, and what a CPU runs.
 
-The functions see local arrays (they are called inside `shard_map`), masks are booleans, and a row whose
-keys are all masked yields finite numbers that no caller reads.
+The functions see local arrays (they are called inside `shard_map`), masks are booleans, and a row
+whose keys are all masked yields finite numbers that no caller reads.
 """
 
 import jax
@@ -13,8 +13,8 @@ MASKED = -1e30  # finite, so that a fully masked row has no NaN, forward or back
 def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale):
   """Causal attention within segments of packed rows; query head n reads key head n * Y // N.
 
-  Float32 softmax, result in v's type as [B, T, N, U]. The batched-matmul layout [B*Y, (N/Y)*T, H] is the
-  one that XLA:CPU runs at the speed of a plain matmul.
+  Float32 softmax, result in v's type as [B, T, N, U]. The batched-matmul layout [B*Y, (N/Y)*T, H]
+  is the one that XLA:CPU runs at the speed of a plain matmul.
   """
   B, T, N, H = q_BTNH.shape
   Y, U = k_BTYH.shape[2], v_BTYU.shape[3]
@@ -32,9 +32,11 @@ def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale):
 
 
 def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale):
-  """One query a sequence over the shared latent cache (A = latent | rotary); result [B, N, value_width].
+  """One query a sequence over the shared latent cache (A = latent | rotary); result [B, N,
+  value_width].
 
-  The values are the first `value_width` columns of the cache itself (reference §2.2, absorbed form).
+  The values are the first `value_width` columns of the cache itself (reference §2.2, absorbed
+  form).
   """
   score = jnp.einsum('bna,bsa->bns', q_BNA, cache_BSA, preferred_element_type=jnp.float32) * scale
   prob = jax.nn.softmax(jnp.where(keep_BS[:, None], score, MASKED), axis=-1)
@@ -52,5 +54,5 @@ def gqa_decode(q_BNH, k_BYSH, v_BYSU, keep_BS, scale):
 
 
 def grouped_matmul(x_XD, w_EDM, size_E):
-  """Rows of x in E consecutive groups, each times its own matrix; rows beyond the groups are zero."""
+  """Rows in E consecutive groups, each times its own matrix; rows beyond them are zero."""
   return jax.lax.ragged_dot(x_XD, w_EDM, size_E)

@@ -1,8 +1,9 @@
 """Every knob of a run, once: ConfigDicts for people, frozen dataclasses for the code.
 
-The dataclasses live with the modules that use them; this file assembles them. An experiment starts from
-`default()`, changes it and returns it locked; `build` turns the result into a `Job`.
+The dataclasses live with the modules that use them; this file assembles them. An experiment starts
+from `default()`, changes it and returns it locked; `build` turns the result into a `Job`.
 """
+
 import dataclasses
 import types
 import typing
@@ -146,8 +147,8 @@ def _model(config):
     return None
   if config.checkpoint:
     raise ValueError(
-      f'config.checkpoint={config.checkpoint!r} brings its own architecture, but config.model gives '
-      'one too; use a preset without config.model (tiny, hub) or leave the checkpoint empty'
+      f'config.checkpoint={config.checkpoint!r} brings its own architecture, but config.model '
+      'gives one too; use a preset without config.model (tiny, hub) or leave the checkpoint empty'
     )
   section = ml_collections.ConfigDict(section.to_dict() | _runtime_fields(config.runtime))
   if section.get('moe', None):

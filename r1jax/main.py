@@ -1,22 +1,25 @@
 """Runs an experiment: python -m r1jax.main --config=experiments/r1_zero.py[:preset]."""
+
 import os
 import sys
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
-import jax  # noqa: E402
-from absl import app, flags  # noqa: E402
-from ml_collections import config_flags  # noqa: E402
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
 
-from r1jax import config as config_lib  # noqa: E402
-from r1jax.pipeline import experiment  # noqa: E402
-from r1jax.rewards import service  # noqa: E402
-from r1jax.train import checkpoint, loop, optimizer  # noqa: E402
+from r1jax import config as config_lib
+from r1jax.pipeline import experiment
+from r1jax.rewards import service
+from r1jax.train import checkpoint, loop, optimizer
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'experiment file, with an optional preset behind a colon', lock_config=True
 )
-_COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, for many processes')
+_COORDINATOR = flags.DEFINE_string(
+  'coordinator', None, 'host:port of process 0, for many processes'
+)
 _PROCESSES = flags.DEFINE_integer('processes', 1, 'number of processes')
 _PROCESS = flags.DEFINE_integer('process', 0, 'number of this process')
 
@@ -31,6 +34,7 @@ EXPECTED = (
 
 def main(argv):
   """Builds the job from the flags and runs it; user errors end in one line and exit status 1."""
+  logging.set_verbosity(logging.WARNING)  # orbax reports every file at INFO
   try:
     if len(argv) > 1:
       raise ValueError(f'unknown arguments {argv[1:]}; overrides are written --config.key=value')

@@ -1,7 +1,7 @@
 """Weights as a declarative tree of `Param` specs.
 
-From the spec tree follow, each by one `tree.map`: initial values, shardings, abstract arrays, the parameter
-count, stacking for a scan over layers and the masks of the optimizer.
+From the spec tree follow, each by one `tree.map`: initial values, shardings, abstract arrays, the
+parameter count, stacking for a scan over layers and the masks of the optimizer.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ from r1jax import sharding
 class Param:
   """One weight: its shape, the logical axis of each dimension, and how it starts.
 
-  `init` is 'normal' (std of the model), 'zeros' or 'ones'. `trainable=False` marks state that rides with
-  the weights but gets no gradient (the router's bias, reference §2.4).
+  `init` is 'normal' (std of the model), 'zeros' or 'ones'. `trainable=False` marks state that rides
+  with the weights but gets no gradient (the router's bias, reference §2.4).
   """
 
   shape: tuple[int, ...]
@@ -74,7 +74,9 @@ def abstract(specs, dtype, mesh=None):
 
 
 def init(specs, key, std, dtype):
-  """Initial weights, each from its own key (named by its path), so that adding one changes no other."""
+  """Initial weights, each from its own key (named by its path), so that adding one changes no
+  other.
+  """
 
   def one(path, p):
     kind = dtype_of(p, dtype)
@@ -95,10 +97,12 @@ def trainable_mask(specs):
 
 
 def decay_mask(specs):
-  """True for matrices, which weight decay shrinks; norms, biases and untrained state are left alone."""
+  """True for matrices, which weight decay shrinks; norms, biases and untrained state are left
+  alone.
+  """
   return tree_map(lambda p: p.trainable and len([a for a in p.axes if a != 'layer']) > 1, specs)
 
 
 def gather(params, specs):
-  """The weights as a matmul uses them: whole over `fsdp`, still split over `tensor` and `expert`."""
+  """The weights as a matmul uses them: whole over `fsdp`, still split over the other axes."""
   return tree_map(lambda p, w: jax.reshard(w, sharding.gathered(p.axes)), specs, params)

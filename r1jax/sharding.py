@@ -1,8 +1,8 @@
 """The mesh and the one table from logical to mesh axes.
 
-Arrays carry their sharding in their type (`jax.set_mesh`, Explicit axes), so the compiler never guesses:
-weights are *stored* by `PARAM_RULES` (spread over `fsdp` too) and *used* after `gather`, which undoes only
-the `fsdp` part; its transpose is the reduce-scatter of the gradient.
+Arrays carry their sharding in their type (`jax.set_mesh`, Explicit axes), so the compiler never
+guesses: weights are *stored* by `PARAM_RULES` (spread over `fsdp` too) and *used* after `gather`,
+which undoes only the `fsdp` part; its transpose is the reduce-scatter of the gradient.
 """
 
 import math
@@ -79,7 +79,9 @@ def axis_size(name):
 
 
 def put(array, spec):
-  """Host array -> global device array on the mesh that is set; every process passes the whole array."""
+  """Host array -> global device array on the mesh that is set; every process passes the whole
+  array.
+  """
   sharding = jax.sharding.NamedSharding(jax.sharding.get_mesh(), spec)
   if jax.process_count() == 1:
     return jax.device_put(array, sharding)

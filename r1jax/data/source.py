@@ -1,4 +1,5 @@
 """Where a job's problems come from: the tiny world, or JSONL files as published."""
+
 import dataclasses
 
 from r1jax.data.tasks import jsonl, tiny_world

@@ -5,9 +5,9 @@ import re
 
 # DeepSeek-R1, Table 1 (arXiv 2501.12948v1); `prompt` in the paper is the slot for the question.
 R1_ZERO_TEMPLATE = (
-  'A conversation between User and Assistant. The user asks a question, and the Assistant solves it. '
-  'The assistant first thinks about the reasoning process in the mind and then provides the user with '
-  'the answer. The reasoning process and answer are enclosed within <think> </think> and '
+  'A conversation between User and Assistant. The user asks a question, and the Assistant '
+  'solves it. The assistant first thinks about the reasoning process in the mind and then '
+  'provides the user with the answer. The reasoning process and answer are enclosed within <think> </think> and '
   '<answer> </answer> tags, respectively, i.e., <think> reasoning process here </think> '
   '<answer> answer here </answer>. User: {question}. Assistant:'
 )
@@ -27,8 +27,8 @@ class Reply:
   Attributes:
     thought: text of the first `<think>` block; None without a complete block.
     answers: text of every complete `<answer>` block that stands outside a thought.
-    problem: '' when the reply is exactly `<think>..</think> <answer>..</answer>` (each tag once, in this
-      order, only white space around the two blocks), otherwise what is wrong with it.
+    problem: '' when the reply is exactly `<think>..</think> <answer>..</answer>` (each tag once, in
+      this order, only white space around the two blocks), otherwise what is wrong with it.
   """
 
   thought: str | None
@@ -42,7 +42,7 @@ class Reply:
 
 
 def render(question):
-  """The R1-Zero prompt for `question`, as the paper prints it (a full stop follows the question)."""
+  """The R1-Zero prompt for `question`, as printed in the paper (a full stop follows it)."""
   return R1_ZERO_TEMPLATE.replace('{question}', question)
 
 

@@ -1,20 +1,26 @@
-"""A SentencePiece tokenizer that gives every text back exactly, and its training."""
+"""Text to ids and back: SentencePiece models of our own, `tokenizer.json` files of the hub."""
 
 import io
+import json
 import pathlib
 
 import sentencepiece
+import tokenizers
 
 from r1jax.data import template
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
+SENTENCEPIECE_FILE, HUB_FILE = 'tokenizer.model', 'tokenizer.json'
+# What a hub folder says about its tokenizer, the first two in JSON that `HubTokenizer` reads.
+_HUB_SETTINGS = ('tokenizer_config.json', 'config.json')
+_HUB_FILES = (HUB_FILE, 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja')
 _SPACE = '\u2581'  # what a SentencePiece model writes for a space
 
 # The two halves of the R1-Zero template are one piece each, which keeps prompts short. The head's
 # last space goes with the question, so that its first word is the same piece as anywhere else.
 TEMPLATE_PIECES = (template.TEMPLATE_HEAD.rstrip(' '), template.TEMPLATE_TAIL)
 TAG_PIECES = tuple(space + tag for tag in template.TAGS for space in ('', ' '))
-# Every number of the tiny world is one piece, so that a worked step is one look-up; others go by digits.
+# Numbers of the tiny world are one piece each: a worked step is one look-up; others go by digits.
 NUMBER_PIECES = tuple(f' {number}' for number in range(25))
 USER_DEFINED = TEMPLATE_PIECES + TAG_PIECES + NUMBER_PIECES
 
@@ -50,6 +56,10 @@ class SentencePieceTokenizer:
     """Id that fills what no document covers."""
     return self._model.pad_id()
 
+  def save(self, folder):
+    """Writes the files that `load` reads into an existing folder."""
+    (pathlib.Path(folder) / SENTENCEPIECE_FILE).write_bytes(self.model_bytes)
+
   def encode(self, text, bos=False):
     """Ids of `text`, a list of int; with `bos`, the document's first id stands before them."""
     ids = [self.bos_id] if bos else []
@@ -68,6 +78,111 @@ class SentencePieceTokenizer:
     if found == self._model.unk_id():
       raise ValueError(f'{piece!r} is not a piece of this vocabulary of {self.vocab_size}')
     return found
+
+
+class HubTokenizer:
+  """A `tokenizer.json` with the settings beside it; same interface as `SentencePieceTokenizer`.
+
+  Attributes:
+    files: name -> bytes of what was read, for `save`.
+    settings: contents of tokenizer_config.json ({} without).
+  """
+
+  def __init__(self, path):
+    path = pathlib.Path(path)
+    folder = path.parent
+    self.files = {n: (folder / n).read_bytes() for n in _HUB_FILES[1:] if (folder / n).exists()}
+    self.files[HUB_FILE] = path.read_bytes()
+    try:
+      self._model = tokenizers.Tokenizer.from_buffer(self.files[HUB_FILE])
+    except Exception as error:  # the library raises nothing narrower
+      raise ValueError(f'{path}: not a tokenizer that `tokenizers` can read: {error}') from error
+    # A file may carry the settings of the last batch it was used for; ids must not depend on them.
+    self._model.no_truncation()
+    self._model.no_padding()
+    self.settings, config = (_read_json(folder / name) for name in _HUB_SETTINGS)
+    self.bos_id = self._special('bos_token', config)
+    self.eos_id = self._special('eos_token', config)
+    if self.eos_id is None:
+      raise ValueError(f'{folder}: neither {" nor ".join(_HUB_SETTINGS)} says what ends a document')
+    pad = self._special('pad_token', config)
+    self.pad_id = self.eos_id if pad is None else pad
+    plain, marked = (self._model.encode('a', add_special_tokens=m).ids for m in (False, True))
+    self._begins = (
+      bool(self.settings.get('add_bos_token')) or marked[:1] == [self.bos_id] != plain[:1]
+    )
+
+  def _special(self, key, config):
+    """Id of 'bos_token' and the like; None where the folder names none."""
+    token = self.settings.get(key)
+    token = token['content'] if isinstance(token, dict) else token
+    found = config.get(f'{key}_id') if token is None else self._model.token_to_id(token)
+    if token is not None and found is None:
+      raise ValueError(f'{key} {token!r} is not in the vocabulary of {self.vocab_size}')
+    return found[0] if isinstance(found, list) else found
+
+  @property
+  def vocab_size(self):
+    """One more than the largest id."""
+    return max(self._model.get_vocab(with_added_tokens=True).values()) + 1
+
+  def save(self, folder):
+    """Writes the files that `load` reads into an existing folder."""
+    for name, contents in self.files.items():
+      (pathlib.Path(folder) / name).write_bytes(contents)
+
+  def encode(self, text, bos=False):
+    """Ids of `text`, a list of int.
+
+    With `bos`, the id that begins a document stands before them, once, in families whose documents
+    have one (Qwen's have none).
+    """
+    ids = self._model.encode(text, add_special_tokens=False).ids
+    if bos and self._begins and ids[:1] != [self.bos_id]:
+      return [self.bos_id, *ids]
+    return ids
+
+  def decode(self, ids):
+    """Text of `ids`; special ids (pad, bos, eos) are silent, broken UTF-8 becomes U+FFFD."""
+    return self._model.decode([int(i) for i in ids], skip_special_tokens=True)
+
+  def piece_id(self, piece):
+    """Id of the one token that is written `piece`; ValueError where the vocabulary has none."""
+    found = self._model.token_to_id(piece)
+    if found is not None:
+      return found
+    ids = self.encode(piece)
+    if len(ids) != 1:
+      raise ValueError(f'{piece!r} is not a token of this vocabulary of {self.vocab_size}')
+    return ids[0]
+
+  def text_of(self, token_id):
+    """How the vocabulary writes a token, '' for None: what a chat template calls bos_token."""
+    return '' if token_id is None else self._model.id_to_token(token_id)
+
+
+def load(path):
+  """The tokenizer of a folder or file: `tokenizer.json` of the hub, or a SentencePiece `.model`.
+
+  Raises:
+    ValueError: there is neither (it names the place).
+  """
+  path = pathlib.Path(path)
+  if path.is_dir():
+    found = [path / n for n in (HUB_FILE, SENTENCEPIECE_FILE) if (path / n).exists()]
+    if not found:
+      raise ValueError(f'{path}: holds neither {HUB_FILE} nor {SENTENCEPIECE_FILE}')
+    path = found[0]
+  if not path.exists():
+    raise ValueError(f'{path}: no such tokenizer')
+  return HubTokenizer(path) if path.suffix == '.json' else SentencePieceTokenizer(path)
+
+
+def _read_json(path):
+  try:
+    return json.loads(path.read_text()) if path.exists() else {}
+  except json.JSONDecodeError as error:
+    raise ValueError(f'{path}: not JSON: {error}') from error
 
 
 def train_sentencepiece(texts, vocab_size, user_defined=USER_DEFINED, out_path=None):

@@ -1,4 +1,5 @@
 """Pass@1, format and length of a policy on held-out questions, worked and direct answers apart."""
+
 import dataclasses
 
 import jax

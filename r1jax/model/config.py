@@ -54,8 +54,9 @@ class MoeConfig:
 class ModelConfig:
   """Shape and numerics of a model; the defaults are DeepSeek-V3's (reference §2.1, §2.8).
 
-  `attention` is 'mla' (q_latent 0 means a plain query projection) or 'gqa'. The first `dense_layers`
-  layers have a dense feed-forward of width `ffn`, the others are `moe`; a dense model has `moe=None`.
+  `attention` is 'mla' (q_latent 0 means a plain query projection) or 'gqa'. The first
+  `dense_layers` layers have a dense feed-forward of width `ffn`, the others are `moe`; a dense
+  model has `moe=None`.
   """
 
   vocab: int = 129_280
@@ -108,7 +109,9 @@ class ModelConfig:
     return self.head_nope + self.head_rope
 
   def check_mesh(self, shape):
-    """Raises ValueError where a dimension does not divide over its mesh axis (`shape`: name -> size)."""
+    """Raises ValueError where a dimension does not divide over its mesh axis (`shape`: name ->
+    size).
+    """
     tensor, fsdp, expert = shape['tensor'], shape['fsdp'], shape['expert']
     sizes = [
       ('heads', self.heads, tensor),

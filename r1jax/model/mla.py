@@ -64,7 +64,7 @@ def attend(params, cfg, x_XD, ctx):
 
 
 def decode(params, cfg, x_BD, ctx, cache):
-  """One token a sequence against the latent cache; returns (out_BD, cache with the token written)."""
+  """One token a sequence against the latent cache; returns (out_BD, cache with it written)."""
   nope_BNH, pe_BNR = _query(params, cfg, x_BD, ctx)
   latent_BC, pe_BR = _latent(params, cfg, x_BD, ctx)
   row_B1A = jnp.concatenate([latent_BC, pe_BR], -1)[:, None]

@@ -1,8 +1,9 @@
-"""DeepSeekMoE (reference §2.4): sigmoid scores, bias-corrected group-limited top-k, a shared expert.
+"""DeepSeekMoE (reference §2.4): sigmoid scores, bias-corrected group-limited top-k, a shared
+expert.
 
-No token is ever dropped. `dense` dispatch multiplies every token by every expert and weights by the gate,
-the fastest form while experts are tiny; `sorted` computes only the chosen experts, and is the island that
-runs expert parallel.
+No token is ever dropped. `dense` dispatch multiplies every token by every expert and weights by the
+gate, the fastest form while experts are tiny; `sorted` computes only the chosen experts, and is the
+island that runs expert parallel.
 """
 
 import jax
@@ -27,7 +28,7 @@ def params(cfg):
 
 
 def feed_forward(params, cfg, x_XD, token_mask_BT):
-  """Shared expert plus the chosen ones; returns (y_XD, router statistics over the unmasked tokens)."""
+  """Shared expert plus the chosen ones; returns (y_XD, router statistics of unmasked tokens)."""
   score_XE, chosen_XK, gate_XK = route(params, cfg.moe, x_XD)
   local = {'dense': _dense, 'sorted': _sorted}[cfg.moe.dispatch]
   y_XD = _dispatch(local, params['experts'], x_XD, chosen_XK, gate_XK.astype(x_XD.dtype))
@@ -64,7 +65,9 @@ def _mask_groups(moe, biased_XE):
 
 
 def statistics(moe, score_XE, chosen_XK, token_mask_BT):
-  """`load_E`: tokens per expert; `balance`: sum over rows of the sequence-wise loss (reference §2.4)."""
+  """`load_E`: tokens per expert; `balance`: sum over rows of the sequence-wise loss (reference
+  §2.4).
+  """
   B, T = token_mask_BT.shape
   mask_BT1 = token_mask_BT.astype(jnp.float32)[:, :, None]
   hot_XE = jax.nn.one_hot(chosen_XK, moe.experts).sum(1)
@@ -87,8 +90,9 @@ def updated_bias(bias_LE, load_LE, speed):
 def _dispatch(local, experts, x_XD, chosen_XK, gate_XK):
   """The island around both dispatches: every expert shard serves all tokens of its `expert` row.
 
-  `local(experts, x_XD, chosen_XK, gate_XK)` sees the shard's own experts, all tokens of the row and the
-  chosen experts counted from its first one (outside 0..E means another shard's); it returns its part of y.
+  `local(experts, x_XD, chosen_XK, gate_XK)` sees the shard's own experts, all tokens of the row and
+  the chosen experts counted from its first one (outside 0..E means another shard's); it returns its
+  part of y.
   """
   rows = sharding.act('batch', None)
   up, down = sharding.act('experts', None, 'ffn'), sharding.act('experts', 'ffn', None)
@@ -97,7 +101,7 @@ def _dispatch(local, experts, x_XD, chosen_XK, gate_XK):
     x_XD, chosen_XK, gate_XK = (
       jax.lax.all_gather(a, 'expert', axis=0, tiled=True) for a in (x_XD, chosen_XK, gate_XK)
     )
-    # Without the casts the gradient of what is equal on all `tensor` shards would be summed wrongly.
+    # Without the cast, the gradient of what is equal on all `tensor` shards is summed wrongly.
     x_XD, gate_XK = (jax.lax.pcast(a, 'tensor', to='varying') for a in (x_XD, gate_XK))
     first = jax.lax.axis_index('expert') * experts['w_gate'].shape[0]
     y_XD = jax.lax.psum(local(experts, x_XD, chosen_XK - first, gate_XK), 'tensor')
@@ -109,7 +113,7 @@ def _dispatch(local, experts, x_XD, chosen_XK, gate_XK):
 
 
 def _dense(experts, x_XD, chosen_XK, gate_XK):
-  """Every expert on every token; the experts stand side by side in plain two-dimensional matmuls."""
+  """Every expert on every token, the experts side by side in two-dimensional matmuls."""
   E, D, M = experts['w_gate'].shape
   hot_XKE = chosen_XK[:, :, None] == jnp.arange(E)
   gate_XE = jnp.where(hot_XKE, gate_XK[:, :, None], 0).sum(1)
@@ -124,7 +128,9 @@ def _dense(experts, x_XD, chosen_XK, gate_XK):
 
 
 def _sorted(experts, x_XD, chosen_XK, gate_XK):
-  """Tokens sorted by expert and one grouped matmul a weight; other shards' tokens sort behind, unread."""
+  """Tokens sorted by expert and one grouped matmul a weight; other shards' tokens sort behind,
+  unread.
+  """
   E, per_token = experts['w_gate'].shape[0], chosen_XK.shape[1]
   chosen_J = chosen_XK.reshape(-1)
   bucket_J = jnp.where((chosen_J >= 0) & (chosen_J < E), chosen_J, E)

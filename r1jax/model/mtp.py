@@ -1,4 +1,6 @@
-"""Multi-token prediction (reference §2.5): one more block that predicts the token after the next one."""
+"""Multi-token prediction (reference §2.5): one more block that predicts the token after the next
+one.
+"""
 
 import jax.numpy as jnp
 
@@ -7,7 +9,7 @@ from r1jax.params import Param
 
 
 def params(cfg, block):
-  """Weights of one MTP module around a transformer `block`; embedding and head are the model's own."""
+  """Weights of one MTP module around a `block`; embedding and head are the model's own."""
   norm = layers.rms_norm_params(cfg.width)
   return {
     'norm_embed': norm,

@@ -1,4 +1,5 @@
-"""Architectures by name: the shipped tiny model, a small one for one GPU, and DeepSeek-V3 itself."""
+"""Architectures by name: the shipped tiny one, a small one for one GPU, DeepSeek-V3 itself."""
+
 from r1jax.model import config
 
 
@@ -9,14 +10,14 @@ def tiny(vocab=512):
     width=128,
     layers=4,
     heads=4,
-    q_latent=64,
-    kv_latent=32,
+    q_latent=96,
+    kv_latent=64,
     head_nope=16,
     head_rope=16,
     head_value=32,
     ffn=384,
     dense_layers=1,
-    moe=config.MoeConfig(experts=8, per_token=2, ffn=64, shared=1, groups=4, top_groups=2),
+    moe=config.MoeConfig(experts=8, per_token=4, ffn=64, shared=1, groups=4, top_groups=3),
     rope=config.RopeConfig(),
     init_std=0.06,
     max_length=512,

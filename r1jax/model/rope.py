@@ -1,6 +1,7 @@
 """Rotary position embedding: plain, YaRN (DeepSeek) and Llama-3 scaling (reference §2.3, §3.3).
 
-Rotated vectors are kept as two halves (x1 | x2); checkpoints with interleaved pairs are permuted on import.
+Rotated vectors are kept as two halves (x1 | x2); checkpoints with interleaved pairs are permuted on
+import.
 """
 
 import math

@@ -1,4 +1,6 @@
-"""The transformer: one function for training, log-probabilities and prefill, one for a decoding step."""
+"""The transformer: one function for training, log-probabilities and prefill, one for a decoding
+step.
+"""
 
 from typing import Any, NamedTuple
 
@@ -58,10 +60,11 @@ def block_specs(cfg, kind):
 
 
 def forward(params, cfg, token_BT, segment_BT, position_BT):
-  """Hidden states of packed rows: int32 tokens, segment ids (0 = padding) and positions, all [B, T].
+  """Hidden states of packed rows: int32 tokens, segment ids (0 = padding) and positions, all [B,
+  T].
 
-  Tokens see the past of their own segment only. A model with `scan_layers=False` also accepts layer stacks
-  already cut by `unstack`.
+  Tokens see the past of their own segment only. A model with `scan_layers=False` also accepts layer
+  stacks already cut by `unstack`.
   """
   ctx = _context(cfg, position_BT, segment_BT=segment_BT)
   x_XD = _embed(params, cfg, token_BT)
@@ -72,7 +75,8 @@ def forward(params, cfg, token_BT, segment_BT, position_BT):
 def predict_ahead(params, cfg, hidden_XD, next_BT, segment_BT, position_BT):
   """Hidden states of the MTP module: at position t they predict token t + 2 (reference §2.5).
 
-  `next_BT` is token t + 1 of the same segment (anything at a segment's end). Returns (hidden_XD, router).
+  `next_BT` is token t + 1 of the same segment (anything at a segment's end). Returns (hidden_XD,
+  router).
   """
   specs_one = mtp.params(cfg, block_specs(cfg, _mtp_kind(cfg)))
   module = params_lib.gather(unstack_one(params['mtp'])[0], specs_one)
@@ -113,7 +117,7 @@ def unstack_one(stacked):
 
 
 def unstack(params, cfg):
-  """Layer stacks cut into layers where the model is unrolled: once per program, outside its loops."""
+  """Layer stacks cut into layers where the model is unrolled: once, outside the loops."""
   if cfg.scan_layers:
     return params
   return params | {k: unstack_one(params[k]) for k in ('dense', 'moe') if k in params}
@@ -151,7 +155,9 @@ def _block(params, cfg, kind, x_XD, ctx, cache):
 
 
 def _layers(params, cfg, x_XD, ctx, cache=None):
-  """All layers in order: dense ones, then MoE ones; returns (x_XD, cache entries, router statistics)."""
+  """All layers in order: dense ones, then MoE ones; returns (x_XD, cache entries, router
+  statistics).
+  """
   entries, router = {}, {}
   for kind in ('dense', 'moe'):
     if kind not in params:

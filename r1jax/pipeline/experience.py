@@ -1,4 +1,5 @@
 """Experience of one RL iteration: questions, sampled completions, their verdicts and rewards."""
+
 import collections
 import dataclasses
 

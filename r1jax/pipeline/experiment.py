@@ -1,4 +1,5 @@
 """A whole experiment: load, plan, evaluate, train, evaluate, report."""
+
 import dataclasses
 import json
 import time
@@ -63,19 +64,25 @@ def _pretrain(job, config, mesh):
   tok = _own_tokenizer(job)
   cfg = dataclasses.replace(job.model, vocab=tok.vocab_size)
   cfg.check_mesh(dict(mesh.shape))
-  plan.show('Plan', plan.model_rows(cfg, mesh) + [
-    ('batch', f'{pre.rows} rows x {pre.capacity} tokens, {pre.updates:,} updates'),
-  ])
-  stage = pretrain.Stage(job, cfg, tok)
-  stage.initial = _weights(job, cfg)
-  loop.run(job.loop, stage, folder, job.optimizer)
-  huggingface.save(folder / 'model', stage.state.params, cfg, tok)
-  rewards = service.RewardService(job.reward)
+  plan.show(
+    'Plan',
+    plan.model_rows(cfg, mesh)
+    + [
+      ('batch', f'{pre.rows} rows x {pre.capacity} tokens, {pre.updates:,} updates'),
+    ],
+  )
   data = source.DataConfig(max_prompt=job.data.max_prompt, levels=pre.corpus.world.levels)
   _, held = source.problems(data, job.seed, tok)
-  examiner = _Examiner(job, cfg, tok, held, rewards)
-  result = examiner.judge(stage.state.params, job.evaluation.questions)
-  rewards.close()
+  rewards = service.RewardService(job.reward)
+  try:
+    stage = pretrain.Stage(job, cfg, tok)
+    examiner = _Examiner(job, cfg, tok, held, rewards)
+    stage.initial, stage.examine = _weights(job, cfg), examiner.figures
+    loop.run(job.loop, stage, folder, job.optimizer)
+    result = examiner.judge(stage.state.params, job.evaluation.questions)
+  finally:
+    rewards.close()
+  _save_model(folder / 'model', stage.state.params, cfg, tok)
   if jax.process_index() == 0:
     figures = result.evaluation.as_json() | result.metrics
     figures['params_sha256'] = report.params_sha256(stage.state.params)
@@ -106,7 +113,7 @@ def _architecture(job):
 def _weights(job, cfg):
   """The checkpoint's weights, or random ones."""
   if job.checkpoint:
-    return huggingface.load(checkpoints.open(job.checkpoint), cfg)
+    return huggingface.load(checkpoints.open(job.checkpoint), cfg, cfg.param_dtype)
   specs = transformer.specs(cfg)
   make = jax.jit(lambda key: params_lib.init(specs, key, cfg.init_std, cfg.param_dtype))
   return make(jax.random.fold_in(jax.random.key(job.seed), 0xB0DE))
@@ -148,7 +155,7 @@ class _Examiner:
 def _close(job, cfg, tok, folder, stage, results):
   """Writes and prints what the run leaves: model, summary, picture, table, two transcripts."""
   before, after, held, seconds = results
-  huggingface.save(folder / 'model', stage.state.params, cfg, tok)
+  _save_model(folder / 'model', stage.state.params, cfg, tok)
   digest = report.params_sha256(sharding.fetch(stage.state.params))
   if jax.process_index() != 0:
     return
@@ -170,8 +177,8 @@ def _close(job, cfg, tok, folder, stage, results):
   for part in report.transcripts(held[pick].question, *pair):
     console.print(part)
   console.print(
-    f'Files in {folder}: report.png, summary.json, metrics.jsonl (and TensorBoard events), samples/, '
-    f'checkpoints/, model/ (weights, config, tokenizer)\n'
+    f'Files in {folder}: report.png, summary.json, metrics.jsonl (and TensorBoard events), '
+    f'samples/, checkpoints/, model/ (weights, config, tokenizer)\n'
     f'Next: python -m r1jax.chat --checkpoint={folder}'
   )
 
@@ -182,3 +189,10 @@ def _telling(before, after):
     if new['accuracy'].score and not old['accuracy'].score and heldout.worked(after.completions[i]):
       return i
   return 0
+
+
+def _save_model(folder, weights, cfg, tok):
+  """The policy as a hub folder: weights, config.json and its tokenizer."""
+  huggingface.save(folder, weights, cfg)
+  if jax.process_index() == 0:
+    tok.save(folder)

@@ -1,4 +1,5 @@
 """From a rollout and its advantages to packed mini-batches for GRPO."""
+
 import dataclasses
 
 import flax.struct
@@ -13,7 +14,9 @@ from r1jax.train import steps
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """Shape of a mini-batch: micro-batches of `rows` rows of `capacity` tokens, at most `micro` of them."""
+  """Shape of a mini-batch: micro-batches of `rows` rows of `capacity` tokens, at most `micro` of
+  them.
+  """
 
   sequences: int
   rows: int

@@ -1,4 +1,5 @@
 """What a job is about to do, in numbers, before it does it."""
+
 import jax
 import rich.box
 import rich.console
@@ -33,9 +34,18 @@ def model_rows(cfg, mesh):
   moe = f', {cfg.moe.experts} experts top-{cfg.moe.per_token}' if cfg.moe_layers else ''
   sizes = ', '.join(f'{name} {size}' for name, size in mesh.shape.items())
   return [
-    ('model', f'{cfg.attention} {cfg.layers} layers, width {cfg.width}{moe}, vocabulary {cfg.vocab}'),
-    ('parameters', f'{total - ahead:,}' + (f' + {ahead:,} for multi-token prediction' if ahead else '')),
-    ('numbers', f'{cfg.param_dtype} weights, {cfg.compute_dtype} compute, float32 where it matters'),
+    (
+      'model',
+      f'{cfg.attention} {cfg.layers} layers, width {cfg.width}{moe}, vocabulary {cfg.vocab}',
+    ),
+    (
+      'parameters',
+      f'{total - ahead:,}' + (f' + {ahead:,} for multi-token prediction' if ahead else ''),
+    ),
+    (
+      'numbers',
+      f'{cfg.param_dtype} weights, {cfg.compute_dtype} compute, float32 where it matters',
+    ),
     ('mesh', f'{sizes} on {mesh.size} {mesh.devices.flat[0].platform} device(s)'),
   ]
 
@@ -51,11 +61,17 @@ def rl_rows(job, cfg, mesh):
   return [
     ('rollout', f'{rl.prompts:,} prompts x {group} samples = {total:,} sequences'),
     ('length', f'at most {job.data.max_prompt:,} + new tokens {caps}'),
-    ('updates', f'{rl.mini_batches} mini-batches of {per_update:,} sequences, {rl.updates:,} in all '
-                f'= {rollouts:,} rollouts'),
+    (
+      'updates',
+      f'{rl.mini_batches} mini-batches of {per_update:,} sequences, {rl.updates:,} in all '
+      f'= {rollouts:,} rollouts',
+    ),
     ('tokens', f'at most {worst:,} a rollout, {worst * rollouts:,} in all'),
-    ('objective', f'clip -{job.grpo.clip_low:g}/+{job.grpo.clip_high:g}, beta {job.grpo.beta:g}, '
-                  f'{job.grpo.aggregation}, reference every {rl.reference_every} updates'),
+    (
+      'objective',
+      f'clip -{job.grpo.clip_low:g}/+{job.grpo.clip_high:g}, beta {job.grpo.beta:g}, '
+      f'{job.grpo.aggregation}, reference every {rl.reference_every} updates',
+    ),
     ('memory', memory(job, cfg, mesh)),
   ]
 
@@ -78,5 +94,3 @@ def memory(job, cfg, mesh):
 
 def _size(count):
   return f'{count / _GIB:,.2f} GiB' if count > _GIB / 10 else f'{count / 2**20:,.1f} MiB'
-
-

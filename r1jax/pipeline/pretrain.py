@@ -1,4 +1,7 @@
-"""Pre-training of a small base model on the tiny world's documents (V3's losses, reference §2.4-2.7)."""
+"""Pre-training of a small base model on the tiny world's documents (V3's losses, reference
+§2.4-2.7).
+"""
+
 import dataclasses
 import time
 
@@ -67,6 +70,7 @@ class Stage:
     self.stream = batches.DocumentStream(source, tokenizer, packing, job.seed)
     self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
     self.state, self.initial, self.seconds = None, None, {'update': 0.0}
+    self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
 
   def start(self):
     """Begins from the initial weights."""
@@ -93,6 +97,7 @@ class Stage:
 
   def update(self, step):
     """One update on the next packed batch."""
+    examined = self.examine(self.state.params, step) if step else {}
     pre, began = self.job.pretrain, time.monotonic()
     batch, tokens = self._batch()
     self.state, found = steps.language_update(
@@ -112,7 +117,7 @@ class Stage:
       'optimizer/lr': optimizer.learning_rate(self.job.optimizer)(step),
       'speed/train_tokens_per_s': tokens / spent,
     }
-    return figures | found
+    return examined | figures | found
 
   def _batch(self):
     pre = self.job.pretrain

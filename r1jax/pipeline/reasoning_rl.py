@@ -1,8 +1,10 @@
-"""Reasoning RL by GRPO on rule rewards: all of R1-Zero, and the stage Dev1 -> Dev2 of R1 (reference §1.3).
+"""Reasoning RL by GRPO on rule rewards: all of R1-Zero, and the stage Dev1 -> Dev2 of R1 (reference
+§1.3).
 
-One iteration: sample G completions a question, score them, turn rewards into group advantages, split the
-completions into mini-batches at random, pack each, and make one update a mini-batch.
+One iteration: sample G completions a question, score them, turn rewards into group advantages,
+  split the completions into mini-batches at random, pack each, and make one update a mini-batch.
 """
+
 import dataclasses
 import time
 import zlib
@@ -176,7 +178,7 @@ class Stage:
 
   @property
   def _scores_old(self):
-    """Whether the trainer's log-probabilities before the updates are needed: with several updates."""
+    """Whether the trainer's log-probabilities before the updates are needed."""
     return self.job.rl.mini_batches > 1
 
   def _collect(self, step):
@@ -215,7 +217,14 @@ class Stage:
     key = jax.random.fold_in(jax.random.fold_in(key, self.iteration), number)
     job = self.job
     return experience.sample_once(
-      self.policy, job.sample, problems, job.data.max_prompt, key, cap, job.rl.rollout_chunk, self.rewards
+      self.policy,
+      job.sample,
+      problems,
+      job.data.max_prompt,
+      key,
+      cap,
+      job.rl.rollout_chunk,
+      self.rewards,
     )
 
   def _scored(self, packed, keep_trainer):

@@ -1,4 +1,5 @@
 """The folder of a run: what it was asked to do, by which code, and whether it may go on."""
+
 import importlib.metadata
 import json
 import pathlib
@@ -21,7 +22,8 @@ def prepare(path, config):
   """Creates the folder and writes `config.json` and `versions.json`; returns its path.
 
   Raises:
-    ValueError: the folder cannot be written, or holds a run with another config (it says which key).
+    ValueError: the folder cannot be written, or holds a run with another config (it says which
+      key).
   """
   folder = pathlib.Path(path)
   if jax.process_index() != 0:
@@ -42,10 +44,14 @@ def prepare(path, config):
 
 
 def versions():
-  """Version of the code (with its commit, where it is a checkout) and of the packages it ran with."""
+  """Versions of the code (and its commit, in a checkout) and of the packages it ran with."""
   here = pathlib.Path(r1jax.__file__).parent
   found = subprocess.run(
-    ['git', 'describe', '--always', '--dirty'], cwd=here, capture_output=True, text=True, check=False
+    ['git', 'describe', '--always', '--dirty'],
+    cwd=here,
+    capture_output=True,
+    text=True,
+    check=False,
   )
   packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
   return {'r1jax': r1jax.__version__, 'commit': found.stdout.strip()} | packages

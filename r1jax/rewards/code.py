@@ -119,25 +119,26 @@ def last_block(text):
 
 
 def run(program, tests, config, spare=None):
-  """One Verdict per test of `program` (str), in order; with `all` scoring stops at the first
-  failure.
-  """
-  deadline = time.monotonic() + config.total_seconds
+  """One Verdict per test of `program` (str), in order; `all` scoring stops at the first failure."""
   verdicts = []
   with spare or sandbox.Sandbox(config.limits, config.allow_unsandboxed) as box:
     try:
       box.load(program, any(isinstance(test, CallTest) for test in tests))
-      for test in tests:
-        verdicts.append(_one(box, test, deadline))
-        if config.scoring == 'all' and verdicts[-1].kind != Kind.CORRECT:
-          break
+      _run_tests(box, tests, config, verdicts)
     except sandbox.ProgramError as error:
-      # What the program did to its own sandbox is its fault, for this test and the ones that
-      # cannot run.
+      # What the program did to its own sandbox is its fault, in this test and those it prevented.
       verdicts += [Verdict(0.0, Kind.WRONG, str(error))] * (len(tests) - len(verdicts))
     except sandbox.SandboxError as error:
       return [Verdict(0.0, Kind.VERIFIER_ERROR, str(error))]
   return verdicts
+
+
+def _run_tests(box, tests, config, verdicts):
+  deadline = time.monotonic() + config.total_seconds
+  for test in tests:
+    verdicts.append(_one(box, test, deadline))
+    if config.scoring == 'all' and verdicts[-1].kind != Kind.CORRECT:
+      return
 
 
 def summary(verdicts, scoring):

@@ -73,10 +73,10 @@ _NAMED = re.compile(
 _WORK = re.compile(r'(?<=[\w)}%!]) ?(?:[+*/÷]|-|\\(?:times|cdot|div)(?![a-z])) ?')
 _SCIENTIFIC = re.compile(r' ?(?:\*|\\times|\\cdot) ?10 ?(?:\^|\*\*) ?')
 _CALCULATION = re.compile(r'[\d\s+*/().,=$-]+\Z')
-_HOLLOW = frozenset(
-  ('nan', 'inf', '-inf', 'infinity', 'none', 'null', '?', '...', '\\ldots', '\\dots')
-)
-_LATEX_WORD = re.compile(r'\\[A-Za-z]+|[A-Za-z]{3,}|[^\x00-\x7f]')
+_HOLLOW = frozenset(('nan', 'none', 'null', '?', '...', '\\ldots', '\\dots'))
+_WORD = re.compile(r'(?=[b-z]*[aeiou])[a-z]{3,}|[^\x00-\x7f]', re.I)  # xyz is a product
+_FORMULA = re.compile(r'[\\^=+*{}<>_|]')
+_CLOCK = re.compile(r'\d:\d\d ?[ap]\.?m', re.I)
 _FUNCTIONS_WORDS = """
   sin cos tan log exp sqrt arcsin arccos arctan pmod frac mod
 """
@@ -126,7 +126,7 @@ def clean(text):
     text = _unwrapped(_WRAPPED.sub(r'\1', text).strip())
     if text == before:
       break
-  return text
+  return text.removeprefix('\\approx').lstrip()
 
 
 def worked_out(text):
@@ -140,8 +140,12 @@ def worked_out(text):
 
 def is_words(text):
   """Whether cleaned `text` is a word or a sentence, not a formula."""
-  words = _LATEX_WORD.findall(text)
-  return bool(words) and not any(w[0] == '\\' or w.lower() in _FUNCTIONS for w in words)
+  if _FORMULA.search(text):
+    return False
+  if _CLOCK.search(text):
+    return True
+  words = _WORD.findall(text)
+  return bool(words) and not any(w.lower() in _FUNCTIONS for w in words)
 
 
 def unnamed(text):

@@ -63,6 +63,7 @@ _GLUED = re.compile(r'(?:mm|cm|km|kg|mg|ml|ft|lb|oz|mph|min|hr|sec|inch|inches|l
 _WORDS = re.compile(
   r"[A-Za-z¢][A-Za-z'.¢]*(?:(?: |-|/| / )[A-Za-z][A-Za-z'.]*){0,5}(?:\^?[23]|\^\{[23]\})?\.?$"
 )
+_CAPITAL = re.compile(r'(?<![A-Za-z])[A-KM-Z](?![A-Za-z])')  # 5 M may be millions or mega
 _ASIDE = re.compile(r'\(([A-Za-z ]+)\)\Z')
 # A tail with one of these changes the number, offers a second answer or takes the first one back.
 _DENIED_WORDS = """
@@ -73,7 +74,10 @@ _DENIED_WORDS = """
   hundred thousand million billion trillion dozen score to versus vs is was would could infinity
   inf nan mul add sub alternatively otherwise instead possibly perhaps wrong incorrect false
   about approximately point power choose negative positive zero frac cdot dfrac alpha beta gamma
-  theta lambda mathbb mathrm text left right
+  theta lambda mathbb mathrm text left right fourth fifth fifths sixth sixths seventh sevenths
+  eighth eighths ninth ninths tenth twelfth twelfths hundredth thousandth thousandths millionth
+  millionths below under above root base remainder mil grand lakh crore bn myriad gross except
+  without
 """
 _DENIED = frozenset(_DENIED_WORDS.split())
 
@@ -237,7 +241,7 @@ def _with_words(value, digits, unit, percent, tail):
   bare = [re.sub(r'[\W\d]+$', '', w) for w in words]
   if any(w in _DENIED and w != 'min' for w in bare):
     return None
-  if any(len(w) < 3 and w not in _TABLE for w in bare if w != '¢'):
+  if any(len(w) < 3 and w not in _TABLE for w in bare if w != '¢') or _CAPITAL.search(tail):
     return None
   named = ' '.join(_singular(w) for w in words)
   return Quantity(value, named or unit, percent, digits)

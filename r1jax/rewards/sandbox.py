@@ -168,7 +168,7 @@ class Sandbox:
       pass_fds=(info_end,) if self._isolated else (),
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
-      stderr=subprocess.DEVNULL,
+      stderr=subprocess.PIPE,  # read when it does not start; nothing else writes there
       env={},
       cwd=self._folder,
       start_new_session=True,
@@ -194,7 +194,8 @@ class Sandbox:
       if self._receive(_START_SECONDS) != 'ready':
         raise SandboxError('the sandbox answered out of turn')
     except ProgramError as error:
-      raise SandboxError(f'the sandbox did not start: {error}') from error
+      told = self._process.communicate(timeout=_GRACE_SECONDS)[1].decode('utf-8', 'replace')
+      raise SandboxError(f'the sandbox did not start: {told.strip() or error}') from error
     task = {'program': program, 'limits': limits, 'isolated': self._isolated, 'calls': calls}
     self._send(task)
     reply = self._receive(_START_SECONDS)
@@ -228,6 +229,7 @@ class Sandbox:
     with contextlib.suppress(OSError):  # unsent bytes for a process that is gone
       self._process.stdin.close()
     self._process.stdout.close()
+    self._process.stderr.close()
     if self._folder:
       shutil.rmtree(self._folder, ignore_errors=True)
 

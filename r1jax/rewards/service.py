@@ -178,17 +178,18 @@ class RewardService:
     self._wait_seconds += time.monotonic() - started
     rewards = [Reward(verdicts, self._total(verdicts)) for verdicts in found]
     self._failed.extend(not reward.scored for reward in rewards)
-    self._stop_if_failing(found)
     return rewards
 
   def _total(self, verdicts):
     return sum(getattr(self.config, name) * verdict.score for name, verdict in verdicts.items())
 
-  def _stop_if_failing(self, found):
+  def _stop_if_failing(self, rewards):
     rate = self.verifier_error_rate()
     if rate <= self.config.max_verifier_error_rate:
       return
-    errors = [(n, v.why) for vs in found for n, v in vs.items() if v.kind == Kind.VERIFIER_ERROR]
+    errors = [
+      (n, v.why) for r in rewards for n, v in r.verdicts.items() if v.kind == Kind.VERIFIER_ERROR
+    ]
     name, why = (
       collections.Counter(errors).most_common(1)[0][0] if errors else ('earlier batches', '')
     )
@@ -215,4 +216,5 @@ class Batch:
     """The Rewards in the order of the items; waits; raises VerifierFailure past the limit."""
     if self._rewards is None:
       self._rewards = self._service._collect(self._parts)
+      self._service._stop_if_failing(self._rewards)
     return self._rewards

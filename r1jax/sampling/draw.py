@@ -1,4 +1,4 @@
-"""Drawing the next token: temperature, top-k, top-p, by inversion of one uniform number a sequence."""
+"""Drawing the next token: temperature, top-k, top-p, by inversion of one uniform number."""
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,9 @@ REMOVED = -jnp.inf
 def draw(logits_BV, uniform_B, temperature, top_k=0, top_p=1.0):
   """Draws a token from each row; returns (token_B int32, logp_B float32).
 
-  `logp` is the log-probability at the sampling temperature under the *whole* vocabulary, the quantity that
-  the trainer computes; top-k and top-p narrow the choice only. Temperature 0 takes the most likely token
-  and reports its log-probability at temperature 1.
+  `logp` is the log-probability at the sampling temperature under the *whole* vocabulary, the
+  quantity that the trainer computes; top-k and top-p narrow the choice only. Temperature 0 takes
+  the most likely token and reports its log-probability at temperature 1.
   """
   x_BV = jax.reshard(logits_BV.astype(jnp.float32), sharding.act('batch', None))
   x_BV = x_BV / (temperature or 1.0)
@@ -29,8 +29,8 @@ def draw(logits_BV, uniform_B, temperature, top_k=0, top_p=1.0):
 def invert(weight_BV, uniform_B):
   """Index whose cumulative weight first exceeds `uniform` of the total; never one of weight 0.
 
-  Two levels of about sqrt(V) entries, cumulated by a triangular matmul: one uniform number and V exps a
-  token instead of V random numbers.
+  Two levels of about sqrt(V) entries, cumulated by a triangular matmul: one uniform number and V
+  exps a token instead of V random numbers.
   """
   B, V = weight_BV.shape
   width = max(8, 1 << (max(V - 1, 1).bit_length() + 1) // 2)
@@ -53,7 +53,9 @@ def _cumulate(weight_BN):
 
 
 def _first_above(end_BN, target_B):
-  """First entry whose end exceeds the target; rounding at the top falls back to the last with weight."""
+  """First entry whose end exceeds the target; rounding at the top falls back to the last with
+  weight.
+  """
   above_B = (end_BN <= target_B[:, None]).sum(-1)
   last_B = (end_BN < end_BN[:, -1:]).sum(-1)
   return jnp.minimum(above_B, last_B)

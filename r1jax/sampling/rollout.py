@@ -1,4 +1,5 @@
 """Rollouts on the host: prompts in, completions as NumPy arrays out, in chunks of fixed shape."""
+
 import dataclasses
 
 import jax

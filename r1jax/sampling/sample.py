@@ -1,8 +1,9 @@
 """The sampler: one jitted program from prompts to completions.
 
-Each prompt is prefilled once and its cache fanned out to G samples; a `while_loop` then decodes until all
-have stopped. Prompts are padded on the right and all sequences write the same cache column at a step, so
-the cache update is one slice whatever the prompts' lengths; rotary positions stay contiguous.
+Each prompt is prefilled once and its cache fanned out to G samples; a `while_loop` then decodes
+until all have stopped. Prompts are padded on the right and all sequences write the same cache
+column at a step, so the cache update is one slice whatever the prompts' lengths; rotary positions
+stay contiguous.
 """
 
 import dataclasses
@@ -19,13 +20,15 @@ from r1jax.sampling import draw
 
 @dataclasses.dataclass(frozen=True)
 class SampleConfig:
-  """How completions are drawn (R1: temperature 1 in RL, 0.6 and top-p 0.95 at evaluation; §1.3, §1.9).
+  """How completions are drawn (R1: temperature 1 in RL, 0.6 and top-p 0.95 at evaluation; §1.3,
+  §1.9).
 
   Attributes:
     group: samples a prompt (G).
     max_new: most new tokens, a static bound; `generate` takes a smaller cap at run time.
-    cache_growth: number of steps in which the cache grows to its full length. Attention reads the whole
-      allocated cache, so growing it in 3 steps saves a third of that work for 3 compiled loops.
+    cache_growth: number of steps in which the cache grows to its full length. Attention reads the
+      whole allocated cache, so growing it in 3 steps saves a third of that work for 3 compiled
+      loops.
   """
 
   group: int = 16
@@ -82,7 +85,8 @@ def generate(params, cfg, scfg, prompt_PT, length_P, key, cap, stop_KW):
     scfg: static sampling settings.
     prompt_PT: int32 tokens, padded on the right; length_P: their lengths (>= 1).
     key: PRNG key of this call.
-    cap: int32 scalar <= scfg.max_new: this call's limit of new tokens (no recompilation when it changes).
+    cap: int32 scalar <= scfg.max_new: this call's limit of new tokens (no recompilation when it
+      changes).
     stop_KW: int32 token sequences that end a completion, padded on the left with -1.
 
   Returns:

@@ -1,4 +1,5 @@
 """The loop around every stage: resume, update, log one step late, checkpoint, stop when told to."""
+
 import dataclasses
 import signal
 import threading
@@ -69,9 +70,9 @@ def run(cfg, stage, workdir, ocfg):
   """Drives `stage` from its newest checkpoint (or its start) to its last update.
 
   A stage has: `title`, `total` updates, `figures` for the progress bar, `start()`,
-  `abstract(host)`, `restore(arrays, host)`, `arrays()` and `host()` (together everything that makes
-  the run), and `update(step)`, which dispatches update number `step` and returns its metrics without
-  waiting for them.
+    `abstract(host)`, `restore(arrays, host)`, `arrays()` and `host()` (together everything that
+    makes the run), and `update(step)`, which dispatches update number `step` and returns its
+    metrics without waiting for them.
 
   Raises:
     Interrupted: a signal came; everything is saved.
@@ -127,7 +128,9 @@ def _agreed(asked):
     return asked
   from jax.experimental import multihost_utils
 
-  numbers = multihost_utils.process_allgather(jax.numpy.int32(signal.Signals[asked] if asked else 0))
+  numbers = multihost_utils.process_allgather(
+    jax.numpy.int32(signal.Signals[asked] if asked else 0)
+  )
   return signal.Signals(int(numbers.max())).name if numbers.any() else ''
 
 

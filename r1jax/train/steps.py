@@ -1,8 +1,8 @@
 """The jitted steps: log-probabilities of packed rows, a GRPO update and a language-model update.
 
-A batch is `[A, B, T]`: A micro-batches of B packed rows of T tokens. Only the first `count` micro-batches
-hold anything; the loop over them has a dynamic length, so that a step costs what its tokens cost and never
-recompiles.
+A batch is `[A, B, T]`: A micro-batches of B packed rows of T tokens. Only the first `count`
+micro-batches hold anything; the loop over them has a dynamic length, so that a step costs what its
+tokens cost and never recompiles.
 """
 
 from functools import partial
@@ -39,8 +39,8 @@ class Batch:
 def token_logp(params, cfg, rows, temperature):
   """Log-probability and entropy of each token given its segment's past: two float32 [B, T].
 
-  The first token of a row has nothing before it: its values mean nothing and are always masked. Returns
-  (logp_BT, entropy_BT, transformer output).
+  The first token of a row has nothing before it: its values mean nothing and are always masked.
+    Returns (logp_BT, entropy_BT, transformer output).
   """
   output = transformer.forward(params, cfg, rows.token, rows.segment, rows.position)
   logp_BT, entropy_BT = _aligned(params, cfg, output.hidden_XD, rows.token, 1, temperature)
@@ -120,8 +120,8 @@ def grpo_update(state, batch, *, cfg, gcfg, tx, temperature, reference_every):
 def language_update(state, batch, *, cfg, scfg, tx, balance, bias_speed):
   """One next-token update, with the MTP loss where the model has the module (reference §2.5).
 
-  `balance` weighs the sequence-wise loss, `bias_speed` is the router bias's gamma (reference §2.4); with
-  0 the bias stays as it is.
+  `balance` weighs the sequence-wise loss, `bias_speed` is the router bias's gamma (reference §2.4);
+  with 0 the bias stays as it is.
   """
 
   def loss_fn(params, rows, inputs):

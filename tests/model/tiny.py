@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 
 from r1jax import params as params_lib
@@ -43,44 +44,71 @@ GQA = dataclasses.replace(
 )
 
 
-def weights(cfg, seed=0):
-  """Weights of `cfg` on the mesh that is set, the same on every mesh; no norm or bias is trivial."""
+def mesh(*shape):
+  """Context with a mesh of this shape over the first devices; one device by default."""
+  shape = shape or (1, 1, 1, 1)
+  return jax.set_mesh(sharding.make_mesh(shape, jax.devices()[: int(np.prod(shape))]))
+
+
+def fill(specs, seed=0, dtype='float32'):
+  """Weights for a spec tree, the same on every mesh; no norm and no bias is trivial."""
   rng = np.random.default_rng(seed)
 
   def one(p):
     value = 0.2 * rng.normal(size=p.shape) + (p.init == 'ones')
-    kind = params_lib.dtype_of(p, cfg.param_dtype)
-    return sharding.put(value.astype(kind), sharding.param(p.axes))
+    return sharding.put(value.astype(params_lib.dtype_of(p, dtype)), sharding.param(p.axes))
 
-  return params_lib.tree_map(one, transformer.specs(cfg))
+  return params_lib.tree_map(one, specs)
+
+
+def weights(cfg, seed=0):
+  """Weights of a whole model on the mesh that is set."""
+  return fill(transformer.specs(cfg), seed, cfg.param_dtype)
 
 
 def rows(lengths, width, seed=0, vocab=64):
   """Packed rows of random tokens; `lengths[b]` are the lengths of the segments of row b."""
   rng = np.random.default_rng(seed)
   shape = (len(lengths), width)
-  token, segment, position = rng.integers(1, vocab, shape), np.zeros(shape, int), np.zeros(shape, int)
+  token, segment = rng.integers(1, vocab, shape), np.zeros(shape, int)
+  position = np.zeros(shape, int)
   for b, row in enumerate(lengths):
-    at = 0
-    for number, length in enumerate(row, start=1):
-      segment[b, at : at + length] = number
-      position[b, at : at + length] = np.arange(length)
-      at += length
+    ends = np.cumsum(row)
+    for number, (length, end) in enumerate(zip(row, ends), start=1):
+      segment[b, end - length : end] = number
+      position[b, end - length : end] = np.arange(length)
   token = np.where(segment > 0, token, 0)
   return steps.Rows(*(put(x.astype(np.int32)) for x in (token, segment, position)))
 
 
-def put(array):
-  """A host array whose leading axis is the batch, on the mesh that is set."""
-  return sharding.put(array, sharding.act('batch', *[None] * (array.ndim - 1)))
+def put(array, axis=0):
+  """A host array on the mesh that is set; `axis` is its batch axis."""
+  array = np.asarray(array)
+  names = ['batch' if i == axis else None for i in range(array.ndim)]
+  return sharding.put(array, sharding.act(*names))
 
 
 def host(tree):
-  """The tree as NumPy arrays, in float64 where it is floating."""
-  import jax
+  """The tree in NumPy."""
+  return jax.tree.map(np.asarray, tree)
 
-  def one(x):
-    x = np.asarray(x)
-    return x.astype(np.float64) if np.issubdtype(x.dtype, np.floating) else x
 
-  return jax.tree.map(one, tree)
+def worst(actual, expected):
+  """Largest difference in any leaf, relative to the largest value of that leaf."""
+
+  def one(a, b):
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30))
+
+  return max(jax.tree.leaves(jax.tree.map(one, actual, expected)))
+
+
+def scores(params, cfg, rows):
+  """(logits_BTV, transformer.Output) of packed rows."""
+  output = transformer.forward(params, cfg, rows.token, rows.segment, rows.position)
+  flat_XV = transformer.logits(params, cfg, output.hidden_XD)
+  spec, shape = sharding.act('batch', None, 'vocab'), (*rows.token.shape, cfg.vocab)
+  return jax.lax.reshape(flat_XV, shape, out_sharding=spec), output
+
+
+forward = jax.jit(scores, static_argnames='cfg')

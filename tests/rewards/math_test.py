@@ -2,6 +2,7 @@
 
 import fractions
 import random
+import subprocess
 import sys
 
 import pytest
@@ -72,8 +73,6 @@ def test_a_costly_comparison_times_out_and_the_next_one_works():
 
 
 def test_comparing_brings_neither_sympy_nor_jax_into_the_calling_process():
-  import subprocess
-
   code = (
     'import sys; from r1jax.rewards import math; '
     'assert math.equal("\\\\sqrt{12}", "2\\\\sqrt{3}").score; '

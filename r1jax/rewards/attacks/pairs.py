@@ -62,6 +62,8 @@ $0.50 || + 50 cents | $.50 | 0.5 | 0.50 dollars || - 50 dollars | $50 | 5 cents 
 e^2 || + e^{2} | e \cdot e || - 2e | e | e^3
 \sin(x) || + \sin x | \sin{x} || - \cos x | \sin 2x | x
 120 || + 5! | 120 || - 4! | 5 | 5!!
+3i || + i \cdot 3 | 3 i || - 3 | -3i | i
+-1 || + e^{i\pi} | i^2 || - i | 1
 # polynomials and other expressions
 x^2+2x+1 || + (x+1)^2 | 1+2x+x^2 | x^2 + 2*x + 1 | (x+1)(x+1) || - x^2+2x | x^2+1 | (x-1)^2
   | 2x^2+2x+1 | y^2+2y+1
@@ -111,6 +113,14 @@ x>3 || + (3,\infty) | 3<x | x \gt 3 | (3, \infty) || - x<3 | x \ge 3 | [3,\infty
 \begin{pmatrix}5\\-1\end{pmatrix} || + \begin{bmatrix}5\\-1\end{bmatrix}
   | \begin{pmatrix} 5 \\ -1 \end{pmatrix} || - \begin{pmatrix}-1\\5\end{pmatrix}
   | \begin{pmatrix}5\\1\end{pmatrix} | 4
+\{(1,2),(3,4)\} || + (3,4),(1,2) || - (1,2) | \{(2,1),(3,4)\} | \{1,2,3,4\}
+(-\infty,-1]\cup[1,\infty) || + x\le -1 \text{ or } x\ge 1 || - x\le -1 | [-1,1]
+[2,\infty) || + x \geq 2 | \{x \mid x \ge 2\} | 2 \le x || - (2,\infty) | x \le 2
+2516_8 || + 2516_{8} || - 2516 | 2516_7 | 1358
+y=\frac{1}{2}x+3 || + y = 0.5x+3 | 2y = x+6 | x-2y+6=0 || - y=2x+3
+\sin 30^\circ || + 0.5 | \cos 60^\circ || - \cos 30^\circ | 30
+12\text{ cm}^2 || + 12 | 12 cm² | 12 cm^2 || - 12 cm^3 | 12 m^2 | 144
+12:30 PM || + 12:30 pm || - 1:30 PM | 12:30 AM
 # words
 north || + North | north. | \text{north} | "north" | NORTH || - south | north or south | northeast
   | n

@@ -59,7 +59,7 @@ class Pool:
     os.set_blocking(self._wake_read, False)
     os.set_blocking(self._wake_write, False)
     self._selector.register(self._wake_read, selectors.EVENT_READ)
-    self._closing = False
+    self._closing = self._shut_down = False
     self.restarts = 0  # workers replaced since the start
     self._unstarted = 0  # consecutive workers that died before they were ready
     self._count = workers
@@ -78,7 +78,7 @@ class Pool:
       if self._closing:
         raise ValueError('the reward pool is closed')
       self._jobs.append(_Job(line, seconds, future))
-    self._wake()
+      self._wake()
     return future
 
   def compare(self, gold, answer, seconds):
@@ -93,11 +93,13 @@ class Pool:
     """Stops and reaps every worker; items not yet judged end as verifier errors."""
     with self._lock:
       self._closing = True
-    self._wake()
+      self._wake()
     self._thread.join()
     atexit.unregister(self.close)
 
   def _wake(self):
+    if self._shut_down:
+      return
     with contextlib.suppress(BlockingIOError):  # full: a wake-up is already pending
       os.write(self._wake_write, b'.')
 
@@ -127,18 +129,31 @@ class Pool:
     return worker
 
   def _serve(self):
+    why = 'the reward pool was closed'
+    try:
+      self._loop()
+    except Exception as error:  # nobody else would tell those who wait
+      why = f'the reward pool failed: {type(error).__name__}: {error}'
+      raise
+    finally:
+      self._shut(why)
+
+  def _loop(self):
     # Started by this thread: a worker dies with the thread that started it (PR_SET_PDEATHSIG).
-    self._workers = [self._start() for _ in range(self._count)]
+    for _ in range(self._count):
+      self._workers.append(self._start())
     while not self._closing:
       self._assign()
-      for key, _ in self._selector.select(self._patience()):
-        if key.data is None:
-          with contextlib.suppress(BlockingIOError):
-            os.read(self._wake_read, 4096)
-        else:
-          self._receive(key.data)
+      self._wait()
       self._expire()
-    self._shut()
+
+  def _wait(self):
+    for key, _ in self._selector.select(self._patience()):
+      if key.data is not None:
+        self._receive(key.data)
+        continue
+      with contextlib.suppress(BlockingIOError):
+        os.read(self._wake_read, 4096)
 
   def _assign(self):
     for worker in list(self._workers):
@@ -200,7 +215,8 @@ class Pool:
     self._selector.unregister(worker.process.stdout)
     _kill(worker)
     if self._unstarted >= 3:
-      self._fail_waiting('reward workers do not start: run `python -m r1jax.rewards.workers.serve`')
+      self._fail_waiting('reward workers do not start: try `python -c "import math_verify"`')
+    time.sleep(min(1.0, 0.1 * self._unstarted))
     self.restarts += 1
     self._workers[self._workers.index(worker)] = self._start()
 
@@ -210,17 +226,18 @@ class Pool:
     for job in waiting:
       job.future.set_result(Verdict(0.0, Kind.VERIFIER_ERROR, why))
 
-  def _shut(self):
+  def _shut(self, why):
+    self._closing = True
     for worker in self._workers:
       if worker.job:
-        worker.job.future.set_result(
-          Verdict(0.0, Kind.VERIFIER_ERROR, 'the reward pool was closed')
-        )
-    self._fail_waiting('the reward pool was closed')
+        worker.job.future.set_result(Verdict(0.0, Kind.VERIFIER_ERROR, why))
+    self._fail_waiting(why)
     _kill_all(self._workers)
     self._selector.close()
-    os.close(self._wake_read)
-    os.close(self._wake_write)
+    with self._lock:
+      self._shut_down = True
+      os.close(self._wake_read)
+      os.close(self._wake_write)
 
 
 def _kill_all(workers):

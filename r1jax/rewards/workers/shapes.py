@@ -13,6 +13,7 @@ _MATRIX = re.compile(
   re.S,
 )
 _MEMBER = re.compile(r'[A-Za-z] ?\\in(?![a-z]) ?')
+_REALS = ('\\mathbb{R}', '\\mathbb R', '\\R', 'all real numbers', 'all reals')
 _CONDITION = re.compile(r'\\\{ ?[A-Za-z] ?(?:\\mid|\||:) ?(.*)\\\}\Z')
 _POINT_NAME = re.compile(r'\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\) ?= ?(?=\()')
 _NAME = re.compile(r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z]\))\Z')
@@ -100,6 +101,8 @@ def read(text):
   text = _CONDITION.sub(r'\1', text)
   if not text:
     raise ShapeError('an empty part')
+  if text in _REALS:
+    return Ranges((Range(False, Leaf('-\\infty'), Leaf('\\infty'), False),))
   matrix = _MATRIX.match(text)
   if matrix:
     return _matrix(matrix[2])

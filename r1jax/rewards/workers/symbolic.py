@@ -61,7 +61,7 @@ def compare(gold, answer):
     truth = shapes.read(gold)
     _touch(truth)
   except (UnreadableError, shapes.ShapeError) as error:
-    if _TIGHT.sub('', gold) == _TIGHT.sub('', answer):
+    if math.plain_words(_TIGHT.sub('', gold)) == math.plain_words(_TIGHT.sub('', answer)):
       return Verdict(1.0, Kind.CORRECT)
     return Verdict(
       0.0, Kind.VERIFIER_ERROR, f'the gold answer {gold[:60]!r} cannot be read: {error}'
@@ -239,10 +239,6 @@ def _same_number(gold, truth, answer, stated):
 
 
 def _same_expression(one, other):
-  if one.has(sympy.I) or other.has(sympy.I):  # the parser takes some `i` for a variable
-    one, other = (
-      e.subs({i: sympy.I for i in e.free_symbols if i.name == 'i'}) for e in (one, other)
-    )
   if one == other:
     return True
   return _same_sampled(one, other)
@@ -298,8 +294,10 @@ def _expression(text):
   expression = found[0]
   if not isinstance(expression, sympy.Expr) or isinstance(expression, sympy.MatrixBase):
     raise UnreadableError(f'not one expression: {text[:60]!r}')
-  floats = {f: sympy.Rational(str(f)) for f in expression.atoms(sympy.Float)}
-  return _tried(lambda: expression.xreplace(floats).doit())
+  exact = {f: sympy.Rational(str(f)) for f in expression.atoms(sympy.Float)}
+  # The parser guesses from the text whether names are real; here they are always alike.
+  exact |= {n: sympy.I if n.name == 'i' else sympy.Symbol(n.name) for n in expression.free_symbols}
+  return _tried(lambda: expression.xreplace(exact).doit())
 
 
 def _parsed(latex):

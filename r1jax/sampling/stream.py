@@ -1,0 +1,120 @@
+"""One conversation at a time, token by token, for a terminal: the sampler's step without its loop.
+
+A single sequence writes every token into the cache slot of its position, so the padding of a prompt is
+overwritten as the reply grows. Prompt widths and cache sizes are powers of two: few programs to compile.
+"""
+
+from functools import partial
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r1jax import sharding
+from r1jax.model import transformer
+from r1jax.sampling import draw
+
+SMALLEST = 64  # slots of the smallest cache
+
+
+@flax.struct.dataclass
+class _State:
+  token_B: jax.Array
+  position: jax.Array
+  cache: dict
+
+
+def prepare(params, cfg):
+  """The weights as `tokens` wants them: layer stacks of an unrolled model are cut once, here."""
+  return jax.jit(transformer.unstack, static_argnums=1)(params, cfg)
+
+
+def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
+  """Yields the ids of a reply one by one, a stopping id included.
+
+  The next step is on its way while the caller looks at a token; what it draws after a stop is unseen.
+
+  Args:
+    params, cfg: the model, its weights from `prepare`; the mesh has no batch axes (one sequence).
+    scfg: `sample.SampleConfig`: temperature, top_k, top_p, and max_new, the most tokens to yield.
+    prompt_ids: list of int, at least one.
+    key: PRNG key of this reply.
+    stop_ids: ids that end it.
+
+  Raises:
+    ValueError: the prompt is empty, or with max_new longer than the model's `max_length`.
+  """
+  length = len(prompt_ids)
+  if not length or length + scfg.max_new > cfg.max_length:
+    raise ValueError(
+      f'{length} prompt tokens and {scfg.max_new=} must be at least 1 and fit {cfg.max_length=}'
+    )
+  how = dict(cfg=cfg, temperature=scfg.temperature, top_k=scfg.top_k, top_p=scfg.top_p)
+  width = _slots(length + 1)
+  prompt_BT = np.zeros((1, width), np.int32)
+  prompt_BT[0, :length] = prompt_ids
+  prompt_BT = sharding.put(prompt_BT, sharding.act('batch', None))
+  state = _prefill(params, prompt_BT, np.int32(length), key, **how)
+  for number in range(scfg.max_new):
+    token_B = jnp.copy(state.token_B)  # the state itself is given to the next step
+    if number + 1 < scfg.max_new:
+      if length + number + 1 > width:
+        width = _slots(length + number + 1)
+        state = state.replace(cache=_grow(state.cache, width))
+      state = _step(params, state, key, **how)
+    token = int(token_B[0])
+    yield token
+    if token in stop_ids:
+      return
+
+
+def _slots(needed):
+  """The smallest power of two that is enough."""
+  return max(SMALLEST, 1 << (needed - 1).bit_length())
+
+
+_STATIC = ('cfg', 'temperature', 'top_k', 'top_p')
+
+
+@partial(jax.jit, static_argnames=_STATIC)
+def _prefill(params, prompt_BT, length, key, cfg, temperature, top_k, top_p):
+  B, T = prompt_BT.shape
+  position_BT = jax.reshard(jnp.broadcast_to(jnp.arange(T), (B, T)), sharding.act('batch', None))
+  segment_BT = (position_BT < length).astype(jnp.int32)
+  output = transformer.forward(params, cfg, prompt_BT, segment_BT, position_BT)
+  hidden_BD = jnp.where(jnp.arange(T)[:, None] == length - 1, output.hidden_XD, 0).sum(0)[None]
+  token_B = _draw(params, cfg, hidden_BD, length, key, (temperature, top_k, top_p))
+  return _State(token_B, length, output.entries)
+
+
+@partial(jax.jit, static_argnames=_STATIC, donate_argnames='state')
+def _step(params, state, key, cfg, temperature, top_k, top_p):
+  slots = jax.tree.leaves(state.cache)[0].shape[-2]
+  keep_BS = jax.reshard(jnp.arange(slots)[None] <= state.position, sharding.act('batch', None))
+  position_B = jax.reshard(state.position[None], sharding.act('batch'))
+  hidden_BD, cache = transformer.decode_step(
+    params, cfg, state.token_B, position_B, state.position, keep_BS, state.cache
+  )
+  position = state.position + 1
+  token_B = _draw(params, cfg, hidden_BD, position, key, (temperature, top_k, top_p))
+  return _State(token_B, position, cache)
+
+
+def _draw(params, cfg, hidden_BD, position, key, how):
+  """The token for `position`, from the key of this reply and the position."""
+  uniform_B = jax.random.uniform(jax.random.fold_in(key, position), (hidden_BD.shape[0],))
+  uniform_B = jax.reshard(uniform_B, sharding.act('batch'))
+  hidden_BD = jax.reshard(hidden_BD, sharding.act('batch', None))
+  return draw.draw(transformer.logits(params, cfg, hidden_BD), uniform_B, *how)[0]
+
+
+@partial(jax.jit, static_argnames='slots')
+def _grow(cache, slots):
+  """The cache with zeros up to `slots` columns."""
+
+  def one(x):
+    axis = x.ndim - 2
+    return jnp.pad(x, [(0, slots - n if i == axis else 0) for i, n in enumerate(x.shape)])
+
+  return jax.tree.map(one, cache)

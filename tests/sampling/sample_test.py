@@ -1,0 +1,164 @@
+"""The sampler against the trainer's forward pass, and against its own unstopped runs."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from r1jax.sampling import sample
+from r1jax.train import steps
+from tests.model import tiny
+
+WIDTH, NEW, GROUP = 6, 10, 4
+LENGTHS = np.array([6, 2, 1, 4], np.int32)
+NEVER = np.array([[-1, -1, 99], [99, 99, 99]], np.int32)
+CONFIG = sample.SampleConfig(group=GROUP, max_new=NEW, temperature=0.7)
+UNROLLED = dataclasses.replace(tiny.GQA, scan_layers=False, layers=2, dense_layers=2)
+
+
+def prompts():
+  tokens = np.random.default_rng(0).integers(1, 64, (4, WIDTH))
+  return np.where(np.arange(WIDTH) < LENGTHS[:, None], tokens, 0).astype(np.int32)
+
+
+def generate(cfg=UNROLLED, scfg=CONFIG, stop_KW=NEVER, cap=NEW, seed=0):
+  """Completions of the four prompts on the mesh that is set, in NumPy."""
+  prompt_PT, length_P = tiny.put(prompts()), tiny.put(LENGTHS)
+  key, cap = jax.random.key(seed), np.int32(cap)
+  weights = tiny.weights(cfg)
+  return tiny.host(
+    sample.generate(weights, cfg, scfg, prompt_PT, length_P, key, cap, np.asarray(stop_KW))
+  )
+
+
+@pytest.fixture(scope='module', autouse=True)
+def mesh():
+  with tiny.mesh():
+    yield
+
+
+@pytest.fixture(scope='module')
+def free():
+  """Completions that nothing stops."""
+  return generate()
+
+
+@pytest.fixture(scope='module')
+def greedy():
+  """The most likely completions of the latent-attention model, with a cache that grows thrice."""
+  scfg = dataclasses.replace(CONFIG, temperature=0.0, cache_growth=3)
+  return generate(tiny.MLA, scfg)
+
+
+def trainer_rows(completions):
+  """Prompts and completions as the trainer packs them, and the column where each completion starts."""
+  B = GROUP * len(LENGTHS)
+  start_B = np.repeat(LENGTHS, GROUP)
+  end_B = start_B + completions.length_B
+  column, token_BT = np.arange(WIDTH + NEW), np.zeros((B, WIDTH + NEW), np.int32)
+  for b in range(B):
+    token_BT[b, : start_B[b]] = prompts()[b // GROUP, : start_B[b]]
+    token_BT[b, start_B[b] : end_B[b]] = completions.token_BT[b, : completions.length_B[b]]
+  segment_BT = (column < end_B[:, None]).astype(np.int32)
+  position_BT = np.broadcast_to(column, token_BT.shape).astype(np.int32)
+  return steps.Rows(*(tiny.put(x) for x in (token_BT, segment_BT, position_BT))), start_B
+
+
+def logp_of(cfg, completions, temperature):
+  """The full forward pass's log-probabilities of the completions' tokens, [B, NEW]; and its logits."""
+  rows, start_B = trainer_rows(completions)
+  logits_BTV = np.asarray(tiny.forward(tiny.weights(cfg), cfg, rows)[0], np.float64) / temperature
+  at_BT = start_B[:, None] + np.arange(NEW) - 1
+  logits_BTV = logits_BTV[np.arange(len(at_BT))[:, None], at_BT]
+  logp_BTV = logits_BTV - np.log(np.exp(logits_BTV).sum(-1, keepdims=True))
+  return np.take_along_axis(logp_BTV, completions.token_BT[..., None], -1)[..., 0], logits_BTV
+
+
+def truncated(free, stops, cap):
+  """What stop sequences and a cap leave of unstopped completions: token rows and (length, stopped)."""
+  token_BT, ends = np.zeros_like(free.token_BT), []
+  for b, row in enumerate(free.token_BT.tolist()):
+    length = next(
+      (n for n in range(1, cap + 1) for stop in stops if tuple(row[:n][-len(stop) :]) == stop), None
+    )
+    ends.append((length or cap, length is not None))
+    token_BT[b, : length or cap] = row[: length or cap]
+  return token_BT, ends
+
+
+def same(left, right):
+  np.testing.assert_array_equal(left.token_BT, right.token_BT)
+  np.testing.assert_allclose(left.logp_BT, right.logp_BT, atol=1e-4)
+
+
+def test_log_probabilities_are_those_of_a_full_forward_pass_at_the_sampling_temperature(free):
+  expected, _ = logp_of(UNROLLED, free, CONFIG.temperature)
+  assert np.abs(free.logp_BT - expected).max() < 1e-4
+
+
+def test_greedy_completions_are_the_forward_pass_s_best_tokens_with_its_log_probabilities(greedy):
+  expected, logits_BTV = logp_of(tiny.MLA, greedy, 1.0)
+  np.testing.assert_array_equal(greedy.token_BT, logits_BTV.argmax(-1))
+  assert np.abs(greedy.logp_BT - expected).max() < 1e-4
+
+
+def test_samples_of_a_prompt_differ_and_greedy_ones_agree(free, greedy):
+  for p in range(len(LENGTHS)):
+    own = slice(p * GROUP, (p + 1) * GROUP)
+    assert len(np.unique(free.token_BT[own], axis=0)) == GROUP
+    assert len(np.unique(greedy.token_BT[own], axis=0)) == 1
+
+
+def test_stop_sequences_of_one_and_three_tokens_cut_and_leave_zeros(free):
+  three, one = tuple(free.token_BT[5, 4:7].tolist()), (int(free.token_BT[10, 3]),)
+  stop_KW = np.array([three, (-1, -1, *one)], np.int32)
+  stopped = generate(stop_KW=stop_KW)
+  token_BT, ends = truncated(free, [three, one], NEW)
+  np.testing.assert_array_equal(stopped.token_BT, token_BT)
+  assert list(zip(stopped.length_B, stopped.stopped_B)) == ends
+  assert stopped.stopped_B.any()
+  assert not stopped.stopped_B.all()
+  beyond_BT = np.arange(NEW) >= stopped.length_B[:, None]
+  assert not stopped.logp_BT[beyond_BT].any()
+  np.testing.assert_allclose(stopped.logp_BT[~beyond_BT], free.logp_BT[~beyond_BT], atol=1e-5)
+
+
+def test_a_lower_cap_cuts_without_recompilation(free):
+  programs = sample.generate._cache_size()
+  for cap in (1, 4):
+    cut = generate(cap=cap)
+    token_BT, _ = truncated(free, [], cap)
+    np.testing.assert_array_equal(cut.token_BT, token_BT)
+    assert set(cut.length_B) == {cap}
+    assert not cut.stopped_B.any()
+  assert sample.generate._cache_size() == programs
+
+
+def test_a_stop_on_the_very_first_token_is_seen(free):
+  first = int(free.token_BT[0, 0])
+  stopped = generate(stop_KW=np.array([(-1, -1, first), (99, 99, 99)], np.int32))
+  assert (stopped.length_B[0], stopped.stopped_B[0]) == (1, True)
+
+
+def test_the_same_key_gives_the_same_completions_and_another_gives_others(free):
+  same(generate(), free)
+  assert not np.array_equal(generate(seed=1).token_BT, free.token_BT)
+
+
+def test_a_growing_cache_gives_the_same_completions(free):
+  same(generate(scfg=dataclasses.replace(CONFIG, cache_growth=3)), free)
+
+
+def test_another_mesh_gives_the_same_completions(free):
+  with tiny.mesh(2, 1, 2, 2):
+    same(generate(), free)
+
+
+@pytest.mark.parametrize(
+  'changes', [{'group': 0}, {'max_new': 0}, {'temperature': -1.0}, {'top_p': 0.0}, {'top_k': -1}]
+)
+def test_impossible_settings_are_refused_with_the_numbers(changes):
+  field, value = next(iter(changes.items()))
+  with pytest.raises(ValueError, match=f'{field}={value}'):
+    sample.SampleConfig(**changes)

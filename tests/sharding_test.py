@@ -1,0 +1,54 @@
+"""The mesh and the rules table."""
+
+import jax
+import numpy as np
+import pytest
+
+from r1jax import params, sharding
+from r1jax.model import config, transformer
+from tests.model import tiny
+
+
+def test_the_free_axis_takes_the_devices_that_are_left():
+  mesh = sharding.make_mesh((2, -1, 1, 2), jax.devices()[:8])
+  assert dict(mesh.shape) == {'data': 2, 'fsdp': 2, 'expert': 1, 'tensor': 2}
+  assert sharding.batch_shards(mesh) == 4
+
+
+@pytest.mark.parametrize(
+  'shape, message',
+  [
+    ((2, 1, 1, 1), 'needs 2 devices'),
+    ((1, 3, -1, 1), 'needs 3 devices'),
+    ((-1, -1, 1, 1), 'at most one'),
+    ((1, 1, 1), 'one size for each'),
+    ((0, 1, 1, 1), 'one size for each'),
+  ],
+)
+def test_a_shape_that_does_not_fit_the_devices_is_refused_with_the_numbers(shape, message):
+  with pytest.raises(ValueError, match=message):
+    sharding.make_mesh(shape, jax.devices()[:4])
+
+
+def test_every_logical_axis_of_every_model_has_a_rule():
+  axes = set()
+  for cfg in (config.ModelConfig(), tiny.MLA, tiny.GQA):
+    specs = jax.tree.leaves(transformer.specs(cfg), is_leaf=params.is_param)
+    axes |= {axis for spec in specs for axis in spec.axes}
+  assert axes == set(sharding.PARAM_RULES)
+  assert set(sharding.PARAM_RULES.values()) | {None} <= {*sharding.MESH_AXES, None}
+
+
+def test_no_weight_uses_a_mesh_axis_twice():
+  for spec in jax.tree.leaves(transformer.specs(config.ModelConfig()), is_leaf=params.is_param):
+    used = [sharding.PARAM_RULES[a] for a in spec.axes if sharding.PARAM_RULES[a]]
+    assert len(used) == len(set(used)), spec
+
+
+def test_put_splits_what_fetch_gives_back_whole():
+  array = np.arange(32).reshape(8, 4)
+  with tiny.mesh(2, 1, 2, 2):
+    split = sharding.put(array, sharding.act('batch', 'ffn'))
+    assert split.addressable_shards[0].data.shape == (2, 2)
+    assert sharding.axis_size('tensor') == 2
+    np.testing.assert_array_equal(sharding.fetch({'x': split})['x'], array)
