@@ -23,6 +23,7 @@ def _item(number):
 
 
 def main(_):
+  """Judges the programs and prints the rate."""
   rewards = service.RewardService(service.RewardConfig(workers=_WORKERS.value))
   rewards.submit([_item(n) for n in range(_WORKERS.value)]).result()
   started = time.perf_counter()

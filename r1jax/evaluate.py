@@ -33,6 +33,7 @@ def print_score_card():
 
 
 def main(_):
+  """Runs the evaluation asked for; the exit status is 0 when all is well."""
   if not _VERIFIERS.value:
     raise app.UsageError('nothing to evaluate: give --verifiers')
   try:

@@ -87,7 +87,15 @@ class R1Template:
 
 
 class ZeroTemplate:
-  """R1-Zero's plain template (reference §1.1): one question, so only the conversation's last one."""
+  """R1-Zero's plain template (reference §1.1): one question, so only the conversation's last one.
+
+  Attributes:
+    source: the same as a hub chat template.
+  """
+
+  source = (
+    template.TEMPLATE_HEAD + "{{ messages[-1]['content'] }}" + template.TEMPLATE_TAIL
+  )
 
   def render(self, messages, add_generation_prompt=True):
     """Text of the last question, and of the reply to it if there is one; no special token."""
@@ -122,7 +130,7 @@ def load(folder, tokenizer):
     source = path.read_text()
   if isinstance(source, list):  # named templates, one of them the default
     source = {entry['name']: entry['template'] for entry in source}.get('default')
-  if not source:
+  if not source or source == ZeroTemplate.source:
     return ZeroTemplate()
   return HubTemplate(
     source, tokenizer.text_of(tokenizer.bos_id), tokenizer.text_of(tokenizer.eos_id)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from r1jax.data.tasks import jsonl, tiny_world
+from r1jax.data.tasks import corpus, jsonl, tiny_world
 
 _ENDLESS = 1 << 24  # problems of the tiny world a run may draw; more than any run does
 
@@ -12,8 +12,9 @@ class DataConfig:
   """Questions of a job.
 
   Attributes:
-    name: 'tiny_world' (generated) or 'jsonl'.
-    path: JSONL file of training problems.
+    name: 'tiny_world' (generated when asked for), 'tfds' (the same world as a TFDS dataset of
+      array_record files, built once in the folder `path`) or 'jsonl'.
+    path: JSONL file of training problems, or the folder of TFDS datasets.
     heldout_path: JSONL file of held-out problems; '' holds out one sixteenth of `path` by a hash of
       the question.
     question_key, answer_key: fields of a JSONL record; GSM8K's by default.
@@ -30,9 +31,9 @@ class DataConfig:
   max_prompt: int = 1024
 
   def __post_init__(self):
-    if self.name not in ('tiny_world', 'jsonl'):
-      raise ValueError(f"name {self.name!r} is not 'tiny_world' or 'jsonl'")
-    if (self.name == 'jsonl') != bool(self.path):
+    if self.name not in ('tiny_world', 'tfds', 'jsonl'):
+      raise ValueError(f"name {self.name!r} is not 'tiny_world', 'tfds' or 'jsonl'")
+    if (self.name == 'tiny_world') == bool(self.path):
       raise ValueError(f'name {self.name!r} does not go with path {self.path!r}')
 
 
@@ -49,6 +50,8 @@ def problems(cfg, seed, tokenizer):
       tiny_world.World(seed, _ENDLESS, world, tiny_world.TRAIN),
       tiny_world.World(seed, _ENDLESS, world, tiny_world.HELDOUT),
     )
+  if cfg.name == 'tfds':
+    return _dataset(cfg, seed)
   train = jsonl.load(cfg.path, cfg.question_key, cfg.answer_key)
   jsonl.check_lengths(train, tokenizer, cfg.max_prompt)
   if cfg.heldout_path:
@@ -59,6 +62,16 @@ def problems(cfg, seed, tokenizer):
     train = [p for p in train if tiny_world.split_of(p.question) == tiny_world.TRAIN]
   _check_disjoint(cfg, train, heldout)
   return train, heldout
+
+
+def _dataset(cfg, seed):
+  """The splits of the TFDS dataset in `cfg.path`, written there the first time."""
+  from r1jax.data.tasks import builder  # imports tensorflow_datasets, which takes seconds
+
+  documents = corpus.CorpusConfig(world=tiny_world.WorldConfig(levels=cfg.levels))
+  made = builder.build(cfg.path, builder.TinyWorldConfig(seed=seed, documents=documents))
+  splits = (tiny_world.TRAIN, tiny_world.HELDOUT)
+  return tuple(builder.Problems(made.as_data_source(split)) for split in splits)
 
 
 def _check_disjoint(cfg, train, heldout):

@@ -54,6 +54,14 @@ def read(
   """
   hub, path = load_json(folder)
   check(hub, path)
+  try:
+    return _read(hub, path, compute_dtype, param_dtype, (remat, scan_layers, dispatch))
+  except KeyError as error:
+    raise tensors.CheckpointFileError(f'{path}: lacks {error}') from error
+
+
+def _read(hub, path, compute_dtype, param_dtype, run):
+  remat, scan_layers, dispatch = run
   kind = hub.get('torch_dtype') or hub.get('dtype') or 'bfloat16'
   rope = _read_rope(hub, path)
   max_length = hub['max_position_embeddings']

@@ -9,7 +9,6 @@ export never more than one hub tensor.
 """
 
 import dataclasses
-import json
 import pathlib
 import re
 
@@ -199,30 +198,35 @@ def save(folder, params, cfg, dtype=None, shard_bytes=SHARD_BYTES, extra=None):
 
   Args:
     folder: created where absent.
-    params: tree of `transformer.specs(cfg)`, every part of it on this process's devices.
+    params: tree of `transformer.specs(cfg)`. Of several processes all must call, the first one writes,
+      and every one of them holds the whole model for the time.
     cfg: ModelConfig.
     dtype: type of the matrices in the file; None keeps every tensor as it is (bit-equal round trip).
     shard_bytes: files larger than this are split into shards with an index.
     extra: more keys of config.json, such as token ids.
 
   Returns:
-    List of `names.Entry`-derived contents: (name, dtype, shape, function that returns the array).
+    What was written, see `hub_tensors`.
   """
   folder = pathlib.Path(folder)
-  folder.mkdir(parents=True, exist_ok=True)
+  if jax.process_count() > 1:
+    params = sharding.fetch(params)
   contents = hub_tensors(params, cfg, dtype)
+  if jax.process_index() != 0:
+    return contents
+  folder.mkdir(parents=True, exist_ok=True)
   files = _split(contents, shard_bytes)
   for file, part in files.items():
     if not _is_written(folder / file, part):
       tensors.write(folder / file, part)
   if len(files) > 1:
-    _write_json(folder / tensors.INDEX, _index(files))
+    tensors.write_json(folder / tensors.INDEX, _index(files))
   stale = [p for p in folder.glob('model*.safetensors*') if p.name not in {*files, tensors.INDEX}]
   stale += [folder / tensors.INDEX] if len(files) == 1 else []
   for path in stale:
     path.unlink(missing_ok=True)
   hub = config_json(cfg) | ({'torch_dtype': str(np.dtype(dtype))} if dtype else {}) | (extra or {})
-  _write_json(folder / 'config.json', hub)
+  tensors.write_json(folder / 'config.json', hub)
   return contents
 
 
@@ -277,8 +281,3 @@ def _is_written(path, part):
   if [(t.name, t.dtype, t.shape) for t in found.values()] != [(n, d, tuple(s)) for n, d, s, _ in part]:
     return False
   return all(found[name].read().tobytes() == get().tobytes() for name, _, _, get in part)
-
-
-def _write_json(path, contents):
-  with tensors.replacing(path) as file:
-    file.write(json.dumps(contents, indent=2, ensure_ascii=False).encode() + b'\n')

@@ -59,22 +59,8 @@ def dequantise(rows, scale, block, first=0):
 
 
 def extract(leaf, entry, cfg):
-  """One hub tensor out of a leaf, as a NumPy array in the leaf's type and the hub's order.
-
-  Raises:
-    ValueError: part of the leaf lies on another process's devices.
-  """
-  if not leaf.is_fully_addressable:
-    raise ValueError(f'{"/".join(entry.leaf)} is spread over processes: export from a single one')
-  stacked = len(entry.index)
-  out = np.empty(leaf.shape[stacked:], leaf.dtype)
-  for shard in leaf.addressable_shards:
-    at = []
-    for i, size, s in zip(entry.index, leaf.shape, shard.index):
-      start, stop, _ = s.indices(size)
-      at.append(i - start if start <= i < stop else None)
-    if shard.replica_id == 0 and None not in at:
-      out[shard.index[stacked:]] = _host(shard.data, tuple(at))
+  """One hub tensor out of a leaf (of jax or NumPy), as a NumPy array in the hub's order."""
+  out = leaf[entry.index] if isinstance(leaf, np.ndarray) else _gather(leaf, entry.index)
   if entry.rule.transposed:
     out = out.T
   order = names.rotary_order(cfg, entry.rule, out.shape[0])
@@ -83,6 +69,20 @@ def extract(leaf, entry, cfg):
     back[order] = out
     out = back
   return np.ascontiguousarray(out)
+
+
+def _gather(leaf, index):
+  """`leaf[index]` on the host, put together from the devices' parts."""
+  stacked = len(index)
+  out = np.empty(leaf.shape[stacked:], leaf.dtype)
+  for shard in leaf.addressable_shards:
+    at = []
+    for i, size, s in zip(index, leaf.shape, shard.index):
+      start, stop, _ = s.indices(size)
+      at.append(i - start if start <= i < stop else None)
+    if shard.replica_id == 0 and None not in at:
+      out[shard.index[stacked:]] = _host(shard.data, tuple(at))
+  return out
 
 
 def _host(array, at):

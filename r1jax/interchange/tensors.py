@@ -179,3 +179,9 @@ def replacing(path):
     file.flush()
     os.fsync(file.fileno())
   os.replace(part, path)
+
+
+def write_json(path, contents):
+  """Writes a JSON file that appears under its name only when complete."""
+  with replacing(path) as file:
+    file.write(json.dumps(contents, indent=2, ensure_ascii=False).encode() + b'\n')

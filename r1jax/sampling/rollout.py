@@ -120,8 +120,8 @@ def run(policy, scfg, prompts, width, key, cap, chunk=0):
       sharding.put(prompt_PT, sharding.act('batch', None)),
       sharding.put(length_P, sharding.act('batch')),
       jax.random.fold_in(key, i),
-      np.int32(cap),
-      stop_KW,
+      cap=np.int32(cap),
+      stop_KW=stop_KW,
     )
     if waiting:
       yield _fetch(*waiting)

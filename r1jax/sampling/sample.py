@@ -8,6 +8,7 @@ stay contiguous.
 
 import dataclasses
 from functools import partial
+from typing import NamedTuple
 
 import flax.struct
 import jax
@@ -66,6 +67,16 @@ class Completions:
   stopped_B: jax.Array
 
 
+class _Request(NamedTuple):
+  """What stays the same while a batch is decoded; `width` is that of the padded prompts."""
+
+  length_B: jax.Array
+  width: int
+  uniform_TB: jax.Array
+  cap: jax.Array
+  stop_KW: jax.Array
+
+
 @flax.struct.dataclass
 class _State:
   step: jax.Array
@@ -77,7 +88,7 @@ class _State:
 
 
 @partial(jax.jit, static_argnames=('cfg', 'scfg'))
-def generate(params, cfg, scfg, prompt_PT, length_P, key, cap, stop_KW):
+def generate(params, cfg, scfg, prompt_PT, length_P, key, *, cap, stop_KW):
   """Samples `scfg.group` completions of each prompt.
 
   Args:
@@ -100,12 +111,10 @@ def generate(params, cfg, scfg, prompt_PT, length_P, key, cap, stop_KW):
   uniform_TB = jax.random.uniform(key, (scfg.max_new, length_B.shape[0]))
   uniform_TB = jax.reshard(uniform_TB, sharding.act(None, 'batch'))
   state = _start(scfg, logits_BV, uniform_TB, cache, stop_KW)
+  request = _Request(length_B, prompt_PT.shape[1], uniform_TB, cap, stop_KW)
   for end in _bounds(scfg):
-    cache = jax.tree.map(partial(_grow, slots=prompt_PT.shape[1] + end), state.cache)
-    state = state.replace(cache=cache)
-    state = _decode(
-      params, cfg, scfg, state, length_B, prompt_PT.shape[1], uniform_TB, cap, end, stop_KW
-    )
+    cache = jax.tree.map(partial(_grow, slots=request.width + end), state.cache)
+    state = _decode(params, cfg, scfg, request, state.replace(cache=cache), end)
   return state.out.replace(stopped_B=state.stopped_B)
 
 
@@ -156,8 +165,9 @@ def _start(scfg, logits_BV, uniform_TB, cache, stop_KW):
   return _State(jnp.int32(0), token_B, recent_BW, _stops(recent_BW, stop_KW), out, cache)
 
 
-def _decode(params, cfg, scfg, state, length_B, width, uniform_TB, cap, end, stop_KW):
+def _decode(params, cfg, scfg, request, state, end):
   """Decodes until all have stopped, the cap is reached or `end` tokens fill the allocated cache."""
+  length_B, width, uniform_TB, cap, stop_KW = request
   slots = jnp.arange(width + end)
   prompt_BS = slots < length_B[:, None]
 

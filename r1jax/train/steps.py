@@ -121,7 +121,7 @@ def language_update(state, batch, *, cfg, scfg, tx, balance, bias_speed):
   """One next-token update, with the MTP loss where the model has the module (reference §2.5).
 
   `balance` weighs the sequence-wise loss, `bias_speed` is the router bias's gamma (reference §2.4);
-  with 0 the bias stays as it is.
+  with 0, and in an update that is skipped, the bias stays as it is.
   """
 
   def loss_fn(params, rows, inputs):
@@ -143,7 +143,8 @@ def language_update(state, batch, *, cfg, scfg, tx, balance, bias_speed):
   if cfg.moe_layers:
     metrics |= _load_figures(loads[0])
     if bias_speed:
-      state = state.replace(params=_balanced(state.params, loads, bias_speed))
+      speed = jnp.where(metrics['optimizer/skipped_in_a_row'] > 0, 0, bias_speed)
+      state = state.replace(params=_balanced(state.params, loads, speed))
   return state, metrics | tally.results(figures) | {'sft/loss': loss}
 
 

@@ -168,7 +168,7 @@ DAMAGE = {
 @pytest.mark.parametrize('message', DAMAGE)
 def test_a_wrong_tensor_is_named_with_file_and_shapes(message, deepseek):
   folder, cfg = deepseek
-  edit(folder, lambda w: DAMAGE[message](w) and None)
+  edit(folder, DAMAGE[message])
   with pytest.raises(tensors.CheckpointFileError, match=message) as error:
     huggingface.load(folder, cfg, 'float32')
   assert str(folder) in str(error.value)
@@ -193,7 +193,7 @@ def test_a_missing_or_misplaced_shard_is_named(deepseek):
   first, second, *_ = sorted(out.glob('*.safetensors'))
   contents = first.read_bytes()
   first.write_bytes(second.read_bytes())
-  with pytest.raises(tensors.CheckpointFileError, match='lacks .*00001'.replace('.*', '.*') + '|places there'):
+  with pytest.raises(tensors.CheckpointFileError, match='00001-of-.*: lacks .* places there'):
     huggingface.load(out, cfg, 'float32')
   first.write_bytes(contents)
   second.unlink()

@@ -1,4 +1,4 @@
-"""Router and experts against loops over tokens, and the island's gradient against finite differences."""
+"""Router and experts against loops over tokens, the island against finite differences."""
 
 import dataclasses
 
@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from r1jax import params as params_lib
 from r1jax import sharding
 from r1jax.model import moe
 from tests.model import tiny
@@ -30,7 +31,7 @@ def sigmoid(x):
 
 
 def route_token(cfg, score_E, bias_E):
-  """The paper's selection for one token: best groups by their two best experts, then best experts."""
+  """One token's selection: best groups by their two best experts, then best experts."""
   biased_E = score_E + bias_E
   size = cfg.experts // cfg.groups
   groups = [range(g * size, (g + 1) * size) for g in range(cfg.groups)]
@@ -83,6 +84,7 @@ def test_a_uniform_bias_changes_neither_selection_nor_gates():
 
 
 def layer_loss(weights, cfg, x_XD, probe_XD):
+  weights = params_lib.gather(weights, moe.params(cfg))
   y_XD, _ = moe.feed_forward(weights, cfg, x_XD, jnp.ones((1, len(x_XD)), bool))
   return (y_XD * probe_XD).sum(), y_XD
 
@@ -135,7 +137,9 @@ def test_the_island_has_the_gradient_of_finite_differences_on_many_expert_shards
     def point():
       return experts(), tiny.put(rng.normal(size=(8, 32))), tiny.put(rng.random((8, 3)))
 
-    chosen_XK = tiny.put(rng.permuted(np.tile(np.arange(8), (8, 1)), axis=1)[:, :3].astype(np.int32))
+    chosen_XK = tiny.put(
+      rng.permuted(np.tile(np.arange(8), (8, 1)), axis=1)[:, :3].astype(np.int32)
+    )
     probe_XD = tiny.put(rng.normal(size=(8, 32)))
 
     @jax.jit

@@ -89,8 +89,8 @@ def put(array, axis=0):
 
 
 def host(tree):
-  """The tree in NumPy."""
-  return jax.tree.map(np.asarray, tree)
+  """The tree in NumPy, in memory of its own."""
+  return jax.tree.map(np.array, tree)
 
 
 def worst(actual, expected):

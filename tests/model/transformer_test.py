@@ -34,9 +34,7 @@ def pull(params, cfg, rows, probe_BTV):
 
 @functools.partial(jax.jit, static_argnames='cfg')
 def decode(params, cfg, token_B, position_B, slot, keep_BS, cache):
-  hidden_BD, cache = transformer.decode_step(
-    params, cfg, token_B, position_B, slot, keep_BS, cache
-  )
+  hidden_BD, cache = transformer.decode_step(params, cfg, token_B, position_B, slot, keep_BS, cache)
   return transformer.logits(params, cfg, hidden_BD), cache
 
 

@@ -1,4 +1,4 @@
-"""Draws by inversion: exactly the inverse distribution function, and the supports of top-k and top-p."""
+"""Draws are the inverse distribution function, on the supports of top-k and top-p."""
 
 import jax
 import jax.numpy as jnp

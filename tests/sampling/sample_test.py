@@ -25,10 +25,10 @@ def prompts():
 def generate(cfg=UNROLLED, scfg=CONFIG, stop_KW=NEVER, cap=NEW, seed=0):
   """Completions of the four prompts on the mesh that is set, in NumPy."""
   prompt_PT, length_P = tiny.put(prompts()), tiny.put(LENGTHS)
-  key, cap = jax.random.key(seed), np.int32(cap)
-  weights = tiny.weights(cfg)
+  stops = {'cap': np.int32(cap), 'stop_KW': stop_KW}
+  model = tiny.weights(cfg), cfg
   return tiny.host(
-    sample.generate(weights, cfg, scfg, prompt_PT, length_P, key, cap, np.asarray(stop_KW))
+    sample.generate(*model, scfg, prompt_PT, length_P, jax.random.key(seed), **stops)
   )
 
 
@@ -52,7 +52,7 @@ def greedy():
 
 
 def trainer_rows(completions):
-  """Prompts and completions as the trainer packs them, and the column where each completion starts."""
+  """The completions as the trainer sees them, and the column where each one starts."""
   B = GROUP * len(LENGTHS)
   start_B = np.repeat(LENGTHS, GROUP)
   end_B = start_B + completions.length_B
@@ -66,7 +66,7 @@ def trainer_rows(completions):
 
 
 def logp_of(cfg, completions, temperature):
-  """The full forward pass's log-probabilities of the completions' tokens, [B, NEW]; and its logits."""
+  """A full forward pass's log-probabilities of the completions' tokens, and its logits."""
   rows, start_B = trainer_rows(completions)
   logits_BTV = np.asarray(tiny.forward(tiny.weights(cfg), cfg, rows)[0], np.float64) / temperature
   at_BT = start_B[:, None] + np.arange(NEW) - 1
@@ -76,7 +76,7 @@ def logp_of(cfg, completions, temperature):
 
 
 def truncated(free, stops, cap):
-  """What stop sequences and a cap leave of unstopped completions: token rows and (length, stopped)."""
+  """What stops and a cap leave of unstopped completions: tokens, (length, stopped)."""
   token_BT, ends = np.zeros_like(free.token_BT), []
   for b, row in enumerate(free.token_BT.tolist()):
     length = next(

@@ -17,6 +17,7 @@ from r1jax.rewards import math, quantity
 from r1jax.rewards.verdict import Kind, Verdict
 from r1jax.rewards.workers import shapes
 
+LONGEST_FORMULA = 500  # characters of one expression; reading time grows faster than length
 _LATEX = (math_verify.LatexExtractionConfig(),)
 _DIGITS = 40  # of the numeric comparison that comes before the symbolic one
 _POINTS = ((7, 5), (-13, 11), (29, 9), (-3, 8), (41, 7), (17, 23))
@@ -284,6 +285,10 @@ def _number(expression):
 @functools.lru_cache(maxsize=256)
 def _expression(text):
   """The SymPy expression of one leaf."""
+  if len(text) > LONGEST_FORMULA:
+    raise UnreadableError(
+      f'a formula of {len(text)} characters; at most {LONGEST_FORMULA} are read'
+    )
   if _TOO_LARGE.search(text):
     raise UnreadableError('a number too large to compare')
   if _TWO_NUMBERS.search(text):

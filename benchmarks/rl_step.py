@@ -1,0 +1,195 @@
+"""Times one GRPO step phase by phase, with the FLOPs it had to do and the share of the peak.
+
+  python -m benchmarks.rl_step --preset=bench_qwen2 [--repeats=5] [--json=FILE]
+
+Presets: `bench_qwen2` and `bench_mla` (4 layers, width 256, 8 prompts x 8 samples, prompt 64, exactly
+192 new tokens), `tiny` (the default run's shapes, every completion at its cap). Weights are random,
+nothing stops early, so every run does the same work. Medians over the repeats, after a warm-up.
+"""
+
+import dataclasses
+import json
+import pathlib
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import rich.console
+import rich.table
+from absl import app, flags
+
+from r1jax import params as params_lib
+from r1jax import sharding
+from r1jax.algorithms import grpo
+from r1jax.model import config as model_config
+from r1jax.model import presets, transformer
+from r1jax.pipeline import minibatches
+from r1jax.sampling import rollout, sample
+from r1jax.train import optimizer, steps
+from r1jax.train import state as state_lib
+
+_PRESET = flags.DEFINE_enum('preset', 'bench_qwen2', ('bench_qwen2', 'bench_mla', 'tiny'), 'shapes')
+_REPEATS = flags.DEFINE_integer('repeats', 5, 'timed steps')
+_JSON = flags.DEFINE_string('json', None, 'also write the figures to this file')
+_GROWTH = flags.DEFINE_integer('cache_growth', 3, 'see SampleConfig.cache_growth')
+
+
+@dataclasses.dataclass(frozen=True)
+class Shapes:
+  """What one step is made of."""
+
+  cfg: model_config.ModelConfig
+  prompts: int
+  group: int
+  prompt: int
+  new: int
+  rows: int
+
+  @property
+  def sequences(self):
+    """Completions of a step."""
+    return self.prompts * self.group
+
+
+def shapes(preset):
+  """The shapes of a preset."""
+  fast = dict(compute_dtype='float32', param_dtype='float32', remat=False, scan_layers=False)
+  if preset == 'tiny':
+    cfg = presets.tiny()
+    cfg = dataclasses.replace(cfg, moe=dataclasses.replace(cfg.moe, dispatch='dense'), **fast)
+    return Shapes(cfg, prompts=32, group=16, prompt=48, new=96, rows=16)
+  cfg = presets.bench_qwen2()
+  if preset == 'bench_mla':
+    latent = dict(attention='mla', q_latent=0, kv_latent=64, head_nope=32, head_rope=16)
+    cfg = dataclasses.replace(cfg, kv_heads=0, qkv_bias=False, **latent)
+  return Shapes(cfg, prompts=8, group=8, prompt=64, new=192, rows=16)
+
+
+class Step:
+  """One step's programs and data, phase by phase."""
+
+  def __init__(self, s):
+    self.s, specs = s, transformer.specs(s.cfg)
+    self.gcfg = grpo.GrpoConfig()
+    self.tx = state_lib.make_optimizer(optimizer.OptimizerConfig(lr=1e-6), specs)
+    make = jax.jit(lambda k: params_lib.init(specs, k, s.cfg.init_std, s.cfg.param_dtype))
+    self.state = state_lib.create(make(jax.random.key(0)), self.tx, True)
+    self.scfg = sample.SampleConfig(group=s.group, max_new=s.new, cache_growth=_GROWTH.value)
+    rng = np.random.default_rng(0)
+    self.prompts = rng.integers(4, s.cfg.vocab, (s.prompts, s.prompt), np.int32)
+    self.layout = minibatches.Layout(s.sequences, s.rows, s.prompt + s.new)
+
+  def rollout(self, number):
+    """Samples all completions; the host has them."""
+    s = self.s
+    out = sample.generate(
+      self.state.params,
+      s.cfg,
+      self.scfg,
+      sharding.put(self.prompts, sharding.act('batch', None)),
+      sharding.put(np.full(s.prompts, s.prompt, np.int32), sharding.act('batch')),
+      jax.random.key(number),
+      np.int32(s.new),
+      np.array([[s.cfg.vocab]], np.int32),  # no such token: nothing stops early
+    )
+    arrays = sharding.fetch((out.token_BT, out.logp_BT, out.length_B, out.stopped_B))
+    return rollout.Rollout(tuple(map(list, self.prompts)), *arrays)
+
+  def pack(self, out):
+    """Random advantages, packed rows."""
+    advantage_B = np.random.default_rng(1).normal(size=self.s.sequences).astype(np.float32)
+    order = np.arange(self.s.sequences)
+    return minibatches.pack(out, order, advantage_B, self.layout, self.gcfg).batch
+
+  def logprobs(self, batch):
+    """The reference's log-probabilities."""
+    rows = minibatches.put(batch.rows)
+    logp = steps.score(self.state.reference, self.s.cfg, rows, batch.count, 1.0)
+    return batch.replace(loss=batch.loss.replace(ref_logp_BT=sharding.fetch(logp)))
+
+  def update(self, batch):
+    """One AdamW update."""
+    self.state, found = steps.grpo_update(
+      self.state,
+      minibatches.put(batch),
+      cfg=self.s.cfg,
+      gcfg=self.gcfg,
+      tx=self.tx,
+      temperature=1.0,
+      reference_every=400,
+    )
+    return jax.block_until_ready(found)
+
+
+def measure(step, repeats):
+  """Seconds of each phase, a list a phase; the first, compiling, step is left out."""
+  seconds = {'rollout': [], 'pack': [], 'logprobs': [], 'update': [], 'whole': []}
+  for number in range(repeats + 1):
+    begin = mark = time.perf_counter()
+    value = number
+    for phase in ('rollout', 'pack', 'logprobs', 'update'):
+      value = getattr(step, phase)(value)
+      now = time.perf_counter()
+      if number:
+        seconds[phase].append(now - mark)
+      mark = now
+    if number:
+      seconds['whole'].append(mark - begin)
+  return {phase: float(np.median(times)) for phase, times in seconds.items()}
+
+
+def flops(s):
+  """Floating-point operations of each phase: two a weight and token, and attention's own."""
+  specs = transformer.specs(dataclasses.replace(s.cfg, mtp_layers=0))
+  weights = params_lib.count(specs) - (0 if s.cfg.tied else s.cfg.vocab * s.cfg.width)
+  length = s.prompt + s.new
+  pair = 2 * s.cfg.layers * s.cfg.heads * (s.cfg.head_qk + s.cfg.head_value)  # a query-key pair
+  forward = 2 * weights * length + pair * length * (length + 1) / 2
+  prefill = (2 * weights * s.prompt + pair * s.prompt * (s.prompt + 1) / 2) * s.prompts
+  decode = (forward - prefill / s.prompts) * s.sequences
+  forward *= s.sequences
+  found = {'rollout': prefill + decode, 'pack': 0.0, 'logprobs': forward, 'update': 3 * forward}
+  return found | {'whole': sum(found.values())}
+
+
+def peak():
+  """Measured float32 matmul rate of this machine, FLOP/s: the best of five 2048-cubed products."""
+  a = jnp.ones((2048, 2048), jnp.float32)
+  product = jax.jit(lambda a: a @ a)
+  product(a).block_until_ready()
+  best = 1e9
+  for _ in range(5):
+    begin = time.perf_counter()
+    product(a).block_until_ready()
+    best = min(best, time.perf_counter() - begin)
+  return 2 * 2048**3 / best
+
+
+def main(argv):
+  """Prints the table."""
+  del argv
+  jax.set_mesh(sharding.make_mesh((1, -1, 1, 1)))
+  s = shapes(_PRESET.value)
+  top, need = peak(), flops(s)
+  took = measure(Step(s), _REPEATS.value)
+  table = rich.table.Table(title=f'{_PRESET.value}: medians of {_REPEATS.value} steps')
+  for column in ('phase', 'seconds', 'GFLOP', 'limit at peak, s', 'share of peak'):
+    table.add_column(column, justify='right')
+  for phase, seconds in took.items():
+    share = need[phase] / seconds / top
+    limit = need[phase] / top
+    table.add_row(
+      phase, f'{seconds:.3f}', f'{need[phase] / 1e9:.0f}', f'{limit:.2f}', f'{share:.0%}'
+    )
+  console = rich.console.Console()
+  console.print(table)
+  speed = s.sequences * s.new / took['rollout']
+  console.print(f'rollout {speed:,.0f} new tokens/s; matmul peak {top / 1e9:.0f} GFLOP/s (float32)')
+  if _JSON.value:
+    figures = {'seconds': took, 'flops': need, 'peak': top, 'rollout_tokens_per_s': speed}
+    pathlib.Path(_JSON.value).write_text(json.dumps(figures, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+  app.run(main)

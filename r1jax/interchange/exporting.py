@@ -1,0 +1,160 @@
+"""A model handed on in the hub's layout, read back, and the report that says whether it is what it was."""
+
+import hashlib
+import json
+import pathlib
+
+import jax
+import numpy as np
+
+from r1jax import sharding
+from r1jax.data import chat_template, tokenizer
+from r1jax.interchange import huggingface, tensors
+from r1jax.model import transformer
+
+REPORT = 'export_report.json'
+# What R1 recommends (reference §3.4).
+GENERATION = {'do_sample': True, 'temperature': 0.6, 'top_p': 0.95}
+_PROBE = (2, 16)  # rows and tokens of the batch whose logits are compared
+
+
+def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, notify=print):
+  """Writes the model in the folder `source` to `folder` for the hub, and verifies what was written.
+
+  Weights, config.json, generation_config.json, tokenizer, chat_template.jinja and export_report.json. An
+  interrupted export is continued by the same call. The mesh must be set.
+
+  Args:
+    source, folder: from and to.
+    dtype: of the matrices; None keeps them.
+    shard_bytes: largest weights file.
+    notify: called with one line of text at each stage.
+
+  Returns:
+    The report, a dict; its `problems` is empty when all is well.
+  """
+  source, folder = pathlib.Path(source), pathlib.Path(folder)
+  if source.resolve() == folder.resolve():
+    raise ValueError(f'{folder} is the source itself; give another output folder')
+  cfg = huggingface.read_config(source, param_dtype=dtype, remat=False)
+  tok = tokenizer.load(source)
+  params = huggingface.load(source, cfg, cfg.param_dtype, notify)
+  logits = probe(params, cfg)
+  notify(f'writing {folder}')
+  ids = {'bos_token_id': tok.bos_id, 'eos_token_id': tok.eos_id, 'pad_token_id': tok.pad_id}
+  contents = huggingface.save(folder, params, cfg, None, shard_bytes, ids)
+  tok.save(folder)
+  tensors.write_json(folder / 'generation_config.json', _generation(source, ids))
+  (folder / 'chat_template.jinja').write_text(chat_template.load(source, tok).source)
+  notify('reading back')
+  report = {'tensors': _expected(contents), 'files': _files(folder)}
+  problems = _compare(report['tensors'], _written(folder))
+  del params, contents
+  report['logits_difference'] = _difference(folder, cfg, logits, problems)
+  report['problems'] = problems
+  tensors.write_json(folder / REPORT, report)
+  return report
+
+
+def verify(folder):
+  """Problems of an exported folder against its own report: list of str, empty when all is well.
+
+  Every byte of every file is looked at; a changed tensor is named.
+  """
+  folder = pathlib.Path(folder)
+  try:
+    report = json.loads((folder / REPORT).read_text())
+  except (FileNotFoundError, json.JSONDecodeError) as error:
+    raise tensors.CheckpointFileError(f'{folder / REPORT}: no readable report: {error}') from error
+  problems, files = list(report['problems']), _files(folder)
+  for name in sorted(report['files'].keys() | files.keys()):
+    if report['files'].get(name) != files.get(name):
+      problems.append(f'{folder / name}: is not the file that was exported')
+  if not problems:
+    return []
+  try:
+    return problems + _compare(report['tensors'], _written(folder))
+  except tensors.CheckpointFileError as error:
+    return [*problems, str(error)]
+
+
+def probe(params, cfg):
+  """Float32 logits [rows, tokens, vocab] of a fixed batch, on the host."""
+  rows = _PROBE[0] * sharding.batch_shards(jax.sharding.get_mesh())
+  token_BT = np.random.RandomState(0).randint(0, cfg.vocab, (rows, _PROBE[1])).astype(np.int32)
+  position_BT = np.broadcast_to(np.arange(_PROBE[1], dtype=np.int32), token_BT.shape)
+  arrays = (token_BT, np.ones_like(token_BT), position_BT)
+  arrays = [sharding.put(a, sharding.act('batch', None)) for a in arrays]
+
+  @jax.jit
+  def run(params, token_BT, segment_BT, position_BT):
+    out = transformer.forward(params, cfg, token_BT, segment_BT, position_BT)
+    return transformer.logits(params, cfg, out.hidden_XD)
+
+  return sharding.fetch(run(params, *arrays))
+
+
+def _generation(source, ids):
+  """generation_config.json: the source's own, or R1's recommendation."""
+  path = source / 'generation_config.json'
+  given = json.loads(path.read_text()) if path.exists() else GENERATION
+  return ids | given
+
+
+def _digest(array):
+  return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
+
+
+def _expected(contents):
+  """Name -> type, shape and hash of what should have been written."""
+  return {
+    name: {'dtype': dtype, 'shape': list(shape), 'sha256': _digest(get())}
+    for name, dtype, shape, get in contents
+  }
+
+
+def _written(folder):
+  """The same of what is in the files."""
+  found = {}
+  for name, tensor in tensors.read_folder(folder).items():
+    digest = hashlib.sha256()
+    for _, rows in tensor.chunks():
+      digest.update(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
+    found[name] = {
+      'dtype': tensor.dtype, 'shape': list(tensor.shape), 'sha256': digest.hexdigest()
+    }  # fmt: skip
+  return found
+
+
+def _compare(expected, written):
+  problems = []
+  for name in sorted(expected.keys() | written.keys()):
+    for key in ('dtype', 'shape', 'sha256'):
+      want, have = (side.get(name, {}).get(key) for side in (expected, written))
+      if want != have:
+        problems.append(f'{name}: {key} is {have}, expected {want}')
+        break
+  return problems
+
+
+def _difference(folder, cfg, logits, problems):
+  """Largest difference of the probe's logits after a fresh import; drift becomes a problem."""
+  if problems:
+    return None
+  again = huggingface.read_config(folder, remat=False)
+  fresh = probe(huggingface.load(folder, again, cfg.param_dtype), again)
+  difference = float(np.abs(fresh - logits).max())
+  if difference > 0 or not np.isfinite(difference):
+    problems.append(f'logits of the probe batch differ by {difference}')
+  return difference
+
+
+def _files(folder):
+  """Name -> size and hash of every file but the report."""
+  found = {}
+  for path in sorted(folder.iterdir()):
+    if path.is_file() and path.name != REPORT:
+      with open(path, 'rb') as file:
+        digest = hashlib.file_digest(file, 'sha256').hexdigest()
+      found[path.name] = {'bytes': path.stat().st_size, 'sha256': digest}
+  return found

@@ -1,0 +1,135 @@
+"""config.json of the hub: the published sizes, and everything that ModelConfig lacks refused by name."""
+
+import dataclasses
+import json
+
+import pytest
+
+from r1jax import params
+from r1jax.interchange import huggingface
+from r1jax.model import config, transformer
+from tests import shared_data
+from tests.interchange import families
+
+QWEN = dict(model_type='qwen2', hidden_act='silu', tie_word_embeddings=False, rms_norm_eps=1e-6)
+LLAMA = QWEN | dict(
+  model_type='llama',
+  vocab_size=128_256,
+  num_key_value_heads=8,
+  rope_theta=500_000.0,
+  rope_scaling=dict(
+    rope_type='llama3',
+    factor=8.0,
+    low_freq_factor=1.0,
+    high_freq_factor=4.0,
+    original_max_position_embeddings=8192,
+  ),
+)
+
+
+def sizes(base, width, ffn, layers, heads, kv_heads=None, vocab=None):
+  """A hub config of the family of `base`."""
+  hub = dict(
+    hidden_size=width,
+    intermediate_size=ffn,
+    num_hidden_layers=layers,
+    num_attention_heads=heads,
+    max_position_embeddings=131_072,
+  )
+  hub = base | hub | ({'num_key_value_heads': kv_heads} if kv_heads else {})
+  return hub | ({'vocab_size': vocab} if vocab else {})
+
+
+# Parameter counts of the distilled models (reference §3.3).
+PUBLISHED = {
+  1_777_088_000: sizes(QWEN, 1536, 8960, 28, 12, 2, 151_936),
+  7_615_616_512: sizes(QWEN, 3584, 18944, 28, 28, 4, 152_064),
+  14_770_033_664: sizes(QWEN, 5120, 13824, 48, 40, 8, 152_064),
+  32_763_876_352: sizes(QWEN, 5120, 27648, 64, 40, 8, 152_064),
+  8_030_261_248: sizes(LLAMA, 4096, 14336, 32, 32),
+  70_553_706_496: sizes(LLAMA, 8192, 28672, 80, 64),
+}
+
+
+def read(folder, hub):
+  (folder / 'config.json').write_text(json.dumps(hub))
+  return huggingface.read_config(folder)
+
+
+@pytest.mark.parametrize('count', PUBLISHED)
+def test_distilled_models_have_their_published_number_of_parameters(count, tmp_path):
+  cfg = read(tmp_path, PUBLISHED[count])
+  assert params.count(transformer.specs(cfg)) == count
+
+
+def test_deepseek_r1_is_the_default_model():
+  cfg = huggingface.read_config(shared_data.path('deepseek_r1/config.json'))
+  paper = config.ModelConfig()
+  assert dataclasses.replace(cfg, init_std=paper.init_std) == paper
+
+
+@pytest.mark.parametrize('name', families.CONFIGS)
+def test_writing_and_reading_a_config_changes_nothing(name, tmp_path):
+  cfg = read(tmp_path, families.CONFIGS[name])
+  assert read(tmp_path, huggingface.config_json(cfg)) == cfg
+
+
+def test_the_newer_spelling_of_rope_is_read_too(tmp_path):
+  old = read(tmp_path, families.CONFIGS['llama'])
+  hub = dict(families.CONFIGS['llama'])
+  hub['rope_parameters'] = hub.pop('rope_scaling') | {'rope_theta': hub.pop('rope_theta')}
+  hub['dtype'] = hub.pop('torch_dtype')
+  assert read(tmp_path, hub) == old
+
+
+def test_an_unstretched_yarn_model_is_written_as_what_it_computes(tmp_path):
+  rope = config.RopeConfig(kind='yarn', factor=40.0, original_length=4096)
+  cfg = dataclasses.replace(read(tmp_path, families.CONFIGS['deepseek_v3']), rope=rope)
+  assert huggingface.config_json(cfg)['rope_scaling'] is None
+
+
+REFUSED = {
+  'model_type': ('qwen2', {'model_type': 'mistral'}),
+  'hidden_act': ('qwen3', {'hidden_act': 'gelu'}),
+  'use_sliding_window': ('qwen2', {'use_sliding_window': True}),
+  'layer_types': ('qwen3', {'layer_types': ['full_attention', 'sliding_attention']}),
+  'attention_bias': ('llama', {'attention_bias': True}),
+  'mlp_bias': ('llama', {'mlp_bias': True}),
+  "rope type 'dynamic'": ('qwen2', {'rope_scaling': {'type': 'dynamic', 'factor': 2.0}}),
+  'short_factor': (
+    'llama',
+    {'rope_scaling': {'rope_type': 'yarn', 'factor': 2.0, 'short_factor': [1.0]}},
+  ),
+  'quantization_config': ('llama', {'quantization_config': {'quant_method': 'gptq'}}),
+  'scoring_func': ('deepseek_v3', {'scoring_func': 'softmax'}),
+  'topk_method': ('deepseek_v3', {'topk_method': 'greedy'}),
+  'moe_layer_freq': ('deepseek_v3', {'moe_layer_freq': 2}),
+  'rope_interleave': ('deepseek_v3', {'rope_interleave': False}),
+  'n_shared_experts': ('deepseek_v3', {'n_shared_experts': None}),
+  'num_key_value_heads': ('deepseek_v3', {'num_key_value_heads': 1}),
+  'tie_word_embeddings': ('deepseek_v3', {'tie_word_embeddings': True}),
+}
+
+
+@pytest.mark.parametrize('what', REFUSED)
+def test_what_the_model_cannot_represent_is_refused_by_name(what, tmp_path):
+  base, change = REFUSED[what]
+  with pytest.raises(ValueError, match=what):
+    read(tmp_path, families.CONFIGS[base] | change)
+
+
+def test_a_missing_key_or_file_is_named(tmp_path):
+  with pytest.raises(ValueError, match='config.json: no such file'):
+    huggingface.read_config(tmp_path)
+  hub = dict(families.CONFIGS['llama'])
+  del hub['hidden_size']
+  with pytest.raises(ValueError, match="lacks 'hidden_size'"):
+    read(tmp_path, hub)
+
+
+def test_mixtures_that_no_family_has_are_not_written(tmp_path):
+  cfg = read(tmp_path, families.CONFIGS['qwen3'])
+  with pytest.raises(ValueError, match='both a bias'):
+    huggingface.config_json(dataclasses.replace(cfg, qkv_bias=True))
+  with pytest.raises(ValueError, match='experts'):
+    huggingface.config_json(dataclasses.replace(cfg, mtp_layers=1))
