@@ -36,7 +36,7 @@ def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, noti
   source, folder = pathlib.Path(source), pathlib.Path(folder)
   if source.resolve() == folder.resolve():
     raise ValueError(f'{folder} is the source itself; give another output folder')
-  cfg = huggingface.read_config(source, param_dtype=dtype, remat=False)
+  cfg = huggingface.read_config(source, compute_dtype=dtype, param_dtype=dtype, remat=False)
   tok = tokenizer.load(source)
   params = huggingface.load(source, cfg, cfg.param_dtype, notify)
   logits = probe(params, cfg)

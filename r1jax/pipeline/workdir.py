@@ -10,8 +10,8 @@ import jax
 import r1jax
 from r1jax.train import metrics
 
-# Sections and values that may differ when a run goes on: they do not change what is computed.
-_FREE = ('workdir', 'mesh', 'loop')
+# What may differ when a run goes on: it changes where, how often or how long, not what is computed.
+_FREE = ('workdir', 'mesh', 'loop', 'rl.updates', 'pretrain.updates')
 _PACKAGES = (
   'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy', 'sentencepiece',
   'tokenizers', 'math-verify', 'ml-collections',
@@ -59,7 +59,7 @@ def versions():
 
 def _check_same(folder, saved, now, where=''):
   for key in sorted(saved.keys() | now.keys()):
-    if not where and key in _FREE:
+    if f'{where}{key}' in _FREE:
       continue
     old, new = saved.get(key), now.get(key)
     if isinstance(old, dict) and isinstance(new, dict):

@@ -1,0 +1,240 @@
+"""A hub folder as one GGUF file for llama.cpp and Ollama, tensor by tensor, with an Ollama Modelfile.
+
+Needs the `gguf` package (pip install 'r1jax[gguf]').
+"""
+
+import dataclasses
+import pathlib
+import re
+
+import gguf
+import numpy as np
+
+from r1jax.data import tokenizer
+from r1jax.interchange import gguf_vocabulary, huggingface, hub_config, names, placement, tensors
+from r1jax.model import rope
+
+TYPES = ('f32', 'f16', 'q8_0')
+_KINDS = {
+  'f32': gguf.GGMLQuantizationType.F32,
+  'f16': gguf.GGMLQuantizationType.F16,
+  'q8_0': gguf.GGMLQuantizationType.Q8_0,
+}
+_FILE_TYPES = {
+  'f32': gguf.LlamaFileType.ALL_F32,
+  'f16': gguf.LlamaFileType.MOSTLY_F16,
+  'q8_0': gguf.LlamaFileType.MOSTLY_Q8_0,
+}
+ARCHITECTURES = {
+  'deepseek_v3': gguf.MODEL_ARCH.DEEPSEEK2,
+  'qwen2': gguf.MODEL_ARCH.QWEN2,
+  'qwen3': gguf.MODEL_ARCH.QWEN3,
+  'llama': gguf.MODEL_ARCH.LLAMA,
+}
+# Kept in float32: llama.cpp wants the router exact.
+_EXACT = ('ffn_gate_inp.weight', 'exp_probs_b.bias')
+
+
+@dataclasses.dataclass(frozen=True)
+class _Out:
+  """One tensor of the GGUF file: name, shape, and a function that returns it in float32."""
+
+  name: str
+  shape: tuple[int, ...]
+  get: object
+
+
+def export(source, folder, kind='f16'):
+  """Writes `model.gguf` and `Modelfile` into `folder`; the MTP layer stays behind.
+
+  Args:
+    source: hub folder, with its tokenizer.
+    folder: created where absent.
+    kind: 'f32', 'f16' or 'q8_0'; vectors and the router are float32, and rows that q8_0's blocks of 32
+      do not divide are float16.
+
+  Returns:
+    Path of the GGUF file.
+
+  Raises:
+    ValueError: a kind or architecture that cannot be written; CheckpointFileError for a bad source.
+  """
+  if kind not in TYPES:
+    raise ValueError(f'GGUF type {kind!r} is not one of {TYPES}')
+  source, folder = pathlib.Path(source), pathlib.Path(folder)
+  cfg = dataclasses.replace(huggingface.read_config(source), mtp_layers=0)
+  if cfg.attention == 'mla' and not cfg.q_latent:
+    raise ValueError('llama.cpp runs deepseek2 without q_lora_rank only in its own two sizes')
+  hub, _ = hub_config.load_json(source)
+  found = tensors.read_folder(source)
+  plan = huggingface.match(found, cfg, hub_config.block_size(hub), source)
+  outs = list(_tensors(cfg, plan))
+  folder.mkdir(parents=True, exist_ok=True)
+  path, part = folder / 'model.gguf', folder / 'model.gguf.part'
+  writer = gguf.GGUFWriter(part, gguf.MODEL_ARCH_NAMES[ARCHITECTURES[names.family(cfg)]])
+  tok = tokenizer.load(source)
+  _metadata(writer, cfg, kind)
+  gguf_vocabulary.write(writer, source, tok, cfg.vocab)
+  for out in outs:
+    _announce(writer, out, kind)
+  writer.write_header_to_file()
+  writer.write_kv_data_to_file()
+  writer.write_ti_data_to_file()
+  for out in outs:
+    writer.write_tensor_data(_packed(out, kind))
+  writer.close()
+  part.replace(path)
+  (folder / 'Modelfile').write_text(gguf_vocabulary.modelfile(source, tok, path.name))
+  return path
+
+
+def _kind_of(out, kind):
+  """Type in which a tensor is written."""
+  if len(out.shape) == 1 or out.name.endswith(_EXACT):
+    return gguf.GGMLQuantizationType.F32
+  if kind == 'q8_0' and out.shape[-1] % 32:
+    return gguf.GGMLQuantizationType.F16
+  return _KINDS[kind]
+
+
+def _announce(writer, out, kind):
+  form = _kind_of(out, kind)
+  shape, dtype = out.shape, {'F32': np.float32, 'F16': np.float16}.get(form.name, np.uint8)
+  if form.name == 'Q8_0':
+    shape = gguf.quant_shape_to_byte_shape(shape, form)
+  size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+  writer.add_tensor_info(out.name, shape, np.dtype(dtype), size, raw_dtype=form)
+
+
+def _packed(out, kind):
+  value = np.ascontiguousarray(out.get(), np.float32)
+  if value.shape != out.shape:
+    raise ValueError(f'{out.name}: {value.shape} is not the shape {out.shape} announced')
+  return gguf.quants.quantize(value, _kind_of(out, kind))
+
+
+def _tensors(cfg, plan):
+  """Every `_Out` of the file: hub tensors renamed, experts stacked, kv_b split, llama's heads reordered."""
+  family = names.family(cfg)
+  mapping = gguf.get_tensor_name_map(ARCHITECTURES[family], cfg.layers)
+  stacks = {}
+  for entry in plan.entries:
+
+    def get(entry=entry):
+      return _read(plan, entry)
+
+    if '.experts.' in entry.name:
+      stacks.setdefault(re.sub(r'experts\.\d+', 'experts', entry.name), []).append((entry, get))
+    elif 'kv_b_proj' in entry.name:
+      yield from _split_kv(cfg, mapping, entry, get)
+    elif family == 'llama' and re.search(r'\.[qk]_proj\.weight', entry.name):
+      heads = cfg.heads if '.q_proj.' in entry.name else cfg.kv_heads
+      yield _Out(_renamed(mapping, entry.name), entry.shape, _interleaved(get, heads))
+    else:
+      yield _Out(_renamed(mapping, entry.name), entry.shape, get)
+  for name, parts in stacks.items():
+
+    def stacked(parts=parts):
+      return np.stack([get() for _, get in parts])
+
+    yield _Out(_renamed(mapping, name), (len(parts), *parts[0][0].shape), stacked)
+  if cfg.rope.kind == 'llama3':
+    yield _Out('rope_freqs.weight', (cfg.head_rope // 2,), lambda: _stretch(cfg))
+
+
+def _read(plan, entry):
+  """A hub tensor in float32, whole, dequantised."""
+  tensor = plan.found[entry.name]
+  value = tensor.read()
+  if tensor.dtype == 'F8_E4M3':
+    return placement.dequantise(value, plan.found[entry.name + '_scale_inv'].read(), plan.block)
+  return value.astype(np.float32)
+
+
+def _renamed(mapping, name):
+  name = name.replace('e_score_correction_bias', 'e_score_correction.bias')
+  found = mapping.get_name(name, try_suffixes=('.weight', '.bias'))
+  if found is None:
+    raise ValueError(f'{name} has no place in a GGUF file of this architecture')
+  return found
+
+
+def _split_kv(cfg, mapping, entry, get):
+  """kv_b_proj as llama.cpp absorbs it: the keys' part transposed, the values' part as it is, by head."""
+
+  def parts():
+    both = get().reshape(cfg.heads, cfg.head_nope + cfg.head_value, cfg.kv_latent)
+    return both[:, : cfg.head_nope], both[:, cfg.head_nope :]
+
+  key, value = (entry.name.replace('kv_b_proj', name) for name in ('k_b_proj', 'v_b_proj'))
+  shape = (cfg.heads, cfg.kv_latent, cfg.head_nope)
+  yield _Out(_renamed(mapping, key), shape, lambda: parts()[0].transpose(0, 2, 1))
+  shape = (cfg.heads, cfg.head_value, cfg.kv_latent)
+  yield _Out(_renamed(mapping, value), shape, lambda: parts()[1])
+
+
+def _interleaved(get, heads):
+  """The rotary halves of every head as pairs, the order of llama.cpp's llama."""
+
+  def permuted():
+    value = get()
+    halves = value.reshape(heads, 2, -1, *value.shape[1:])
+    return halves.swapaxes(1, 2).reshape(value.shape)
+
+  return permuted
+
+
+def _stretch(cfg):
+  """By how much Llama 3's scaling divides every rotary frequency."""
+  plain = dataclasses.replace(cfg.rope, kind='plain')
+  return rope.frequencies(plain, cfg.head_rope, cfg.max_length) / rope.frequencies(
+    cfg.rope, cfg.head_rope, cfg.max_length
+  )
+
+
+def _metadata(writer, cfg, kind):
+  writer.add_type('model')
+  writer.add_file_type(_FILE_TYPES[kind])
+  writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+  writer.add_vocab_size(cfg.vocab)
+  writer.add_context_length(cfg.max_length)
+  writer.add_embedding_length(cfg.width)
+  writer.add_block_count(cfg.layers)
+  writer.add_feed_forward_length(cfg.ffn)
+  writer.add_head_count(cfg.heads)
+  writer.add_layer_norm_rms_eps(cfg.norm_eps)
+  writer.add_rope_freq_base(cfg.rope.theta)
+  writer.add_rope_dimension_count(cfg.head_rope)
+  if cfg.rope.kind == 'yarn' and cfg.max_length > cfg.rope.original_length:
+    writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+    writer.add_rope_scaling_factor(cfg.rope.factor)
+    writer.add_rope_scaling_orig_ctx_len(cfg.rope.original_length)
+    if cfg.rope.mscale_all_dim:
+      writer.add_rope_scaling_yarn_log_mul(0.1 * cfg.rope.mscale_all_dim)
+  if cfg.attention == 'gqa':
+    writer.add_head_count_kv(cfg.kv_heads)
+    writer.add_key_length(cfg.head_qk)
+    writer.add_value_length(cfg.head_value)
+    return
+  writer.add_head_count_kv(1)  # absorbed: all heads read the one latent
+  writer.add_q_lora_rank(cfg.q_latent)
+  writer.add_kv_lora_rank(cfg.kv_latent)
+  writer.add_key_length(cfg.kv_latent + cfg.head_rope)
+  writer.add_value_length(cfg.kv_latent)
+  writer.add_key_length_mla(cfg.head_qk)
+  writer.add_value_length_mla(cfg.head_value)
+  writer.add_leading_dense_block_count(cfg.dense_layers)
+  if cfg.moe_layers:
+    _experts(writer, cfg.moe)
+
+
+def _experts(writer, moe):
+  writer.add_expert_count(moe.experts)
+  writer.add_expert_used_count(moe.per_token)
+  writer.add_expert_shared_count(moe.shared)
+  writer.add_expert_feed_forward_length(moe.ffn)
+  writer.add_expert_weights_scale(moe.scale)
+  writer.add_expert_weights_norm(moe.normalise)
+  writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+  writer.add_expert_group_count(moe.groups)
+  writer.add_expert_group_used_count(moe.top_groups)

@@ -1,0 +1,128 @@
+"""The vocabulary of a GGUF file, and the Modelfile with the chat template that Ollama runs."""
+
+import json
+
+import gguf
+import sentencepiece
+
+from r1jax.data import chat_template, template, tokenizer
+
+# How llama.cpp cuts text into words before merging, by something only the family's vocabulary has.
+_CUTTERS = (
+  ('<｜place▁holder▁no▁0｜>', 'deepseek-v3'),
+  ('<|start_header_id|>', 'llama-bpe'),
+  ('<|im_start|>', 'qwen2'),
+)
+# Ollama's template language is Go's. R1's format, past thoughts included as Ollama hands them over.
+_R1_MODELFILE = """\
+TEMPLATE \"\"\"{{- if .System }}{{ .System }}{{ end }}
+{{- range $i, $_ := .Messages }}
+{{- if eq .Role "user" }}%s{{ .Content }}
+{{- else if eq .Role "assistant" }}%s{{ .Content }}%s
+{{- end }}
+{{- end }}%s%s
+\"\"\"
+PARAMETER stop %s
+""" % (
+  chat_template.USER,
+  chat_template.ASSISTANT,
+  chat_template.EOS,
+  chat_template.ASSISTANT,
+  template.THINK,
+  chat_template.EOS,
+)
+_ZERO_MODELFILE = f"""\
+TEMPLATE \"\"\"{template.TEMPLATE_HEAD}{{{{ .Prompt }}}}{template.TEMPLATE_TAIL}\"\"\"
+PARAMETER stop {template.END_ANSWER}
+"""
+
+
+def write(writer, folder, tok, rows):
+  """Adds the tokenizer of a hub folder to a GGUF file.
+
+  Args:
+    writer: `gguf.GGUFWriter`.
+    folder: hub folder, for its chat template.
+    tok: its tokenizer.
+    rows: of the embedding table; ids beyond the vocabulary become unused tokens.
+  """
+  if isinstance(tok, tokenizer.SentencePieceTokenizer):
+    _sentencepiece(writer, tok, rows)
+  else:
+    _byte_pairs(writer, tok, rows)
+  if tok.bos_id is not None:
+    writer.add_bos_token_id(tok.bos_id)
+  writer.add_eos_token_id(tok.eos_id)
+  writer.add_pad_token_id(tok.pad_id)
+  writer.add_add_bos_token(tok.encode('a', bos=True) != tok.encode('a'))
+  writer.add_chat_template(chat_template.load(folder, tok).source)
+
+
+def _sentencepiece(writer, tok, rows):
+  model = sentencepiece.SentencePieceProcessor(model_proto=tok.model_bytes)
+  count, kinds = model.get_piece_size(), []
+  for i in range(count):
+    if model.is_control(i):
+      kinds.append(gguf.TokenType.CONTROL)
+    elif model.is_unknown(i):
+      kinds.append(gguf.TokenType.UNKNOWN)
+    elif model.is_byte(i):
+      kinds.append(gguf.TokenType.BYTE)
+    else:
+      # User-defined pieces have score 0 and win over merges, as in SentencePiece itself.
+      merged = model.get_score(i) < 0 or len(model.id_to_piece(i)) == 1
+      kinds.append(gguf.TokenType.NORMAL if merged else gguf.TokenType.USER_DEFINED)
+  pieces = [model.id_to_piece(i) for i in range(count)]
+  scores = [model.get_score(i) for i in range(count)]
+  spare = rows - count
+  writer.add_tokenizer_model('llama')
+  writer.add_tokenizer_pre('default')
+  writer.add_token_list(pieces + [f'<unused{i}>' for i in range(spare)])
+  writer.add_token_scores(scores + [-1000.0] * spare)
+  writer.add_token_types(kinds + [gguf.TokenType.UNUSED] * spare)
+  writer.add_add_space_prefix(False)
+
+
+def _byte_pairs(writer, tok, rows):
+  contents = json.loads(tok.files[tokenizer.HUB_FILE])
+  model = contents['model']
+  if model['type'] != 'BPE':
+    raise ValueError(f'a {model["type"]} tokenizer.json has no place in a GGUF file, only BPE')
+  added = {token['id']: token for token in contents['added_tokens']}
+  written = {i: text for text, i in model['vocab'].items()}
+  pieces, kinds = [], []
+  for i in range(rows):
+    if i in added:
+      pieces.append(added[i]['content'])
+      special = added[i]['special']
+      kinds.append(gguf.TokenType.CONTROL if special else gguf.TokenType.USER_DEFINED)
+    else:
+      pieces.append(written.get(i, f'[PAD{i}]'))
+      kinds.append(gguf.TokenType.NORMAL if i in written else gguf.TokenType.UNUSED)
+  merges = [pair if isinstance(pair, str) else ' '.join(pair) for pair in model['merges']]
+  writer.add_tokenizer_model('gpt2')
+  writer.add_tokenizer_pre(_cutter(pieces))
+  writer.add_token_list(pieces)
+  writer.add_token_types(kinds)
+  writer.add_token_merges(merges)
+
+
+def _cutter(pieces):
+  known = set(pieces)
+  for mark, name in _CUTTERS:
+    if mark in known:
+      return name
+  raise ValueError(f'unknown kind of vocabulary: it has none of {[mark for mark, _ in _CUTTERS]}')
+
+
+def modelfile(folder, tok, file):
+  """Ollama's Modelfile for the GGUF file `file` beside it.
+
+  The template is R1's for a vocabulary with R1's tokens, R1-Zero's for a model that has no other; any
+  other chat template travels in the GGUF file, where Ollama looks when the Modelfile has none.
+  """
+  chat = chat_template.load(folder, tok)
+  text = f'FROM ./{file}\nPARAMETER temperature 0.6\nPARAMETER top_p 0.95\n'
+  if isinstance(chat, chat_template.ZeroTemplate):
+    return text + _ZERO_MODELFILE
+  return text + (_R1_MODELFILE if chat_template.USER in chat.source else '')
