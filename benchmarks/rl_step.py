@@ -1,6 +1,6 @@
 """Times one GRPO step phase by phase, with the FLOPs it had to do and the share of the peak.
 
-  python -m benchmarks.rl_step --preset=bench_qwen2 [--repeats=5] [--json=FILE]
+  python -m benchmarks.rl_step --preset=bench_qwen2
 
 Presets: `bench_qwen2` and `bench_mla` (4 layers, width 256, 8 prompts x 8 samples, prompt 64, exactly
 192 new tokens), `tiny` (the default run's shapes, every completion at its cap). Weights are random,
@@ -90,8 +90,8 @@ class Step:
       sharding.put(self.prompts, sharding.act('batch', None)),
       sharding.put(np.full(s.prompts, s.prompt, np.int32), sharding.act('batch')),
       jax.random.key(number),
-      np.int32(s.new),
-      np.array([[s.cfg.vocab]], np.int32),  # no such token: nothing stops early
+      cap=np.int32(s.new),
+      stop_KW=np.array([[s.cfg.vocab]], np.int32),  # no such token: nothing stops early
     )
     arrays = sharding.fetch((out.token_BT, out.logp_BT, out.length_B, out.stopped_B))
     return rollout.Rollout(tuple(map(list, self.prompts)), *arrays)

@@ -36,8 +36,9 @@ def tiny(config):
   config.rl.length_schedule = ((0, 96),)
   config.rl.rows, config.rl.capacity = 16, 144
   config.rl.samples_every = 20
-  config.optimizer.lr = 3e-4
-  config.evaluation.every = 20
+  # The paper's rate is constant; a run this short ends quieter when it falls.
+  config.optimizer.update(lr=3e-4, schedule='cosine', steps=80, end_fraction=0.1)
+  config.evaluation.update(temperature=1.0, top_p=1.0, every=20, few=256)
   config.loop.checkpoint_every = 20
 
 

@@ -28,16 +28,17 @@ class HubTemplate:
   Args:
     source: the template's text.
     bos, eos: texts of the tokens that templates call bos_token and eos_token.
+    **variables: the template's own switches, wherever `render` is not given another value.
   """
 
-  def __init__(self, source, bos='', eos=''):
+  def __init__(self, source, bos='', eos='', **variables):
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
       trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
     )
     environment.filters['tojson'] = _to_json
     environment.globals['raise_exception'] = _refuse
     environment.globals['strftime_now'] = lambda form: datetime.datetime.now().strftime(form)
-    self.source, self._tokens = source, {'bos_token': bos, 'eos_token': eos}
+    self.source, self._defaults = source, variables | {'bos_token': bos, 'eos_token': eos}
     try:
       self._template = environment.from_string(source)
     except jinja2.TemplateError as error:
@@ -51,7 +52,7 @@ class HubTemplate:
     """
     given = {'messages': messages, 'add_generation_prompt': add_generation_prompt}
     try:
-      return self._template.render(**self._tokens, **given, **variables)
+      return self._template.render(self._defaults | given | variables)
     except (jinja2.TemplateError, TypeError) as error:
       raise ChatTemplateError(f'chat template refuses the conversation: {error}') from error
 
@@ -93,9 +94,7 @@ class ZeroTemplate:
     source: the same as a hub chat template.
   """
 
-  source = (
-    template.TEMPLATE_HEAD + "{{ messages[-1]['content'] }}" + template.TEMPLATE_TAIL
-  )
+  source = template.TEMPLATE_HEAD + "{{ messages[-1]['content'] }}" + template.TEMPLATE_TAIL
 
   def render(self, messages, add_generation_prompt=True):
     """Text of the last question, and of the reply to it if there is one; no special token."""
@@ -104,15 +103,17 @@ class ZeroTemplate:
       raise ChatTemplateError('the R1-Zero template needs a question')
     question, *replies = messages[asked[-1] :]
     if add_generation_prompt and replies:
-      raise ChatTemplateError('the R1-Zero template cannot go on after a reply: ask another question')
+      raise ChatTemplateError(
+        'the R1-Zero template cannot go on after a reply: ask another question'
+      )
     return template.render(question['content']) + ''.join(m['content'] for m in replies)
 
 
 def encode(chat, tokenizer, messages, **variables):
   """Token ids of a conversation, with exactly one BOS where the family has one.
 
-  Special tokens that a message spells out are still read as such by the tokenizer: text of strangers
-  should be cleaned of them before.
+  Special tokens that a message spells out are still read as such by the tokenizer: text of
+  strangers should be cleaned of them before.
   """
   return tokenizer.encode(chat.render(messages, **variables), bos=True)
 
@@ -121,7 +122,8 @@ def load(folder, tokenizer):
   """The chat template of a hub folder.
 
   Looks for chat_template.jinja, then for `chat_template` in tokenizer_config.json; a folder with
-  neither gets R1-Zero's plain template, which needs no special token.
+  neither gets R1-Zero's plain template, which needs no special token. Templates that can be told to
+  think are.
   """
   folder = pathlib.Path(folder)
   settings = getattr(tokenizer, 'settings', {})
@@ -132,9 +134,8 @@ def load(folder, tokenizer):
     source = {entry['name']: entry['template'] for entry in source}.get('default')
   if not source or source == ZeroTemplate.source:
     return ZeroTemplate()
-  return HubTemplate(
-    source, tokenizer.text_of(tokenizer.bos_id), tokenizer.text_of(tokenizer.eos_id)
-  )
+  bos, eos = tokenizer.text_of(tokenizer.bos_id), tokenizer.text_of(tokenizer.eos_id)
+  return HubTemplate(source, bos, eos, enable_thinking=True)
 
 
 def _to_json(value, indent=None, ensure_ascii=False, separators=None, sort_keys=False):

@@ -14,7 +14,7 @@ SENTENCEPIECE_FILE, HUB_FILE = 'tokenizer.model', 'tokenizer.json'
 # What a hub folder says about its tokenizer, the first two in JSON that `HubTokenizer` reads.
 _HUB_SETTINGS = ('tokenizer_config.json', 'config.json')
 _HUB_FILES = (HUB_FILE, 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja')
-_SPACE = '\u2581'  # what a SentencePiece model writes for a space
+SPACE = '\u2581'  # what a SentencePiece model writes for a space
 
 # The two halves of the R1-Zero template are one piece each, which keeps prompts short. The head's
 # last space goes with the question, so that its first word is the same piece as anywhere else.
@@ -34,7 +34,7 @@ class SentencePieceTokenizer:
     self.model_bytes = model
     self._model = sentencepiece.SentencePieceProcessor(model_proto=model)
     # A literal U+2581 would come back as a space: it goes in as the bytes of its UTF-8 form.
-    self._space_ids = [self._model.piece_to_id(f'<0x{byte:02X}>') for byte in _SPACE.encode()]
+    self._space_ids = [self._model.piece_to_id(f'<0x{byte:02X}>') for byte in SPACE.encode()]
 
   @property
   def vocab_size(self):
@@ -63,7 +63,7 @@ class SentencePieceTokenizer:
   def encode(self, text, bos=False):
     """Ids of `text`, a list of int; with `bos`, the document's first id stands before them."""
     ids = [self.bos_id] if bos else []
-    for number, part in enumerate(text.split(_SPACE)):
+    for number, part in enumerate(text.split(SPACE)):
       ids += self._space_ids if number else []
       ids += self._model.encode(part)
     return ids
@@ -74,7 +74,7 @@ class SentencePieceTokenizer:
 
   def piece_id(self, piece):
     """Id of the one piece that is written `piece`; ValueError where the vocabulary has none."""
-    found = self._model.piece_to_id(piece.replace(' ', _SPACE))
+    found = self._model.piece_to_id(piece.replace(' ', SPACE))
     if found == self._model.unk_id():
       raise ValueError(f'{piece!r} is not a piece of this vocabulary of {self.vocab_size}')
     return found
@@ -204,7 +204,7 @@ def train_sentencepiece(texts, vocab_size, user_defined=USER_DEFINED, out_path=N
       model_writer=written,
       model_type='bpe',
       vocab_size=vocab_size,
-      user_defined_symbols=[piece.replace(' ', _SPACE) for piece in user_defined],
+      user_defined_symbols=[piece.replace(' ', SPACE) for piece in user_defined],
       pad_id=PAD_ID,
       unk_id=UNK_ID,
       bos_id=BOS_ID,

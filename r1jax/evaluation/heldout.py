@@ -58,7 +58,7 @@ def evaluate(policy, cfg, problems, width, max_new, key, rewards):
     group=cfg.samples, max_new=max_new, temperature=cfg.temperature, top_p=cfg.top_p
   )
   prompts = [rollout.encode_prompt(policy.tokenizer, p.question) for p in problems]
-  out = next(rollout.run(policy, scfg, prompts, width, key, max_new))
+  out = next(rollout.run(policy, scfg, prompts, rollout.Limits(width, max_new), key))
   texts = [policy.tokenizer.decode(out.completion(b)) for b in range(len(out.length_B))]
   items = [
     service.Item(text, problems[b // cfg.samples].answer, tokens=int(out.length_B[b]))

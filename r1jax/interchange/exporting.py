@@ -1,4 +1,4 @@
-"""A model handed on in the hub's layout, read back, and the report that says whether it is what it was."""
+"""A model handed on in the hub's layout, read back, and the report on whether it is what it was."""
 
 import hashlib
 import json
@@ -21,8 +21,8 @@ _PROBE = (2, 16)  # rows and tokens of the batch whose logits are compared
 def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, notify=print):
   """Writes the model in the folder `source` to `folder` for the hub, and verifies what was written.
 
-  Weights, config.json, generation_config.json, tokenizer, chat_template.jinja and export_report.json. An
-  interrupted export is continued by the same call. The mesh must be set.
+  Weights, config.json, generation_config.json, tokenizer, chat_template.jinja, export_report.json.
+  An interrupted export is continued by the same call. The mesh must be set.
 
   Args:
     source, folder: from and to.

@@ -1,7 +1,4 @@
-"""A hub folder as one GGUF file for llama.cpp and Ollama, tensor by tensor, with an Ollama Modelfile.
-
-Needs the `gguf` package (pip install 'r1jax[gguf]').
-"""
+"""A hub folder as one GGUF file for llama.cpp, tensor by tensor, with a Modelfile for Ollama."""
 
 import dataclasses
 import pathlib
@@ -11,7 +8,7 @@ import gguf
 import numpy as np
 
 from r1jax.data import tokenizer
-from r1jax.interchange import gguf_vocabulary, huggingface, hub_config, names, placement, tensors
+from r1jax.interchange import gguf_vocabulary, hub_config, huggingface, names, placement, tensors
 from r1jax.model import rope
 
 TYPES = ('f32', 'f16', 'q8_0')
@@ -50,8 +47,8 @@ def export(source, folder, kind='f16'):
   Args:
     source: hub folder, with its tokenizer.
     folder: created where absent.
-    kind: 'f32', 'f16' or 'q8_0'; vectors and the router are float32, and rows that q8_0's blocks of 32
-      do not divide are float16.
+    kind: 'f32', 'f16' or 'q8_0'; vectors and the router are float32, and rows that q8_0's blocks
+      of 32 do not divide are float16.
 
   Returns:
     Path of the GGUF file.
@@ -114,7 +111,7 @@ def _packed(out, kind):
 
 
 def _tensors(cfg, plan):
-  """Every `_Out` of the file: hub tensors renamed, experts stacked, kv_b split, llama's heads reordered."""
+  """Every `_Out`: hub tensors renamed, experts stacked, kv_b split, llama's heads reordered."""
   family = names.family(cfg)
   mapping = gguf.get_tensor_name_map(ARCHITECTURES[family], cfg.layers)
   stacks = {}
@@ -160,7 +157,7 @@ def _renamed(mapping, name):
 
 
 def _split_kv(cfg, mapping, entry, get):
-  """kv_b_proj as llama.cpp absorbs it: the keys' part transposed, the values' part as it is, by head."""
+  """kv_b_proj as llama.cpp absorbs it, by head: the keys' part transposed, the values' as it is."""
 
   def parts():
     both = get().reshape(cfg.heads, cfg.head_nope + cfg.head_value, cfg.kv_latent)

@@ -3,7 +3,7 @@
 import json
 
 import gguf
-import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 from r1jax.data import chat_template, template, tokenizer
 
@@ -14,23 +14,18 @@ _CUTTERS = (
   ('<|im_start|>', 'qwen2'),
 )
 # Ollama's template language is Go's. R1's format, past thoughts included as Ollama hands them over.
-_R1_MODELFILE = """\
-TEMPLATE \"\"\"{{- if .System }}{{ .System }}{{ end }}
-{{- range $i, $_ := .Messages }}
-{{- if eq .Role "user" }}%s{{ .Content }}
-{{- else if eq .Role "assistant" }}%s{{ .Content }}%s
-{{- end }}
-{{- end }}%s%s
+_R1_MODELFILE = f"""\
+TEMPLATE \"\"\"{{{{- if .System }}}}{{{{ .System }}}}{{{{ end }}}}
+{{{{- range .Messages }}}}
+{{{{- if ne .Role "system" }}}}
+{{{{- if eq .Role "user" }}}}{chat_template.USER}{{{{ .Content }}}}
+{{{{- else }}}}{chat_template.ASSISTANT}{{{{ .Content }}}}{chat_template.EOS}
+{{{{- end }}}}
+{{{{- end }}}}
+{{{{- end }}}}{chat_template.ASSISTANT}{template.THINK}
 \"\"\"
-PARAMETER stop %s
-""" % (
-  chat_template.USER,
-  chat_template.ASSISTANT,
-  chat_template.EOS,
-  chat_template.ASSISTANT,
-  template.THINK,
-  chat_template.EOS,
-)
+PARAMETER stop {chat_template.EOS}
+"""
 _ZERO_MODELFILE = f"""\
 TEMPLATE \"\"\"{template.TEMPLATE_HEAD}{{{{ .Prompt }}}}{template.TEMPLATE_TAIL}\"\"\"
 PARAMETER stop {template.END_ANSWER}
@@ -59,26 +54,18 @@ def write(writer, folder, tok, rows):
 
 
 def _sentencepiece(writer, tok, rows):
-  model = sentencepiece.SentencePieceProcessor(model_proto=tok.model_bytes)
-  count, kinds = model.get_piece_size(), []
-  for i in range(count):
-    if model.is_control(i):
-      kinds.append(gguf.TokenType.CONTROL)
-    elif model.is_unknown(i):
-      kinds.append(gguf.TokenType.UNKNOWN)
-    elif model.is_byte(i):
-      kinds.append(gguf.TokenType.BYTE)
-    else:
-      # User-defined pieces have score 0 and win over merges, as in SentencePiece itself.
-      merged = model.get_score(i) < 0 or len(model.id_to_piece(i)) == 1
-      kinds.append(gguf.TokenType.NORMAL if merged else gguf.TokenType.USER_DEFINED)
-  pieces = [model.id_to_piece(i) for i in range(count)]
-  scores = [model.get_score(i) for i in range(count)]
-  spare = rows - count
+  model = sentencepiece_model_pb2.ModelProto.FromString(tok.model_bytes)
+  defined = sentencepiece_model_pb2.ModelProto.SentencePiece.USER_DEFINED
+  # llama.cpp looks for user-defined pieces in the text itself, where a space is a space.
+  pieces = [
+    p.piece.replace(tokenizer.SPACE, ' ') if p.type == defined else p.piece for p in model.pieces
+  ]
+  spare = rows - len(pieces)
   writer.add_tokenizer_model('llama')
   writer.add_tokenizer_pre('default')
   writer.add_token_list(pieces + [f'<unused{i}>' for i in range(spare)])
-  writer.add_token_scores(scores + [-1000.0] * spare)
+  writer.add_token_scores([p.score for p in model.pieces] + [-1000.0] * spare)
+  kinds = [gguf.TokenType(p.type) for p in model.pieces]  # the two enumerations agree
   writer.add_token_types(kinds + [gguf.TokenType.UNUSED] * spare)
   writer.add_add_space_prefix(False)
 
@@ -118,8 +105,8 @@ def _cutter(pieces):
 def modelfile(folder, tok, file):
   """Ollama's Modelfile for the GGUF file `file` beside it.
 
-  The template is R1's for a vocabulary with R1's tokens, R1-Zero's for a model that has no other; any
-  other chat template travels in the GGUF file, where Ollama looks when the Modelfile has none.
+  The template is R1's for a vocabulary with R1's tokens, R1-Zero's for a model that has no other;
+  any other chat template travels in the GGUF file, where Ollama looks when the Modelfile has none.
   """
   chat = chat_template.load(folder, tok)
   text = f'FROM ./{file}\nPARAMETER temperature 0.6\nPARAMETER top_p 0.95\n'

@@ -116,12 +116,18 @@ def check(hub, path):
       raise ValueError(f'{path}: {key}={hub[key]!r} is not supported, only {allowed[0]!r}')
   layer_types = set(hub.get('layer_types') or ['full_attention'])
   if layer_types != {'full_attention'}:
-    raise ValueError(f'{path}: layer_types {sorted(layer_types)} is not supported, only full attention')
+    raise ValueError(
+      f'{path}: layer_types {sorted(layer_types)} is not supported, only full attention'
+    )
   quantised = hub.get('quantization_config')
   if quantised and (quantised.get('quant_method'), quantised.get('fmt')) != ('fp8', 'e4m3'):
-    raise ValueError(f'{path}: quantization_config {quantised} is not supported, only fp8 e4m3 blocks')
+    raise ValueError(
+      f'{path}: quantization_config {quantised} is not supported, only fp8 e4m3 blocks'
+    )
   if quantised and len(quantised.get('weight_block_size') or ()) != 2:
-    raise ValueError(f'{path}: quantization_config.weight_block_size must be two numbers: {quantised}')
+    raise ValueError(
+      f'{path}: quantization_config.weight_block_size must be two numbers: {quantised}'
+    )
 
 
 def _dense(hub):
@@ -145,7 +151,9 @@ def _dense(hub):
 def _deepseek(hub, path, dispatch):
   layers, dense = hub['num_hidden_layers'], hub.get('first_k_dense_replace', 0)
   if hub.get('num_key_value_heads', hub['num_attention_heads']) != hub['num_attention_heads']:
-    raise ValueError(f'{path}: num_key_value_heads={hub["num_key_value_heads"]} in latent attention')
+    raise ValueError(
+      f'{path}: num_key_value_heads={hub["num_key_value_heads"]} in latent attention'
+    )
   if hub.get('tie_word_embeddings'):
     raise ValueError(f'{path}: tie_word_embeddings=true is not supported for deepseek_v3')
   moe = None

@@ -4,8 +4,8 @@
     params = huggingface.load(folder, cfg, cfg.param_dtype)      # on the mesh that is set
     huggingface.save(folder, params, cfg)
 
-Import never holds more on the host than one device's part of one (stacked) leaf and a chunk of a file;
-export never more than one hub tensor.
+Import never holds more on the host than one device's part of one (stacked) leaf and a chunk of a
+file; export never more than one hub tensor.
 """
 
 import dataclasses
@@ -109,7 +109,8 @@ def _check_scale(found, name, block, where):
   expected = tuple(-(-size // step) for size, step in zip(found[name].shape, block))
   if scale.shape != expected or scale.dtype != 'F32':
     raise tensors.CheckpointFileError(
-      f'{scale.file}: {scale.name} is {scale.dtype}{list(scale.shape)}, expected F32{list(expected)}'
+      f'{scale.file}: {scale.name} is {scale.dtype}{list(scale.shape)}, '
+      f'expected F32{list(expected)}'
     )
   return scale
 
@@ -135,7 +136,8 @@ def load(folder, cfg, dtype, notify=print):
     Tree of `transformer.specs(cfg)`.
 
   Raises:
-    tensors.CheckpointFileError: see `match`; also where a repeated tensor differs from its original.
+    tensors.CheckpointFileError: see `match`; also where a repeated tensor differs from its
+      original.
   """
   params = {}
   for path, array in stream(folder, cfg, dtype, notify):
@@ -147,7 +149,7 @@ def load(folder, cfg, dtype, notify=print):
 
 
 def stream(folder, cfg, dtype, notify=print):
-  """Yields (path, array) for every leaf of the model; see `load`. All checks come before the first."""
+  """Yields (path, array) for every leaf of the model; see `load`. All checks come first."""
   folder = pathlib.Path(folder)
   hub, _ = hub_config.load_json(folder)
   plan = match(tensors.read_folder(folder), cfg, hub_config.block_size(hub), folder)
@@ -167,11 +169,16 @@ def stream(folder, cfg, dtype, notify=print):
 def _check_equal(tensor, original):
   if tensor.dtype == original.dtype:
     pairs = zip(tensor.chunks(), original.chunks())
-    if all((a[1].view(np.uint8) == b[1].view(np.uint8)).all() for a, b in pairs):
+    if all(_same_bytes(a, b) for (_, a), (_, b) in pairs):
       return
   raise tensors.CheckpointFileError(
     f'{tensor.file}: {tensor.name} must repeat {original.name} but differs from it'
   )
+
+
+def _same_bytes(left, right):
+  left, right = (np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in (left, right))
+  return np.array_equal(left, right)
 
 
 def _load_leaf(plan, cfg, spec, entries, dtype):
@@ -198,10 +205,10 @@ def save(folder, params, cfg, dtype=None, shard_bytes=SHARD_BYTES, extra=None):
 
   Args:
     folder: created where absent.
-    params: tree of `transformer.specs(cfg)`. Of several processes all must call, the first one writes,
-      and every one of them holds the whole model for the time.
+    params: tree of `transformer.specs(cfg)`. Of several processes all must call; the first one
+      writes, and every one of them holds the whole model for the time.
     cfg: ModelConfig.
-    dtype: type of the matrices in the file; None keeps every tensor as it is (bit-equal round trip).
+    dtype: type of the matrices in the file; None keeps every tensor as it is, bit by bit.
     shard_bytes: files larger than this are split into shards with an index.
     extra: more keys of config.json, such as token ids.
 
@@ -231,7 +238,7 @@ def save(folder, params, cfg, dtype=None, shard_bytes=SHARD_BYTES, extra=None):
 
 
 def hub_tensors(params, cfg, dtype=None):
-  """What `save` writes: list of (name, dtype as 'BF16', shape, function that returns the NumPy array)."""
+  """What `save` writes: list of (name, dtype as 'BF16', shape, function returning the array)."""
   specs, contents = transformer.specs(cfg), {}
   for entry in names.table(cfg):
     leaf = names.spec_at(params, entry.leaf)
@@ -278,6 +285,8 @@ def _is_written(path, part):
     found = tensors.read_header(path)
   except tensors.CheckpointFileError:
     return False
-  if [(t.name, t.dtype, t.shape) for t in found.values()] != [(n, d, tuple(s)) for n, d, s, _ in part]:
+  if [(t.name, t.dtype, t.shape) for t in found.values()] != [
+    (n, d, tuple(s)) for n, d, s, _ in part
+  ]:
     return False
-  return all(found[name].read().tobytes() == get().tobytes() for name, _, _, get in part)
+  return all(_same_bytes(found[name].read(), get()) for name, _, _, get in part)

@@ -1,7 +1,8 @@
 """Which tensor of a hub checkpoint is which part of our parameter tree: one table a family.
 
-A hub tensor is a torch weight ([out, in] where ours is [in, out]), lies at one index of our stacked leaf
-(layer, or layer and expert) and, for DeepSeek, has its rotary rows as interleaved pairs (reference §2.3, §2.9).
+A hub tensor is a torch weight ([out, in] where ours is [in, out]), lies at one index of our stacked
+leaf (layer, or layer and expert) and, for DeepSeek, has its rotary rows as interleaved pairs
+(reference §2.3, §2.9).
 """
 
 import dataclasses
@@ -18,8 +19,8 @@ class Rule:
   Attributes:
     name: its name within the layer.
     transposed: whether the hub stores [out, in].
-    rotary: 'heads' where every head's last `head_rope` outputs are interleaved pairs, 'tail' where only
-      the last `head_rope` outputs of all are, '' where none is.
+    rotary: 'heads' where every head's last `head_rope` outputs are interleaved pairs, 'tail' where
+      only the last `head_rope` outputs of all are, '' where none is.
   """
 
   name: str
@@ -111,8 +112,9 @@ def family(cfg):
     return 'deepseek_v3'
   if cfg.moe or cfg.mtp_layers or cfg.head_nope or cfg.head_value != cfg.head_rope:
     raise ValueError(
-      'no hub family has grouped-query attention with experts, a multi-token module or heads in two '
-      f'parts: {cfg.moe=}, {cfg.mtp_layers=}, {cfg.head_nope=}, {cfg.head_value=}, {cfg.head_rope=}'
+      'no hub family has grouped-query attention with experts, a multi-token module or heads in '
+      f'two parts: {cfg.moe=}, {cfg.mtp_layers=}, {cfg.head_nope=}, {cfg.head_rope=}, '
+      f'{cfg.head_value=}'
     )
   if cfg.qkv_bias and cfg.qk_norm:
     raise ValueError('no hub family has both a bias (qwen2) and a norm (qwen3) on queries and keys')
@@ -123,7 +125,9 @@ def table(cfg):
   """All hub tensors of a model as a list of `Entry`, in the hub's order of layers."""
   specs = transformer.specs(cfg)
   rules = MLA if cfg.attention == 'mla' else GQA
-  entries = [_entry(cfg, specs, path, rule, (), '') for path, rule in TOP.items() if path[0] in specs]
+  entries = [
+    _entry(cfg, specs, path, rule, (), '') for path, rule in TOP.items() if path[0] in specs
+  ]
   for layer in range(cfg.layers):
     kind = 'dense' if layer < cfg.dense_layers else 'moe'
     at = layer - (0 if kind == 'dense' else cfg.dense_layers)

@@ -6,6 +6,8 @@ import numpy as np
 from r1jax import sharding
 from r1jax.interchange import names
 
+_BLOCK = 256
+
 
 def fill(part, bounds, entry, found, block, cfg):
   """Writes what one hub tensor contributes to one device's part of a leaf.
@@ -39,13 +41,24 @@ def fill(part, bounds, entry, found, block, cfg):
       rows = rows[:, slice(*rest[1])]
     to = target[first - low : first - low + len(rows)]
     if order is None:
-      view[to[0] : to[-1] + 1] = rows
+      _copy(view[to[0] : to[-1] + 1], rows)
     else:
       view[to[to >= 0]] = rows[to >= 0]
 
 
+def _copy(target, source):
+  """target[:] = source, in square blocks: ten times faster where one of them is transposed."""
+  if target.ndim < 2:
+    target[:] = source
+    return
+  for i in range(0, target.shape[0], _BLOCK):
+    for j in range(0, target.shape[1], _BLOCK):
+      to = (slice(i, i + _BLOCK), slice(j, j + _BLOCK))
+      target[to] = source[to]
+
+
 def dequantise(rows, scale, block, first=0):
-  """fp8 rows times the scale of their blocks, in float32 (reference §2.6); ragged blocks at the edges.
+  """fp8 rows times the scale of their blocks, in float32 (reference §2.6); edges may be ragged.
 
   Args:
     rows: float8 [rows, columns], the tensor's rows from `first` on.
@@ -62,7 +75,9 @@ def extract(leaf, entry, cfg):
   """One hub tensor out of a leaf (of jax or NumPy), as a NumPy array in the hub's order."""
   out = leaf[entry.index] if isinstance(leaf, np.ndarray) else _gather(leaf, entry.index)
   if entry.rule.transposed:
-    out = out.T
+    turned = np.empty(out.shape[::-1], out.dtype)
+    _copy(turned, out.T)
+    out = turned
   order = names.rotary_order(cfg, entry.rule, out.shape[0])
   if order is not None:
     back = np.empty_like(out)

@@ -1,4 +1,5 @@
 """Where a model is: a hub folder, a run's work directory, or the model that ships with r1jax."""
+
 import pathlib
 
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / 'assets'

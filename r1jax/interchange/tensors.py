@@ -141,7 +141,9 @@ def read_folder(folder):
   for file, header in headers.items():
     for name in header:
       if where.get(name) != file:
-        raise CheckpointFileError(f'{folder / file}: holds {name}, which {INDEX} does not place there')
+        raise CheckpointFileError(
+          f'{folder / file}: holds {name}, which {INDEX} does not place there'
+        )
   return {name: headers[file][name] for name, file in where.items()}
 
 

@@ -46,11 +46,11 @@ class Experience:
     )
 
 
-def sample_once(policy, scfg, problems, width, key, cap, chunk, rewards):
+def sample_once(policy, scfg, problems, limits, key, rewards):
   """One rollout over `problems`, each chunk scored while the next one is sampled."""
   prompts = [rollout.encode_prompt(policy.tokenizer, p.question) for p in problems]
   parts, texts, handles = [], [], []
-  for part in rollout.run(policy, scfg, prompts, width, key, cap, chunk):
+  for part in rollout.run(policy, scfg, prompts, limits, key):
     first = sum(len(p.prompts) for p in parts)
     parts.append(part)
     new = [policy.tokenizer.decode(part.completion(b)) for b in range(len(part.length_B))]

@@ -216,16 +216,8 @@ class Stage:
     key = jax.random.fold_in(jax.random.key(self.job.seed), _name('rollout'))
     key = jax.random.fold_in(jax.random.fold_in(key, self.iteration), number)
     job = self.job
-    return experience.sample_once(
-      self.policy,
-      job.sample,
-      problems,
-      job.data.max_prompt,
-      key,
-      cap,
-      job.rl.rollout_chunk,
-      self.rewards,
-    )
+    limits = rollout.Limits(job.data.max_prompt, cap, job.rl.rollout_chunk)
+    return experience.sample_once(self.policy, job.sample, problems, limits, key, self.rewards)
 
   def _scored(self, packed, keep_trainer):
     """Adds the reference's and the trainer's log-probabilities, all at the rollout's weights."""

@@ -50,6 +50,21 @@ class Rollout:
     return Rollout(tuple(self.prompts[p] for p in groups), *arrays)
 
 
+@dataclasses.dataclass(frozen=True)
+class Limits:
+  """Sizes of a rollout's calls.
+
+  Attributes:
+    width: tokens that prompts are padded to; a longer prompt is an error.
+    cap: most new tokens, at most `SampleConfig.max_new`; may change from call to call.
+    chunk: prompts of one call; 0 for all at once.
+  """
+
+  width: int
+  cap: int
+  chunk: int = 0
+
+
 def join(rollouts):
   """Several rollouts with equal groups as one."""
   prompts = tuple(prompt for rollout in rollouts for prompt in rollout.prompts)
@@ -92,7 +107,7 @@ def pad_prompts(prompts, width):
   return prompt_PT, length_P
 
 
-def run(policy, scfg, prompts, width, key, cap, chunk=0):
+def run(policy, scfg, prompts, limits, key):
   """Samples `scfg.group` completions of every prompt; yields one `Rollout` a chunk, in order.
 
   Chunk k + 1 is dispatched before chunk k is handed out, so that the caller's work on one (rewards)
@@ -100,19 +115,18 @@ def run(policy, scfg, prompts, width, key, cap, chunk=0):
 
   Args:
     policy: `Policy`.
-    prompts: lists of ids, at most `width` each; their number is a multiple of `chunk`.
+    prompts: lists of ids; their number is a multiple of `limits.chunk`.
+    limits: `Limits`.
     key: PRNG key; chunk i uses `fold_in(key, i)`.
-    cap: most new tokens, at most `scfg.max_new`.
-    chunk: prompts a call; 0 for all at once.
   """
-  chunk = chunk or len(prompts)
+  chunk = limits.chunk or len(prompts)
   if len(prompts) % chunk:
     raise ValueError(f'{len(prompts)} prompts do not divide into chunks of {chunk}')
   stop_KW = stop_sequences(policy.tokenizer)
   waiting = None
   for i in range(len(prompts) // chunk):
     part = prompts[i * chunk : (i + 1) * chunk]
-    prompt_PT, length_P = pad_prompts(part, width)
+    prompt_PT, length_P = pad_prompts(part, limits.width)
     out = sample.generate(
       policy.params,
       policy.cfg,
@@ -120,7 +134,7 @@ def run(policy, scfg, prompts, width, key, cap, chunk=0):
       sharding.put(prompt_PT, sharding.act('batch', None)),
       sharding.put(length_P, sharding.act('batch')),
       jax.random.fold_in(key, i),
-      cap=np.int32(cap),
+      cap=np.int32(limits.cap),
       stop_KW=stop_KW,
     )
     if waiting:

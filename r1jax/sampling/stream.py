@@ -1,7 +1,8 @@
 """One conversation at a time, token by token, for a terminal: the sampler's step without its loop.
 
-A single sequence writes every token into the cache slot of its position, so the padding of a prompt is
-overwritten as the reply grows. Prompt widths and cache sizes are powers of two: few programs to compile.
+A single sequence writes every token into the cache slot of its position, so the padding of a prompt
+is overwritten as the reply grows. Prompt widths and cache sizes are powers of two: few programs to
+compile.
 """
 
 from functools import partial
@@ -33,7 +34,8 @@ def prepare(params, cfg):
 def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
   """Yields the ids of a reply one by one, a stopping id included.
 
-  The next step is on its way while the caller looks at a token; what it draws after a stop is unseen.
+  The next step is on its way while the caller looks at a token; what it draws after a stop is
+  unseen.
 
   Args:
     params, cfg: the model, its weights from `prepare`; the mesh has no batch axes (one sequence).
@@ -50,19 +52,19 @@ def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
     raise ValueError(
       f'{length} prompt tokens and {scfg.max_new=} must be at least 1 and fit {cfg.max_length=}'
     )
-  how = dict(cfg=cfg, temperature=scfg.temperature, top_k=scfg.top_k, top_p=scfg.top_p)
+  how = (scfg.temperature, scfg.top_k, scfg.top_p)
   width = _slots(length + 1)
   prompt_BT = np.zeros((1, width), np.int32)
   prompt_BT[0, :length] = prompt_ids
   prompt_BT = sharding.put(prompt_BT, sharding.act('batch', None))
-  state = _prefill(params, prompt_BT, np.int32(length), key, **how)
+  state = _prefill(params, cfg, how, prompt_BT, np.int32(length), key)
   for number in range(scfg.max_new):
     token_B = jnp.copy(state.token_B)  # the state itself is given to the next step
     if number + 1 < scfg.max_new:
       if length + number + 1 > width:
         width = _slots(length + number + 1)
         state = state.replace(cache=_grow(state.cache, width))
-      state = _step(params, state, key, **how)
+      state = _step(params, cfg, how, state, key)
     token = int(token_B[0])
     yield token
     if token in stop_ids:
@@ -74,22 +76,19 @@ def _slots(needed):
   return max(SMALLEST, 1 << (needed - 1).bit_length())
 
 
-_STATIC = ('cfg', 'temperature', 'top_k', 'top_p')
-
-
-@partial(jax.jit, static_argnames=_STATIC)
-def _prefill(params, prompt_BT, length, key, cfg, temperature, top_k, top_p):
+@partial(jax.jit, static_argnames=('cfg', 'how'))
+def _prefill(params, cfg, how, prompt_BT, length, key):
   B, T = prompt_BT.shape
   position_BT = jax.reshard(jnp.broadcast_to(jnp.arange(T), (B, T)), sharding.act('batch', None))
   segment_BT = (position_BT < length).astype(jnp.int32)
   output = transformer.forward(params, cfg, prompt_BT, segment_BT, position_BT)
   hidden_BD = jnp.where(jnp.arange(T)[:, None] == length - 1, output.hidden_XD, 0).sum(0)[None]
-  token_B = _draw(params, cfg, hidden_BD, length, key, (temperature, top_k, top_p))
+  token_B = _draw(params, cfg, hidden_BD, length, key, how)
   return _State(token_B, length, output.entries)
 
 
-@partial(jax.jit, static_argnames=_STATIC, donate_argnames='state')
-def _step(params, state, key, cfg, temperature, top_k, top_p):
+@partial(jax.jit, static_argnames=('cfg', 'how'), donate_argnames='state')
+def _step(params, cfg, how, state, key):
   slots = jax.tree.leaves(state.cache)[0].shape[-2]
   keep_BS = jax.reshard(jnp.arange(slots)[None] <= state.position, sharding.act('batch', None))
   position_B = jax.reshard(state.position[None], sharding.act('batch'))
@@ -97,7 +96,7 @@ def _step(params, state, key, cfg, temperature, top_k, top_p):
     params, cfg, state.token_B, position_B, state.position, keep_BS, state.cache
   )
   position = state.position + 1
-  token_B = _draw(params, cfg, hidden_BD, position, key, (temperature, top_k, top_p))
+  token_B = _draw(params, cfg, hidden_BD, position, key, how)
   return _State(token_B, position, cache)
 
 

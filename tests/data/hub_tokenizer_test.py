@@ -22,7 +22,9 @@ MARK = '\n__ggml_vocab_test__\n'
 
 def unpack(name, folder):
   """The shared tokenizer files of a model in `folder`, as the hub has them."""
-  (folder / 'tokenizer.json').write_bytes(gzip.decompress(shared_data.path(f'{name}/tokenizer.json.gz').read_bytes()))
+  (folder / 'tokenizer.json').write_bytes(
+    gzip.decompress(shared_data.path(f'{name}/tokenizer.json.gz').read_bytes())
+  )
   settings = shared_data.path(f'{name}/tokenizer_config.json').read_bytes()
   (folder / 'tokenizer_config.json').write_bytes(settings)
   return folder
@@ -80,7 +82,10 @@ def test_truncation_in_the_file_is_not_obeyed(r1, tmp_path):
   path = tmp_path / 'tokenizer.json'
   contents = json.loads(path.read_text())
   contents['truncation'] = {
-    'direction': 'Right', 'max_length': 2, 'strategy': 'LongestFirst', 'stride': 0
+    'direction': 'Right',
+    'max_length': 2,
+    'strategy': 'LongestFirst',
+    'stride': 0,
   }
   path.write_text(json.dumps(contents))
   assert len(tokenizer.load(tmp_path).encode('one two three four five')) == 5

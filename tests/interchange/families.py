@@ -1,7 +1,7 @@
 """Tiny hub checkpoints of every family with weights that follow from their names.
 
-Written by hand from the hub's conventions, not from `interchange.names`, and free of JAX: the script that
-stores the reference logits uses the same folders.
+Written by hand from the hub's conventions, not from `interchange.names`, and free of JAX: the
+script that stores the reference logits uses the same folders.
 """
 
 import json
@@ -103,7 +103,11 @@ def shapes(config):
     sparse = deepseek and layer >= config['first_k_dense_replace']
     block |= _experts(config) if sparse else _feed_forward('mlp.', config['intermediate_size'])
     if layer >= LAYERS:
-      block |= {'enorm.weight': (WIDTH,), 'hnorm.weight': (WIDTH,), 'shared_head.norm.weight': (WIDTH,)}
+      block |= {
+        'enorm.weight': (WIDTH,),
+        'hnorm.weight': (WIDTH,),
+        'shared_head.norm.weight': (WIDTH,),
+      }
       block |= {'eh_proj.weight': (WIDTH, 2 * WIDTH)}
       block |= {'embed_tokens.weight': (VOCAB, WIDTH), 'shared_head.head.weight': (VOCAB, WIDTH)}
     found |= {f'model.layers.{layer}.{name}': shape for name, shape in block.items()}
@@ -187,3 +191,45 @@ def _latent_attention(config):
     'self_attn.q_a_layernorm.weight': (query,),
     'self_attn.q_b_proj.weight': (heads * (nope + rope), query),
   }
+
+
+def write_tokenizer(folder):
+  """A byte-level tokenizer.json of VOCAB tokens, its settings and R1's own chat tokens."""
+  special = [
+    '<bos>',
+    '<eos>',
+    '<|im_start|>',
+    '<｜User｜>',
+    '<｜Assistant｜>',
+    '<think>',
+    '</think>',
+  ]
+  letters = [chr(c) for c in range(ord('!'), ord('!') + VOCAB - len(special) - 2)] + ['Ġ', 'ab']
+  vocab = {text: i for i, text in enumerate(special + letters)}
+  contents = {
+    'version': '1.0',
+    'truncation': None,
+    'padding': None,
+    'added_tokens': [
+      dict(
+        id=i,
+        content=text,
+        special=i < 3,
+        single_word=False,
+        lstrip=False,
+        rstrip=False,
+        normalized=False,
+      )
+      for i, text in enumerate(special)
+    ],
+    'normalizer': None,
+    'pre_tokenizer': dict(
+      type='ByteLevel', add_prefix_space=False, trim_offsets=True, use_regex=True
+    ),
+    'post_processor': None,
+    'decoder': dict(type='ByteLevel', add_prefix_space=True, trim_offsets=True, use_regex=True),
+    'model': dict(type='BPE', vocab=vocab, merges=['a b']),
+  }
+  (folder / 'tokenizer.json').write_text(json.dumps(contents))
+  settings = {'bos_token': '<bos>', 'eos_token': '<eos>', 'add_bos_token': True}
+  (folder / 'tokenizer_config.json').write_text(json.dumps(settings))

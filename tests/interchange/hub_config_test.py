@@ -1,4 +1,4 @@
-"""config.json of the hub: the published sizes, and everything that ModelConfig lacks refused by name."""
+"""config.json of the hub: the published sizes, and what ModelConfig lacks refused by name."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Checkpoints in and out: bit-equal round trips, every wrong file named, DeepSeek-R1's real list of tensors."""
+"""Checkpoints in and out: bit-equal round trips, wrong files named, DeepSeek-R1's tensors."""
 
 import collections
 import dataclasses
@@ -118,7 +118,9 @@ def quantise(weights, block, random):
     value = random.standard_normal((rows, columns)).astype(ml_dtypes.float8_e4m3fn)
     scale = random.uniform(0.1, 2, (math.ceil(rows / block), math.ceil(columns / block)))
     scale = scale.astype(np.float32)
-    meant[name] = value.astype(np.float32) * np.kron(scale, np.ones((block, block)))[:rows, :columns]
+    meant[name] = (
+      value.astype(np.float32) * np.kron(scale, np.ones((block, block)))[:rows, :columns]
+    )
     weights |= {name: value, f'{name}_scale_inv': scale}
   return meant
 
@@ -202,7 +204,9 @@ def test_a_missing_or_misplaced_shard_is_named(deepseek):
 
 
 def test_the_91991_tensors_of_deepseek_r1_fill_the_671b_tree():
-  listed = json.loads(gzip.decompress(shared_data.path('deepseek_r1/checkpoint_tensors.json.gz').read_bytes()))
+  listed = json.loads(
+    gzip.decompress(shared_data.path('deepseek_r1/checkpoint_tensors.json.gz').read_bytes())
+  )
   found = {
     name: tensors.Tensor(name, pathlib.Path(t['file']), t['dtype'], tuple(t['shape']), 0)
     for name, t in listed.items()

@@ -2,7 +2,7 @@
 
 Needs torch and transformers (made with 2.13.0 and 5.23.0), which nothing else in the project does:
 
-    python tests/interchange/make_reference.py        # from the top of the repository, writes reference.npz
+    python tests/interchange/make_reference.py      # writes reference.npz beside itself
 """
 
 import pathlib
@@ -34,9 +34,10 @@ def load(folder):
 
 
 def ahead(model, config, prompt):
-  """Logits of the MTP module at every position but the last: eh_proj([enorm(e), hnorm(h)]), block, norm, head.
+  """Logits of the MTP module at all positions but the last: eh_proj([enorm(e), hnorm(h)]), block.
 
-  The library has no such module: its own decoder layer is filled with the tensors of layer 61's place.
+  The library has no such module: its own decoder layer is filled with the tensors of the extra
+  layer.
   """
   tensors = {name: torch.from_numpy(value) for name, value in families.weights(config).items()}
   prefix = f'model.layers.{families.LAYERS}.'
@@ -76,23 +77,29 @@ def fused(part, config):
   return state
 
 
+def compute(name, folder):
+  """Key -> array of one checkpoint: logits of both prompts, greedy continuations, MTP logits."""
+  config, out = families.write(folder, name), {}
+  model = load(folder)
+  model.generation_config = transformers.GenerationConfig(do_sample=False, pad_token_id=0)
+  for i, prompt in enumerate(families.prompts()):
+    prompt = torch.from_numpy(prompt).long()[None]
+    out[f'{name}/logits/{i}'] = model(prompt).logits[0].numpy()
+    greedy = model.generate(prompt, max_new_tokens=NEW_TOKENS, do_sample=False)
+    out[f'{name}/greedy/{i}'] = greedy[0, prompt.shape[1] :].numpy().astype(np.int32)
+    if config.get('num_nextn_predict_layers'):
+      out[f'{name}/ahead/{i}'] = ahead(model, config, prompt)[0].numpy()
+  return out
+
+
 def main():
-  """Logits of both prompts and greedy continuations, for every checkpoint."""
+  """Everything of every checkpoint, into one file."""
   out = {}
   for name in families.CONFIGS:
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
-      config = families.write(pathlib.Path(folder), name)
-      model = load(folder)
-      for i, prompt in enumerate(families.prompts()):
-        prompt = torch.from_numpy(prompt).long()[None]
-        out[f'{name}/logits/{i}'] = model(prompt).logits[0].numpy()
-        model.generation_config = transformers.GenerationConfig(do_sample=False, pad_token_id=0)
-        greedy = model.generate(prompt, max_new_tokens=NEW_TOKENS, do_sample=False)
-        out[f'{name}/greedy/{i}'] = greedy[0, prompt.shape[1] :].numpy().astype(np.int32)
-        if config.get('num_nextn_predict_layers'):
-          out[f'{name}/ahead/{i}'] = ahead(model, config, prompt)[0].numpy()
-    print(name, {key: value.shape for key, value in out.items() if key.startswith(name + '/')})
+      out |= compute(name, pathlib.Path(folder))
   np.savez_compressed(HERE / 'reference.npz', **out)
+  print({key: value.shape for key, value in out.items()})
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Import keeps little on the host, measured in a process of its own on a sparse file of gigabytes."""
+"""Import keeps little on the host: measured in its own process on a sparse file of gigabytes."""
 
 import json
 import os

@@ -16,13 +16,16 @@ from tests.interchange import families
 STORED = np.load(pathlib.Path(__file__).parent / 'reference.npz')
 PROMPTS = families.prompts()
 TOLERANCE = 1e-4
+GENERATING = ['qwen2', 'qwen3', 'llama', 'deepseek_v3']
 
 
-@pytest.fixture(params=list(families.CONFIGS))
-def model(request, tmp_path, one_device):
-  families.write(tmp_path, request.param)
-  cfg = huggingface.read_config(tmp_path, remat=False)
-  return request.param, cfg, huggingface.load(tmp_path, cfg, 'float32')
+@pytest.fixture(scope='module', params=list(families.CONFIGS))
+def model(request, tmp_path_factory):
+  folder = tmp_path_factory.mktemp(request.param)
+  families.write(folder, request.param)
+  with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])):
+    cfg = huggingface.read_config(folder, remat=False)
+    yield request.param, cfg, huggingface.load(folder, cfg, 'float32')
 
 
 def put(array):
@@ -41,52 +44,50 @@ def forward(params, cfg, token_BT, segment_BT, position_BT):
   return out, np.asarray(logits_XV).reshape(*np.shape(token_BT), -1)
 
 
-def packed():
-  """Both prompts in one row with padding behind, and (start, stop) of each."""
-  width = 72
-  token, segment, position = np.zeros((3, 1, width), np.int32)
+def rows():
+  """(tokens, segments, positions) of two rows, and (row, start, stop) of each prompt in them.
+
+  Both prompts are packed into the first row, the second prompt stands alone in the second; padding
+  behind both.
+  """
+  token, segment, position = np.zeros((3, 2, 72), np.int32)
   spans, start = [], 0
   for number, prompt in enumerate(PROMPTS):
-    stop = start + len(prompt)
-    token[0, start:stop], segment[0, start:stop] = prompt, number + 1
-    position[0, start:stop] = np.arange(len(prompt))
-    spans.append((start, stop))
-    start = stop
+    spans.append((number, 0, start, start + len(prompt)))
+    start += len(prompt)
+  spans.append((1, 1, 0, len(PROMPTS[1])))
+  for number, row, start, stop in spans:
+    token[row, start:stop], segment[row, start:stop] = PROMPTS[number], number + 1
+    position[row, start:stop] = np.arange(stop - start)
   return (token, segment, position), spans
 
 
-def test_prefill_agrees_with_padding_behind(model):
+def test_prefill_agrees_packed_and_padded(model):
   name, cfg, params = model
-  width = max(map(len, PROMPTS))
-  token = np.stack([np.pad(p, (0, width - len(p))) for p in PROMPTS])
-  position = np.broadcast_to(np.arange(width), token.shape)
-  segment = position < np.array([[len(p)] for p in PROMPTS])
-  _, logits = forward(params, cfg, token, segment, position)
-  for i, prompt in enumerate(PROMPTS):
-    stored = STORED[f'{name}/logits/{i}']
-    np.testing.assert_allclose(logits[i, : len(prompt)], stored, rtol=0, atol=TOLERANCE)
+  arrays, spans = rows()
+  _, logits = forward(params, cfg, *arrays)
+  for number, row, start, stop in spans:
+    stored = STORED[f'{name}/logits/{number}']
+    np.testing.assert_allclose(logits[row, start:stop], stored, rtol=0, atol=TOLERANCE)
 
 
-def test_packed_rows_agree_and_so_does_the_prediction_ahead(model):
+@pytest.mark.parametrize('model', ['deepseek_v3', 'deepseek_v3_plain_q'], indirect=True)
+def test_the_prediction_of_the_token_after_next_agrees(model):
   name, cfg, params = model
-  arrays, spans = packed()
-  out, logits = forward(params, cfg, *arrays)
-  for i, (start, stop) in enumerate(spans):
-    stored = STORED[f'{name}/logits/{i}']
-    np.testing.assert_allclose(logits[0, start:stop], stored, rtol=0, atol=TOLERANCE)
-  if not cfg.mtp_layers:
-    return
+  arrays, spans = rows()
   token, segment, position = (put(a) for a in arrays)
 
   @jax.jit
-  def ahead(params, hidden_XD, next_BT):
-    hidden_XD, _ = transformer.predict_ahead(params, cfg, hidden_XD, next_BT, segment, position)
+  def ahead(params, next_BT):
+    out = transformer.forward(params, cfg, token, segment, position)
+    hidden_XD, _ = transformer.predict_ahead(params, cfg, out.hidden_XD, next_BT, segment, position)
     return transformer.logits(params, cfg, hidden_XD)
 
-  logits = np.asarray(ahead(params, out.hidden_XD, put(np.roll(arrays[0], -1, 1))))
-  for i, (start, stop) in enumerate(spans):
-    stored = STORED[f'{name}/ahead/{i}']
-    np.testing.assert_allclose(logits[start : stop - 1], stored, rtol=0, atol=TOLERANCE)
+  logits_XV = np.asarray(ahead(params, put(np.roll(arrays[0], -1, 1))))
+  logits = logits_XV.reshape(*arrays[0].shape, -1)
+  for number, row, start, stop in spans:
+    stored = STORED[f'{name}/ahead/{number}']
+    np.testing.assert_allclose(logits[row, start : stop - 1], stored, rtol=0, atol=TOLERANCE)
 
 
 def test_decoding_step_by_step_agrees(model):
@@ -113,6 +114,7 @@ def test_decoding_step_by_step_agrees(model):
     np.testing.assert_allclose(np.asarray(logits)[0], stored, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize('model', GENERATING, indirect=True)
 def test_greedy_generations_are_identical(model):
   name, cfg, params = model
   new = STORED[f'{name}/greedy/0'].size
@@ -120,11 +122,10 @@ def test_greedy_generations_are_identical(model):
   width = max(map(len, PROMPTS))
   token = np.stack([np.pad(p, (0, width - len(p))) for p in PROMPTS])
   lengths = sharding.put(np.array([len(p) for p in PROMPTS], np.int32), sharding.act('batch'))
-  never = jnp.array([[-7]], jnp.int32)
+  limits = {'cap': np.int32(new), 'stop_KW': np.array([[-7]], np.int32)}
   key = jax.random.key(0)
-  out = sample.generate(params, cfg, scfg, put(token), lengths, key, jnp.int32(new), never)
-  for i, prompt in enumerate(PROMPTS):
-    stored = STORED[f'{name}/greedy/{i}'].tolist()
-    assert np.asarray(out.token_BT)[i].tolist() == stored
-    streamed = stream.tokens(stream.prepare(params, cfg), cfg, scfg, prompt.tolist(), key)
-    assert list(streamed) == stored
+  out = sample.generate(params, cfg, scfg, put(token), lengths, key, **limits)
+  for i in range(len(PROMPTS)):
+    assert np.asarray(out.token_BT)[i].tolist() == STORED[f'{name}/greedy/{i}'].tolist()
+  streamed = stream.tokens(stream.prepare(params, cfg), cfg, scfg, PROMPTS[1].tolist(), key)
+  assert list(streamed) == STORED[f'{name}/greedy/1'].tolist()

@@ -1,0 +1,156 @@
+"""The chat: text as soon as its characters are whole, dimmed thoughts, an answer that stops."""
+
+import io
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from r1jax import chat, sharding
+from r1jax.data import chat_template, tokenizer
+from r1jax.interchange import huggingface, source
+from r1jax.sampling import sample, stream
+from tests.interchange import families
+
+
+class Terminal(io.StringIO):
+  """A text file that says it is a terminal."""
+
+  def isatty(self):
+    return True
+
+
+@pytest.fixture
+def r1(tmp_path, one_device):
+  """A random tiny DeepSeek with R1's chat template."""
+  families.write(tmp_path, 'deepseek_v3')
+  families.write_tokenizer(tmp_path)
+  (tmp_path / 'chat_template.jinja').write_text(
+    '{{ bos_token }}{% for m in messages %}'
+    "{{ ('<｜User｜>' if m.role == 'user' else '<｜Assistant｜>')"
+    " + m.content.split('</think>')[-1] }}{% endfor %}{{ '<｜Assistant｜><think>\\n' }}"
+  )
+  return chat.load(tmp_path)
+
+
+def conversation(model, max_new=6):
+  return chat.Conversation(model, sample.SampleConfig(group=1, max_new=max_new), seed=0)
+
+
+def script(monkeypatch, tok, text, interrupt=False):
+  """Lets the model say `text`."""
+
+  def tokens(params, cfg, scfg, prompt_ids, key, stop_ids):
+    yield from tok.encode(text)
+    if interrupt:
+      raise KeyboardInterrupt
+    yield tok.eos_id
+
+  monkeypatch.setattr(stream, 'tokens', tokens)
+
+
+def test_characters_of_several_tokens_come_whole():
+  tok = tokenizer.load(source.open('tiny'))
+  text = 'Résumé 🦙🚀, 12 + 3 = 15.'
+  parts = list(chat.pieces(tok, tok.encode(text)))
+  assert ''.join(parts) == text and len(parts) > 5
+  assert not any('\ufffd' in part for part in parts)
+
+
+def test_thoughts_are_dimmed_however_the_tags_are_cut():
+  text = 'a<think>b < c</think>d<think>e'
+  wanted = 'a\x1b[2m<think>b < c</think>\x1b[0md\x1b[2m<think>e\x1b[0m'
+  for size in range(1, len(text) + 1):
+    parts = [text[i : i + size] for i in range(0, len(text), size)]
+    assert ''.join(chat.shade(parts)) == wanted
+
+
+def test_a_conversation_keeps_its_turns_and_forgets_on_reset(r1):
+  talk = conversation(r1)
+  first = ''.join(talk.ask('Hi'))
+  assert first.startswith('<think>\n')
+  ''.join(talk.ask('Again'))
+  assert [m['role'] for m in talk.messages] == ['user', 'assistant'] * 2
+  assert talk.messages[1]['content'] == first
+  talk.reset()
+  assert talk.messages == []
+
+
+def test_the_same_seed_gives_the_same_answer(r1):
+  assert ''.join(conversation(r1).ask('Hi')) == ''.join(conversation(r1).ask('Hi'))
+
+
+def test_a_question_too_long_is_refused_with_the_numbers(r1):
+  talk = conversation(r1)
+  with pytest.raises(ValueError, match=f'context of {r1.cfg.max_length}'):
+    list(talk.ask('A' * 300))
+  assert talk.messages == []
+
+
+def test_the_terminal_sees_dimmed_thoughts_and_a_pipe_plain_text(r1, monkeypatch):
+  script(monkeypatch, r1.tokenizer, 'AB</think>C')
+  terminal, pipe = Terminal(), io.StringIO()
+  chat.answer(conversation(r1), 'Hi', terminal)
+  chat.answer(conversation(r1), 'Hi', pipe)
+  assert terminal.getvalue() == '\x1b[2m<think>\nAB</think>\x1b[0mC\n'
+  assert pipe.getvalue() == '<think>\nAB</think>C\n'
+
+
+def test_ctrl_c_stops_the_answer_and_keeps_what_was_said(r1, monkeypatch):
+  script(monkeypatch, r1.tokenizer, 'AB', interrupt=True)
+  talk, out = conversation(r1), io.StringIO()
+  chat.answer(talk, 'Hi', out)
+  assert out.getvalue() == '<think>\nAB\n[stopped]\n'
+  assert talk.messages[-1]['content'] == '<think>\nAB'
+
+
+def test_the_plain_template_stops_at_the_closing_answer_tag(one_device, monkeypatch):
+  model = chat.load('tiny')
+  assert isinstance(model.chat, chat_template.ZeroTemplate)
+  script(monkeypatch, model.tokenizer, ' <think> 2 </think> <answer> 2 </answer> and more')
+  assert ''.join(conversation(model).ask('1 + 1?')).endswith('</answer>')
+
+
+def test_commands_and_the_end_of_input(r1, monkeypatch):
+  typed = iter(['Hi', '/reset', '/what', KeyboardInterrupt(), EOFError()])
+
+  def read(_):
+    line = next(typed)
+    if isinstance(line, BaseException):
+      raise line
+    return line
+
+  monkeypatch.setattr('builtins.input', read)
+  script(monkeypatch, r1.tokenizer, 'A')
+  talk, out = conversation(r1), io.StringIO()
+  chat.converse(talk, out)
+  assert talk.messages == []
+  assert '<think>\nA\n' in out.getvalue() and '/what: the only command' in out.getvalue()
+
+
+def test_streaming_across_a_growing_cache_is_what_the_sampler_says(tmp_path, one_device):
+  families.write(tmp_path, 'llama')
+  cfg = huggingface.read_config(tmp_path, remat=False, scan_layers=False)
+  params = huggingface.load(tmp_path, cfg, 'float32')
+  ids, new = families.prompts()[0].tolist(), stream.SMALLEST
+  scfg = sample.SampleConfig(group=1, max_new=new, temperature=0)
+  key = jax.random.key(0)
+  streamed = list(stream.tokens(stream.prepare(params, cfg), cfg, scfg, ids, key))
+  batch = sharding.act('batch')
+  prompt = sharding.put(np.array([ids], np.int32), sharding.act('batch', None))
+  length = sharding.put(np.array([len(ids)], np.int32), batch)
+  limits = {'cap': np.int32(new), 'stop_KW': np.array([[-7]], np.int32)}
+  out = sample.generate(params, cfg, scfg, prompt, length, key, **limits)
+  assert streamed == out.token_BT[0].tolist()
+
+
+def test_one_shot_into_a_pipe_is_plain_and_errors_are_one_line():
+  command = [sys.executable, '-m', 'r1jax.chat', '--max_tokens=4', '--seed=0', '--prompt=1 + 1']
+  good = subprocess.run(command, capture_output=True, text=True, check=False)
+  assert good.returncode == 0 and good.stdout.strip() and '\x1b' not in good.stdout
+  bad = subprocess.run(
+    [*command, '--checkpoint=/absent'], capture_output=True, text=True, check=False
+  )
+  assert bad.returncode == 1 and bad.stderr.startswith('error: /absent: no config.json')

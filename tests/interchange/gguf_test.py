@@ -1,0 +1,103 @@
+"""GGUF files: every weight in its place and order, read back by the format's own library."""
+
+import dataclasses
+
+import gguf as library
+import numpy as np
+import pytest
+
+from r1jax.interchange import gguf, source, tensors
+from tests.interchange import families
+
+HEADS, NOPE, VALUE, LATENT = 4, 8, 12, 16
+
+
+def written(folder, name, kind):
+  """(reader, name -> float32 array) of the checkpoint `name` as GGUF."""
+  families.write(folder, name)
+  families.write_tokenizer(folder)
+  reader = library.GGUFReader(gguf.export(folder, folder / 'gguf', kind))
+  values = {t.name: library.quants.dequantize(t.data, t.tensor_type) for t in reader.tensors}
+  return reader, values
+
+
+def value(reader, key):
+  return reader.get_field(key).contents()
+
+
+@pytest.mark.parametrize('name', families.CONFIGS)
+def test_float32_holds_every_weight_but_the_mtp_layer(name, tmp_path):
+  config = families.CONFIGS[name]
+  if config['model_type'] == 'deepseek_v3' and config['q_lora_rank'] is None:
+    families.write(tmp_path, name)
+    with pytest.raises(ValueError, match='q_lora_rank'):
+      gguf.export(tmp_path, tmp_path / 'gguf', 'f32')
+    return
+  reader, found = written(tmp_path, name, 'f32')
+  given = {n: w for n, w in families.weights(config).items() if '.layers.3.' not in n}
+  count = sum(w.size for n, w in found.items() if n != 'rope_freqs.weight')
+  assert count == sum(w.size for w in given.values())
+  assert (name == 'llama') == ('rope_freqs.weight' in found)
+  np.testing.assert_array_equal(found['token_embd.weight'], given['model.embed_tokens.weight'])
+  down = given['model.layers.0.mlp.down_proj.weight']
+  np.testing.assert_array_equal(found['blk.0.ffn_down.weight'], down)
+  assert value(reader, 'general.architecture') in ('qwen2', 'qwen3', 'llama', 'deepseek2')
+
+
+def test_deepseek_experts_are_stacked_and_kv_b_is_split(tmp_path):
+  reader, found = written(tmp_path, 'deepseek_v3', 'f32')
+  given = families.weights(families.CONFIGS['deepseek_v3'])
+  up = [given[f'model.layers.2.mlp.experts.{e}.up_proj.weight'] for e in range(16)]
+  np.testing.assert_array_equal(found['blk.2.ffn_up_exps.weight'], np.stack(up))
+  both = given['model.layers.1.self_attn.kv_b_proj.weight'].reshape(HEADS, NOPE + VALUE, LATENT)
+  for head in range(HEADS):
+    np.testing.assert_array_equal(found['blk.1.attn_k_b.weight'][head], both[head, :NOPE].T)
+    np.testing.assert_array_equal(found['blk.1.attn_v_b.weight'][head], both[head, NOPE:])
+  assert value(reader, 'deepseek2.expert_group_used_count') == 2
+  assert value(reader, 'tokenizer.ggml.pre') == 'qwen2'
+
+
+def test_llama_heads_have_their_halves_interleaved(tmp_path):
+  _, found = written(tmp_path, 'llama', 'f32')
+  given = families.weights(families.CONFIGS['llama'])['model.layers.0.self_attn.q_proj.weight']
+  for head in range(HEADS):
+    for pair in range(4):
+      for half in range(2):
+        to, origin = head * 8 + 2 * pair + half, head * 8 + 4 * half + pair
+        np.testing.assert_array_equal(found['blk.0.attn_q.weight'][to], given[origin])
+
+
+def test_q8_0_is_close_and_keeps_vectors_and_router_exact(tmp_path):
+  reader, found = written(tmp_path, 'deepseek_v3', 'q8_0')
+  kinds = {t.name: t.tensor_type.name for t in reader.tensors}
+  given = families.weights(families.CONFIGS['deepseek_v3'])
+  assert kinds['blk.1.ffn_gate_inp.weight'] == kinds['blk.1.exp_probs_b.bias'] == 'F32'
+  assert kinds['token_embd.weight'] == 'Q8_0' and kinds['output_norm.weight'] == 'F32'
+  assert kinds['blk.1.attn_v_b.weight'] == 'F16'  # rows of 16 are no blocks of 32
+  head = given['lm_head.weight']
+  assert np.abs(found['output.weight'] - head).max() <= np.abs(head).max() / 240
+
+
+def test_the_modelfile_has_the_template_of_the_model(tmp_path):
+  path = gguf.export(source.open('tiny'), tmp_path / 'zero', 'f16')
+  text = (path.parent / 'Modelfile').read_text()
+  assert text.startswith('FROM ./model.gguf\n') and 'User: {{ .Prompt }}. Assistant:' in text
+  families.write(tmp_path, 'qwen2')
+  families.write_tokenizer(tmp_path)
+  (tmp_path / 'chat_template.jinja').write_text('<｜User｜>{{ messages[-1].content }}')
+  text = (gguf.export(tmp_path, tmp_path / 'r1').parent / 'Modelfile').read_text()
+  assert '<｜User｜>{{ .Content }}' in text and '<｜Assistant｜><think>' in text
+
+
+def test_a_wrong_kind_or_source_is_named(tmp_path):
+  with pytest.raises(ValueError, match='q4_k'):
+    gguf.export(tmp_path, tmp_path, 'q4_k')
+  with pytest.raises(tensors.CheckpointFileError, match='config.json'):
+    gguf.export(tmp_path, tmp_path / 'out')
+
+
+def test_the_announced_shape_is_checked():
+  out = gguf._Out('x', (2, 2), lambda: np.zeros((3, 2)))
+  with pytest.raises(ValueError, match='announced'):
+    gguf._packed(out, 'f32')
+  assert dataclasses.is_dataclass(out)
