@@ -6,18 +6,18 @@ python -m r1jax.main --config=experiments/r1_zero.py
 from r1jax import config as config_lib
 from r1jax.model import presets
 
-PRESETS = ('tiny', 'small', 'v3_671b')
+PRESETS = ('tiny', 'hub', 'small', 'v3_671b')
 
 
 def get_config(preset='tiny'):
-  """`tiny`: the shipped base on two CPU cores. `small`: 100M parameters. `v3_671b`: the paper's."""
+  """`tiny`: the shipped base. `hub`: your checkpoint. `small`: 113M. `v3_671b`: the paper's."""
   if preset not in PRESETS:
     raise ValueError(
       f'experiments/r1_zero.py has no preset {preset!r}; it has {", ".join(PRESETS)}'
     )
   config = config_lib.default('reasoning_rl')
   config.workdir = f'runs/r1_zero_{preset}'
-  {'tiny': tiny, 'small': small, 'v3_671b': v3_671b}[preset](config)
+  {'tiny': tiny, 'hub': hub, 'small': small, 'v3_671b': v3_671b}[preset](config)
   return config.lock()
 
 
@@ -40,6 +40,26 @@ def tiny(config):
   config.optimizer.update(lr=3e-4, schedule='cosine', steps=80, end_fraction=0.1)
   config.evaluation.update(temperature=1.0, top_p=1.0, every=20, few=256)
   config.loop.checkpoint_every = 20
+
+
+def hub(config):
+  """A model from a hub folder on JSONL questions; sizes for 0.5B to 1.5B on one large GPU.
+
+  Give it --config.checkpoint=DIR and --config.data.path=train.jsonl (GSM8K as published).
+  """
+  del config.model
+  config.data.name = 'jsonl'
+  config.data.max_prompt = 512
+  config.sample.group = 8
+  config.sample.max_new = 1024
+  config.rl.prompts = 32
+  config.rl.mini_batches = 2
+  config.rl.updates = 500
+  config.rl.length_schedule = ((0, 1024),)
+  config.rl.rows, config.rl.capacity = 4, 1536
+  config.rl.samples_every = 20
+  config.optimizer.lr = 1e-6
+  config.evaluation.update(questions=128, samples=1, few=128, every=50)
 
 
 def small(config):

@@ -111,6 +111,7 @@ class Stage:
     )
     self.seconds = {'rollout': 0.0, 'score': 0.0, 'update': 0.0}
     self.state, self.pending, self.iteration = None, [], 0
+    self._tokens, self._training = 0, 0.0  # of the rollout being trained on
     self.initial = None  # set before `start`: the weights of the base model
     self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
 
@@ -169,9 +170,13 @@ class Stage:
       temperature=self.job.sample.temperature,
       reference_every=self.job.rl.reference_every,
     )
-    if not self.pending:
+    self._tokens += int((minibatch.batch.rows.segment > 0).sum())
+    if not self.pending:  # the next rollout needs these weights anyway
       jax.block_until_ready(found)
-    self._spend('update', began)
+    self._training += self._spend('update', began)
+    if not self.pending:
+      figures['speed/train_tokens_per_s'] = self._tokens / self._training
+      self._tokens, self._training = 0, 0.0
     found['grpo/clip_fraction'] = found['grpo/clip_low'] + found['grpo/clip_high']
     lr = optimizer.learning_rate(self.job.optimizer)(step)
     return figures | found | {'optimizer/lr': lr}
