@@ -13,30 +13,48 @@ MASKED = -1e30  # finite, so that a fully masked row has no NaN, forward or back
 def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale):
   """Causal attention within segments of packed rows; query head n reads key head n * Y // N.
 
-  Float32 softmax, result in v's type as [B, T, N, U]. The batched-matmul layout [B*Y, (N/Y)*T, H]
-  is the one that XLA:CPU runs at the speed of a plain matmul.
+  Float32 softmax, result in v's type as [B, T, N, U]. Three choices make it fast on XLA:CPU: matmuls
+  batched as [B*Y, (N/Y)*T, H]; blocks of queries, each against the keys before its end only; and
+  the softmax's division moved behind the second matmul, where there is less to divide.
   """
   B, T, N, H = q_BTNH.shape
   Y, U = k_BTYH.shape[2], v_BTYU.shape[3]
   G = N // Y
-  q = q_BTNH.reshape(B, T, Y, G, H).transpose(0, 2, 3, 1, 4).reshape(B * Y, G * T, H)
+  q_BYGTH = (q_BTNH * scale).reshape(B, T, Y, G, H).transpose(0, 2, 3, 1, 4)
   k = k_BTYH.transpose(0, 2, 1, 3).reshape(B * Y, T, H)
   v = v_BTYU.transpose(0, 2, 1, 3).reshape(B * Y, T, U)
-  score = jnp.einsum('bth,bsh->bts', q, k, preferred_element_type=jnp.float32) * scale
-  same_BTT = segment_BT[:, :, None] == segment_BT[:, None, :]
-  keep_BTT = same_BTT & jnp.tril(jnp.ones((T, T), bool))
-  score = jnp.where(keep_BTT[:, None, None], score.reshape(B, Y, G, T, T), MASKED)
-  prob = jax.nn.softmax(score, axis=-1).reshape(B * Y, G * T, T).astype(v.dtype)
-  out = jnp.einsum('bts,bsu->btu', prob, v).reshape(B, Y, G, T, U)
+  blocks = []
+  for start, end in _query_blocks(T):
+    q = q_BYGTH[:, :, :, start:end].reshape(B * Y, G * (end - start), H)
+    score = jnp.einsum('bth,bsh->bts', q, k[:, :end], preferred_element_type=jnp.float32)
+    same = segment_BT[:, start:end, None] == segment_BT[:, None, :end]
+    keep = same & (jnp.arange(start, end)[:, None] >= jnp.arange(end))
+    score = score.reshape(B, Y, G, end - start, end)
+    weight, total = _exponentials(jnp.where(keep[:, None, None], score, MASKED))
+    weight = weight.reshape(B * Y, G * (end - start), end).astype(v.dtype)
+    mixed = jnp.einsum('bts,bsu->btu', weight, v[:, :end], preferred_element_type=jnp.float32)
+    blocks.append(mixed.reshape(B, Y, G, end - start, U) / total)
+  out = jnp.concatenate(blocks, axis=3).astype(v.dtype)
   return out.transpose(0, 3, 1, 2, 4).reshape(B, T, N, U)
 
 
+def _query_blocks(length):
+  """(start, end) of blocks of at least 64 queries, at most 8 of them."""
+  size = max(64, -(-length // 8))
+  return [(start, min(start + size, length)) for start in range(0, length, size)]
+
+
+def _exponentials(score):
+  """exp(score - its maximum) and the sum of it over the last axis: a softmax before its division."""
+  weight = jnp.exp(score - jax.lax.stop_gradient(score.max(-1, keepdims=True)))
+  return weight, weight.sum(-1, keepdims=True)
+
+
 def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale):
-  """One query a sequence over the shared latent cache (A = latent | rotary); result [B, N,
-  value_width].
+  """One query a sequence over the shared latent cache (A = latent | rotary).
 
   The values are the first `value_width` columns of the cache itself (reference §2.2, absorbed
-  form).
+  form); the result is [B, N, value_width].
   """
   score = jnp.einsum('bna,bsa->bns', q_BNA, cache_BSA, preferred_element_type=jnp.float32) * scale
   prob = jax.nn.softmax(jnp.where(keep_BS[:, None], score, MASKED), axis=-1)

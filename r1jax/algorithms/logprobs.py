@@ -28,23 +28,6 @@ def token_logp(logits_BTV, token_BT, temperature=1.0):
   return _chosen(scaled_BTV, token_BT) - top_BT1[..., 0] - log_norm_BT
 
 
-def token_logp_and_entropy(logits_BTV, token_BT, temperature=1.0):
-  """`token_logp` and the entropy (nats) of the distribution each token was drawn from.
-
-  Arguments, dtypes and errors as in `token_logp`. Returns (logp_BT, entropy_BT), both
-  differentiable.
-  """
-  scaled_BTV, top_BT1 = _scaled(logits_BTV, token_BT, temperature)
-  weight_BTV = jnp.exp(scaled_BTV - top_BT1)
-  norm_BT = jnp.sum(weight_BTV, axis=-1)
-  # A logit of -inf has weight 0 and adds nothing; 0 * -inf would be nan.
-  gap_BTV = jnp.where(jnp.isneginf(scaled_BTV), 0, scaled_BTV - top_BT1)
-  mean_BT = jnp.sum(weight_BTV * gap_BTV, axis=-1) / norm_BT
-  log_norm_BT = jnp.log(norm_BT)
-  logp_BT = _chosen(scaled_BTV, token_BT) - top_BT1[..., 0] - log_norm_BT
-  return logp_BT, log_norm_BT - mean_BT
-
-
 def _scaled(logits_BTV, token_BT, temperature):
   """Tempered logits and their maximum, to be subtracted before any difference is taken."""
   if logits_BTV.ndim != 3 or token_BT.shape != logits_BTV.shape[:2]:

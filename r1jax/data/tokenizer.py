@@ -11,9 +11,15 @@ from r1jax.data import template
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 SENTENCEPIECE_FILE, HUB_FILE = 'tokenizer.model', 'tokenizer.json'
-# What a hub folder says about its tokenizer, the first two in JSON that `HubTokenizer` reads.
+# What a hub folder says about its tokenizer; the settings are read, the files kept for `save`.
 _HUB_SETTINGS = ('tokenizer_config.json', 'config.json')
-_HUB_FILES = (HUB_FILE, 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja')
+_HUB_FILES = (
+  HUB_FILE,
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'chat_template.jinja',
+  'generation_config.json',
+)
 SPACE = '\u2581'  # what a SentencePiece model writes for a space
 
 # The two halves of the R1-Zero template are one piece each, which keeps prompts short. The head's

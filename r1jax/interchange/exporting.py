@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pathlib
+from functools import partial
 
 import jax
 import numpy as np
@@ -85,13 +86,13 @@ def probe(params, cfg):
   position_BT = np.broadcast_to(np.arange(_PROBE[1], dtype=np.int32), token_BT.shape)
   arrays = (token_BT, np.ones_like(token_BT), position_BT)
   arrays = [sharding.put(a, sharding.act('batch', None)) for a in arrays]
+  return sharding.fetch(_logits(params, cfg, *arrays))
 
-  @jax.jit
-  def run(params, token_BT, segment_BT, position_BT):
-    out = transformer.forward(params, cfg, token_BT, segment_BT, position_BT)
-    return transformer.logits(params, cfg, out.hidden_XD)
 
-  return sharding.fetch(run(params, *arrays))
+@partial(jax.jit, static_argnames='cfg')
+def _logits(params, cfg, token_BT, segment_BT, position_BT):
+  out = transformer.forward(params, cfg, token_BT, segment_BT, position_BT)
+  return transformer.logits(params, cfg, out.hidden_XD)
 
 
 def _generation(source, ids):

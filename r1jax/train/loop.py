@@ -5,6 +5,7 @@ import signal
 import threading
 
 import jax
+import numpy as np
 
 from r1jax import sharding
 from r1jax.train import checkpoint, metrics, optimizer
@@ -128,9 +129,7 @@ def _agreed(asked):
     return asked
   from jax.experimental import multihost_utils
 
-  numbers = multihost_utils.process_allgather(
-    jax.numpy.int32(signal.Signals[asked] if asked else 0)
-  )
+  numbers = multihost_utils.process_allgather(np.int32(signal.Signals[asked] if asked else 0))
   return signal.Signals(int(numbers.max())).name if numbers.any() else ''
 
 

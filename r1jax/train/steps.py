@@ -37,14 +37,12 @@ class Batch:
 
 
 def token_logp(params, cfg, rows, temperature):
-  """Log-probability and entropy of each token given its segment's past: two float32 [B, T].
+  """Log-probability of each token given its segment's past, float32 [B, T], and the model's output.
 
-  The first token of a row has nothing before it: its values mean nothing and are always masked.
-    Returns (logp_BT, entropy_BT, transformer output).
+  The first token of a row has nothing before it: its value means nothing and is always masked.
   """
   output = transformer.forward(params, cfg, rows.token, rows.segment, rows.position)
-  logp_BT, entropy_BT = _aligned(params, cfg, output.hidden_XD, rows.token, 1, temperature)
-  return logp_BT, entropy_BT, output
+  return _aligned(params, cfg, output.hidden_XD, rows.token, 1, temperature), output
 
 
 def _aligned(params, cfg, hidden_XD, token_BT, ahead, temperature=1.0):
@@ -52,8 +50,7 @@ def _aligned(params, cfg, hidden_XD, token_BT, ahead, temperature=1.0):
   shape, spec = (*token_BT.shape, cfg.vocab), sharding.act('batch', None, 'vocab')
   logits_BTV = jax.lax.reshape(transformer.logits(params, cfg, hidden_XD), shape, out_sharding=spec)
   target_BT = jnp.roll(token_BT, -ahead, axis=1)
-  scores = logprobs.token_logp_and_entropy(logits_BTV, target_BT, temperature)
-  return tuple(jnp.roll(score_BT, ahead, axis=1) for score_BT in scores)
+  return jnp.roll(logprobs.token_logp(logits_BTV, target_BT, temperature), ahead, axis=1)
 
 
 def _micro(tree, i):
@@ -65,7 +62,7 @@ def score(params, cfg, rows, count, temperature):
   """logp_ABT of all micro-batches under `params`, at the rollout temperature (reference §4.2)."""
 
   def one(i, logp_ABT):
-    logp_BT, _, _ = token_logp(params, cfg, _micro(rows, i), temperature)
+    logp_BT, _ = token_logp(params, cfg, _micro(rows, i), temperature)
     return jax.lax.dynamic_update_index_in_dim(logp_ABT, logp_BT, i, 0)
 
   empty = jnp.zeros_like(rows.token, jnp.float32)
@@ -101,8 +98,9 @@ def grpo_update(state, batch, *, cfg, gcfg, tx, temperature, reference_every):
   """One policy update of R1's RL (reference §1.2): returns (state, metrics of `grpo.loss`)."""
 
   def loss_fn(params, rows, inputs):
-    logp_BT, entropy_BT, _ = token_logp(params, cfg, rows, temperature)
-    value, figures = grpo.loss(gcfg, inputs, logp_BT, entropy_BT)
+    logp_BT, _ = token_logp(params, cfg, rows, temperature)
+    # The tokens are the policy's own draws: -log p is an unbiased estimate of its entropy, and free.
+    value, figures = grpo.loss(gcfg, inputs, logp_BT, -jax.lax.stop_gradient(logp_BT))
     return value, (figures, value)
 
   grads, (figures, loss) = _accumulate(loss_fn, state.params, batch)
@@ -125,7 +123,7 @@ def language_update(state, batch, *, cfg, scfg, tx, balance, bias_speed):
   """
 
   def loss_fn(params, rows, inputs):
-    logp_BT, _, output = token_logp(params, cfg, rows, 1.0)
+    logp_BT, output = token_logp(params, cfg, rows, 1.0)
     routers, ahead = [output.router], ()
     if cfg.mtp_layers and scfg.mtp_weight:
       ahead_BT, router = _ahead(params, cfg, rows, output.hidden_XD)
@@ -154,7 +152,7 @@ def _ahead(params, cfg, rows, hidden_XD):
   hidden_XD, router = transformer.predict_ahead(
     params, cfg, hidden_XD, next_BT, rows.segment, rows.position
   )
-  return _aligned(params, cfg, hidden_XD, rows.token, 2)[0], router
+  return _aligned(params, cfg, hidden_XD, rows.token, 2), router
 
 
 def _apply(state, grads, tx):
