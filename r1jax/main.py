@@ -45,7 +45,7 @@ def main(argv):
     experiment.run(config_lib.build(_CONFIG.value), _CONFIG.value)
   except loop.Interrupted as stop:
     print(stop)
-    sys.exit(143)
+    sys.exit(stop.status)
   except EXPECTED as error:
     fail(error)
 

@@ -83,9 +83,10 @@ def _pretrain(job, config, mesh):
   finally:
     rewards.close()
   _save_model(folder / 'model', stage.state.params, cfg, tok)
+  digest = report.params_sha256(sharding.fetch(stage.state.params))
   if jax.process_index() == 0:
     figures = result.evaluation.as_json() | result.metrics
-    figures['params_sha256'] = report.params_sha256(stage.state.params)
+    figures['params_sha256'] = digest
     figures['seconds'] = stage.seconds
     metrics.write_atomically(folder / 'summary.json', json.dumps(figures, indent=2) + '\n')
     rich.console.Console().print(figures, f'\nthe model is in {folder}/model')

@@ -7,14 +7,17 @@ import threading
 import jax
 import numpy as np
 
-from r1jax import sharding
 from r1jax.train import checkpoint, metrics, optimizer
 
 _COMPILED = '/jax/core/compile/backend_compile_duration'
 
 
 class Interrupted(RuntimeError):  # noqa: N818 - a stop that was asked for, not an error
-  """A stop was asked for (SIGTERM or Ctrl-C) and the run is saved."""
+  """A stop was asked for (SIGTERM or Ctrl-C) and the run is saved; `status` is for the shell."""
+
+  def __init__(self, text, number):
+    super().__init__(text)
+    self.status = 128 + number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +122,8 @@ def _updates(stage, step, saved, workdir, ocfg):
         saved.wait()
         raise Interrupted(
           f'stopped by {stop} after update {step} of {stage.total}; everything is saved, '
-          'the same command goes on from here'
+          'the same command goes on from here',
+          signal.Signals[stop],
         )
 
 
@@ -135,7 +139,7 @@ def _agreed(asked):
 
 def _log(pending, writer, bar, ocfg):
   step, figures = pending
-  figures = {name: float(value) for name, value in sharding.fetch(figures).items()}
+  figures = {name: float(value) for name, value in jax.device_get(figures).items()}
   writer.write(step, figures)
   bar.update(step, figures)
   optimizer.check_streak(ocfg, figures)
