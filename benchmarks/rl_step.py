@@ -2,9 +2,9 @@
 
   python -m benchmarks.rl_step --preset=bench_qwen2
 
-Presets: `bench_qwen2` and `bench_mla` (4 layers, width 256, 8 prompts x 8 samples, prompt 64, exactly
-192 new tokens), `tiny` (the default run's shapes, every completion at its cap). Weights are random,
-nothing stops early, so every run does the same work. Medians over the repeats, after a warm-up.
+Presets: `bench_qwen2` and `bench_mla` (4 layers, width 256, 8 prompts x 8 samples, prompt 64,
+exactly 192 new tokens), `tiny` (the default run's shapes, every completion at its cap). Weights are
+random, nothing stops early, so every run does the same work. Medians after a warm-up.
 """
 
 import dataclasses

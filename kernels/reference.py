@@ -13,8 +13,8 @@ MASKED = -1e30  # finite, so that a fully masked row has no NaN, forward or back
 def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale):
   """Causal attention within segments of packed rows; query head n reads key head n * Y // N.
 
-  Float32 softmax, result in v's type as [B, T, N, U]. Three choices make it fast on XLA:CPU: matmuls
-  batched as [B*Y, (N/Y)*T, H]; blocks of queries, each against the keys before its end only; and
+  Float32 softmax, result in v's type as [B, T, N, U]. Three choices make it fast on XLA:CPU:
+  matmuls batched as [B*Y, (N/Y)*T, H]; blocks of queries, each against the keys before its end only; and
   the softmax's division moved behind the second matmul, where there is less to divide.
   """
   B, T, N, H = q_BTNH.shape
@@ -45,7 +45,7 @@ def _query_blocks(length):
 
 
 def _exponentials(score):
-  """exp(score - its maximum) and the sum of it over the last axis: a softmax before its division."""
+  """exp(score - its maximum) and its sum over the last axis: a softmax before its division."""
   weight = jnp.exp(score - jax.lax.stop_gradient(score.max(-1, keepdims=True)))
   return weight, weight.sum(-1, keepdims=True)
 

@@ -1,4 +1,5 @@
 """Where tests find the real files that are too large or too foreign to live in this repository."""
+
 import pathlib
 
 import pytest

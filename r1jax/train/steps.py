@@ -99,7 +99,7 @@ def grpo_update(state, batch, *, cfg, gcfg, tx, temperature, reference_every):
 
   def loss_fn(params, rows, inputs):
     logp_BT, _ = token_logp(params, cfg, rows, temperature)
-    # The tokens are the policy's own draws: -log p is an unbiased estimate of its entropy, and free.
+    # The tokens are the policy's own draws: -log p estimates its entropy without bias, for free.
     value, figures = grpo.loss(gcfg, inputs, logp_BT, -jax.lax.stop_gradient(logp_BT))
     return value, (figures, value)
 
