@@ -14,8 +14,8 @@ def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale):
   """Causal attention within segments of packed rows; query head n reads key head n * Y // N.
 
   Float32 softmax, result in v's type as [B, T, N, U]. Three choices make it fast on XLA:CPU:
-  matmuls batched as [B*Y, (N/Y)*T, H]; blocks of queries, each against the keys before its end only; and
-  the softmax's division moved behind the second matmul, where there is less to divide.
+  matmuls batched as [B*Y, (N/Y)*T, H]; blocks of queries, each against the keys before its end
+  only; and the softmax's division moved behind the second matmul, where there is less to divide.
   """
   B, T, N, H = q_BTNH.shape
   Y, U = k_BTYH.shape[2], v_BTYU.shape[3]

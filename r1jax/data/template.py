@@ -8,7 +8,8 @@ R1_ZERO_TEMPLATE = (
   'A conversation between User and Assistant. The user asks a question, and the Assistant '
   'solves it. The assistant first thinks about the reasoning process in the mind and then '
   'provides the user with the answer. The reasoning process and answer are enclosed within '
-  '<think> </think> and <answer> </answer> tags, respectively, i.e., <think> reasoning process here </think> '
+  '<think> </think> and <answer> </answer> tags, respectively, i.e., <think> reasoning process '
+  'here </think> '
   '<answer> answer here </answer>. User: {question}. Assistant:'
 )
 TEMPLATE_HEAD, TEMPLATE_TAIL = R1_ZERO_TEMPLATE.split('{question}')
