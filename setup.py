@@ -17,6 +17,7 @@ INSTALL = [
   'numpy>=2.0',
   'tokenizers>=0.21',
   'safetensors>=0.5',
+  'gguf>=0.17',
   'jinja2>=3.1',
   'math-verify[antlr4_13_2]>=0.8',
   'rich>=13.9',

@@ -56,9 +56,11 @@ def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale):
   The values are the first `value_width` columns of the cache itself (reference §2.2, absorbed
   form); the result is [B, N, value_width].
   """
-  score = jnp.einsum('bna,bsa->bns', q_BNA, cache_BSA, preferred_element_type=jnp.float32) * scale
-  prob = jax.nn.softmax(jnp.where(keep_BS[:, None], score, MASKED), axis=-1)
-  return jnp.einsum('bns,bsc->bnc', prob.astype(q_BNA.dtype), cache_BSA[..., :value_width])
+  # Slots stay in front of heads, and the values are cut after the matmul: no copy of the cache.
+  score_BSN = jnp.einsum('bsa,bna->bsn', cache_BSA, q_BNA, preferred_element_type=jnp.float32)
+  prob_BSN = jax.nn.softmax(jnp.where(keep_BS[:, :, None], score_BSN * scale, MASKED), axis=1)
+  mixed_BNA = jnp.einsum('bsn,bsa->bna', prob_BSN.astype(q_BNA.dtype), cache_BSA)
+  return mixed_BNA[..., :value_width]
 
 
 def gqa_decode(q_BNH, k_BYSH, v_BYSU, keep_BS, scale):

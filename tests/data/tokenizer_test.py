@@ -69,8 +69,11 @@ def test_each_tag_is_one_token_with_and_without_its_space():
     assert TOK.encode(f' {tag}') == [TOK.piece_id(f' {tag}')]
 
 
-def test_a_number_is_a_digit_with_its_space_and_then_digits():
-  assert TOK.encode(' 12 3') == [TOK.piece_id(' 1'), TOK.piece_id('2'), TOK.piece_id(' 3')]
+
+def test_a_number_of_the_world_is_one_piece_and_others_go_by_digits():
+  assert TOK.encode(' 12 3') == [TOK.piece_id(' 12'), TOK.piece_id(' 3')]
+  assert TOK.decode(TOK.encode(' 125 70')) == ' 125 70'
+  assert len(TOK.encode(' 70')) == 2
 
 
 def test_beginning_of_sequence_is_added_only_when_asked_for():
