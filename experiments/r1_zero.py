@@ -33,13 +33,13 @@ def tiny(config):
   config.sample.cache_growth = 2  # most replies end in the first half
   config.rl.prompts = 32
   config.rl.mini_batches = 2
-  config.rl.updates = 80
+  config.rl.updates = 100
   config.rl.length_schedule = ((0, 96),)
   config.rl.rows, config.rl.capacity = 16, 144
   config.rl.samples_every = 20
   # The paper's rate is constant; a run this short ends quieter when it falls.
-  config.optimizer.update(lr=3e-4, schedule='cosine', steps=80, end_fraction=0.1)
-  config.evaluation.update(temperature=1.0, top_p=1.0, every=20, few=256)
+  config.optimizer.update(lr=3e-4, schedule='cosine', steps=100, end_fraction=0.3)
+  config.evaluation.update(temperature=1.0, top_p=1.0, every=25, few=256)
   config.loop.checkpoint_every = 20
 
 
