@@ -23,7 +23,8 @@ INSTALL = [
   'rich>=13.9',
   'matplotlib>=3.9',
   'tensorboardX>=2.6.2',
-  'psutil>=6.0',
+  'protobuf>=5.0',
+  'scipy>=1.13',
 ]
 
 setuptools.setup(

@@ -64,7 +64,7 @@ def hub(config):
 
 
 def small(config):
-  """One GPU: a 113M-parameter V3 from random weights; pre-train it first for a run that learns."""
+  """One GPU: a 105M-parameter V3; its base comes from experiments/tiny_base.py:small."""
   config.model = config_lib.architecture(presets.small())
   config.data.max_prompt = 64
   config.sample.max_new = 448

@@ -1,15 +1,35 @@
-"""Pre-trains the tiny DeepSeek-V3 base that ships with r1jax, on documents about the tiny world."""
+"""Pre-trains the base models that R1-Zero starts from, on documents about the tiny world.
+
+  python -m r1jax.main --config=experiments/tiny_base.py
+
+The model that ships in r1jax/assets/tiny_base is `runs/tiny_base/model` of this command, seed 0:
+2,000 updates in 23 minutes on 2 shared vCPUs. Held-out, at temperature 1: pass@1 22 %, format 45 %.
+The same code on the same machine ends in the same bits. (The shipped file was made before attention
+summed in blocks of queries; a run of today differs in the last digits.)
+"""
 
 from r1jax import config as config_lib
 from r1jax.model import presets
 
 
 def get_config(preset='tiny'):
-  """The only preset is 'tiny'."""
-  if preset != 'tiny':
-    raise ValueError(f"experiments/tiny_base.py has no preset {preset!r}; it has 'tiny'")
+  """`tiny`: the shipped base, two CPU cores. `small`: 105M parameters, one GPU."""
+  if preset not in ('tiny', 'small'):
+    raise ValueError(f"experiments/tiny_base.py has no preset {preset!r}; it has 'tiny', 'small'")
   config = config_lib.default('pretrain')
-  config.workdir = 'runs/tiny_base'
+  config.workdir = f'runs/{preset}_base'
+  config.pretrain.corpus.update(
+    bare=0.34, tagged=0.20, worked=0.20, worked_tagged=0.15, corrected=0.11, right=0.30
+  )
+  config.pretrain.corpus.world.levels = (1, 3)
+  config.evaluation.update(temperature=1.0, top_p=1.0, every=250)
+  config.loop.checkpoint_every = 250
+  {'tiny': tiny, 'small': small}[preset](config)
+  return config.lock()
+
+
+def tiny(config):
+  """1.2M parameters (1.5M with the MTP module)."""
   config.model = config_lib.architecture(presets.tiny())
   config.runtime.update(config_lib.describe(config_lib.CPU_RUNTIME))
   config.optimizer.update(
@@ -17,12 +37,14 @@ def get_config(preset='tiny'):
   )
   config.pretrain.updates = 2000
   config.pretrain.rows, config.pretrain.micro, config.pretrain.capacity = 24, 1, 128
-  config.pretrain.corpus.update(
-    bare=0.34, tagged=0.20, worked=0.20, worked_tagged=0.15, corrected=0.11, right=0.30
+
+
+def small(config):
+  """The same documents for a model that a GPU trains; not run yet."""
+  config.model = config_lib.architecture(presets.small())
+  config.optimizer.update(
+    lr=6e-4, schedule='cosine', warmup=200, steps=4000, end_fraction=0.1, weight_decay=0.1
   )
-  config.pretrain.corpus.world.levels = (1, 3)
-  config.evaluation.every = 250
-  config.data.max_prompt = 48
-  config.sample.max_new = 96
-  config.loop.checkpoint_every = 250
-  return config.lock()
+  config.pretrain.updates = 4000
+  config.pretrain.rows, config.pretrain.micro, config.pretrain.capacity = 256, 2, 256
+  config.pretrain.corpus.world.levels = (1, 5)

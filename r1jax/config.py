@@ -26,17 +26,25 @@ class RuntimeConfig:
   """How a model is computed, whatever its architecture.
 
   Attributes:
-    compute_dtype, param_dtype: 'float32' or 'bfloat16'.
+    compute_dtype: 'float32' or 'bfloat16'.
+    param_dtype: of the weights; float32 unless memory forbids it, as at RL's learning rates most
+      updates are smaller than half a bfloat16 step and would be lost (V3 keeps float32 master
+      weights, reference §2.6).
     remat: recompute each layer in the backward pass instead of keeping its activations.
     scan_layers: one compiled layer in a loop; False unrolls (fast on CPU, slow to compile).
     dispatch: 'sorted' or 'dense' experts, see `model.config.MoeConfig`.
   """
 
   compute_dtype: str = 'bfloat16'
-  param_dtype: str = 'bfloat16'
+  param_dtype: str = 'float32'
   remat: bool = True
   scan_layers: bool = True
   dispatch: str = 'sorted'
+
+  def __post_init__(self):
+    for name in ('compute_dtype', 'param_dtype'):
+      if getattr(self, name) not in ('float32', 'bfloat16'):
+        raise ValueError(f"{name}={getattr(self, name)!r} is not 'float32' or 'bfloat16'")
 
 
 # What is fast on XLA:CPU for a model of a few million parameters.
@@ -45,7 +53,7 @@ CPU_RUNTIME = RuntimeConfig('float32', 'float32', remat=False, scan_layers=False
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """A run, typed. `model` is None when the architecture comes with `checkpoint`."""
+  """A run, typed. `model` is None where the architecture comes with `checkpoint`."""
 
   stage: str
   seed: int
@@ -93,6 +101,7 @@ def default(stage):
     config.grpo = describe(grpo.GrpoConfig())
     config.rl = describe(reasoning_rl.RlConfig())
   if stage == 'pretrain':
+    del config.data, config.sample
     config.sft = describe(sft.SftConfig())
     config.pretrain = describe(pretrain.PretrainConfig())
   return config
@@ -136,20 +145,18 @@ def build(config):
       values[field.name] = _typed(kind, config.get(field.name, None), field.name)
     else:
       values[field.name] = config[field.name]
+  if not 0 <= values['seed'] < 2**32:
+    raise ValueError(f'config.seed={values["seed"]} is not within 0..{2**32 - 1}')
   return Job(**values)
 
 
 def _model(config):
-  section = config.get('model', None)
-  if section is None and not config.checkpoint:
-    raise ValueError('config.checkpoint is empty: this preset needs a checkpoint folder')
-  if section is None:
-    return None
+  """The architecture in the config; None where the checkpoint brings its own."""
   if config.checkpoint:
-    raise ValueError(
-      f'config.checkpoint={config.checkpoint!r} brings its own architecture, but config.model '
-      'gives one too; use a preset without config.model (tiny, hub) or leave the checkpoint empty'
-    )
+    return None
+  section = config.get('model', None)
+  if section is None:
+    raise ValueError('config.checkpoint is empty: this preset needs a checkpoint folder')
   section = ml_collections.ConfigDict(section.to_dict() | _runtime_fields(config.runtime))
   if section.get('moe', None):
     section.moe.dispatch = config.runtime.dispatch
@@ -174,7 +181,7 @@ def _typed(kind, section, where):
     values[name] = value
   try:
     return kind(**values)
-  except ValueError as error:
+  except (ValueError, TypeError) as error:
     raise ValueError(f'config.{where}: {error}') from error
 
 

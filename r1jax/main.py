@@ -28,7 +28,7 @@ EXPECTED = (
   checkpoint.CheckpointError,
   optimizer.NonFiniteError,
   service.VerifierFailure,
-  FileNotFoundError,
+  OSError,
 )
 
 
@@ -41,27 +41,48 @@ def main(argv):
     if _CONFIG.value is None:
       raise ValueError('no experiment given: --config=experiments/r1_zero.py')
     if _COORDINATOR.value:
-      jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+      connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     experiment.run(config_lib.build(_CONFIG.value), _CONFIG.value)
   except loop.Interrupted as stop:
     print(stop)
     sys.exit(stop.status)
+  except KeyboardInterrupt:
+    print('stopped before the first update; the same command starts again')
+    sys.exit(130)
   except EXPECTED as error:
     fail(error)
+
+
+def connect(coordinator, processes, process):
+  """Joins the processes of a job; ValueError where the coordinator does not answer."""
+  try:
+    jax.distributed.initialize(coordinator, processes, process)
+  except RuntimeError as error:
+    raise ValueError(
+      f'process {process} of {processes} cannot reach --coordinator={coordinator}: {error}'
+    ) from error
 
 
 def parse(argv):
   """Parses flags; whatever is wrong with them or with the config file ends in one line."""
   try:
     return flags.FLAGS(argv)
-  except (flags.Error, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-    return fail(error)
+  except (flags.Error, ValueError, TypeError, OSError) as error:
+    return fail(_origin(error) if 'Traceback' in str(error) else error)
+  except (KeyError, AttributeError) as error:
+    return fail(f'unknown config key {_origin(error).args[0]}')
+
+
+def _origin(error):
+  """The exception that was raised first, which ml_collections wraps."""
+  while error.__context__:
+    error = error.__context__
+  return error
 
 
 def fail(error):
   """One line on stderr and exit status 1."""
-  text = ' '.join(str(error.args[0] if isinstance(error, KeyError) else error).split())
-  print(f'error: {text}', file=sys.stderr)
+  print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
   sys.exit(1)
 
 

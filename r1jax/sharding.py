@@ -73,11 +73,6 @@ def batch_shards(mesh):
   return math.prod(mesh.shape[a] for a in ACT_RULES['batch'])
 
 
-def axis_size(name):
-  """Size of a mesh axis of the mesh that is set, in or out of `jit`."""
-  return jax.sharding.get_abstract_mesh().shape[name]
-
-
 def put(array, spec):
   """Host array -> global device array on the mesh that is set; every process passes the whole
   array.

@@ -11,6 +11,7 @@ import jax
 import pytest
 
 from r1jax import sharding
+from tests import runs
 
 
 @pytest.fixture
@@ -18,6 +19,19 @@ def one_device():
   """The mesh of a single device, set for the test."""
   with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])) as mesh:
     yield mesh
+
+
+@pytest.fixture(scope='session')
+def reference(tmp_path_factory):
+  """A small finished R1-Zero run on one device, every checkpoint kept: `runs.Run`."""
+  return runs.finish(tmp_path_factory.mktemp('reference') / 'run')
+
+
+@pytest.fixture(scope='session')
+def eight(tmp_path_factory):
+  """The same run on a mesh of eight devices."""
+  folder = tmp_path_factory.mktemp('eight') / 'run'
+  return runs.finish(folder, devices=8, mesh='(1,2,4,1)')
 
 
 def pytest_addoption(parser):

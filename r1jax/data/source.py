@@ -5,6 +5,7 @@ import dataclasses
 from r1jax.data.tasks import corpus, jsonl, tiny_world
 
 _ENDLESS = 1 << 24  # problems of the tiny world a run may draw; more than any run does
+_TRIED = 256  # problems of an endless source whose length is looked at before a run begins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,8 @@ class DataConfig:
   max_prompt: int = 1024
 
   def __post_init__(self):
+    if len(self.levels) != 2:
+      raise ValueError(f'levels {self.levels} must be (lowest, highest)')
     if self.name not in ('tiny_world', 'tfds', 'jsonl'):
       raise ValueError(f"name {self.name!r} is not 'tiny_world', 'tfds' or 'jsonl'")
     if (self.name == 'tiny_world') == bool(self.path):
@@ -46,10 +49,13 @@ def problems(cfg, seed, tokenizer):
   """
   if cfg.name == 'tiny_world':
     world = tiny_world.WorldConfig(levels=cfg.levels)
-    return (
-      tiny_world.World(seed, _ENDLESS, world, tiny_world.TRAIN),
-      tiny_world.World(seed, _ENDLESS, world, tiny_world.HELDOUT),
+    both = tuple(
+      tiny_world.World(seed, _ENDLESS, world, split)
+      for split in (tiny_world.TRAIN, tiny_world.HELDOUT)
     )
+    for one in both:
+      jsonl.check_lengths([one[i] for i in range(_TRIED)], tokenizer, cfg.max_prompt)
+    return both
   if cfg.name == 'tfds':
     return _dataset(cfg, seed)
   train = jsonl.load(cfg.path, cfg.question_key, cfg.answer_key)

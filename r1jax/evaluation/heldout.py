@@ -20,6 +20,7 @@ class EvaluationConfig:
     temperature, top_p: how they are drawn.
     every: updates between evaluations during training (0: none), on `few` of the questions.
     few: questions of such an evaluation.
+    chunk: questions of one sampling call; 0 for all at once.
   """
 
   questions: int = 256
@@ -28,6 +29,7 @@ class EvaluationConfig:
   top_p: float = 0.95
   every: int = 0
   few: int = 64
+  chunk: int = 0
 
   def __post_init__(self):
     if not 1 <= self.few <= self.questions or self.samples < 1:
@@ -44,21 +46,21 @@ class Result:
   verdicts: tuple
 
 
-def evaluate(policy, cfg, problems, width, max_new, key, rewards):
+def evaluate(policy, cfg, problems, limits, key, rewards):
   """Samples `cfg.samples` completions of each problem and scores them.
 
   Args:
     policy: `rollout.Policy`.
     problems: the held-out problems to ask.
-    width: prompt width in tokens; max_new: most new tokens.
+    limits: `rollout.Limits`; its cap is the most new tokens.
     key: PRNG key; the same key gives the same result.
     rewards: `service.RewardService`.
   """
   scfg = sample.SampleConfig(
-    group=cfg.samples, max_new=max_new, temperature=cfg.temperature, top_p=cfg.top_p
+    group=cfg.samples, max_new=limits.cap, temperature=cfg.temperature, top_p=cfg.top_p
   )
   prompts = [rollout.encode_prompt(policy.tokenizer, p.question) for p in problems]
-  out = next(rollout.run(policy, scfg, prompts, rollout.Limits(width, max_new), key))
+  out = rollout.join(list(rollout.run(policy, scfg, prompts, limits, key)))
   texts = [policy.tokenizer.decode(out.completion(b)) for b in range(len(out.length_B))]
   items = [
     service.Item(text, problems[b // cfg.samples].answer, tokens=int(out.length_B[b]))

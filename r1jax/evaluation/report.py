@@ -14,6 +14,7 @@ import rich.panel
 import rich.table
 import rich.text
 
+from r1jax import sharding
 from r1jax.evaluation import passk
 from r1jax.train import metrics
 
@@ -92,14 +93,13 @@ def params_sha256(params):
   """SHA-256 of names, shapes, dtypes and little-endian bytes of all leaves in the order of their
   names.
 
-  Does not depend on the sharding. Every process must be able to read every leaf: replicate first
-  when there is more than one.
+  Does not depend on the sharding. Leaves are fetched one at a time; every process must call it.
   """
   digest = hashlib.sha256()
   pairs, _ = jax.tree_util.tree_flatten_with_path(params)
   named = [(jax.tree_util.keystr(path, simple=True, separator='.'), leaf) for path, leaf in pairs]
   for name, leaf in sorted(named, key=lambda pair: pair[0]):
-    value = np.asarray(jax.device_get(leaf))
+    value = np.asarray(sharding.fetch(leaf))
     digest.update(f'{name}:{value.dtype.name}{list(value.shape)}\n'.encode())
     if sys.byteorder == 'big':
       value = value.byteswap()

@@ -95,6 +95,8 @@ class ModelConfig:
       raise ValueError(f'without moe all layers are dense: {self.dense_layers=} != {self.layers=}')
     if not 0 <= self.dense_layers <= self.layers:
       raise ValueError(f'{self.dense_layers=} is not within 0..{self.layers=}')
+    if self.mtp_layers not in (0, 1):
+      raise ValueError(f'{self.mtp_layers=}: V3 has one multi-token-prediction module, or none')
     if self.head_rope % 2:
       raise ValueError(f'{self.head_rope=} is odd; rotary dimensions come in pairs')
 

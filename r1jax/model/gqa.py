@@ -1,8 +1,6 @@
 """Grouped-query attention of the Qwen and Llama families (reference §3.3)."""
 
-import jax.numpy as jnp
-
-from r1jax import kernels, sharding
+from r1jax import kernels
 from r1jax.model import attention, layers, rope
 from r1jax.params import Param
 
@@ -24,16 +22,6 @@ def params(cfg):
     norm = layers.rms_norm_params(cfg.head_qk)
     tree |= {'q_norm': norm, 'k_norm': norm}
   return tree
-
-
-def cache(cfg, batch, slots, dtype):
-  """An empty cache of one layer."""
-  spec = sharding.act('batch', 'heads', None, None)
-  sizes = {'k': cfg.head_qk, 'v': cfg.head_value}
-  return {
-    name: jnp.zeros((batch, cfg.kv_heads, slots, size), dtype, out_sharding=spec)
-    for name, size in sizes.items()
-  }
 
 
 def attend(params, cfg, x_XD, ctx):

@@ -29,12 +29,6 @@ def params(cfg):
   }
 
 
-def cache(cfg, batch, slots, dtype):
-  """An empty cache of one layer."""
-  shape, spec = (batch, slots, cfg.kv_latent + cfg.head_rope), sharding.act('batch', None, None)
-  return {'latent': jnp.zeros(shape, dtype, out_sharding=spec)}
-
-
 def attend(params, cfg, x_XD, ctx):
   """Attention over packed rows; returns (out_XD, this layer's cache entries [B, T, *])."""
   B, T = ctx.segment_BT.shape

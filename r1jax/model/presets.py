@@ -24,8 +24,8 @@ def tiny(vocab=512):
   )
 
 
-def small(vocab=8192):
-  """About 100M parameters, for one GPU."""
+def small(vocab=512):
+  """About 100M parameters, for one GPU; the vocabulary is that of the tiny world."""
   return config.ModelConfig(
     vocab=vocab,
     width=512,

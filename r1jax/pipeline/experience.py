@@ -5,6 +5,7 @@ import dataclasses
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from r1jax.algorithms import grpo
 from r1jax.evaluation import heldout
@@ -18,7 +19,7 @@ class Experience:
 
   Attributes:
     problems: P problems; `rollout` holds the completions, `texts` their text.
-    scores: the reward service's result of each completion, B of them (process 0 only).
+    scores: the reward service's result of each completion, B of them.
     reward_PG, valid_PG: total reward, and whether the verifiers did their work.
     dropped, unfilled: groups thrown away as unanimous, and unanimous ones kept for want of better.
   """
@@ -56,7 +57,7 @@ def sample_once(policy, scfg, problems, limits, key, rewards):
     new = [policy.tokenizer.decode(part.completion(b)) for b in range(len(part.length_B))]
     texts += new
     handles.append(rewards.submit(_items(new, problems[first:], part, scfg.group)))
-  scores = tuple(score for handle in handles for score in handle.result())
+  scores = _results(handles)
   shape = (len(problems), scfg.group)
   reward = np.array([s.total for s in scores]).reshape(shape)
   valid = np.array([s.scored for s in scores], bool).reshape(shape)
@@ -134,6 +135,22 @@ def shaped(found, cap, gcfg):
   return found.reward_PG + grpo.overlong_penalty(length_PG, gcfg)
 
 
+def _results(handles):
+  """The scores of all batches; where one process's verifiers fail, all processes stop."""
+  failure = None
+  try:
+    scores = tuple(score for handle in handles for score in handle.result())
+  except service.VerifierFailure as error:
+    failure = error
+  if jax.process_count() > 1:
+    failed = multihost_utils.process_allgather(np.int32(failure is not None))
+    if failed.any() and failure is None:
+      failure = service.VerifierFailure(f'verifiers failed on process {int(failed.argmax())}')
+  if failure:
+    raise failure
+  return scores
+
+
 def _items(texts, problems, part, group):
   return [
     service.Item(text, problems[b // group].answer, tokens=int(part.length_B[b]))
@@ -158,6 +175,4 @@ def _from_first_process(*arrays):
   """Process 0's verdicts for all: a time limit met on one host must not split the processes."""
   if jax.process_count() == 1:
     return arrays
-  from jax.experimental import multihost_utils
-
   return tuple(np.asarray(a) for a in multihost_utils.broadcast_one_to_all(arrays))

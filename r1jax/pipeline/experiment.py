@@ -10,6 +10,7 @@ import rich.console
 from r1jax import params as params_lib
 from r1jax import sharding
 from r1jax.data import source, tokenizer
+from r1jax.data.tasks import corpus
 from r1jax.evaluation import heldout, report
 from r1jax.interchange import huggingface
 from r1jax.interchange import source as checkpoints
@@ -27,9 +28,12 @@ def run(job, config):
     ValueError: the job does not work out; nothing has been written.
     Interrupted, CheckpointError, VerifierFailure, NonFiniteError: with the reason; nothing is lost.
   """
+  stages = {'reasoning_rl': _reasoning_rl, 'pretrain': _pretrain}
+  if job.stage not in stages:
+    raise ValueError(f'config.stage={job.stage!r} is not one of {", ".join(stages)}')
   mesh = sharding.make_mesh(job.mesh)
   with jax.set_mesh(mesh):
-    {'reasoning_rl': _reasoning_rl, 'pretrain': _pretrain}[job.stage](job, config, mesh)
+    stages[job.stage](job, config, mesh)
 
 
 def _reasoning_rl(job, config, mesh):
@@ -37,18 +41,20 @@ def _reasoning_rl(job, config, mesh):
   cfg, tok = _architecture(job)
   cfg.check_mesh(dict(mesh.shape))
   reasoning_rl.check(job, mesh)
+  _check_context(cfg, job.data.max_prompt + job.sample.max_new)
   train, held = source.problems(job.data, job.seed, tok)
   folder = workdir.prepare(job.workdir, config)
   plan.show('Plan', plan.model_rows(cfg, mesh) + plan.rl_rows(job, cfg, mesh))
   rewards = service.RewardService(job.reward)
   try:
     stage = reasoning_rl.Stage(job, cfg, tok, train, rewards, folder)
-    examiner = _Examiner(job, cfg, tok, held, rewards)
+    limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.evaluation.chunk)
+    examiner = _Examiner(job, limits, cfg, tok, held, rewards)
     stage.initial = _weights(job, cfg)
-    before = examiner.judge(stage.initial, job.evaluation.questions)
+    before = examiner.judge(stage.initial)
     stage.examine = examiner.figures
     loop.run(job.loop, stage, folder, job.optimizer)
-    after = examiner.judge(stage.state.params, job.evaluation.questions)
+    after = examiner.judge(stage.state.params)
   finally:
     rewards.close()
   seconds = stage.seconds | {'evaluation': examiner.seconds, 'whole': time.monotonic() - began}
@@ -59,11 +65,12 @@ def _pretrain(job, config, mesh):
   if job.model is None:
     raise ValueError('pre-training starts from random weights: leave config.checkpoint empty')
   pretrain.check(job, mesh)
-  folder = workdir.prepare(job.workdir, config)
   pre = job.pretrain
   tok = _own_tokenizer(job)
   cfg = dataclasses.replace(job.model, vocab=tok.vocab_size)
   cfg.check_mesh(dict(mesh.shape))
+  _check_context(cfg, max(pre.capacity, pre.max_prompt + pre.max_new))
+  folder = workdir.prepare(job.workdir, config)
   plan.show(
     'Plan',
     plan.model_rows(cfg, mesh)
@@ -71,19 +78,20 @@ def _pretrain(job, config, mesh):
       ('batch', f'{pre.rows} rows x {pre.capacity} tokens, {pre.updates:,} updates'),
     ],
   )
-  data = source.DataConfig(max_prompt=job.data.max_prompt, levels=pre.corpus.world.levels)
+  data = source.DataConfig(max_prompt=pre.max_prompt, levels=pre.corpus.world.levels)
   _, held = source.problems(data, job.seed, tok)
   rewards = service.RewardService(job.reward)
   try:
     stage = pretrain.Stage(job, cfg, tok)
-    examiner = _Examiner(job, cfg, tok, held, rewards)
+    limits = rollout.Limits(pre.max_prompt, pre.max_new, job.evaluation.chunk)
+    examiner = _Examiner(job, limits, cfg, tok, held, rewards)
     stage.initial, stage.examine = _weights(job, cfg), examiner.figures
     loop.run(job.loop, stage, folder, job.optimizer)
-    result = examiner.judge(stage.state.params, job.evaluation.questions)
+    result = examiner.judge(stage.state.params)
   finally:
     rewards.close()
   _save_model(folder / 'model', stage.state.params, cfg, tok)
-  digest = report.params_sha256(sharding.fetch(stage.state.params))
+  digest = report.params_sha256(stage.state.params)
   if jax.process_index() == 0:
     figures = result.evaluation.as_json() | result.metrics
     figures['params_sha256'] = digest
@@ -93,11 +101,11 @@ def _pretrain(job, config, mesh):
 
 
 def _own_tokenizer(job):
-  """A SentencePiece model trained on the job's own corpus."""
-  from r1jax.data.tasks import corpus
-
+  """A SentencePiece model trained on the job's corpus, which must not ask held-out questions."""
   pre = job.pretrain
-  texts = (corpus.document(job.seed, i, pre.corpus).text for i in range(pre.vocab_documents))
+  documents = (corpus.document(job.seed, i, pre.corpus) for i in range(pre.vocab_documents))
+  texts = [document.text for document in documents]
+  corpus.check_training_texts(texts)
   return tokenizer.SentencePieceTokenizer(tokenizer.train_sentencepiece(texts, job.model.vocab))
 
 
@@ -105,10 +113,22 @@ def _architecture(job):
   """(ModelConfig, tokenizer) of the checkpoint, or of the config with the shipped tokenizer."""
   folder = checkpoints.open(job.checkpoint or 'tiny')
   tok = tokenizer.load(folder)
-  if job.model is not None:
-    return job.model, tok
-  runtime = dataclasses.asdict(job.runtime)
-  return huggingface.read_config(folder, **runtime), tok
+  if job.model is None:
+    return huggingface.read_config(folder, **dataclasses.asdict(job.runtime)), tok
+  if job.model.vocab != tok.vocab_size:
+    raise ValueError(
+      f'config.model.vocab={job.model.vocab} has no tokenizer: without config.checkpoint the '
+      f'shipped one of {tok.vocab_size} pieces is used; give a checkpoint folder, or that vocabulary'
+    )
+  return job.model, tok
+
+
+def _check_context(cfg, needed):
+  if needed > cfg.max_length:
+    raise ValueError(
+      f'prompt and reply take up to {needed} tokens, more than the context of the model, '
+      f'{cfg.max_length}; lower data.max_prompt or sample.max_new'
+    )
 
 
 def _weights(job, cfg):
@@ -123,41 +143,41 @@ def _weights(job, cfg):
 class _Examiner:
   """Evaluates policies on the same held-out questions with the same random numbers."""
 
-  def __init__(self, job, cfg, tok, held, rewards):
-    self.job, self.cfg, self.tok, self.held, self.rewards = job, cfg, tok, held, rewards
-    self.seconds = 0.0
+  def __init__(self, job, limits, cfg, tok, held, rewards):
+    """Raises ValueError where the questions do not divide over the mesh."""
+    self.evaluation, self.limits, self.seed = job.evaluation, limits, job.seed
+    self.cfg, self.tok, self.rewards = cfg, tok, rewards
+    count = min(job.evaluation.questions, len(held))
+    self.problems, self.seconds = [held[i] for i in range(count)], 0.0
+    shards = sharding.batch_shards(jax.sharding.get_mesh())
+    for asked in {count, min(job.evaluation.few, count), limits.chunk}:
+      if asked % shards:
+        raise ValueError(
+          f'{asked} held-out questions (evaluation.questions, few, chunk; {len(held)} are '
+          f'there) do not divide over {shards} batch shards of the mesh'
+        )
 
-  def judge(self, weights, questions):
-    """`heldout.Result` of the first `questions` held-out problems."""
+  def judge(self, weights, questions=None):
+    """`heldout.Result` of the first `questions` held-out problems, by default of all."""
     began = time.monotonic()
-    job = self.job
-    problems = [self.held[i] for i in range(min(questions, len(self.held)))]
     policy = rollout.Policy(weights, self.cfg, self.tok)
-    found = heldout.evaluate(
-      policy,
-      job.evaluation,
-      problems,
-      job.data.max_prompt,
-      job.sample.max_new,
-      heldout.key(job.seed),
-      self.rewards,
-    )
+    problems = self.problems[:questions]
+    key = heldout.key(self.seed)
+    found = heldout.evaluate(policy, self.evaluation, problems, self.limits, key, self.rewards)
     self.seconds += time.monotonic() - began
     return found
 
   def figures(self, weights, step):
-    """Metrics of an evaluation during training; {} where none is due."""
-    every = self.job.evaluation.every
-    if not every or step % every:
-      return {}
-    return self.judge(weights, self.job.evaluation.few).metrics
+    """Metrics of an evaluation after update `step`; {} where none is due."""
+    every = self.evaluation.every
+    return self.judge(weights, self.evaluation.few).metrics if every and step % every == 0 else {}
 
 
 def _close(job, cfg, tok, folder, stage, results):
   """Writes and prints what the run leaves: model, summary, picture, table, two transcripts."""
   before, after, held, seconds = results
   _save_model(folder / 'model', stage.state.params, cfg, tok)
-  digest = report.params_sha256(sharding.fetch(stage.state.params))
+  digest = report.params_sha256(stage.state.params)
   if jax.process_index() != 0:
     return
   rows = metrics.read(folder / 'metrics.jsonl')

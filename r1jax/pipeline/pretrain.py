@@ -31,6 +31,7 @@ class PretrainConfig:
     vocab_documents: documents the tokenizer is trained on.
     balance: alpha of the sequence-wise balance loss, 1e-4 (reference §2.4).
     bias_speed: gamma of the router bias, 1e-3 (reference §2.4).
+    max_prompt, max_new: tokens of a held-out question and of its reply at evaluations.
   """
 
   updates: int = 600
@@ -42,6 +43,8 @@ class PretrainConfig:
   vocab_documents: int = 6000
   balance: float = 1e-4
   bias_speed: float = 1e-3
+  max_prompt: int = 48
+  max_new: int = 96
 
   def __post_init__(self):
     if self.rows % self.micro:
@@ -84,7 +87,7 @@ class Stage:
 
   def restore(self, arrays, host):
     """Continues exactly where `arrays` and `host` were saved."""
-    self.state, self.seconds = arrays, host['seconds']
+    self.state, self.initial, self.seconds = arrays, None, host['seconds']
     self.stream.set_state(host['stream'])
 
   def arrays(self):
@@ -97,7 +100,6 @@ class Stage:
 
   def update(self, step):
     """One update on the next packed batch."""
-    examined = self.examine(self.state.params, step) if step else {}
     pre, began = self.job.pretrain, time.monotonic()
     batch, tokens = self._batch()
     self.state, found = steps.language_update(
@@ -117,7 +119,7 @@ class Stage:
       'optimizer/lr': optimizer.learning_rate(self.job.optimizer)(step),
       'speed/train_tokens_per_s': tokens / spent,
     }
-    return examined | figures | found
+    return figures | found | self.examine(self.state.params, step + 1)
 
   def _batch(self):
     pre = self.job.pretrain

@@ -57,9 +57,17 @@ class RlConfig:
       raise ValueError(f'prompts, mini_batches, updates, rows, samples_every must be >= 1: {self}')
     if self.rollout_chunk and self.prompts % self.rollout_chunk:
       raise ValueError(f'{self.prompts=} does not divide into chunks of {self.rollout_chunk=}')
-    starts = [start for start, _ in self.length_schedule]
+    schedule = self.length_schedule
+    if not all(isinstance(pair, tuple) and len(pair) == 2 and pair[1] > 0 for pair in schedule):
+      raise ValueError(f'{schedule=} must be pairs (from update, most new tokens >= 1)')
+    if self.reference_every % self.mini_batches:
+      raise ValueError(
+        f'{self.reference_every=} is no multiple of {self.mini_batches=}: the reference would '
+        'change while mini-batches scored by the old one wait'
+      )
+    starts = [start for start, _ in schedule]
     if not starts or starts[0] != 0 or starts != sorted(starts):
-      raise ValueError(f'{self.length_schedule=} must start at update 0 and ascend')
+      raise ValueError(f'{schedule=} must start at update 0 and ascend')
 
   def cap(self, step):
     """Most new tokens at an update."""
@@ -70,6 +78,8 @@ def check(job, mesh):
   """Raises ValueError, with the numbers, where the batch arithmetic of a job does not work out."""
   rl, group, shards = job.rl, job.sample.group, sharding.batch_shards(mesh)
   total = rl.prompts * group
+  if group < 2:
+    raise ValueError(f'sample.group={group}: an advantage compares at least 2 samples')
   if total % rl.mini_batches:
     raise ValueError(
       f'{rl.prompts} prompts x {group} samples = {total} sequences do not divide into '
@@ -136,7 +146,7 @@ class Stage:
 
   def restore(self, arrays, host):
     """Continues exactly where `arrays` and `host` were saved."""
-    self.state = arrays['state']
+    self.state, self.initial = arrays['state'], None
     self.pending = arrays['pending']
     self.iteration, self.seconds = host['iteration'], host['seconds']
     self.stream.set_state(host['stream'])
@@ -156,9 +166,7 @@ class Stage:
 
   def update(self, step):
     """One policy update; samples a new rollout when the last one is used up."""
-    figures = self.examine(self.state.params, step) if step else {}
-    if not self.pending:
-      figures |= self._collect(step)
+    figures = {} if self.pending else self._collect(step)
     began = time.monotonic()
     minibatch, *self.pending = self.pending
     self.state, found = steps.grpo_update(
@@ -178,8 +186,8 @@ class Stage:
       figures['speed/train_tokens_per_s'] = self._tokens / self._training
       self._tokens, self._training = 0, 0.0
     found['grpo/clip_fraction'] = found['grpo/clip_low'] + found['grpo/clip_high']
-    lr = optimizer.learning_rate(self.job.optimizer)(step)
-    return figures | found | {'optimizer/lr': lr}
+    found['optimizer/lr'] = optimizer.learning_rate(self.job.optimizer)(step)
+    return figures | found | self.examine(self.state.params, step + 1)
 
   @property
   def _scores_old(self):

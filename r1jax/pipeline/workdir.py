@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import pathlib
+import shutil
 import subprocess
 
 import jax
@@ -32,7 +33,8 @@ def prepare(path, config):
   try:
     folder.mkdir(parents=True, exist_ok=True)
     saved = folder / 'config.json'
-    if saved.exists():
+    begun = any((folder / 'checkpoints').glob('step_*'))
+    if begun and saved.exists():
       _check_same(folder, json.loads(saved.read_text()), content)
     metrics.write_atomically(saved, json.dumps(content, indent=2) + '\n')
     metrics.write_atomically(folder / 'versions.json', json.dumps(versions(), indent=2) + '\n')
@@ -46,15 +48,13 @@ def prepare(path, config):
 def versions():
   """Versions of the code (and its commit, in a checkout) and of the packages it ran with."""
   here = pathlib.Path(r1jax.__file__).parent
-  found = subprocess.run(
-    ['git', 'describe', '--always', '--dirty'],
-    cwd=here,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  commit = ''
+  if shutil.which('git'):
+    command = ['git', 'describe', '--always', '--dirty']
+    found = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    commit = found.stdout.strip()
   packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
-  return {'r1jax': r1jax.__version__, 'commit': found.stdout.strip()} | packages
+  return {'r1jax': r1jax.__version__, 'commit': commit} | packages
 
 
 def _check_same(folder, saved, now, where=''):

@@ -78,14 +78,23 @@ def encode_prompt(tokenizer, question):
 
 
 def stop_sequences(tokenizer):
-  """Token sequences that end a completion: end of sequence, and a closing answer tag however cut.
+  """Token sequences that end a completion: end of sequence, and a closing answer tag.
 
-  int32 [K, W], padded on the left with -1.
+  A byte-level tokenizer cuts the tag by what stands around it, so each usual surrounding gives a
+  sequence of its own, unless it contains a shorter one. Returns int32 [K, W], padded on the left
+  with -1.
   """
-  texts = (template.END_ANSWER, f' {template.END_ANSWER}', f'\n{template.END_ANSWER}')
+  befores, afters = ('', ' ', '\n', '.', ')', '}', '$'), ('', ' ', '\n', '\n\n', '.')
+  texts = [before + template.END_ANSWER + after for before in befores for after in afters]
   found = {(tokenizer.eos_id,), *(tuple(tokenizer.encode(text)) for text in texts)}
-  width = max(map(len, found))
-  return np.array([[-1] * (width - len(ids)) + list(ids) for ids in sorted(found)], np.int32)
+  least = [ids for ids in sorted(found) if not any(_inside(o, ids) for o in found if o != ids)]
+  width = max(map(len, least))
+  return np.array([[-1] * (width - len(ids)) + list(ids) for ids in least], np.int32)
+
+
+def _inside(short, long):
+  """Whether the ids `short` stand somewhere in a row in `long`."""
+  return any(long[i : i + len(short)] == short for i in range(len(long) - len(short) + 1))
 
 
 def pad_prompts(prompts, width):

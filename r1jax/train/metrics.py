@@ -83,12 +83,13 @@ class MetricsWriter:
       return
     path = pathlib.Path(workdir) / 'metrics.jsonl'
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
+    again = path.exists()
+    if again:
       kept = [row for row in read(path) if row['step'] <= resumed_from]
       write_atomically(path, ''.join(json.dumps(row) + '\n' for row in kept))
     self._jsonl = open(path, 'ab', buffering=0)  # noqa: SIM115 - open as long as the run
     self._board = tensorboardX.SummaryWriter(
-      str(path.parent / 'tensorboard'), purge_step=resumed_from + 1 if resumed_from else None
+      str(path.parent / 'tensorboard'), purge_step=resumed_from + 1 if again else None
     )
 
   def __enter__(self):

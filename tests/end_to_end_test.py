@@ -1,0 +1,161 @@
+"""One small run from the shipped base to the closing table leaves everything that is promised."""
+
+import json
+
+import numpy as np
+from tensorboardX.proto import event_pb2
+
+from r1jax.data import template
+from r1jax.interchange import source as checkpoints
+from r1jax.data import tokenizer
+from tests import runs
+
+
+def test_every_promised_file_is_there(reference):
+  names = {path.name for path in reference.folder.iterdir()}
+  assert names == {
+    'checkpoints',
+    'config.json',
+    'metrics.jsonl',
+    'model',
+    'report.png',
+    'samples',
+    'summary.json',
+    'tensorboard',
+    'versions.json',
+  }
+  assert (reference.folder / 'report.png').read_bytes().startswith(b'\x89PNG')
+  assert checkpoints.open(reference.folder) == reference.folder / 'model'
+  assert json.loads((reference.folder / 'config.json').read_text())['rl']['prompts'] == 8
+  assert {'r1jax', 'commit', 'jax'} <= set(
+    json.loads((reference.folder / 'versions.json').read_text())
+  )
+
+
+def test_the_summary_has_exactly_the_promised_keys(reference):
+  summary = reference.summary
+  assert set(summary) == {
+    'before',
+    'after',
+    'seconds',
+    'peak_rss_gib',
+    'seed',
+    'final_params_sha256',
+    'length_accuracy_rank_correlation',
+  }
+  for name in ('before', 'after'):
+    assert set(summary[name]) == {
+      'pass@1',
+      'ci95',
+      'format_rate',
+      'mean_length',
+      'questions',
+      'samples',
+    }
+    low, high = summary[name]['ci95']
+    assert 0 <= low <= summary[name]['pass@1'] <= high <= 1
+    assert summary[name]['questions'] == 8
+  assert {'rollout', 'update', 'evaluation', 'whole'} <= set(summary['seconds'])
+
+
+def test_every_update_has_a_row_and_every_rollout_its_figures(reference):
+  assert [row['step'] for row in reference.rows] == [1, 2, 3, 4]
+  rollout = {'reward/total', 'reward/accuracy', 'reward/format', 'rollout/length'}
+  each = {'grpo/kl', 'grpo/entropy', 'grpo/clip_fraction', 'parity/logp_max', 'parity/logp_mean'}
+  for number, row in enumerate(reference.rows):
+    assert each <= set(row)
+    assert (rollout | {'speed/rollout_tokens_per_s'} <= set(row)) == (number % 2 == 0)
+    assert ('speed/train_tokens_per_s' in row) == (number % 2 == 1)
+  assert all(value is not None for row in reference.rows for value in row.values())
+
+
+def test_sampler_and_trainer_agree_on_every_token(reference):
+  assert max(row['parity/logp_max'] for row in reference.rows) <= 1e-4
+
+
+def test_nothing_is_compiled_after_the_first_rollouts_updates(reference):
+  assert [row['rollout/cap'] for row in reference.rows[::2]] == [16, 24]  # the cap has changed
+  assert len({row['compile/programs'] for row in reference.rows[1:]}) == 1
+
+
+def test_tensorboard_holds_the_same_scalars(reference):
+  (file,) = (reference.folder / 'tensorboard').glob('events*')
+  found = {}
+  for event in _events(file.read_bytes()):
+    for value in event.summary.value:
+      found[event.step, value.tag] = value.simple_value
+  wanted = {
+    (row['step'], name): value
+    for row in reference.rows
+    for name, value in row.items()
+    if name != 'step'
+  }
+  assert found.keys() == wanted.keys()
+  np.testing.assert_allclose([found[k] for k in wanted], list(wanted.values()), rtol=1e-6)
+
+
+def _events(data):
+  """The records of an event file: 8 bytes of length, 4 of check, the event, 4 of check."""
+  while data:
+    length = int.from_bytes(data[:8], 'little')
+    yield event_pb2.Event.FromString(data[12 : 12 + length])
+    data = data[16 + length :]
+
+
+def test_samples_tell_everything_about_every_completion(reference):
+  files = sorted((reference.folder / 'samples').iterdir())
+  assert [file.name for file in files] == ['step_000000.jsonl', 'step_000002.jsonl']
+  tok = tokenizer.load(reference.folder / 'model')
+  for file, cap, row in zip(files, (16, 24), reference.rows[::2]):
+    samples = [json.loads(line) for line in file.open()]
+    assert len(samples) == 32
+    for sample in samples:
+      assert set(sample) == {
+        'prompt',
+        'completion',
+        'tokens',
+        'sampler_logp',
+        'trainer_logp',
+        'rewards',
+        'advantage',
+      }
+      assert 1 <= len(sample['tokens']) <= cap
+      assert tok.decode(sample['tokens']) == sample['completion']
+      assert template.render('').split('\n')[0][:40] in sample['prompt']
+      assert len(sample['sampler_logp']) == len(sample['trainer_logp']) == len(sample['tokens'])
+      np.testing.assert_allclose(sample['sampler_logp'], sample['trainer_logp'], atol=1e-4)
+      assert set(sample['rewards']) == {'accuracy', 'format'}
+      assert all(set(part) == {'score', 'kind', 'why'} for part in sample['rewards'].values())
+    accuracy = np.mean([s['rewards']['accuracy']['score'] for s in samples])
+    np.testing.assert_allclose(accuracy, row['reward/accuracy'])
+    advantage_PG = np.array([s['advantage'] for s in samples]).reshape(8, 4)
+    np.testing.assert_allclose(advantage_PG.sum(1), 0, atol=1e-5)
+    prompts = [s['prompt'] for s in samples]
+    assert all(len(set(prompts[p * 4 : p * 4 + 4])) == 1 for p in range(8))
+
+
+def test_the_run_prints_its_plan_its_course_and_its_result(reference):
+  out = reference.stdout
+  for text in ('8 prompts x 4 samples = 32 sequences', '2 mini-batches of 16 sequences', 'memory'):
+    assert text in out.split('GRPO 1/4')[0]
+  for text in ('GRPO 4/4', 'Before and after', 'pass@1', 'before:', 'after:', 'Files in', 'Next:'):
+    assert text in out
+  assert reference.stderr == ''
+
+
+def test_the_saved_model_is_the_trained_one_and_a_run_can_start_from_it(reference, tmp_path):
+  again = runs.finish(tmp_path, checkpoint=reference.folder, rl__updates=1)
+  np.testing.assert_allclose(
+    again.summary['before']['mean_length'], reference.summary['after']['mean_length']
+  )
+  assert again.sha256 != reference.sha256
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(reference, tmp_path):
+  again = runs.finish(tmp_path / 'same')
+  assert again.sha256 == reference.sha256
+  assert again.figures == reference.figures
+  other = runs.finish(tmp_path / 'other', seed=1, rl__updates=2)
+  assert other.figures[0] != reference.figures[0]
+
+

@@ -1,0 +1,102 @@
+"""A run that was stopped in any way and started again ends in the bits of one that was not."""
+
+import json
+import random
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from tests import runs
+
+
+@pytest.fixture
+def folder(tmp_path):
+  yield tmp_path / 'run'
+  shutil.rmtree(tmp_path / 'run', ignore_errors=True)
+
+
+def wait_for(condition, process):
+  """Returns when the condition holds; fails where the process ended before."""
+  while not condition():
+    assert process.poll() is None, process.communicate()
+    time.sleep(0.005)
+
+
+def test_kill_9_at_random_moments_leads_to_the_same_bits(reference, folder):
+  rng = random.Random(0)
+  for reached in (0, 1, 3):
+    process = runs.start(folder)
+    wait_for(lambda n=reached: len(runs.checkpoints(folder)) > n, process)
+    time.sleep(rng.uniform(0, 0.2))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+  last = runs.finish(folder)
+  assert 'resumed from' in last.stdout
+  assert last.sha256 == reference.sha256
+  assert last.figures == reference.figures
+
+
+def test_between_two_mini_batches_the_rest_of_the_rollout_is_in_the_checkpoint(reference, folder):
+  runs.copy(reference, folder, newest=1)
+  host = json.loads((runs.checkpoints(folder)[-1] / 'host.json').read_text())
+  assert host['pending'] == 1
+  last = runs.finish(folder)
+  assert 'at update 1 of 4' in last.stdout
+  assert last.sha256 == reference.sha256
+  assert last.figures == reference.figures
+  # Restored arrays look like fresh ones to the compiler: one rollout and nothing new after it.
+  assert len({row['compile/programs'] for row in last.rows[2:]}) == 1
+
+
+def test_sigterm_saves_says_so_in_one_line_and_the_same_command_goes_on(reference, folder):
+  process = runs.start(folder, loop__checkpoint_every=100)
+  wait_for(lambda: (folder / 'tensorboard').exists(), process)
+  process.send_signal(signal.SIGTERM)
+  stopped = runs.end(process, folder)
+  assert stopped.status == 143
+  assert stopped.stdout.splitlines()[-1].startswith('stopped by SIGTERM after update ')
+  assert 'everything is saved' in stopped.stdout.splitlines()[-1]
+  assert stopped.stderr == ''
+  last = runs.finish(folder, loop__checkpoint_every=100)
+  assert last.sha256 == reference.sha256
+  assert last.figures == reference.figures
+
+
+def test_a_torn_newest_checkpoint_is_passed_over_and_said(reference, folder):
+  runs.copy(reference, folder, newest=3)
+  torn = runs.checkpoints(folder)[-1]
+  runs.spoil(torn)
+  last = runs.finish(folder)
+  assert 'step_00000003 is damaged' in last.stdout and 'older one, step 2' in last.stdout
+  assert last.sha256 == reference.sha256
+
+
+def test_with_every_checkpoint_torn_the_run_stops_in_one_line_and_leaves_them(reference, folder):
+  runs.copy(reference, folder, newest=1)
+  for checkpoint in runs.checkpoints(folder):
+    runs.spoil(checkpoint)
+  before = sorted(folder.rglob('*'))
+  stopped = runs.end(runs.start(folder), folder)
+  assert stopped.status == 1
+  assert stopped.stderr.count('\n') == 1 and 'no older checkpoint is left' in stopped.stderr
+  assert sorted(folder.rglob('*')) == before
+
+
+def test_a_finished_run_may_be_prolonged(reference, folder):
+  runs.copy(reference, folder, newest=4)
+  longer = runs.finish(folder, rl__updates=5)
+  assert [row['step'] for row in longer.rows] == [1, 2, 3, 4, 5]
+  assert longer.figures[:4] == reference.figures
+
+
+def test_a_run_of_eight_devices_goes_on_on_one(reference, eight, folder):
+  runs.copy(eight, folder, newest=3)
+  one = runs.finish(folder)
+  assert 'at update 3 of 4' in one.stdout
+  for found, wanted in zip(one.figures, reference.figures, strict=True):
+    assert found.keys() == wanted.keys()
+    np.testing.assert_allclose(list(found.values()), list(wanted.values()), atol=2e-4, rtol=2e-3)
