@@ -7,7 +7,7 @@ import jax
 
 from r1jax import sharding
 from r1jax.interchange import exporting, gguf
-from r1jax.interchange import source as checkpoints
+from r1jax.pipeline import unfinished
 
 HUB_TYPES = ('float32', 'bfloat16', 'float16')
 
@@ -41,12 +41,12 @@ def run(flags):
   """Exports or verifies; returns the exit status."""
   if flags.verify:
     return _judge(flags.verify, exporting.verify(flags.verify))
-  source = checkpoints.open(flags.checkpoint)
-  if flags.format == 'gguf':
-    path = gguf.export(source, flags.output, flags.dtype or 'f16')
-    print(f'{path} is written; next: ollama create my-model -f {path.parent}/Modelfile')
-    return 0
   with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.local_devices()[:1])):
+    source = unfinished.open_model(flags.checkpoint)
+    if flags.format == 'gguf':
+      path = gguf.export(source, flags.output, flags.dtype or 'f16')
+      print(f'{path} is written; next: ollama create my-model -f {path.parent}/Modelfile')
+      return 0
     size = int(flags.shard_gib * (1 << 30))
     report = exporting.export(source, flags.output, flags.dtype, size)
   return _judge(flags.output, report['problems'])

@@ -1,8 +1,9 @@
 """The mesh and the one table from logical to mesh axes.
 
 Arrays carry their sharding in their type (`jax.set_mesh`, Explicit axes), so the compiler never
-guesses: weights are *stored* by `PARAM_RULES` (spread over `fsdp` too) and *used* after `gather`,
-which undoes only the `fsdp` part; its transpose is the reduce-scatter of the gradient.
+guesses: weights are *stored* by `PARAM_RULES`, spread over `fsdp` too (and over `expert`, the experts
+themselves apart), and *used* after `gather`, which makes these two whole again; its transpose is the
+reduce-scatter of the gradient.
 """
 
 import math
@@ -13,7 +14,7 @@ import numpy as np
 MESH_AXES = ('data', 'fsdp', 'expert', 'tensor')
 
 PARAM_RULES = {
-  'embed': 'fsdp',
+  'embed': ('fsdp', 'expert'),
   'heads': 'tensor',
   'ffn': 'tensor',
   'vocab': 'tensor',
@@ -60,7 +61,8 @@ def param(axes):
 
 def gathered(axes):
   """PartitionSpec in which a weight takes part in a matmul: stored, but whole over `fsdp`."""
-  return jax.P(*(None if PARAM_RULES[a] == 'fsdp' else PARAM_RULES[a] for a in axes))
+  whole = {'embed', 'expert_embed'}
+  return jax.P(*(None if a in whole else PARAM_RULES[a] for a in axes))
 
 
 def act(*axes):

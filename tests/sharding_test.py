@@ -30,18 +30,25 @@ def test_a_shape_that_does_not_fit_the_devices_is_refused_with_the_numbers(shape
     sharding.make_mesh(shape, jax.devices()[:4])
 
 
+# Each logical axis -> the mesh axes it is spread over, as a tuple.
+RULES = {
+  name: (rule,) if isinstance(rule, str) else rule or ()
+  for name, rule in sharding.PARAM_RULES.items()
+}
+
+
 def test_every_logical_axis_of_every_model_has_a_rule():
   axes = set()
   for cfg in (config.ModelConfig(), tiny.MLA, tiny.GQA):
     specs = jax.tree.leaves(transformer.specs(cfg), is_leaf=params.is_param)
     axes |= {axis for spec in specs for axis in spec.axes}
   assert axes == set(sharding.PARAM_RULES)
-  assert set(sharding.PARAM_RULES.values()) | {None} <= {*sharding.MESH_AXES, None}
+  assert {axis for rule in RULES.values() for axis in rule} <= set(sharding.MESH_AXES)
 
 
 def test_no_weight_uses_a_mesh_axis_twice():
   for spec in jax.tree.leaves(transformer.specs(config.ModelConfig()), is_leaf=params.is_param):
-    used = [sharding.PARAM_RULES[a] for a in spec.axes if sharding.PARAM_RULES[a]]
+    used = [axis for a in spec.axes for axis in RULES[a]]
     assert len(used) == len(set(used)), spec
 
 

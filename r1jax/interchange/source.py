@@ -14,13 +14,32 @@ def open(path):
   Raises:
     ValueError: there is no model there.
   """
+  folder = find(path)
+  if folder:
+    return folder
+  if is_run(path):
+    raise ValueError(
+      f'{path}: this run has not ended; the model of its newest checkpoint is written by '
+      f'python -m r1jax.export --checkpoint={path} --output=DIR'
+    )
+  raise ValueError(
+    f'{path}: no config.json with *.safetensors here or in model/; give a hub folder, the work '
+    "directory of a finished run, or 'tiny'"
+  )
+
+
+def find(path):
+  """What `open` returns, or None where there is no model."""
   if str(path) == 'tiny':
     return ASSETS / 'tiny_base'
   folder = pathlib.Path(path)
   for candidate in (folder, folder / 'model'):
     if (candidate / 'config.json').exists() and list(candidate.glob('*.safetensors')):
       return candidate
-  raise ValueError(
-    f'{folder}: no config.json with *.safetensors here or in model/; give a hub folder, the work '
-    "directory of a finished run, or 'tiny'"
-  )
+  return None
+
+
+def is_run(path):
+  """Whether the folder is the work directory of a run that has saved a checkpoint."""
+  folder = pathlib.Path(path)
+  return (folder / 'config.json').exists() and any((folder / 'checkpoints').glob('step_*'))

@@ -120,7 +120,7 @@ class ModelConfig:
       ('vocab', self.vocab, tensor),
       ('ffn', self.ffn, tensor),
     ]
-    sizes += [('width', self.width, fsdp)]
+    sizes += [('width', self.width, fsdp * expert)]
     if self.attention == 'gqa':
       sizes += [('kv_heads', self.kv_heads, tensor)]
     if self.moe and self.moe_layers:

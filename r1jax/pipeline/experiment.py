@@ -118,7 +118,7 @@ def _architecture(job):
   if job.model.vocab != tok.vocab_size:
     raise ValueError(
       f'config.model.vocab={job.model.vocab} has no tokenizer: without config.checkpoint the '
-      f'shipped one of {tok.vocab_size} pieces is used; give a checkpoint folder, or that vocabulary'
+      f'shipped one of {tok.vocab_size} pieces is used; give a checkpoint, or that vocabulary'
     )
   return job.model, tok
 

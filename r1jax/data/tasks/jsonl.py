@@ -1,4 +1,4 @@
-"""Problems from JSONL files: GSM8K as published, or plain question and answer."""
+"""Problems from JSONL files: GSM8K, plain question and answer, or answers that are checked."""
 
 import json
 import math
@@ -6,7 +6,7 @@ import pathlib
 import re
 
 from r1jax.data import template
-from r1jax.data.tasks import tiny_world
+from r1jax.data.tasks import golds, tiny_world
 
 # GSM8K ends a worked solution with a line `#### 1,234` (arXiv 2110.14168).
 _MARK = '####'
@@ -26,10 +26,13 @@ def read(path, question_key='question', answer_key='answer'):
   GSM8K's calculator marks; an answer of one line is taken as it is. Thousands commas are dropped
   ('1,234' becomes '1234'), blank lines are passed over.
 
+  A record with `options`, `numbers` or `tests` has no such text as its answer but what a verifier
+  checks by: see `golds`. Options become lines of the question.
+
   Args:
     path: file of one JSON object per line, UTF-8.
     question_key: key of the question, a str.
-    answer_key: key of the answer, a str or a finite number.
+    answer_key: key of the answer, a str or a finite number; the letter, where there are options.
 
   Raises:
     JsonlError: no problem in the file, or a line that is not UTF-8, not a JSON object, lacks a
@@ -77,6 +80,10 @@ def check_lengths(problems, tokenizer, max_prompt):
 def _problem(raw, kind, question_key, answer_key):
   record = _record(raw)
   question = _text(record, question_key, (str,))
+  checked = golds.read(record, answer_key)
+  if checked:
+    gold, more = checked
+    return tiny_world.Problem(question + more, gold, kind, 0)
   answer = _text(record, answer_key, (str, int, float))
   worked = _CALCULATOR.sub('', answer)
   found = _FINAL.findall(worked)

@@ -35,14 +35,15 @@ class Problem:
 
   Attributes:
     question: text without a final stop; the template sets one.
-    answer: the final answer.
+    answer: the final answer, a str; of a problem from a file also what its verifier checks by, a
+      `choice.Letter`, `puzzles.Numbers` or `code.Tests` of `r1jax.rewards`.
     kind: family of the question, one of `WorldConfig.kinds` or the name of a file's benchmark.
     level: difficulty; 0 where unknown.
     steps: lines of a correct solution, each ending in the number that it establishes.
   """
 
   question: str
-  answer: str
+  answer: object
   kind: str
   level: int
   steps: tuple[str, ...] = ()
