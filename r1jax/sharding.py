@@ -1,9 +1,9 @@
 """The mesh and the one table from logical to mesh axes.
 
 Arrays carry their sharding in their type (`jax.set_mesh`, Explicit axes), so the compiler never
-guesses: weights are *stored* by `PARAM_RULES`, spread over `fsdp` too (and over `expert`, the experts
-themselves apart), and *used* after `gather`, which makes these two whole again; its transpose is the
-reduce-scatter of the gradient.
+guesses: weights are *stored* by `PARAM_RULES`, spread over `fsdp` too (and over `expert`, the
+experts themselves apart), and *used* after `gather`, which makes these two whole again; its
+transpose is the reduce-scatter of the gradient.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Whatever a user gets wrong ends in one clear line and a failing status, and nothing is touched."""
+"""Whatever a user gets wrong ends in one clear line and a failing status; nothing is touched."""
 
 import re
 import shutil

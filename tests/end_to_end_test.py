@@ -5,9 +5,8 @@ import json
 import numpy as np
 from tensorboardX.proto import event_pb2
 
-from r1jax.data import template
+from r1jax.data import template, tokenizer
 from r1jax.interchange import source as checkpoints
-from r1jax.data import tokenizer
 from tests import runs
 
 
@@ -157,5 +156,3 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(reference, 
   assert again.figures == reference.figures
   other = runs.finish(tmp_path / 'other', seed=1, rl__updates=2)
   assert other.figures[0] != reference.figures[0]
-
-

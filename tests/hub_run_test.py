@@ -38,7 +38,7 @@ def _command(module, *flags):
 
 
 @pytest.mark.slow
-def test_a_hub_model_learns_from_gsm8k_across_a_kill_and_is_exported_and_asked(tmp_path):
+def test_a_hub_model_is_trained_on_gsm8k_across_a_kill_then_exported_and_asked(tmp_path):
   random_qwen2.write(tmp_path / 'base')
   paths = {
     'checkpoint': tmp_path / 'base',

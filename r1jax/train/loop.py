@@ -1,5 +1,6 @@
 """The loop around every stage: resume, update, log one step late, checkpoint, stop when told to."""
 
+import contextlib
 import dataclasses
 import signal
 import threading
@@ -83,48 +84,57 @@ def run(cfg, stage, workdir, ocfg):
     CheckpointError, NonFiniteError: with the reason.
   """
   say = print if jax.process_index() == 0 else lambda text: None
-  with checkpoint.Checkpoints(
-    workdir / 'checkpoints', cfg.keep, cfg.checkpoint_every, say
-  ) as saved:
+  folder = workdir / 'checkpoints'
+  with (
+    Signals() as signals,
+    checkpoint.Checkpoints(folder, cfg.keep, cfg.checkpoint_every, say) as saved,
+  ):
     found = saved.latest(stage.abstract)
     step = 0
     if found:
       step, arrays, host = found
       stage.restore(arrays, host)
-      say(f'resumed from {workdir}/checkpoints at update {step} of {stage.total}')
+      say(f'resumed from {folder} at update {step} of {stage.total}')
     else:
       stage.start()
       saved.save(0, stage.arrays(), stage.host())
-    _updates(stage, step, saved, workdir, ocfg)
+    with _reports(stage, step, workdir) as (writer, bar):
+      _updates(stage, step, saved, signals, lambda row: _log(row, writer, bar, ocfg))
 
 
-def _updates(stage, step, saved, workdir, ocfg):
-  first = jax.process_index() == 0
-  compilations = Compilations()
+@contextlib.contextmanager
+def _reports(stage, step, workdir):
+  """The writer of metrics and the progress bar; silent ones but on the first process."""
+  if jax.process_index():
+    yield _Silent(), _Silent()
+    return
   with (
-    metrics.MetricsWriter(workdir, step) if first else _Silent() as writer,
-    metrics.Progress(stage.title, stage.total, step, stage.figures) if first else _Silent() as bar,
-    Signals() as signals,
+    metrics.MetricsWriter(workdir, step) as writer,
+    metrics.Progress(stage.title, stage.total, step, stage.figures) as bar,
   ):
-    pending = None
-    while step < stage.total:
-      figures = stage.update(step) | {'compile/programs': compilations.count}
-      if pending:
-        _log(pending, writer, bar, ocfg)
-      step += 1
-      pending = (step, figures)
-      stop = _agreed(signals.asked)
-      if stop or saved.due(step) or step == stage.total:
-        _log(pending, writer, bar, ocfg)
-        pending = None
-        saved.save(step, stage.arrays(), stage.host())
-      if stop:
-        saved.wait()
-        raise Interrupted(
-          f'stopped by {stop} after update {step} of {stage.total}; everything is saved, '
-          'the same command goes on from here',
-          signal.Signals[stop],
-        )
+    yield writer, bar
+
+
+def _updates(stage, step, saved, signals, log):
+  compilations, pending = Compilations(), None
+  while step < stage.total:
+    figures = stage.update(step) | {'compile/programs': compilations.count}
+    if pending:
+      log(pending)
+    step += 1
+    pending = (step, figures)
+    stop = _agreed(signals.asked)
+    if stop or saved.due(step) or step == stage.total:
+      log(pending)
+      pending = None
+      saved.save(step, stage.arrays(), stage.host())
+    if stop:
+      saved.wait()
+      raise Interrupted(
+        f'stopped by {stop} after update {step} of {stage.total}; everything is saved, '
+        'the same command goes on from here',
+        signal.Signals[stop],
+      )
 
 
 def _agreed(asked):
@@ -137,8 +147,8 @@ def _agreed(asked):
   return signal.Signals(int(numbers.max())).name if numbers.any() else ''
 
 
-def _log(pending, writer, bar, ocfg):
-  step, figures = pending
+def _log(row, writer, bar, ocfg):
+  step, figures = row
   figures = {name: float(value) for name, value in jax.device_get(figures).items()}
   writer.write(step, figures)
   bar.update(step, figures)
@@ -147,12 +157,6 @@ def _log(pending, writer, bar, ocfg):
 
 class _Silent:
   """Stands in for the writer and the progress bar on processes other than the first."""
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *exception):
-    return None
 
   def write(self, step, figures):
     """Nothing: process 0 writes."""

@@ -69,7 +69,6 @@ def test_each_tag_is_one_token_with_and_without_its_space():
     assert TOK.encode(f' {tag}') == [TOK.piece_id(f' {tag}')]
 
 
-
 def test_a_number_of_the_world_is_one_piece_and_others_go_by_digits():
   assert TOK.encode(' 12 3') == [TOK.piece_id(' 12'), TOK.piece_id(' 3')]
   assert TOK.decode(TOK.encode(' 125 70')) == ' 125 70'

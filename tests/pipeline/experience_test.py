@@ -20,9 +20,7 @@ def group(number, rewards):
   problem = tiny_world.Problem(f'question {number}', '1', 'test', 0)
   token_BT = np.full((GROUP, 3), number, np.int32)
   length_B = np.array([2, 3])
-  out = rollout.Rollout(
-    ([number],), token_BT, -token_BT.astype(np.float32), length_B, length_B < 3
-  )
+  out = rollout.Rollout(([number],), token_BT, -token_BT.astype(np.float32), length_B, length_B < 3)
   scores = tuple(
     service.Reward({'accuracy': verdict.Verdict(r, 'correct' if r else 'wrong', '')}, r)
     for r in rewards
@@ -78,7 +76,7 @@ def test_when_refills_run_out_unanimous_groups_fill_the_rest_and_are_counted():
   ask, sample, calls = sampler([SAME, MIXED, SAME], [SAME, SAME, SAME])
   found = experience.collect(ask, sample, grpo.GrpoConfig(), True, 1)
   assert len(calls) == 2
-  assert asked(found) == [1, 0, 2] or sorted(asked(found)) == [0, 1, 2]
+  assert sorted(asked(found)) == [0, 1, 2]
   assert (found.dropped, found.unfilled) == (3, 2)
 
 
@@ -104,7 +102,7 @@ def test_figures_leave_out_what_no_verifier_could_judge():
 def test_the_overlong_penalty_counts_from_the_cap_of_the_update():
   found = group(0, SAME)
   assert np.array_equal(experience.shaped(found, 3, grpo.GrpoConfig()), found.reward_PG)
-  gcfg = grpo.GrpoConfig(overlong_buffer=2)
+  gcfg = grpo.GrpoConfig(overlong_buffer=2, max_length=50)
   far, near = experience.shaped(found, 50, gcfg), experience.shaped(found, 3, gcfg)
   assert np.array_equal(far, found.reward_PG)
   assert (near <= far).all() and near[0, 1] < near[0, 0] < far[0, 0]

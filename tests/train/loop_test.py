@@ -1,0 +1,134 @@
+"""The loop around a stage: what it saves, logs and says, with a stage that only counts."""
+
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from r1jax.train import loop, optimizer
+
+OCFG = optimizer.OptimizerConfig(lr=1.0)
+
+
+class Counting:
+  """A stage whose state is the sum of the numbers of its updates."""
+
+  title, total, figures = 'Counting', 6, ()
+
+  def __init__(self, during=lambda step: None, **figures):
+    self.during, self.extra, self.ran = during, figures, []
+
+  def start(self):
+    self.total_so_far = np.zeros(())
+
+  def abstract(self, host):
+    return {'sum': np.zeros(())}
+
+  def restore(self, arrays, host):
+    self.total_so_far = arrays['sum']
+    self.ran_before = host['ran']
+
+  def arrays(self):
+    return {'sum': np.asarray(self.total_so_far)}
+
+  def host(self):
+    return {'ran': len(self.ran)}
+
+  def update(self, step):
+    self.ran.append(step)
+    self.total_so_far = self.total_so_far + step
+    self.during(step)
+    skipped = {'optimizer/skipped_in_a_row': jax.numpy.float32(0)}
+    return skipped | {'count/step': step} | self.extra
+
+
+@pytest.fixture(autouse=True)
+def mesh(one_device):
+  return one_device
+
+
+def run(stage, folder, every=2):
+  """Runs the stage; returns the rows of metrics.jsonl."""
+  loop.run(loop.LoopConfig(every, 2), stage, folder, OCFG)
+  return rows(folder)
+
+
+def rows(folder):
+  """Rows of metrics.jsonl."""
+  return [json.loads(line) for line in (folder / 'metrics.jsonl').open()]
+
+
+def stop_at(number, which=signal.SIGTERM):
+  """Sends this process a signal in the middle of an update."""
+  return lambda step: signal.raise_signal(which) if step == number else None
+
+
+def test_every_update_runs_once_in_order_and_has_one_row(tmp_path):
+  stage = Counting()
+  found = run(stage, tmp_path)
+  assert stage.ran == list(range(6)) and stage.total_so_far == 15
+  assert [(row['step'], row['count/step']) for row in found] == [(s + 1, s) for s in range(6)]
+  assert all('compile/programs' in row for row in found)
+
+
+@pytest.mark.parametrize('which, status', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_run_after_the_update_it_came_in(tmp_path, which, status):
+  before = signal.getsignal(which)
+  with pytest.raises(loop.Interrupted, match=f'{which.name} after update 3 of 6') as stopped:
+    run(Counting(stop_at(2, which)), tmp_path, every=100)
+  assert stopped.value.status == status
+  assert signal.getsignal(which) == before
+  assert [row['step'] for row in rows(tmp_path)] == [1, 2, 3]
+  again = Counting()
+  found = run(again, tmp_path, every=100)
+  assert again.ran == [3, 4, 5] and again.total_so_far == 15 and again.ran_before == 3
+  assert [row['step'] for row in found] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_signal_while_the_run_begins_is_not_lost(tmp_path):
+  stage = Counting()
+  begin = stage.start
+  stage.start = lambda: (begin(), signal.raise_signal(signal.SIGTERM))
+  with pytest.raises(loop.Interrupted, match='after update 1 of 6'):
+    run(stage, tmp_path)
+
+
+def test_updates_after_the_last_checkpoint_run_again_and_have_one_row_each(tmp_path):
+  def fail(step):
+    if step == 5:
+      raise ZeroDivisionError
+
+  with pytest.raises(ZeroDivisionError):
+    run(Counting(fail), tmp_path, every=2)
+  again = Counting()
+  found = run(again, tmp_path, every=2)
+  assert again.ran == [4, 5] and again.total_so_far == 15
+  assert [row['step'] for row in found] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_finished_run_does_nothing_more(tmp_path):
+  run(Counting(), tmp_path)
+  again = Counting()
+  assert len(run(again, tmp_path)) == 6 and again.ran == []
+
+
+def test_a_run_of_updates_that_were_skipped_stops_with_the_reason(tmp_path):
+  skipped = {'optimizer/skipped_in_a_row': jax.numpy.float32(10**6)}
+  with pytest.raises(optimizer.NonFiniteError):
+    run(Counting(**skipped), tmp_path)
+
+
+def test_compilations_are_counted():
+  counted = loop.Compilations()
+  jax.jit(lambda x: x * 3 + 1)(np.arange(7.0))
+  first = counted.count
+  assert first >= 1
+  jax.jit(lambda x: x * 5 - 1)(np.arange(3.0))
+  assert counted.count > first
+
+
+def test_a_loop_keeps_two_checkpoints_at_least():
+  with pytest.raises(ValueError, match='keep=1'):
+    loop.LoopConfig(keep=1)
