@@ -25,7 +25,7 @@ def tiny(vocab=512):
 
 
 def small(vocab=512):
-  """105M parameters (92M without the MTP module), for one GPU; the vocabulary is that of the tiny world."""
+  """105M parameters (92M without the MTP module), for one GPU; the tiny world's vocabulary."""
   return config.ModelConfig(
     vocab=vocab,
     width=512,
