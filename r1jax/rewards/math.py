@@ -49,7 +49,8 @@ _SPACED = re.compile(r'(?<!\\)\\(?:[ ;:]|,(?!\d{3})|q?quad(?![A-Za-z]))|~|\s+')
 _WRAPPED = re.compile(
   r'\\(?:text|mathrm|textbf|mathbf|textit|operatorname|mbox|textnormal|rm)\s*\{([^{}\\]*)\}'
 )
-_PLAINER = (('\\%', '%'), ('\\$', '$'), ('\\langle', '('), ('\\rangle', ')'), ('{}', ''))
+_PLAINER = (('\\%', '%'), ('\\$', '$'), ('\\langle', '('), ('\\rangle', ')'), ('{}', ''),
+  ('\\colon', ':'), ('\\lvert', '|'), ('\\rvert', '|'))  # fmt: skip
 _FRAC = re.compile(r'\\[dtc]frac(?![a-z])')
 _SAYS = re.compile(
   r'(?:so |thus |therefore,? |hence )?(?:the |my )?'
@@ -67,7 +68,7 @@ _PAIRS = (
   ('"', '"'),
 )
 _NAMED = re.compile(
-  r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z]\)'
+  r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z0-9]+\)'
   r"|[A-Za-z][A-Za-z' ]{2,30}) ?(?:=|\\approx) ?(?=\S)"
 )
 _WORK = re.compile(r'(?<=[\w)}%!]) ?(?:[+*/÷]|-|\\(?:times|cdot|div)(?![a-z])) ?')
@@ -77,6 +78,7 @@ _HOLLOW = frozenset(('nan', 'none', 'null', '?', '...', '\\ldots', '\\dots'))
 _WORD = re.compile(r'(?=[b-z]*[aeiou])[a-z]{3,}|[^\x00-\x7f]', re.I)  # xyz is a product
 _FORMULA = re.compile(r'[\\^=+*{}<>_|]')
 _CLOCK = re.compile(r'\d:\d\d ?[ap]\.?m', re.I)
+_HALF_DAY = re.compile(r'(\d) ?([ap])\.? ?m\b\.?')
 _FUNCTIONS_WORDS = """
   sin cos tan log exp sqrt arcsin arccos arctan pmod frac mod
 """
@@ -198,7 +200,8 @@ def _chain(gold, text):
 
 def plain_words(text):
   """`text` for comparing words: case, punctuation at the ends and repeated spaces dropped."""
-  return ' '.join(text.casefold().split()).strip(' .,;:!()[]"\'*')
+  text = _HALF_DAY.sub(r'\1 \2m', text.casefold())
+  return ' '.join(text.split()).strip(' .,;:!()[]"\'*')
 
 
 def _refusal(answer):
