@@ -138,4 +138,53 @@ a^3b^2 || + b^2a^3 | a^3 b^2 || - a^2b^3 | ab^6 | (ab)^5 | a^3+b^2
 6 - 5i || + 6-5i || - 6+5i | 5-6i | 1
 \frac{1}{4}\left(e^2+1\right) || + \frac{e^2+1}{4} | \frac{e^2}{4}+\frac14 || - \frac{e^2}{4}
   | \frac{e+1}{4}
+\frac{11}{36} || + 11/36 | \dfrac{11}{36} | 0.305556 || - 11/63 | 0.3 | 25/36
+144 || + 12^2 | 144 \text{ ways} | 144.0 | 1.44 \times 10^2 || - 12 | 1440 | 144/2 | 441
+\text{(E)} || + E | (E) | \textbf{(E)} || - (D) | E or D | e^1 2
+\sqrt{10} \text{ units} || + \sqrt{10} | 3.16228 || - 10 | \sqrt{5} | 3.16
+4x^2 - 9 || + (2x-3)(2x+3) | 4x^{2}-9 || - (2x-3)^2 | 4x^2+9 | 4x-9
+(a+b)^3 || + a^3+3a^2b+3ab^2+b^3 | (b+a)^3 || - a^3+b^3 | (a-b)^3
+-\frac{5}{4} || + -1.25 | -1\frac14 | \frac{-5}{4} || - 1.25 | -4/5 | -0.8
+\left[ -\frac{1}{2}, 1 \right) || + [-0.5,1) | -1/2 \le x < 1 || - (-0.5,1) | [-0.5,1] | [1/2,1)
+2^{1/3} || + \sqrt[3]{2} || - \sqrt{2} | 2/3 | 1.26
+(2, 12) || + (2,12) | x=2,y=12 || - (12,2) | 24 | 2, 21
+\frac{\pi^2}{6} || + \pi^2/6 | \sum_{n=1}^{\infty} \frac{1}{n^2} | 1.644934 || - \pi/6 | 1.64
+  | \pi^2/8
+y = 3 || + 3 | y=3.0 || - x=3 | y=-3 | y>3
+x = -\frac{1}{2}, x = 3 || + 3, -\frac{1}{2} | x=3 or x=-1/2 || - 3 | 1/2, -3
+12\% || + 0.12 | 12 | 3/25 || - 1.2% | 0.012 | 12/10
+8:15 \text{ a.m.} || + 8:15 a.m. | 8:15 AM | 8:15 am || - 8:15 p.m. | 8:51 am | 18:15
+$3.50 || + 3.5 | 3.50 | \$3.50 | 350 cents || - 3.05 | 35 | 350 dollars
+1.2 \times 10^{-3} || + 0.0012 | 1.2e-3 | 0.12\% || - 0.012 | 1.2 \times 10^3 | 1200
+5 \text{ feet} || + 5 ft | 60 inches | 5 feet | 5' = 5 || - 5 inches | 6 feet | 50 ft
+3 \text{ cm} || + 3 cm | 30 mm | 3cm || - 3 mm | 3 cm^3 | 3 km
+64\pi || + 64\pi \text{ sq. cm} | 64π | 64 * pi || - 64 | 8\pi | 64\pi^2 | 64+\pi
+\frac{1}{1+x^2} || + (1+x^2)^{-1} | \frac{1}{x^2+1} || - \frac{1}{1-x^2} | 1+x^2 | \arctan x
+\cos(2x) || + \cos^2 x-\sin^2 x | 1-2\sin^2 x | 2\cos^2 x-1 || - \cos^2 x | 2\cos x | \sin 2x
+\ln\frac{3}{2} || + \ln 3-\ln 2 | \ln 1.5 || - \ln 3/\ln 2 | \frac{\ln 3}{2} | 0.4
+\log_5 2 || + \frac{\log 2}{\log 5} || - \log_2 5 | 0.43
+x^{-2} || + \frac{1}{x^2} || - -x^2 | x^2 | \frac{1}{2x}
+\frac{3x}{4y} || + \frac{3}{4}\cdot\frac{x}{y} | 3x/(4y) || - \frac{4x}{3y} | \frac{3xy}{4}
+  | 3x/4y+1
+\triangle ABC || + \triangle ABC || - \triangle ABD
+\angle A || - \angle B
+60^\circ, 120^\circ || + 120°, 60° | 60, 120 || - 60 | 180 | 60,110
+\vec{a}+\vec{b} || + \vec{b}+\vec{a} || - \vec{a}-\vec{b} | \vec{a}
+k \ge 4 || + [4,\infty) | k \geq 4 | k\geqslant 4 | 4 \le k || - k>4 | k \le 4 | 4
+0 < m < 1 || + (0,1) | 0<m<1 | m\in(0,1) || - [0,1] | m<1 | 0<m
+x \le -2 \text{ or } x \ge 2 || + (-\infty,-2]\cup[2,\infty) || - [-2,2] | x\ge 2
+1 + 2i, 1 - 2i || + 1 \pm 2i | 1-2i, 1+2i || - 1+2i | 2\pm i
+\{x \mid x > 1\} || + x>1 | (1,\infty) || - x<1 | [1,\infty)
+\{(1,2)\} || + (1,2) | \{(1,2)\} || - (2,1) | \{1,2\}
+3,\!500 || + 3500 | 3,500 || - 350 | 3.5
+1/4 || + 25\% | 0.25 | \frac14 || - 0.4 | 4 | 1/3
+13 \frac{1}{3} || + 40/3 | \frac{40}{3} | 13.3333333 || - 13.3 | 13 | 131/3
+six || + 6 | six | Six || - 7 | sixty | 5
+\text{no solution} || + no solution | No solution. || - 0 | one solution
+\text{even} || + even | Even | it is even || - odd
+42 || + 42 is the answer. | Therefore, the answer is 42. | **Answer:** 42 | Answer: $42$ | = 42
+  | **42 dollars** | \underline{42} | $\mathbf{42}$ | \textcolor{red}{42} | 42\% = 42%
+  | \boxed{42}$ | \(\boxed{42}\) | \[ 42 \] | 42\, | `42` | 42\text{ cm} | 42 \mathrm{~cm}
+  | 42~\text{cm} | total = 42 | There are 42 apples | It is 42 || - The answer is not 42
+  | 42 is wrong | There are 24 apples | total = 24 | 42 \mathrm{~or~} 43
 """

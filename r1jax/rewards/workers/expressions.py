@@ -27,7 +27,8 @@ _FRAC_OVER = re.compile(r'(\\frac ?\{[^{}]*\}) ?(\\(?:pi|theta|alpha|beta)|[\da-
 _OF_LETTER = re.compile(r'(\\(?:sin|cos|tan|cot|sec|csc|ln|log)) ?([a-z]|\\theta ?|\\pi ?)(?= ?/)')
 _DEGREES = re.compile(r'(\d+(?:\.\d+)?) ?(?:\^ ?\{?\\circ\}?|°)')
 _TOO_LARGE = re.compile(
-  r'\^ ?\{[^{}]*\^ ?\{[^{}]*\^|\^ ?\{? ?-?\d{5,}|\d{7,} ?!|! ?! ?!|\^ ?\{?[^{}]*\d{2,}[^{}]*\^ ?\{?\d{2,}'
+  r'\^ ?\{[^{}]*\^ ?\{[^{}]*\^|\^ ?\{? ?-?\d{5,}|\d{7,} ?!|! ?! ?!'
+  r'|\^ ?\{?[^{}]*\d{2,}[^{}]*\^ ?\{?\d{2,}'
 )
 
 

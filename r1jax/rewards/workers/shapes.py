@@ -34,7 +34,7 @@ _COLON = re.compile(r':')
 _ITEMS = re.compile(r',|;|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])')
 _OPENING, _CLOSING = '([{', ')]}'
 _PLUS_MINUS = re.compile(r'\\pm(?![a-z])|\+/-|\+-')
-_TAIL = re.compile(r'(?<=[\d}) ]) ?([A-Za-z]{2,}(?: [A-Za-z]+)*)(?:\^\{?[23]\}?)? ?\Z')
+_TAIL = re.compile(r'(?<=[\d}) ]) ?([A-Za-z]{2,}\.?(?: [A-Za-z]+)*)(?:\^\{?[23]\}?)? ?\Z')
 
 
 class ShapeError(ValueError):
@@ -188,7 +188,7 @@ def leaf_text(shape):
 def without_unit(text):
   """`text` without a unit of the table at its end (`5\\sqrt{2} cm`)."""
   tail = _TAIL.search(text)
-  if tail and all(quantity.is_unit(word) for word in tail[1].split()):
+  if tail and all(quantity.is_unit(word.strip('.')) for word in tail[1].split()):
     return text[: tail.start()].rstrip()
   return text
 

@@ -94,6 +94,9 @@ def _same_single(gold, answer):
 
 
 def _same_items(gold, answer):
+  for whole, part in ((gold, answer), (answer, gold)):
+    if whole.kind == 'set' and len(whole.items) == 1 and part.kind == 'point':
+      return same(whole.items[0], part)
   if len(gold.items) != len(answer.items):
     return False
   kinds = {gold.kind, answer.kind}

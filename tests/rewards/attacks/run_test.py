@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from r1jax.rewards import sandbox, service
-from r1jax.rewards.attacks import answers, escapes, fuzz, programs, run
+from r1jax.rewards.attacks import answers, decoys, escapes, fuzz, programs, run
 from r1jax.rewards.verdict import Kind, Verdict
 
 _QUICK = (
@@ -32,7 +32,8 @@ def test_there_are_at_least_sixty_attacks_over_all_verifiers():
   assert min(sum(map(len, texts)), sum(map(len, programs_))) >= 60
 
 
-def test_all_attacks_on_text_are_repelled():
+def test_attacks_on_text_are_repelled(monkeypatch):
+  monkeypatch.setattr(decoys, 'NOT_FIVE', decoys.NOT_FIVE[::5])  # the card runs all of them
   assert [outcome for outcome in run.text_attacks() if not outcome.repelled] == []
 
 
