@@ -11,6 +11,11 @@ import numpy as np
 from safetensors.numpy import save_file
 
 VOCAB, WIDTH, LAYERS = 96, 32, 3
+# Qwen2's words.
+_WORDS = (
+  r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+  r'| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+'
+)
 _SHARED = dict(
   vocab_size=VOCAB,
   hidden_size=WIDTH,
@@ -198,7 +203,7 @@ def write_tokenizer(folder):
   special = [
     '<bos>',
     '<eos>',
-    '<|im_start|>',
+    '<pad>',
     '<｜User｜>',
     '<｜Assistant｜>',
     '<think>',
@@ -224,7 +229,11 @@ def write_tokenizer(folder):
     ],
     'normalizer': None,
     'pre_tokenizer': dict(
-      type='ByteLevel', add_prefix_space=False, trim_offsets=True, use_regex=True
+      type='Sequence',
+      pretokenizers=[
+        dict(type='Split', pattern=dict(Regex=_WORDS), behavior='Isolated', invert=False),
+        dict(type='ByteLevel', add_prefix_space=False, trim_offsets=True, use_regex=False),
+      ],
     ),
     'post_processor': None,
     'decoder': dict(type='ByteLevel', add_prefix_space=True, trim_offsets=True, use_regex=True),
