@@ -72,8 +72,11 @@ class Conversation:
     What was said stays in the conversation, also when the caller stops half-way.
 
     Raises:
-      ValueError: the conversation leaves no room in the model's context.
+      ValueError: the conversation leaves no room in the model's context, or the question came as
+        bytes that are no UTF-8.
     """
+    if any('\ud800' <= letter <= '\udfff' for letter in question):
+      raise ValueError('the question is not UTF-8 text')
     model, messages = self._model, [*self.messages, {'role': 'user', 'content': question}]
     text = model.chat.render(messages)
     ids = chat_template.encode(model.chat, model.tokenizer, text)
