@@ -32,6 +32,8 @@ def parse(argv):
   parsed = flags.parse_args(argv)
   if not parsed.verify and not (parsed.checkpoint and parsed.output):
     raise ValueError('give --checkpoint=DIR and --output=DIR, or --verify=DIR')
+  if parsed.shard_gib <= 0:
+    raise ValueError(f'--shard_gib={parsed.shard_gib} must be positive')
   if parsed.dtype not in (None, *(gguf.TYPES if parsed.format == 'gguf' else HUB_TYPES)):
     raise ValueError(f'--dtype={parsed.dtype} is not one of --format={parsed.format}')
   return parsed

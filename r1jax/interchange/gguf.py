@@ -7,7 +7,7 @@ import re
 import gguf
 import numpy as np
 
-from r1jax.interchange import gguf_vocabulary, hub_config, huggingface, names, placement, tensors
+from r1jax.interchange import gguf_vocabulary, huggingface, names, placement, tensors
 from r1jax.interchange import source as places
 from r1jax.model import rope
 
@@ -63,9 +63,7 @@ def export(source, folder, kind='f16'):
   cfg = dataclasses.replace(huggingface.read_config(source), mtp_layers=0)
   if cfg.attention == 'mla' and not cfg.q_latent:
     raise ValueError('llama.cpp runs deepseek2 without q_lora_rank only in its own two sizes')
-  hub, _ = hub_config.load_json(source)
-  found = tensors.read_folder(source)
-  plan = huggingface.match(found, cfg, hub_config.block_size(hub), source)
+  plan = huggingface.check(source, cfg)
   outs = list(_tensors(cfg, plan))
   folder.mkdir(parents=True, exist_ok=True)
   path, part = folder / 'model.gguf', folder / 'model.gguf.part'
@@ -75,15 +73,20 @@ def export(source, folder, kind='f16'):
   gguf_vocabulary.write(writer, source, tok, cfg.vocab)
   for out in outs:
     _announce(writer, out, kind)
+  with tensors.whole_or_nothing(part):
+    _write(writer, outs, kind)
+    part.replace(path)
+  (folder / 'Modelfile').write_text(gguf_vocabulary.modelfile(source, tok, path.name))
+  return path
+
+
+def _write(writer, outs, kind):
   writer.write_header_to_file()
   writer.write_kv_data_to_file()
   writer.write_ti_data_to_file()
   for out in outs:
     writer.write_tensor_data(_packed(out, kind))
   writer.close()
-  part.replace(path)
-  (folder / 'Modelfile').write_text(gguf_vocabulary.modelfile(source, tok, path.name))
-  return path
 
 
 def _kind_of(out, kind):

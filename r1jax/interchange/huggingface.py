@@ -160,9 +160,7 @@ def load(folder, cfg, dtype, notify=print):
 
 def stream(folder, cfg, dtype, notify=print):
   """Yields (path, array) for every leaf of the model; see `load`. All checks come first."""
-  folder = pathlib.Path(folder)
-  hub, _ = hub_config.load_json(folder)
-  plan = match(tensors.read_folder(folder), cfg, hub_config.block_size(hub), folder)
+  plan = check(folder, cfg)
   for name, source in plan.copies.items():
     _check_equal(plan.found[name], plan.found[source])
   if plan.ignored:
@@ -174,6 +172,13 @@ def stream(folder, cfg, dtype, notify=print):
   specs = transformer.specs(cfg)
   for path, entries in leaves.items():
     yield path, _load_leaf(plan, cfg, names.spec_at(specs, path), entries, dtype)
+
+
+def check(folder, cfg):
+  """The `Match` of a hub folder; raises what `load` would, as far as headers tell."""
+  folder = pathlib.Path(folder)
+  hub, _ = hub_config.load_json(folder)
+  return match(tensors.read_folder(folder), cfg, hub_config.block_size(hub), folder)
 
 
 def _check_equal(tensor, original):

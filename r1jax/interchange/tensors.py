@@ -190,11 +190,24 @@ def replacing(path):
   """A binary file that takes the name `path` once everything is written and on disk."""
   path = pathlib.Path(path)
   part = path.with_name(path.name + '.part')
-  with open(part, 'wb') as file:
-    yield file
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(part, path)
+  with whole_or_nothing(part):
+    with open(part, 'wb') as file:
+      yield file
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+@contextlib.contextmanager
+def whole_or_nothing(part):
+  """Where what is done inside fails, the file `part` is removed and a full disk names it."""
+  try:
+    yield
+  except BaseException as error:
+    part.unlink(missing_ok=True)
+    if isinstance(error, OSError) and error.filename is None:
+      raise OSError(f'{part}: {error}') from error
+    raise
 
 
 def write_json(path, contents):

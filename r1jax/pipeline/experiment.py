@@ -114,6 +114,7 @@ def _architecture(job):
   folder = checkpoints.open(job.checkpoint or 'tiny')
   if job.model is None:
     cfg = huggingface.read_config(folder, **dataclasses.asdict(job.runtime))
+    huggingface.check(folder, cfg)
     return cfg, checkpoints.tokenizer_of(folder, cfg)
   tok = tokenizer.load(folder)
   if job.model.vocab != tok.vocab_size:
