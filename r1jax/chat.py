@@ -40,6 +40,7 @@ def load(path, dtype=None):
     folder, compute_dtype=dtype, param_dtype=dtype, remat=False, scan_layers=not cpu
   )
   cfg = dataclasses.replace(cfg, mtp_layers=0)
+  cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
   tok = source.tokenizer_of(folder, cfg)
   chat, stop = chat_template.load(folder, tok), _stop_ids(folder, tok)
   params = huggingface.load(folder, cfg, cfg.param_dtype, lambda line: None)

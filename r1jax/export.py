@@ -28,6 +28,7 @@ def parse(argv):
     help='of the matrices: the first three for hub (default: unchanged), the others for gguf (f16)',
   )
   flags.add_argument('--shard_gib', type=float, default=4.0, help='largest weights file for hub')
+  flags.add_argument('--devices', type=int, default=1, help='how many to spread the weights over')
   flags.add_argument('--verify', help='only check this exported folder against its report')
   parsed = flags.parse_args(argv)
   if not parsed.verify and not (parsed.checkpoint and parsed.output):
@@ -43,7 +44,8 @@ def run(flags):
   """Exports or verifies; returns the exit status."""
   if flags.verify:
     return _judge(flags.verify, exporting.verify(flags.verify))
-  with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.local_devices()[:1])):
+  devices = jax.local_devices()[: flags.devices]
+  with jax.set_mesh(sharding.make_mesh((1, flags.devices, 1, 1), devices)):
     source = unfinished.open_model(flags.checkpoint)
     if flags.format == 'gguf':
       path = gguf.export(source, flags.output, flags.dtype or 'f16')

@@ -39,6 +39,7 @@ def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, noti
   if source.resolve() == folder.resolve():
     raise ValueError(f'{folder} is the source itself; give another output folder')
   cfg = huggingface.read_config(source, compute_dtype=dtype, param_dtype=dtype, remat=False)
+  cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
   tok = places.tokenizer_of(source, cfg)
   params = huggingface.load(source, cfg, cfg.param_dtype, notify)
   logits = probe(params, cfg)
