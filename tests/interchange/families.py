@@ -93,6 +93,17 @@ CONFIGS = {
   'llama': _dense('llama', 'LlamaForCausalLM', rope_scaling=_LLAMA3, rope_theta=500_000.0),
   'deepseek_v3': _DEEPSEEK,
   'deepseek_v3_plain_q': _DEEPSEEK | dict(q_lora_rank=None, rope_scaling=None),
+  'llama_wide_heads': _dense(
+    'llama', 'LlamaForCausalLM', head_dim=24, num_key_value_heads=1, tie_word_embeddings=True
+  ),
+  'deepseek_v3_one_group': _DEEPSEEK
+  | dict(
+    n_group=1,
+    topk_group=1,
+    norm_topk_prob=False,
+    num_nextn_predict_layers=0,
+    rope_scaling=_YARN | dict(mscale=1.0, mscale_all_dim=0.707),
+  ),
 }
 
 
