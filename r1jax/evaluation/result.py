@@ -58,7 +58,7 @@ def figures(found, kind):
   for k in _sizes(samples):
     rate_P = passk.question_pass_at_k(found.correct_PG, k, found.counted_PG)
     out[f'pass@{k}'] = _estimate(rate_P, max(counted // k, len(rate_P)), kind)
-  if samples > 1 and any(vote is not None for row in found.votes for vote in row):
+  if samples > 2 and any(vote is not None for row in found.votes for vote in row):
     rate_P = passk.question_cons_at_k(found.votes, found.correct_PG, samples)
     out[f'cons@{samples}'] = _estimate(rate_P, len(rate_P), kind)
   return {name: one for name, one in out.items() if one}
