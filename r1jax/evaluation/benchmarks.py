@@ -125,9 +125,7 @@ def _from_files(choice_):
   found = [problem for path in files for problem in benchmark.load(path, **given)]
   if not found:
     first, last = choice_.dates
-    raise ValueError(
-      f"{choice_.data}: no contest from {first} to {last}, the paper's; --dates=all keeps all"
-    )
+    raise ValueError(f'{choice_.data}: no contest from {first} to {last}; --dates=all keeps all')
   return found
 
 
