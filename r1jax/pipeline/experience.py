@@ -106,10 +106,12 @@ def figures(found, cap):
     for name, verdict in score.verdicts.items():
       if verdict.scored:
         named[f'reward/{name}'].append(verdict.score)
-    kinds[score.verdicts['accuracy'].kind] += 1
-  correct = np.array([s.verdicts['accuracy'].score for s in found.scores])
-  manner = heldout.by_manner(found.texts, correct)
-  total = max(len(found.scores), 1)
+    if 'accuracy' in score.verdicts:
+      kinds[score.verdicts['accuracy'].kind] += 1
+  ruled = [b for b, s in enumerate(found.scores) if 'accuracy' in s.verdicts]
+  correct = np.array([found.scores[b].verdicts['accuracy'].score for b in ruled])
+  manner = heldout.by_manner([found.texts[b] for b in ruled], correct) if ruled else {}
+  total = max(len(ruled), 1)
   return (
     {name: float(np.mean(values)) for name, values in named.items()}
     | {f'rollout/{name}': value for name, value in manner.items()}
@@ -153,7 +155,12 @@ def _results(handles):
 
 def _items(texts, problems, part, group):
   return [
-    service.Item(text, problems[b // group].answer, tokens=int(part.length_B[b]))
+    service.Item(
+      text,
+      problems[b // group].answer,
+      tokens=int(part.length_B[b]),
+      question=problems[b // group].question,
+    )
     for b, text in enumerate(texts)
   ]
 
