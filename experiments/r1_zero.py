@@ -10,7 +10,7 @@ PRESETS = ('tiny', 'hub', 'small', 'v3_671b')
 
 
 def get_config(preset='tiny'):
-  """`tiny`: the shipped base. `hub`: your checkpoint. `small`: 113M. `v3_671b`: the paper's."""
+  """`tiny`: the shipped base. `hub`: your checkpoint. `small`: 105M. `v3_671b`: the paper's."""
   if preset not in PRESETS:
     raise ValueError(
       f'experiments/r1_zero.py has no preset {preset!r}; it has {", ".join(PRESETS)}'

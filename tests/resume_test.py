@@ -91,6 +91,7 @@ def test_a_finished_run_may_be_prolonged(reference, folder):
   longer = runs.finish(folder, rl__updates=5)
   assert [row['step'] for row in longer.rows] == [1, 2, 3, 4, 5]
   assert longer.figures[:4] == reference.figures
+  assert longer.summary['seconds']['whole'] > reference.summary['seconds']['whole']
 
 
 def test_a_run_of_eight_devices_goes_on_on_one(reference, eight, folder):

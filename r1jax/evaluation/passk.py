@@ -23,7 +23,7 @@ class Estimate:
   samples: int
 
   def __str__(self):
-    return f'{self.mean:.1%} [{self.low:.1%}, {self.high:.1%}]'
+    return f'{self.mean:.1%} [{100 * self.low:.1f}, {100 * self.high:.1f}]'
 
 
 def pass_at_1(correct_PG, counted_PG=None):

@@ -201,7 +201,7 @@ def table(before, after):
     f'{100 * form:+.1f} points',
   )
   drawn.add_row(
-    'response length, tokens',
+    'length, tokens',
     f'{before.mean_length:.1f}',
     f'{after.mean_length:.1f}',
     f'x {ratio:.2f}',

@@ -4,7 +4,7 @@ from r1jax.model import config
 
 
 def tiny(vocab=512):
-  """1.1M parameters (1.4M with the MTP module) of every part of V3; runs on two CPU cores."""
+  """1.2M parameters (1.5M with the MTP module) of every part of V3; runs on two CPU cores."""
   return config.ModelConfig(
     vocab=vocab,
     width=128,
@@ -25,7 +25,7 @@ def tiny(vocab=512):
 
 
 def small(vocab=512):
-  """About 100M parameters, for one GPU; the vocabulary is that of the tiny world."""
+  """105M parameters (92M without the MTP module), for one GPU; the tiny world's vocabulary."""
   return config.ModelConfig(
     vocab=vocab,
     width=512,

@@ -48,6 +48,7 @@ def _reasoning_rl(job, config, mesh):
   rewards = service.RewardService(job.reward)
   try:
     stage = reasoning_rl.Stage(job, cfg, tok, train, rewards, folder)
+    stage.began = began
     limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.evaluation.chunk)
     examiner = _Examiner(job, limits, cfg, tok, held, rewards)
     stage.initial = _weights(job, cfg)
@@ -57,7 +58,7 @@ def _reasoning_rl(job, config, mesh):
     after = examiner.judge(stage.state.params)
   finally:
     rewards.close()
-  seconds = stage.seconds | {'evaluation': examiner.seconds, 'whole': time.monotonic() - began}
+  seconds = stage.spent() | {'evaluation': examiner.seconds}
   _close(job, cfg, tok, folder, stage, (before, after, held, seconds))
 
 

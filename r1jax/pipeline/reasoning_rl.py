@@ -119,7 +119,8 @@ class Stage:
     self.layout = minibatches.Layout(
       job.rl.prompts * job.sample.group // job.rl.mini_batches, job.rl.rows, job.rl.capacity
     )
-    self.seconds = {'rollout': 0.0, 'score': 0.0, 'update': 0.0}
+    self.seconds = {'rollout': 0.0, 'score': 0.0, 'update': 0.0, 'whole': 0.0}
+    self.began = time.monotonic()
     self.state, self.pending, self.iteration = None, [], 0
     self._tokens, self._training = 0, 0.0  # of the rollout being trained on
     self.initial = None  # set before `start`: the weights of the base model
@@ -161,8 +162,12 @@ class Stage:
       'iteration': self.iteration,
       'pending': len(self.pending),
       'stream': self.stream.get_state(),
-      'seconds': self.seconds,
+      'seconds': self.spent(),
     }
+
+  def spent(self):
+    """Seconds of the run so far by phase, those before it was interrupted included."""
+    return self.seconds | {'whole': self.seconds['whole'] + time.monotonic() - self.began}
 
   def update(self, step):
     """One policy update; samples a new rollout when the last one is used up."""

@@ -133,7 +133,7 @@ class Progress:
       title: what runs.
       total: number of steps.
       start: steps already done when this run began; they don't count in the pace.
-      figures: (label, metric, format) of what to show; a metric that a step lacks is left out.
+      figures: (label, metric, format) of what to show, each once a step has had it.
       console: rich console; default is one on stdout.
     """
     self._title, self._total, self._start, self._figures = title, total, start, figures
@@ -147,7 +147,7 @@ class Progress:
       expand=True,
     )
     self._task = self._bar.add_task(title, total=total, completed=start, timing='')
-    self._live = None
+    self._live, self._latest = None, {}
     self._began = self._printed = -math.inf
 
   def __enter__(self):
@@ -166,8 +166,9 @@ class Progress:
     self.console.print(text, markup=False, soft_wrap=True)
 
   def update(self, step, metrics):
-    """Shows that `step` steps are complete and the figures of the last one."""
-    timing, figures = self._timing(step), self._text(metrics)
+    """Shows that `step` steps are complete and the latest value of each figure."""
+    self._latest |= metrics  # a step that trains on an older rollout has no figures of one
+    timing, figures = self._timing(step), self._text()
     if self._live:
       self._bar.update(self._task, completed=step, timing=timing)
       self._live.update(rich.console.Group(self._bar, rich.text.Text(figures)))
@@ -177,8 +178,9 @@ class Progress:
       self._printed = now
       self.print(f'{self._title} {step}/{self._total}  {timing}  {figures}')
 
-  def _text(self, metrics):
-    shown = [(label, metrics[name], form) for label, name, form in self._figures if name in metrics]
+  def _text(self):
+    known = self._latest
+    shown = [(label, known[name], form) for label, name, form in self._figures if name in known]
     return '  '.join(f'{label} {float(value):{form}}' for label, value, form in shown)
 
   def _timing(self, step):

@@ -152,7 +152,7 @@ def _printed(*renderables, width=90):
 
 def test_the_table_shows_before_after_interval_and_change():
   text = _printed(report.table(_evaluation(0.2, 15.5), _evaluation(0.9, 43.25)))
-  for part in ('20.0% [15.0%, 25.0%]', '90.0% [85.0%, 95.0%]', '+70.0 points', 'x 2.79', '15.5'):
+  for part in ('20.0% [15.0, 25.0]', '90.0% [85.0, 95.0]', '+70.0 points', 'x 2.79', '15.5'):
     assert part in text
   assert '100 held-out questions, 400 samples' in text
 

@@ -145,6 +145,15 @@ def test_without_a_terminal_each_report_is_one_plain_line_with_every_figure():
   assert last.startswith('GRPO 10/10') and '\x1b' not in first + last
 
 
+def test_a_step_without_a_rollout_goes_on_showing_the_last_one():
+  console = _console(width=40)
+  with metrics.Progress('GRPO', 2, start=1, console=console) as bar:
+    bar.update(1, FULL)
+    bar.update(2, {'grpo/kl': 0.5})
+  last = console.file.getvalue().splitlines()[-1]
+  assert 'reward 1.25  acc 0.50' in last and 'KL 0.5000' in last
+
+
 def test_a_log_file_gets_a_line_a_second_at_most_and_the_last_step_always():
   console = _console()
   with metrics.Progress('GRPO', 1000, console=console) as bar:

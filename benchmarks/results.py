@@ -1,0 +1,76 @@
+"""The README's table of R1-Zero runs, one column a work directory.
+
+python -m benchmarks.results runs/seed0 runs/seed1 runs/seed2
+"""
+
+import json
+import pathlib
+import sys
+
+from r1jax.train import metrics
+
+# Row of the table -> text from a run's summary and metrics.
+ROWS = {
+  'pass@1 of the base [95 % CI]': lambda run, rows: _share(run['before']),
+  'pass@1 after RL [95 % CI]': lambda run, rows: _share(run['after']),
+  'format rate': lambda run, rows: _change(run, 'format_rate', '{:.1%}'),
+  'response length, tokens': lambda run, rows: _change(run, 'mean_length', '{:.1f}') + _ratio(run),
+  'right when worked, when answered at once': lambda run, rows: _manner(rows),
+  'length against accuracy, rank correlation': lambda run, rows: _correlation(run),
+  'sampler against trainer, most |Δ log p|': lambda run, rows: _parity(rows),
+  'seconds: rollout, scoring, updates, all': lambda run, rows: _seconds(run),
+  'peak memory, GiB': lambda run, rows: f'{run["peak_rss_gib"]:.2f}',
+}
+
+
+def table(folders):
+  """Markdown of the runs in `folders`.
+
+  Raises:
+    OSError, ValueError: a folder has no finished run.
+  """
+  runs = [json.loads((folder / 'summary.json').read_text()) for folder in folders]
+  courses = [metrics.read(folder / 'metrics.jsonl') for folder in folders]
+  lines = ['| | ' + ' | '.join(f'seed {run["seed"]}' for run in runs) + ' |']
+  lines.append('|---' * (len(runs) + 1) + '|')
+  for name, cell in ROWS.items():
+    cells = [cell(run, rows) for run, rows in zip(runs, courses)]
+    lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+  return '\n'.join(lines)
+
+
+def _share(found):
+  low, high = found['ci95']
+  return f'{found["pass@1"]:.1%} [{100 * low:.1f}, {100 * high:.1f}]'
+
+
+def _change(run, name, form):
+  return ' → '.join(form.format(run[when][name]) for when in ('before', 'after'))
+
+
+def _ratio(run):
+  return f' (x {run["after"]["mean_length"] / run["before"]["mean_length"]:.2f})'
+
+
+def _manner(rows):
+  last = [row for row in rows if 'eval/accuracy_worked' in row][-1]
+  at_once = last.get('eval/accuracy_direct')
+  told = 'none left' if at_once is None else f'{at_once:.0%}'
+  return f'{last["eval/accuracy_worked"]:.0%}, {told} ({1 - last["eval/worked"]:.1%} of replies)'
+
+
+def _correlation(run):
+  return f'{run["length_accuracy_rank_correlation"]:.2f}'
+
+
+def _parity(rows):
+  return f'{max(row["parity/logp_max"] for row in rows):.1e}'
+
+
+def _seconds(run):
+  spent = [run['seconds'][phase] for phase in ('rollout', 'score', 'update', 'whole')]
+  return ', '.join(f'{value:.0f}' for value in spent)
+
+
+if __name__ == '__main__':
+  print(table([pathlib.Path(name) for name in sys.argv[1:]]))
