@@ -15,7 +15,7 @@ from r1jax.algorithms import grpo, sft
 from r1jax.data import source
 from r1jax.evaluation import heldout
 from r1jax.model import config as model_config
-from r1jax.pipeline import pretrain, reasoning_rl
+from r1jax.pipeline import general_rl, pretrain, reasoning_rl, reward_model
 from r1jax.rewards import service
 from r1jax.sampling import sample
 from r1jax.train import loop, optimizer
@@ -69,6 +69,8 @@ class Job:
   optimizer: optimizer.OptimizerConfig
   reward: service.RewardConfig
   rl: reasoning_rl.RlConfig
+  general: general_rl.GeneralConfig
+  reward_model: reward_model.RewardModelConfig
   pretrain: pretrain.PretrainConfig
   evaluation: heldout.EvaluationConfig
   loop: loop.LoopConfig
@@ -100,6 +102,16 @@ def default(stage):
   if stage == 'reasoning_rl':
     config.grpo = describe(grpo.GrpoConfig())
     config.rl = describe(reasoning_rl.RlConfig())
+  if stage == 'general_rl':
+    config.grpo = describe(grpo.GrpoConfig(clip_low=10.0, clip_high=10.0))
+    config.rl = describe(reasoning_rl.RlConfig(updates=1700, length_schedule=((0, 32_768),)))
+    config.general = describe(general_rl.GeneralConfig())
+    config.sample.temperature = 0.7  # higher gives incoherent replies (reference §1.3)
+    config.reward.language = 1.0
+  if stage == 'reward_model':
+    del config.data, config.sample, config.reward, config.evaluation
+    config.reward_model = describe(reward_model.RewardModelConfig())
+    config.optimizer.lr = 6e-6  # reference §1.4
   if stage == 'pretrain':
     del config.data, config.sample
     config.sft = describe(sft.SftConfig())

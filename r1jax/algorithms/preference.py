@@ -1,4 +1,4 @@
-"""Losses of reward models: pairwise for helpfulness, pointwise for harmlessness (reference §1.4)."""
+"""Losses of reward models: pairwise for help, pointwise for harmlessness (reference §1.4)."""
 
 import flax.struct
 import jax

@@ -76,6 +76,15 @@ def rl_rows(job, cfg, mesh):
   ]
 
 
+def preference_rows(job):
+  """Batch arithmetic of a reward model."""
+  rm = job.reward_model
+  return [
+    ('reward model', f'{rm.kind}, {rm.updates:,} updates of {rm.pairs} pairs'),
+    ('rows', f'{rm.micro} micro-batches of {rm.pairs // rm.micro} pairs, {rm.capacity:,} tokens'),
+  ]
+
+
 def memory(job, cfg, mesh):
   """Estimate of what must be resident, all devices together."""
   weights = params_lib.count(transformer.specs(cfg))

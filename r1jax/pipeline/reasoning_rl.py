@@ -204,7 +204,7 @@ class Stage:
     job, cap = self.job, self.job.rl.cap(step)
     began = time.monotonic()
     found = experience.collect(
-      lambda: next(self.stream),
+      lambda: self._questions(step),
       lambda problems, number: self._sample(problems, number, cap),
       job.grpo,
       job.rl.dynamic_sampling,
@@ -228,7 +228,15 @@ class Stage:
     self.iteration += 1
     tokens = float(found.rollout.length_B.sum())
     speed = {'speed/rollout_tokens_per_s': tokens / spent}
-    return experience.figures(found, cap) | self.rewards.metrics() | speed
+    return experience.figures(found, cap) | self._notice(found) | self.rewards.metrics() | speed
+
+  def _questions(self, step):
+    """The problems of the rollout that begins at update `step`."""
+    return next(self.stream)
+
+  def _notice(self, found):
+    """Further metrics of a rollout's experience."""
+    return {}
 
   def _sample(self, problems, number, cap):
     key = jax.random.fold_in(jax.random.key(self.job.seed), _name('rollout'))

@@ -17,6 +17,7 @@ from r1jax.data import batches, tokenizer
 from r1jax.interchange import huggingface, tensors
 from r1jax.model import scalar_head
 from r1jax.rewards import preference, service
+from r1jax.rewards.verdict import Kind, Verdict
 
 HEAD_FILE, SETTINGS_FILE = 'scalar_head.safetensors', 'reward_model.json'
 
@@ -65,15 +66,15 @@ class Judge:
     return found, cut
 
   def verdicts(self, texts):
-    """One `Verdict` for each (question, completion)."""
-    if not texts:
-      return []
-    found, cut = self.scores(texts)
-    notes = [f', cut to {self._capacity} tokens' if one else '' for one in cut]
-    return [
-      preference.verdict(float(raw), self.model.calibration, note)
-      for raw, note in zip(found, notes)
-    ]
+    """One `Verdict` for each (question, completion); 0 for a reply without what is to be read."""
+    kind, calibration = self.model.kind, self.model.calibration
+    lacking = Verdict(0.0, Kind.UNPARSEABLE, 'no summary outside the thought')
+    verdicts = [lacking] * len(texts)
+    chosen = [i for i, text in enumerate(texts) if preference.part(kind, text[1]).strip()]
+    for i, raw, cut in zip(chosen, *self.scores([texts[i] for i in chosen])):
+      note = f', cut to {self._capacity} tokens' if cut else ''
+      verdicts[i] = preference.verdict(float(raw), calibration, note)
+    return verdicts
 
 
 @partial(jax.jit, static_argnames='cfg')

@@ -7,7 +7,6 @@ import dataclasses
 import math
 
 from r1jax.data import template
-from r1jax.rewards import accuracy
 from r1jax.rewards.verdict import Kind, Verdict
 
 HELPFUL, HARMLESS = 'helpful', 'harmless'
@@ -53,10 +52,9 @@ def part(kind, completion):
   """
   if kind == HARMLESS:
     return completion
-  if template.THINK not in completion and template.END_THINK not in completion:
-    return completion
-  outside = accuracy.outside_thought(completion)
-  return outside.replace(template.END_THINK, '', 1)
+  if template.END_THINK in completion:
+    return completion[completion.rfind(template.END_THINK) + len(template.END_THINK) :]
+  return '' if template.THINK in completion else completion
 
 
 def encode(tokenizer, kind, question, completion):

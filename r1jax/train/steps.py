@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from r1jax import sharding
-from r1jax.algorithms import grpo, logprobs, sft, tally
-from r1jax.model import moe, transformer
+from r1jax.algorithms import grpo, logprobs, preference, sft, tally
+from r1jax.model import moe, scalar_head, transformer
 from r1jax.train import optimizer
 from r1jax.train import state as state_lib
 
@@ -32,7 +32,7 @@ class Batch:
   """`count` micro-batches of rows and what the loss wants of each token, [A, B, T] throughout."""
 
   rows: Rows
-  loss: grpo.Batch | sft.Batch
+  loss: grpo.Batch | sft.Batch | preference.Batch
   count: jax.Array
 
 
@@ -144,6 +144,28 @@ def language_update(state, batch, *, cfg, scfg, tx, balance, bias_speed):
       speed = jnp.where(metrics['optimizer/skipped_in_a_row'] > 0, 0, bias_speed)
       state = state.replace(params=_balanced(state.params, loads, speed))
   return state, metrics | tally.results(figures) | {'sft/loss': loss}
+
+
+@partial(jax.jit, static_argnames=('cfg', 'objective', 'tx'), donate_argnames=('state',))
+def preference_update(state, batch, *, cfg, objective, tx):
+  """One update of a reward model (reference §1.4): (state, metrics of `preference.loss`)."""
+
+  def loss_fn(params, rows, inputs):
+    arrays = (rows.token, rows.segment, rows.position)
+    score_BK = scalar_head.scores(params, cfg, *arrays, inputs.weight_BK.shape[-1])
+    value, figures = preference.loss(objective, inputs, score_BK)
+    return value, (figures, value)
+
+  grads, (figures, _) = _accumulate(loss_fn, state.params, batch)
+  state, metrics = _apply(state, grads, tx)
+  return state, metrics | tally.results(figures)
+
+
+@partial(jax.jit, static_argnames=('cfg', 'texts'))
+def preference_scores(params, cfg, rows, texts):
+  """score_BK of one micro-batch of rows under a reward model."""
+  arrays = (rows.token, rows.segment, rows.position)
+  return scalar_head.scores(params, cfg, *arrays, texts)
 
 
 def _ahead(params, cfg, rows, hidden_XD):

@@ -76,9 +76,9 @@ def test_accuracy_counts_pairs_in_order_and_equal_scores_are_not_in_order():
 
 
 def test_a_common_shift_changes_the_pointwise_loss_only():
-  differ = lambda o: preference.loss(o, batch(o), SCORE_BK + 1)[0] - preference.loss(
-    o, batch(o), SCORE_BK
-  )[0]
+  differ = lambda o: (
+    preference.loss(o, batch(o), SCORE_BK + 1)[0] - preference.loss(o, batch(o), SCORE_BK)[0]
+  )
   assert abs(differ('pairwise')) < 1e-6 < abs(differ('pointwise'))
 
 
@@ -92,6 +92,4 @@ def test_unknown_objectives_and_rows_that_hold_no_pairs_are_refused():
   with pytest.raises(ValueError, match="'listwise' is not one of pairwise, pointwise"):
     preference.loss('listwise', batch('pairwise'), SCORE_BK)
   with pytest.raises(ValueError, match='2 texts, these have 3'):
-    preference.loss(
-      'pairwise', preference.Batch(np.ones((1, 3)), np.ones((1, 3))), np.ones((1, 3))
-    )
+    preference.loss('pairwise', preference.Batch(np.ones((1, 3)), np.ones((1, 3))), np.ones((1, 3)))
