@@ -174,8 +174,12 @@ def _pretrain(job, config, mesh):
 
 
 def _own_tokenizer(job):
-  """A SentencePiece model trained on the job's corpus, which must not ask held-out questions."""
+  """A SentencePiece model trained on the job's corpus, which must not ask held-out questions, or
+  that of `pretrain.tokenizer`.
+  """
   pre = job.pretrain
+  if pre.tokenizer:
+    return tokenizer.load(checkpoints.open(pre.tokenizer))
   documents = (corpus.document(job.seed, i, pre.corpus) for i in range(pre.vocab_documents))
   texts = [document.text for document in documents]
   corpus.check_training_texts(texts)
