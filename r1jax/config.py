@@ -15,7 +15,7 @@ from r1jax.algorithms import grpo, sft
 from r1jax.data import source
 from r1jax.evaluation import heldout
 from r1jax.model import config as model_config
-from r1jax.pipeline import general_rl, pretrain, reasoning_rl, reward_model
+from r1jax.pipeline import distill, finetune, general_rl, pretrain, reasoning_rl, reward_model
 from r1jax.rewards import service
 from r1jax.sampling import sample
 from r1jax.train import loop, optimizer
@@ -71,6 +71,8 @@ class Job:
   rl: reasoning_rl.RlConfig
   general: general_rl.GeneralConfig
   reward_model: reward_model.RewardModelConfig
+  finetune: finetune.FinetuneConfig
+  distill: distill.DistillConfig
   pretrain: pretrain.PretrainConfig
   evaluation: heldout.EvaluationConfig
   loop: loop.LoopConfig
@@ -112,6 +114,12 @@ def default(stage):
     del config.data, config.sample, config.reward, config.evaluation
     config.reward_model = describe(reward_model.RewardModelConfig())
     config.optimizer.lr = 6e-6  # reference §1.4
+  if stage == 'distill':
+    config.optimizer.lr = 1e-4  # of the 1.5B student; falls to a tenth (reference §1.8)
+    del config.optimizer.schedule, config.optimizer.steps  # a cosine over the data set's updates
+    config.sft = describe(sft.SftConfig())
+    config.finetune = describe(finetune.FinetuneConfig(batch=64))  # reference §1.8
+    config.distill = describe(distill.DistillConfig())
   if stage == 'pretrain':
     del config.data, config.sample
     config.sft = describe(sft.SftConfig())
