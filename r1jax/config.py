@@ -11,11 +11,11 @@ import typing
 import ml_collections
 from ml_collections import config_dict
 
-from r1jax.algorithms import grpo, sft
+from r1jax.algorithms import grpo, rejection, sft
 from r1jax.data import source
 from r1jax.evaluation import heldout
 from r1jax.model import config as model_config
-from r1jax.pipeline import pretrain, reasoning_rl
+from r1jax.pipeline import cold_start, finetune, harvest, pretrain, reasoning_rl, resample
 from r1jax.rewards import service
 from r1jax.sampling import sample
 from r1jax.train import loop, optimizer
@@ -69,6 +69,11 @@ class Job:
   optimizer: optimizer.OptimizerConfig
   reward: service.RewardConfig
   rl: reasoning_rl.RlConfig
+  finetune: finetune.FinetuneConfig
+  harvest: harvest.HarvestConfig
+  filter: rejection.FilterConfig
+  cold_start: cold_start.ColdStartConfig
+  resample: resample.ResampleConfig
   pretrain: pretrain.PretrainConfig
   evaluation: heldout.EvaluationConfig
   loop: loop.LoopConfig
@@ -100,6 +105,22 @@ def default(stage):
   if stage == 'reasoning_rl':
     config.grpo = describe(grpo.GrpoConfig())
     config.rl = describe(reasoning_rl.RlConfig())
+  if stage == 'sft':
+    config.optimizer.lr = 5e-5  # falls to a tenth (reference §0.1, B.4.2)
+    del config.optimizer.schedule, config.optimizer.steps  # a cosine over the data set's updates
+    config.sft = describe(sft.SftConfig(mtp_weight=0.1))
+    config.finetune = describe(finetune.FinetuneConfig())
+  if stage in ('cold_start', 'resample'):
+    del config.optimizer, config.loop, config.evaluation
+    config.harvest = describe(harvest.HarvestConfig())
+    config.filter = describe(rejection.FilterConfig())
+  if stage == 'cold_start':
+    config.cold_start = describe(cold_start.ColdStartConfig())
+  if stage == 'resample':
+    config.resample = describe(resample.ResampleConfig())
+  if stage == 'exam':
+    del config.optimizer, config.loop
+    config.filter = describe(rejection.FilterConfig())
   if stage == 'pretrain':
     del config.data, config.sample
     config.sft = describe(sft.SftConfig())

@@ -8,9 +8,11 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from r1jax.algorithms import grpo
-from r1jax.evaluation import heldout
+from r1jax.evaluation import heldout, reading
 from r1jax.rewards import service
 from r1jax.sampling import rollout
+
+_READ = 512  # completions of a rollout whose words are counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +111,9 @@ def figures(found, cap):
     kinds[score.verdicts['accuracy'].kind] += 1
   correct = np.array([s.verdicts['accuracy'].score for s in found.scores])
   manner = heldout.by_manner(found.texts, correct)
+  some = range(0, len(found.texts), max(1, len(found.texts) // _READ))
+  targets = [found.problems[b // out.group].language for b in some]
+  manner |= reading.figures([found.texts[b] for b in some], targets)
   total = max(len(found.scores), 1)
   return (
     {name: float(np.mean(values)) for name, values in named.items()}
@@ -153,8 +158,9 @@ def _results(handles):
 
 def _items(texts, problems, part, group):
   return [
-    service.Item(text, problems[b // group].answer, tokens=int(part.length_B[b]))
+    service.Item(text, asked.answer, int(part.length_B[b]), asked.language)
     for b, text in enumerate(texts)
+    for asked in [problems[b // group]]
   ]
 
 
