@@ -16,9 +16,9 @@ def figures(answers, readable):
 
   Returns:
     dict that JSON holds: `accuracy`, `readability` and each of `domains` and `languages` as
-    {mean, low, high, questions, samples}; `language` (mean consistency), `mixed`, `length` (tokens),
-    `truncated`, `format`, `wait` and `reflection` (words a reply); `rates`, the accuracy of each
-    question (None where its verifier failed), for paired comparisons.
+    {mean, low, high, questions, samples}; `language` (mean consistency), `mixed`, `length`
+    (tokens), `truncated`, `format`, `wait` and `reflection` (words a reply); `rates`, the accuracy
+    of each question (None where its verifier failed), for paired comparisons.
   """
   targets = [problem.language for problem in answers.problems for _ in range(answers.samples)]
   scores = answers.scores

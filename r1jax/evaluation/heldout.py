@@ -68,12 +68,12 @@ class Answers:
     return np.asarray(values_B).reshape(len(self.problems), self.samples)
 
   @property
-  def correct_PG(self):
+  def correct_PG(self):  # noqa: N802 - an array's name
     """Accuracy of each completion, 0 or 1."""
     return self.by_question([s.verdicts['accuracy'].score for s in self.scores])
 
   @property
-  def counted_PG(self):
+  def counted_PG(self):  # noqa: N802 - an array's name
     """Whether its verifiers did their work."""
     return self.by_question([s.scored for s in self.scores])
 
