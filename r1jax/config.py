@@ -11,11 +11,21 @@ import typing
 import ml_collections
 from ml_collections import config_dict
 
-from r1jax.algorithms import grpo, sft
+from r1jax.algorithms import grpo, rejection, sft
 from r1jax.data import source
 from r1jax.evaluation import heldout
 from r1jax.model import config as model_config
-from r1jax.pipeline import distill, finetune, general_rl, pretrain, reasoning_rl, reward_model
+from r1jax.pipeline import (
+  cold_start,
+  distill,
+  finetune,
+  general_rl,
+  harvest,
+  pretrain,
+  reasoning_rl,
+  resample,
+  reward_model,
+)
 from r1jax.rewards import service
 from r1jax.sampling import sample
 from r1jax.train import loop, optimizer
@@ -73,6 +83,10 @@ class Job:
   reward_model: reward_model.RewardModelConfig
   finetune: finetune.FinetuneConfig
   distill: distill.DistillConfig
+  harvest: harvest.HarvestConfig
+  filter: rejection.FilterConfig
+  cold_start: cold_start.ColdStartConfig
+  resample: resample.ResampleConfig
   pretrain: pretrain.PretrainConfig
   evaluation: heldout.EvaluationConfig
   loop: loop.LoopConfig
@@ -120,6 +134,22 @@ def default(stage):
     config.sft = describe(sft.SftConfig())
     config.finetune = describe(finetune.FinetuneConfig(batch=64))  # reference §1.8
     config.distill = describe(distill.DistillConfig())
+  if stage == 'sft':
+    config.optimizer.lr = 5e-5  # falls to a tenth (reference §0.1, B.4.2)
+    del config.optimizer.schedule, config.optimizer.steps  # a cosine over the data set's updates
+    config.sft = describe(sft.SftConfig(mtp_weight=0.1))
+    config.finetune = describe(finetune.FinetuneConfig())
+  if stage in ('cold_start', 'resample'):
+    del config.optimizer, config.loop, config.evaluation
+    config.harvest = describe(harvest.HarvestConfig())
+    config.filter = describe(rejection.FilterConfig())
+  if stage == 'cold_start':
+    config.cold_start = describe(cold_start.ColdStartConfig())
+  if stage == 'resample':
+    config.resample = describe(resample.ResampleConfig())
+  if stage == 'exam':
+    del config.optimizer, config.loop
+    config.filter = describe(rejection.FilterConfig())
   if stage == 'pretrain':
     del config.data, config.sample
     config.sft = describe(sft.SftConfig())

@@ -80,7 +80,7 @@ class Examples:
       raise ValueError(f'{path}: no such data set; it is an array_record file of examples')
     try:
       reader = array_record_module.ArrayRecordReader(str(path))
-      records = [json.loads(record) for record in reader.read_all()] if reader.num_records() else []
+      records = [json.loads(record) for record in reader.read_all()]
       reader.close()
       self._examples = [Example(**{name: r[name] for name in _FIELDS}) for r in records]
     except (RuntimeError, ValueError, KeyError, TypeError) as error:

@@ -8,9 +8,11 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from r1jax.algorithms import grpo
-from r1jax.evaluation import heldout
+from r1jax.evaluation import heldout, reading
 from r1jax.rewards import service
 from r1jax.sampling import rollout
+
+_READ = 512  # completions of a rollout whose words are counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +113,9 @@ def figures(found, cap):
   ruled = [b for b, s in enumerate(found.scores) if 'accuracy' in s.verdicts]
   correct = np.array([found.scores[b].verdicts['accuracy'].score for b in ruled])
   manner = heldout.by_manner([found.texts[b] for b in ruled], correct) if ruled else {}
+  some = range(0, len(found.texts), max(1, len(found.texts) // _READ))
+  targets = [found.problems[b // out.group].language for b in some]
+  manner |= reading.figures([found.texts[b] for b in some], targets)
   total = max(len(ruled), 1)
   return (
     {name: float(np.mean(values)) for name, values in named.items()}
@@ -157,11 +162,13 @@ def _items(texts, problems, part, group):
   return [
     service.Item(
       text,
-      problems[b // group].answer,
+      asked.answer,
       tokens=int(part.length_B[b]),
-      question=problems[b // group].question,
+      language=asked.language,
+      question=asked.question,
     )
     for b, text in enumerate(texts)
+    for asked in [problems[b // group]]
   ]
 
 
