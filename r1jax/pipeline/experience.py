@@ -108,13 +108,15 @@ def figures(found, cap):
     for name, verdict in score.verdicts.items():
       if verdict.scored:
         named[f'reward/{name}'].append(verdict.score)
-    kinds[score.verdicts['accuracy'].kind] += 1
-  correct = np.array([s.verdicts['accuracy'].score for s in found.scores])
-  manner = heldout.by_manner(found.texts, correct)
-  some = range(0, len(found.texts), max(1, len(found.texts) // _READ))
+    if 'accuracy' in score.verdicts:
+      kinds[score.verdicts['accuracy'].kind] += 1
+  ruled = [b for b, s in enumerate(found.scores) if 'accuracy' in s.verdicts]
+  correct = np.array([found.scores[b].verdicts['accuracy'].score for b in ruled])
+  manner = heldout.by_manner([found.texts[b] for b in ruled], correct) if ruled else {}
+  some = ruled[:: max(1, len(ruled) // _READ)]
   targets = [found.problems[b // out.group].language for b in some]
   manner |= reading.figures([found.texts[b] for b in some], targets)
-  total = max(len(found.scores), 1)
+  total = max(len(ruled), 1)
   return (
     {name: float(np.mean(values)) for name, values in named.items()}
     | {f'rollout/{name}': value for name, value in manner.items()}
@@ -158,7 +160,7 @@ def _results(handles):
 
 def _items(texts, problems, part, group):
   return [
-    service.Item(text, asked.answer, int(part.length_B[b]), asked.language)
+    service.Item(text, asked.answer, int(part.length_B[b]), asked.question, asked.language)
     for b, text in enumerate(texts)
     for asked in [problems[b // group]]
   ]

@@ -12,7 +12,7 @@ import dataclasses
 import time
 
 from r1jax.data import template
-from r1jax.rewards import accuracy, choice, code, format, puzzles, sandbox, shaping
+from r1jax.rewards import accuracy, choice, code, format, preference, puzzles, sandbox, shaping
 from r1jax.rewards.verdict import Kind
 from r1jax.rewards.workers import pool
 
@@ -74,14 +74,16 @@ class Item:
   Attributes:
     completion: the text.
     gold: a str compared as mathematics, or a `choice.Letter`, `puzzles.Numbers`, `puzzles.Order` or
-      `code.Tests`.
+      `code.Tests`; a `preference.Query` has no right answer, so its item gets no `accuracy`.
     tokens: length of the completion, read by the length reward only.
+    question: read by reward models only.
     language: `en` or `zh`, what its thought is to be written in; '' is `target_language`.
   """
 
   completion: str
   gold: object
   tokens: int = 0
+  question: str = ''
   language: str = ''
 
 
@@ -133,7 +135,9 @@ class RewardService:
 
   def _judge(self, item):
     reply = template.parse(item.completion)
-    parts = {'accuracy': self._accuracy(item, reply), 'format': format.judge(reply)}
+    rule = not isinstance(item.gold, preference.Query)
+    parts = {'accuracy': self._accuracy(item, reply)} if rule else {}
+    parts['format'] = format.judge(reply)
     if self.config.language:
       target = item.language or self.config.target_language
       parts['language'] = self._workers().submit(
