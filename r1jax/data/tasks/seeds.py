@@ -99,7 +99,7 @@ SEEDS = (
   ),
   Seed(
     'Which is larger, 2 + 6 - 1 or 5 - 4 + 9',
-    'first 2 + 6 = 8, then 8 - 1 = 7, then 5 - 4 = 1, then 1 + 9 = 10, the larger of 7 and 10 is 10',
+    'first 2 + 6 = 8, 8 - 1 = 7, then 5 - 4 = 1, 1 + 9 = 10, the larger of 7 and 10 is 10',
     '10',
   ),
   Seed('Which is the third smallest of 14 3 9 18', 'first 3, second 9, third 14', '14'),
