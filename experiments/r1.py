@@ -51,6 +51,8 @@ def tiny(config):
   config.cold_start.cold_start.update(examples=384, seeds=2)
   config.resample.harvest.update(questions=2048, batch=256, most_per_question=2)
   config.exam.sample.max_new = 96
+  config.resample.resample.general = 0.0
+  del config.helpful, config.harmless, config.r1  # the English world has no general requests
   config.exam.evaluation.update(questions=512, few=512)
 
 
@@ -75,3 +77,5 @@ def hub(config):
     config[name].harvest.update(questions=4096, batch=64)
   config.resample.harvest.most_per_question = 4
   config.exam.sample.max_new = 1024
+  for name in ('helpful', 'harmless'):
+    config[name].reward_model.update(pairs=32, micro=8, capacity=2048, updates=2000)

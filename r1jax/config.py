@@ -118,6 +118,11 @@ def default(stage):
   if stage == 'reasoning_rl':
     config.grpo = describe(grpo.GrpoConfig())
     config.rl = describe(reasoning_rl.RlConfig())
+  if stage == 'sft':
+    config.optimizer.lr = 5e-5  # falls to a tenth (reference §0.1, B.4.2)
+    del config.optimizer.schedule, config.optimizer.steps  # a cosine over the data set's updates
+    config.sft = describe(sft.SftConfig(mtp_weight=0.1))
+    config.finetune = describe(finetune.FinetuneConfig())
   if stage == 'general_rl':
     config.grpo = describe(grpo.GrpoConfig(clip_low=10.0, clip_high=10.0))
     config.rl = describe(reasoning_rl.RlConfig(updates=1700, length_schedule=((0, 32_768),)))
@@ -134,11 +139,16 @@ def default(stage):
     config.sft = describe(sft.SftConfig())
     config.finetune = describe(finetune.FinetuneConfig(batch=64))  # reference §1.8
     config.distill = describe(distill.DistillConfig())
-  if stage == 'sft':
-    config.optimizer.lr = 5e-5  # falls to a tenth (reference §0.1, B.4.2)
-    del config.optimizer.schedule, config.optimizer.steps  # a cosine over the data set's updates
-    config.sft = describe(sft.SftConfig(mtp_weight=0.1))
-    config.finetune = describe(finetune.FinetuneConfig())
+  if stage == 'pretrain':
+    del config.data, config.sample
+    config.sft = describe(sft.SftConfig())
+    config.pretrain = describe(pretrain.PretrainConfig())
+  _without_training(config, stage)
+  return config
+
+
+def _without_training(config, stage):
+  """Sections of the stages that make data sets or examine a model."""
   if stage in ('cold_start', 'resample'):
     del config.optimizer, config.loop, config.evaluation
     config.harvest = describe(harvest.HarvestConfig())
@@ -150,11 +160,6 @@ def default(stage):
   if stage == 'exam':
     del config.optimizer, config.loop
     config.filter = describe(rejection.FilterConfig())
-  if stage == 'pretrain':
-    del config.data, config.sample
-    config.sft = describe(sft.SftConfig())
-    config.pretrain = describe(pretrain.PretrainConfig())
-  return config
 
 
 def architecture(cfg):

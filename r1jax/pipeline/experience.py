@@ -113,7 +113,7 @@ def figures(found, cap):
   ruled = [b for b, s in enumerate(found.scores) if 'accuracy' in s.verdicts]
   correct = np.array([found.scores[b].verdicts['accuracy'].score for b in ruled])
   manner = heldout.by_manner([found.texts[b] for b in ruled], correct) if ruled else {}
-  some = range(0, len(found.texts), max(1, len(found.texts) // _READ))
+  some = ruled[:: max(1, len(ruled) // _READ)]
   targets = [found.problems[b // out.group].language for b in some]
   manner |= reading.figures([found.texts[b] for b in some], targets)
   total = max(len(ruled), 1)
@@ -160,13 +160,7 @@ def _results(handles):
 
 def _items(texts, problems, part, group):
   return [
-    service.Item(
-      text,
-      asked.answer,
-      tokens=int(part.length_B[b]),
-      language=asked.language,
-      question=asked.question,
-    )
+    service.Item(text, asked.answer, int(part.length_B[b]), asked.question, asked.language)
     for b, text in enumerate(texts)
     for asked in [problems[b // group]]
   ]

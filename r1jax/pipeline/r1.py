@@ -17,6 +17,7 @@ from r1jax import config as config_lib
 from r1jax.evaluation import stage_report
 from r1jax.interchange import source as checkpoints
 from r1jax.pipeline import single, stages
+from r1jax.rewards import preference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,13 @@ STEPS = {
   'dev2': Step('reasoning_rl', {'checkpoint': 'dev1'}, _TRAINED_BY_RL),
   'resample': Step('resample', {'checkpoint': 'dev2'}, _DATA),
   'dev3': Step('sft', {'checkpoint': 'base', 'finetune.path': f'resample/{single.DATA}'}, _MODEL),
+  'helpful': Step('reward_model', {'checkpoint': 'dev3'}, _MODEL),
+  'harmless': Step('reward_model', {'checkpoint': 'dev3'}, _MODEL),
+  'r1': Step(
+    'general_rl',
+    {'checkpoint': 'dev3', 'general.helpful': 'helpful', 'general.harmless': 'harmless'},
+    _TRAINED_BY_RL,
+  ),
 }
 EXAMINED = ('base', 'r1_zero', 'dev1', 'dev2', 'dev3', 'r1')
 # What all stages are told alike; the rest of a stage's config is the section of its name.
@@ -68,6 +76,7 @@ def default():
   for name, step in STEPS.items():
     config[name] = _own(step.kind)
   config.exam = _own('exam')
+  config.harmless.reward_model.kind = preference.HARMLESS
   dev2 = config.dev2
   dev2.reward.language = 1.0  # rule + language reward (reference §1.4)
   dev2.grpo.clip_low = dev2.grpo.clip_high = 10.0  # reference §1.3
@@ -84,6 +93,7 @@ def run(config):
   """
   if not config.checkpoint:
     raise ValueError('config.checkpoint is empty: the pipeline starts from a base model')
+  _check_paths(config)
   base = checkpoints.open(config.checkpoint)
   graph = stages.Graph(config.workdir, nodes(config), {'base': base})
   graph.run(config.until)
@@ -92,15 +102,35 @@ def run(config):
 
 
 def nodes(config):
-  """The graph's nodes in order: each model is examined as soon as it is there."""
+  """The graph's nodes in order: each model is examined as soon as it is there.
+
+  A stage whose section an experiment has deleted is left out.
+  """
   found = []
   for name, step in {'base': None, **STEPS}.items():
+    if step and name not in config:
+      continue
     if step:
       found.append(_node(config, name, config[name], step))
     if name in EXAMINED:
       step = Step('exam', {'checkpoint': name}, {'exam': single.EXAM})
       found.append(_node(config, f'exam_{name}', config.exam, step))
   return [*found, _report(config, found)]
+
+
+def _check_paths(config):
+  """Raises ValueError where the last stages lack their files, before hours of others."""
+  files = {'helpful': 'reward_model', 'harmless': 'reward_model', 'r1': 'general'}
+  empty = [
+    f'config.{name}.{part}.path'
+    for name, part in files.items()
+    if name in config and not config[name][part].path
+  ]
+  if empty:
+    raise ValueError(
+      f'{", ".join(empty)}: RL for all scenarios reads pairs and requests from JSONL files; give '
+      'them, or leave its stages out (an experiment deletes their sections)'
+    )
 
 
 def alone(config, section, step, folder='', inputs=None):
@@ -146,7 +176,8 @@ def _node(config, name, section, step):
 
   told = json.loads(alone(config, section, step).to_json_best_effort())
   told = {key: value for key, value in told.items() if key not in _FREE}
-  return stages.Node(name, needs, told, 'r1jax.pipeline.single', make)
+  module = 'single' if step.kind in single.KINDS else 'experiment'
+  return stages.Node(name, needs, told, f'r1jax.pipeline.{module}', make)
 
 
 def _figures(folder, step):
@@ -160,7 +191,7 @@ def _figures(folder, step):
 def _report(config, found):
   """The node that reads the exams, R1-Zero's course and the counts of the data sets."""
   exams = [node.name for node in found if node.name.startswith('exam_')]
-  data = [name for name, step in STEPS.items() if step.leaves is _DATA]
+  data = [name for name, step in STEPS.items() if step.leaves is _DATA and name in config]
   needs = ('r1_zero', *data, *exams)
 
   def make(folder, inputs):

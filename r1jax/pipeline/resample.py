@@ -17,10 +17,12 @@ class ResampleConfig:
   """The mixture.
 
   Attributes:
+    path: data set of general `data.examples`, training ones; read only where `general` is not 0.
     general: share of general data (writing, factual, self-cognition, translation) in the data set;
       the paper's is 22.1 % (Table 5). Where too few general examples exist, that is an error.
   """
 
+  path: str = ''
   general: float = round(GENERAL / (REASONING + GENERAL), 4)
 
   def __post_init__(self):

@@ -34,12 +34,12 @@ def run(job, config):
     ValueError: the job does not work out; nothing has been written.
     Interrupted, CheckpointError, VerifierFailure, NonFiniteError: with the reason; nothing is lost.
   """
-  if job.stage not in _STAGES:
+  if job.stage not in KINDS:
     experiment.run(job, config)
     return
   mesh = sharding.make_mesh(job.mesh)
   with jax.set_mesh(mesh):
-    _STAGES[job.stage](job, config, mesh)
+    KINDS[job.stage](job, config, mesh)
 
 
 def _sft(job, config, mesh):
@@ -73,10 +73,11 @@ def _cold_start(job, config, mesh):
 
 
 def _resample(job, config, mesh):
-  """Data of Dev3 from the samples of `job.checkpoint`, Dev2."""
+  """Data of Dev3 from the samples of `job.checkpoint`, Dev2, and general data."""
+  general = examples.Examples(job.resample.path) if job.resample.general else ()
 
   def curate(samples, sieve, model):
-    return resample.curate(samples, job.resample, sieve, model, [])
+    return resample.curate(samples, job.resample, sieve, model, general)
 
   _curation(job, config, mesh, curate)
 
@@ -164,7 +165,7 @@ def _summarise(folder, figures, more):
     metrics.write_atomically(folder / SUMMARY, text)
 
 
-_STAGES = {
+KINDS = {
   'sft': _sft,
   'cold_start': _cold_start,
   'resample': _resample,

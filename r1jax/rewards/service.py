@@ -76,15 +76,15 @@ class Item:
     gold: a str compared as mathematics, or a `choice.Letter`, `puzzles.Numbers`, `puzzles.Order` or
       `code.Tests`; a `preference.Query` has no right answer, so its item gets no `accuracy`.
     tokens: length of the completion, read by the length reward only.
-    language: `en` or `zh`, what its thought is to be written in; '' is `target_language`.
     question: read by reward models only.
+    language: `en` or `zh`, what its thought is to be written in; '' is `target_language`.
   """
 
   completion: str
   gold: object
   tokens: int = 0
-  language: str = ''
   question: str = ''
+  language: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
