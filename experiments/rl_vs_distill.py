@@ -23,13 +23,13 @@ def get_config(preset='tiny'):
   base(config.student)
   trained_by_rl(config.rl)
   config.samples.sample.update(group=2, max_new=96, cache_growth=2)
-  config.samples.harvest.update(questions=4096, batch=256)
+  config.samples.harvest.update(questions=1024, batch=256)
   config.distill.sample.max_new = 96
   config.distill.finetune.update(batch=64, rows=16, capacity=192)
   config.distill.optimizer.update(lr=2e-3, warmup=20)
   config.distill.evaluation.update(temperature=1.0, top_p=1.0, questions=128, samples=1, few=128)
   config.exam.sample.max_new = 96
-  config.exam.evaluation.update(questions=512, few=512)
+  config.exam.evaluation.update(questions=256, few=256)
   return config.lock()
 
 
@@ -40,9 +40,9 @@ def base(section):
     bare=0.34, tagged=0.20, worked=0.20, worked_tagged=0.15, corrected=0.11, right=0.30
   )
   section.pretrain.corpus.world.levels = (1, 3)
-  section.pretrain.update(updates=1500, rows=24, micro=1, capacity=128)
+  section.pretrain.update(updates=700, rows=24, micro=1, capacity=128)
   section.optimizer.update(
-    lr=4e-3, schedule='cosine', warmup=50, steps=1500, end_fraction=0.05, weight_decay=0.1
+    lr=4e-3, schedule='cosine', warmup=50, steps=700, end_fraction=0.05, weight_decay=0.1
   )
   section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, samples=1, few=128)
 
@@ -50,8 +50,8 @@ def base(section):
 def trained_by_rl(section):
   """R1-Zero's mechanics as in experiments/r1_zero.py, fewer updates."""
   section.sample.update(group=16, max_new=96, cache_growth=2)
-  section.rl.update(prompts=32, mini_batches=2, updates=40, rows=16, capacity=144)
+  section.rl.update(prompts=32, mini_batches=2, updates=24, rows=16, capacity=144)
   section.rl.length_schedule = ((0, 96),)
   section.rl.samples_every = 20
-  section.optimizer.update(lr=3e-4, schedule='cosine', steps=40, end_fraction=0.3)
+  section.optimizer.update(lr=3e-4, schedule='cosine', steps=24, end_fraction=0.3)
   section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, samples=1, few=128)
