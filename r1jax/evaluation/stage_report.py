@@ -56,7 +56,8 @@ def write(folder, inputs):
 
   Args:
     folder: path.
-    inputs: stage -> its folder: `r1_zero`, the data sets, and `exam_NAME` for each model.
+    inputs: stage -> its folder: `r1_zero`, `r1` where there is one, the data sets, and `exam_NAME`
+      for each model.
 
   Returns:
     what -> file name, for the manifest.
@@ -82,17 +83,25 @@ def gather(inputs):
     elif (folder / 'data.array_record').exists():
       data[name] = json.loads((folder / 'summary.json').read_text())
   rows = metrics.read(inputs['r1_zero'] / 'metrics.jsonl')
+  general = _general(inputs['r1']) if 'r1' in inputs else {}
   curves = {}
   for name, _, _ in CURVES:
     steps, values = report.series(rows, name)
     curves[name] = {'steps': steps, 'values': values}
   return {
     'models': {name: {'title': TITLES[name], 'how': HOW[name], **cards[name]} for name in cards},
+    'general': general,
     'claims': claims(cards),
     'r1_zero': curves,
     'data': data,
     'paper': {'models': list(paper.MODELS), 'stages': paper.STAGES},
   }
+
+
+def _general(folder):
+  """Scores of the reward models on held-out general requests before and after the last stage."""
+  found = json.loads((folder / 'summary.json').read_text())['general']
+  return {'dev3': found['before'], 'r1': found['after']}
 
 
 def claims(cards):
@@ -195,7 +204,7 @@ def _bars(axes, cards):
   for number, (label, values, color) in enumerate(shares):
     axes[1].bar([p + 0.4 * number - 0.2 for p in places], values, 0.4, label=label, color=color)
   axes[1].set_title('Language and readability', loc='left', fontsize=10, fontweight='bold')
-  axes[1].legend(fontsize=8, loc='lower right')
+  axes[1].legend(fontsize=8, loc='upper center', bbox_to_anchor=(0.5, -0.1), ncols=2)
   axes[2].bar(places, [card['length'] for card in cards.values()], color='#8d99ae')
   axes[2].set_title('Tokens a reply', loc='left', fontsize=10, fontweight='bold')
   for axis in axes:

@@ -192,7 +192,8 @@ def _report(config, found):
   """The node that reads the exams, R1-Zero's course and the counts of the data sets."""
   exams = [node.name for node in found if node.name.startswith('exam_')]
   data = [name for name, step in STEPS.items() if step.leaves is _DATA and name in config]
-  needs = ('r1_zero', *data, *exams)
+  trained = [name for name in ('r1_zero', 'r1') if name in config]
+  needs = (*trained, *data, *exams)
 
   def make(folder, inputs):
     return stages.Made(stage_report.write(folder, inputs), {})

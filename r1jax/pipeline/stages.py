@@ -69,6 +69,7 @@ class Graph:
     """Reads nothing yet; `given` is name -> folder of what the pipeline starts from."""
     self.folder = pathlib.Path(folder)
     self.nodes, self.given = tuple(nodes), dict(given or {})
+    self._versions = workdir.versions()
     self.say = say if jax.process_index() == 0 else lambda text: None
     known = set(self.given)
     for node in self.nodes:
@@ -120,7 +121,7 @@ class Graph:
         'outputs': found.get('outputs', {}),
         'figures': found.get('figures', {}),
       }
-    manifest = {'versions': workdir.versions(), 'stages': rows}
+    manifest = {'versions': self._versions, 'stages': rows}
     if jax.process_index() == 0:
       text = json.dumps(manifest, indent=2, ensure_ascii=False) + '\n'
       metrics.write_atomically(self.folder / 'manifest.json', text)
