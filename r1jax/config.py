@@ -11,11 +11,21 @@ import typing
 import ml_collections
 from ml_collections import config_dict
 
-from r1jax.algorithms import grpo, sft
+from r1jax.algorithms import grpo, rejection, sft
 from r1jax.data import source
 from r1jax.evaluation import heldout
 from r1jax.model import config as model_config
-from r1jax.pipeline import pretrain, reasoning_rl
+from r1jax.pipeline import (
+  cold_start,
+  distill,
+  finetune,
+  general_rl,
+  harvest,
+  pretrain,
+  reasoning_rl,
+  resample,
+  reward_model,
+)
 from r1jax.rewards import service
 from r1jax.sampling import sample
 from r1jax.train import loop, optimizer
@@ -69,6 +79,14 @@ class Job:
   optimizer: optimizer.OptimizerConfig
   reward: service.RewardConfig
   rl: reasoning_rl.RlConfig
+  general: general_rl.GeneralConfig
+  reward_model: reward_model.RewardModelConfig
+  finetune: finetune.FinetuneConfig
+  distill: distill.DistillConfig
+  harvest: harvest.HarvestConfig
+  filter: rejection.FilterConfig
+  cold_start: cold_start.ColdStartConfig
+  resample: resample.ResampleConfig
   pretrain: pretrain.PretrainConfig
   evaluation: heldout.EvaluationConfig
   loop: loop.LoopConfig
@@ -100,11 +118,48 @@ def default(stage):
   if stage == 'reasoning_rl':
     config.grpo = describe(grpo.GrpoConfig())
     config.rl = describe(reasoning_rl.RlConfig())
+  if stage == 'sft':
+    config.optimizer.lr = 5e-5  # falls to a tenth (reference §0.1, B.4.2)
+    del config.optimizer.schedule, config.optimizer.steps  # a cosine over the data set's updates
+    config.sft = describe(sft.SftConfig(mtp_weight=0.1))
+    config.finetune = describe(finetune.FinetuneConfig())
+  if stage == 'general_rl':
+    config.grpo = describe(grpo.GrpoConfig(clip_low=10.0, clip_high=10.0))
+    config.rl = describe(reasoning_rl.RlConfig(updates=1700, length_schedule=((0, 32_768),)))
+    config.general = describe(general_rl.GeneralConfig())
+    config.sample.temperature = 0.7  # higher gives incoherent replies (reference §1.3)
+    config.reward.language = 1.0
+  if stage == 'reward_model':
+    del config.data, config.sample, config.reward, config.evaluation
+    config.reward_model = describe(reward_model.RewardModelConfig())
+    config.optimizer.lr = 6e-6  # reference §1.4
+  if stage == 'distill':
+    config.optimizer.lr = 1e-4  # of the 1.5B student; falls to a tenth (reference §1.8)
+    del config.optimizer.schedule, config.optimizer.steps  # a cosine over the data set's updates
+    config.sft = describe(sft.SftConfig())
+    config.finetune = describe(finetune.FinetuneConfig(batch=64))  # reference §1.8
+    config.distill = describe(distill.DistillConfig())
   if stage == 'pretrain':
     del config.data, config.sample
     config.sft = describe(sft.SftConfig())
     config.pretrain = describe(pretrain.PretrainConfig())
+  _without_training(config, stage)
   return config
+
+
+def _without_training(config, stage):
+  """Sections of the stages that make data sets or examine a model."""
+  if stage in ('cold_start', 'resample'):
+    del config.optimizer, config.loop, config.evaluation
+    config.harvest = describe(harvest.HarvestConfig())
+    config.filter = describe(rejection.FilterConfig())
+  if stage == 'cold_start':
+    config.cold_start = describe(cold_start.ColdStartConfig())
+  if stage == 'resample':
+    config.resample = describe(resample.ResampleConfig())
+  if stage == 'exam':
+    del config.optimizer, config.loop
+    config.filter = describe(rejection.FilterConfig())
 
 
 def architecture(cfg):

@@ -46,8 +46,40 @@ class Result:
   verdicts: tuple
 
 
-def evaluate(policy, cfg, problems, limits, key, rewards):
-  """Samples `cfg.samples` completions of each problem and scores them.
+@dataclasses.dataclass(frozen=True)
+class Answers:
+  """Completions of problems, `samples` in a row of each, and their scores.
+
+  Attributes:
+    problems: what was asked; samples: completions of each.
+    texts: the completions; scores: `service.Reward` of each.
+    length_B, stopped_B: tokens of each, and whether it ended by itself.
+  """
+
+  problems: tuple
+  samples: int
+  texts: tuple
+  scores: tuple
+  length_B: np.ndarray
+  stopped_B: np.ndarray
+
+  def by_question(self, values_B):
+    """Values of the completions as [problems, samples]."""
+    return np.asarray(values_B).reshape(len(self.problems), self.samples)
+
+  @property
+  def correct_PG(self):  # noqa: N802 - an array's name
+    """Accuracy of each completion, 0 or 1."""
+    return self.by_question([s.verdicts['accuracy'].score for s in self.scores])
+
+  @property
+  def counted_PG(self):  # noqa: N802 - an array's name
+    """Whether its verifiers did their work."""
+    return self.by_question([s.scored for s in self.scores])
+
+
+def ask(policy, cfg, problems, limits, key, rewards):
+  """Samples `cfg.samples` completions of each problem and scores them: `Answers`.
 
   Args:
     policy: `rollout.Policy`.
@@ -63,16 +95,22 @@ def evaluate(policy, cfg, problems, limits, key, rewards):
   out = rollout.join(list(rollout.run(policy, scfg, prompts, limits, key)))
   texts = [policy.tokenizer.decode(out.completion(b)) for b in range(len(out.length_B))]
   items = [
-    service.Item(text, problems[b // cfg.samples].answer, tokens=int(out.length_B[b]))
+    service.Item(text, asked.answer, int(out.length_B[b]), asked.question, asked.language)
     for b, text in enumerate(texts)
+    for asked in [problems[b // cfg.samples]]
   ]
   scores = rewards.submit(items).result()
-  shape = (len(problems), cfg.samples)
-  correct_PG = np.array([s.verdicts['accuracy'].score for s in scores]).reshape(shape)
+  fixed = (tuple(problems), cfg.samples, tuple(texts), tuple(scores))
+  return Answers(*fixed, out.length_B, out.stopped_B)
+
+
+def evaluate(policy, cfg, problems, limits, key, rewards):
+  """Pass@1, format and length on held-out problems: `Result`; arguments as in `ask`."""
+  out = ask(policy, cfg, problems, limits, key, rewards)
+  texts, scores, correct_PG = out.texts, out.scores, out.correct_PG
   format_B = np.array([s.verdicts['format'].score for s in scores])
-  counted_PG = np.array([s.scored for s in scores]).reshape(shape)
   evaluation = report.Evaluation(
-    passk.pass_at_1(correct_PG, counted_PG), float(format_B.mean()), float(out.length_B.mean())
+    passk.pass_at_1(correct_PG, out.counted_PG), float(format_B.mean()), float(out.length_B.mean())
   )
   figures = {
     'eval/pass_at_1': evaluation.pass_at_1.mean,

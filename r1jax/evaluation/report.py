@@ -139,7 +139,7 @@ def plot(rows, path, panels=PANELS):
   drawing = figure.Figure(figsize=(5 * columns, 3.1 * math.ceil(len(panels) / columns)))
   axes = drawing.subplots(math.ceil(len(panels) / columns), columns, squeeze=False).ravel()
   for axis, (title, name, label, share) in zip(axes, panels):
-    _panel(axis, *series(rows, name), share)
+    draw(axis, *series(rows, name), share)
     axis.set_title(title, loc='left', fontsize=11, fontweight='bold')
     axis.set_ylabel(label)
     axis.set_xlabel('step')
@@ -151,7 +151,8 @@ def plot(rows, path, panels=PANELS):
   tmp.replace(path)
 
 
-def _panel(axis, steps, values, share):
+def draw(axis, steps, values, share):
+  """Draws one series with its smoothed course and last value; says where there is none."""
   axis.spines[['top', 'right']].set_visible(False)
   axis.grid(axis='y', color='0.9')
   axis.xaxis.get_major_locator().set_params(integer=True)

@@ -1,4 +1,4 @@
-"""Architectures by name: the shipped tiny one, a small one for one GPU, DeepSeek-V3 itself."""
+"""Architectures by name: the shipped tiny one and its students, a small one, DeepSeek-V3 itself."""
 
 from r1jax.model import config
 
@@ -42,6 +42,42 @@ def small(vocab=512):
     rope=config.RopeConfig(),
     init_std=0.02,
     max_length=4096,
+  )
+
+
+def tiny_qwen2(vocab=512):
+  """A student of Qwen2's architecture, 0.5M parameters: two fifths of the tiny teacher."""
+  return _tiny_student(vocab, qkv_bias=True, tied=True, rope=config.RopeConfig(theta=1e6))
+
+
+def tiny_llama(vocab=512):
+  """A student of Llama's architecture, 0.5M parameters, with Llama 3's scaled positions."""
+  scaled = config.RopeConfig(
+    theta=5e5, kind='llama3', factor=8.0, low_freq_factor=1.0, original_length=512
+  )
+  return _tiny_student(vocab, rope=scaled)
+
+
+def _tiny_student(vocab, **family):
+  return config.ModelConfig(
+    vocab=vocab,
+    width=96,
+    layers=4,
+    heads=4,
+    attention='gqa',
+    q_latent=0,
+    kv_latent=0,
+    head_nope=0,
+    head_rope=24,
+    head_value=24,
+    kv_heads=2,
+    ffn=288,
+    dense_layers=4,
+    moe=None,
+    mtp_layers=0,
+    init_std=0.06,
+    max_length=512,
+    **family,
   )
 
 

@@ -8,9 +8,11 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from r1jax.algorithms import grpo
-from r1jax.evaluation import heldout
+from r1jax.evaluation import heldout, reading
 from r1jax.rewards import service
 from r1jax.sampling import rollout
+
+_READ = 512  # completions of a rollout whose words are counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,10 +108,15 @@ def figures(found, cap):
     for name, verdict in score.verdicts.items():
       if verdict.scored:
         named[f'reward/{name}'].append(verdict.score)
-    kinds[score.verdicts['accuracy'].kind] += 1
-  correct = np.array([s.verdicts['accuracy'].score for s in found.scores])
-  manner = heldout.by_manner(found.texts, correct)
-  total = max(len(found.scores), 1)
+    if 'accuracy' in score.verdicts:
+      kinds[score.verdicts['accuracy'].kind] += 1
+  ruled = [b for b, s in enumerate(found.scores) if 'accuracy' in s.verdicts]
+  correct = np.array([found.scores[b].verdicts['accuracy'].score for b in ruled])
+  manner = heldout.by_manner([found.texts[b] for b in ruled], correct) if ruled else {}
+  some = ruled[:: max(1, len(ruled) // _READ)]
+  targets = [found.problems[b // out.group].language for b in some]
+  manner |= reading.figures([found.texts[b] for b in some], targets)
+  total = max(len(ruled), 1)
   return (
     {name: float(np.mean(values)) for name, values in named.items()}
     | {f'rollout/{name}': value for name, value in manner.items()}
@@ -153,8 +160,9 @@ def _results(handles):
 
 def _items(texts, problems, part, group):
   return [
-    service.Item(text, problems[b // group].answer, tokens=int(part.length_B[b]))
+    service.Item(text, asked.answer, int(part.length_B[b]), asked.question, asked.language)
     for b, text in enumerate(texts)
+    for asked in [problems[b // group]]
   ]
 
 

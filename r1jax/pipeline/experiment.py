@@ -1,6 +1,7 @@
 """A whole experiment: load, plan, evaluate, train, evaluate, report."""
 
 import dataclasses
+import functools
 import json
 import time
 
@@ -9,14 +10,14 @@ import rich.console
 
 from r1jax import params as params_lib
 from r1jax import sharding
-from r1jax.data import chat_template, source, tokenizer
+from r1jax.data import chat_template, preferences, source, tokenizer
 from r1jax.data.tasks import corpus
 from r1jax.evaluation import heldout, report
 from r1jax.interchange import huggingface
 from r1jax.interchange import source as checkpoints
 from r1jax.model import transformer
-from r1jax.pipeline import plan, pretrain, reasoning_rl, workdir
-from r1jax.rewards import service
+from r1jax.pipeline import general_rl, plan, pretrain, reasoning_rl, reward_model, workdir
+from r1jax.rewards import judge, service
 from r1jax.sampling import rollout
 from r1jax.train import loop, metrics
 
@@ -28,7 +29,12 @@ def run(job, config):
     ValueError: the job does not work out; nothing has been written.
     Interrupted, CheckpointError, VerifierFailure, NonFiniteError: with the reason; nothing is lost.
   """
-  stages = {'reasoning_rl': _reasoning_rl, 'pretrain': _pretrain}
+  stages = {
+    'reasoning_rl': _reasoning_rl,
+    'general_rl': _general_rl,
+    'reward_model': _reward_model,
+    'pretrain': _pretrain,
+  }
   if job.stage not in stages:
     raise ValueError(f'config.stage={job.stage!r} is not one of {", ".join(stages)}')
   mesh = sharding.make_mesh(job.mesh)
@@ -37,17 +43,21 @@ def run(job, config):
 
 
 def _reasoning_rl(job, config, mesh):
+  reasoning_rl.check(job, mesh)
+  _rl(job, config, mesh, reasoning_rl.Stage, service.RewardService(job.reward))
+
+
+def _rl(job, config, mesh, make_stage, rewards):
+  """Trains by RL; returns (folder, policy of the base's weights, trained policy)."""
   began = time.monotonic()
   cfg, tok = _architecture(job)
   cfg.check_mesh(dict(mesh.shape))
-  reasoning_rl.check(job, mesh)
   _check_context(cfg, job.data.max_prompt + job.sample.max_new)
   train, held = source.problems(job.data, job.seed, tok)
   folder = workdir.prepare(job.workdir, config)
   plan.show('Plan', plan.model_rows(cfg, mesh) + plan.rl_rows(job, cfg, mesh))
-  rewards = service.RewardService(job.reward)
   try:
-    stage = reasoning_rl.Stage(job, cfg, tok, train, rewards, folder)
+    stage = make_stage(job, cfg, tok, train, rewards, folder)
     stage.began = began
     limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.evaluation.chunk)
     examiner = _Examiner(job, limits, cfg, tok, held, rewards)
@@ -60,6 +70,68 @@ def _reasoning_rl(job, config, mesh):
     rewards.close()
   seconds = stage.spent() | {'evaluation': examiner.seconds}
   _close(job, cfg, tok, folder, stage, (before, after, held, seconds))
+  return folder, stage.policy
+
+
+def _general_rl(job, config, mesh):
+  general_rl.check(job, mesh)
+  requests, held = _requests(job)
+  judges, weights = general_rl.judges(job), job.general.weights
+  rewards = judge.PreferenceService(service.RewardService(job.reward), judges, weights)
+  make = functools.partial(general_rl.Stage, requests)
+  folder, policy = _rl(job, config, mesh, make, rewards)
+  # The rules of a general request are read at once: no worker is needed after `close`.
+  base = dataclasses.replace(policy, params=_weights(job, policy.cfg))
+  held = [held[i] for i in range(min(job.general.questions, len(held)))]
+  ask = lambda who: general_rl.answered(who, job, held, rewards, heldout.key(job.seed))
+  found = {'before': ask(base), 'after': ask(policy)}
+  if jax.process_index() == 0:
+    path = folder / 'summary.json'
+    summary = json.loads(path.read_text()) | {'general': found}
+    metrics.write_atomically(path, json.dumps(summary, indent=2) + '\n')
+    rich.console.Console().print('general requests:', found)
+
+
+def _reward_model(job, config, mesh):
+  reward_model.check(job, mesh)
+  cfg, tok = _architecture(job)
+  cfg.check_mesh(dict(mesh.shape))
+  _check_context(cfg, job.reward_model.capacity // 2)
+  train, held = _pairs(job)
+  folder = workdir.prepare(job.workdir, config)
+  plan.show('Plan', plan.model_rows(cfg, mesh) + plan.preference_rows(job))
+  stage = reward_model.Stage(job, cfg, tok, train, held)
+  stage.initial = _weights(job, cfg)
+  loop.run(job.loop, stage, folder, job.optimizer)
+  found, model = stage.accuracy(), stage.model()
+  judge.save(folder / 'model', model)
+  digest = report.params_sha256(stage.state.params)
+  if jax.process_index() == 0:
+    figures = {
+      'kind': model.kind,
+      'accuracy': found.mean,
+      'ci95': [found.low, found.high],
+      'pairs': found.questions,
+      'params_sha256': digest,
+      'seconds': stage.seconds,
+    }
+    metrics.write_atomically(folder / 'summary.json', json.dumps(figures, indent=2) + '\n')
+    rich.console.Console().print(
+      f'{model.kind}: {found} of {found.questions} held-out pairs in order; the reward model is in '
+      f'{folder}/model'
+    )
+
+
+def _requests(job):
+  """(training, held-out) general requests."""
+  path = job.general.path
+  return preferences.split(preferences.load_requests(path), path)
+
+
+def _pairs(job):
+  """(training, held-out) pairs of a reward model."""
+  path = job.reward_model.path
+  return preferences.split(preferences.load(path), path)
 
 
 def _pretrain(job, config, mesh):
@@ -102,8 +174,12 @@ def _pretrain(job, config, mesh):
 
 
 def _own_tokenizer(job):
-  """A SentencePiece model trained on the job's corpus, which must not ask held-out questions."""
+  """A SentencePiece model trained on the job's corpus, which must not ask held-out questions, or
+  that of `pretrain.tokenizer`.
+  """
   pre = job.pretrain
+  if pre.tokenizer:
+    return tokenizer.load(checkpoints.open(pre.tokenizer))
   documents = (corpus.document(job.seed, i, pre.corpus) for i in range(pre.vocab_documents))
   texts = [document.text for document in documents]
   corpus.check_training_texts(texts)

@@ -76,6 +76,27 @@ def rl_rows(job, cfg, mesh):
   ]
 
 
+def preference_rows(job):
+  """Batch arithmetic of a reward model."""
+  rm = job.reward_model
+  return [
+    ('reward model', f'{rm.kind}, {rm.updates:,} updates of {rm.pairs} pairs'),
+    ('rows', f'{rm.micro} micro-batches of {rm.pairs // rm.micro} pairs, {rm.capacity:,} tokens'),
+  ]
+
+
+def distill_rows(job, updates, size):
+  """What a student learns, and for how long."""
+  fine, kl = job.finetune, job.distill.kl
+  more = f', {kl.weight:g} of the loss on its distribution' if kl.weight else ', samples only'
+  return [
+    ('teacher', f'{job.distill.teacher}{more}'),
+    ('data', f'{size:,} examples from {fine.path}'),
+    ('updates', f'{updates:,} of {fine.batch} examples = {fine.epochs:g} epochs'),
+    ('rate', f'{job.optimizer.lr:g}, a cosine to {job.optimizer.end_fraction:g} of it'),
+  ]
+
+
 def memory(job, cfg, mesh):
   """Estimate of what must be resident, all devices together."""
   weights = params_lib.count(transformer.specs(cfg))

@@ -29,6 +29,8 @@ class PretrainConfig:
     documents: size of the corpus; with more updates it repeats.
     corpus: what the documents look like.
     vocab_documents: documents the tokenizer is trained on.
+    tokenizer: folder of a model whose tokenizer is used; '' trains one. A student needs its
+      teacher's.
     balance: alpha of the sequence-wise balance loss, 1e-4 (reference §2.4).
     bias_speed: gamma of the router bias, 1e-3 (reference §2.4).
     max_prompt, max_new: tokens of a held-out question and of its reply at evaluations.
@@ -41,6 +43,7 @@ class PretrainConfig:
   documents: int = 1 << 20
   corpus: corpus_lib.CorpusConfig = corpus_lib.CorpusConfig()
   vocab_documents: int = 6000
+  tokenizer: str = ''
   balance: float = 1e-4
   bias_speed: float = 1e-3
   max_prompt: int = 48

@@ -16,7 +16,7 @@ from r1jax import params as params_lib
 from r1jax import sharding
 from r1jax.algorithms import grpo
 from r1jax.data import batches
-from r1jax.model import transformer
+from r1jax.model import flops, transformer
 from r1jax.pipeline import experience, minibatches
 from r1jax.sampling import rollout
 from r1jax.train import metrics, optimizer, samples, steps
@@ -204,7 +204,7 @@ class Stage:
     job, cap = self.job, self.job.rl.cap(step)
     began = time.monotonic()
     found = experience.collect(
-      lambda: next(self.stream),
+      lambda: self._questions(step),
       lambda problems, number: self._sample(problems, number, cap),
       job.grpo,
       job.rl.dynamic_sampling,
@@ -227,8 +227,27 @@ class Stage:
       self._write_samples(step, found, trainer, advantage_B)
     self.iteration += 1
     tokens = float(found.rollout.length_B.sum())
-    speed = {'speed/rollout_tokens_per_s': tokens / spent}
-    return experience.figures(found, cap) | self.rewards.metrics() | speed
+    cost = {'speed/rollout_tokens_per_s': tokens / spent, 'compute/flops': self._flops(found)}
+    return experience.figures(found, cap) | self._notice(found) | self.rewards.metrics() | cost
+
+  def _flops(self, found):
+    """Counted operations of a rollout, of its scoring and of the updates on it."""
+    out, passes = found.rollout, bool(self.job.grpo.beta) + self._scores_old
+    prompt_P = np.array([len(prompt) for prompt in out.prompts])
+    whole_B = np.repeat(prompt_P, out.group) + out.length_B
+    drawn = flops.sampling(self.cfg, prompt_P, out.length_B, out.group)
+    drawn *= 1 + found.dropped / len(prompt_P)  # dropped groups cost what the others do
+    return float(
+      drawn + passes * flops.forward(self.cfg, whole_B) + flops.training(self.cfg, whole_B)
+    )
+
+  def _questions(self, step):
+    """The problems of the rollout that begins at update `step`."""
+    return next(self.stream)
+
+  def _notice(self, found):
+    """Further metrics of a rollout's experience."""
+    return {}
 
   def _sample(self, problems, number, cap):
     key = jax.random.fold_in(jax.random.key(self.job.seed), _name('rollout'))

@@ -8,7 +8,7 @@ import ml_collections
 
 from r1jax import config as config_lib
 from r1jax.interchange import source
-from r1jax.pipeline import experiment, pretrain, reasoning_rl
+from r1jax.pipeline import experiment, general_rl, pretrain, reasoning_rl
 from r1jax.train import checkpoint
 
 
@@ -52,7 +52,7 @@ def open_run(workdir, notify=print):
   if found is None:
     raise ValueError(f'{workdir}/checkpoints: no finished checkpoint')
   step, arrays, _ = found
-  state = arrays['state'] if job.stage == 'reasoning_rl' else arrays
+  state = arrays['state'] if isinstance(arrays, dict) else arrays
   folder = workdir / f'model-at-{step}'
   notify(f'{workdir} has not ended: its weights after update {step} of {stage.total} are {folder}')
   experiment._save_model(folder, state.params, cfg, tok)
@@ -82,6 +82,11 @@ def _reasoning_rl(job, workdir):
   return reasoning_rl.Stage(job, cfg, tok, _UNREAD, None, workdir), cfg, tok
 
 
+def _general_rl(job, workdir):
+  cfg, tok = experiment._architecture(job)
+  return general_rl.Stage(_UNREAD, job, cfg, tok, _UNREAD, None, workdir), cfg, tok
+
+
 def _pretrain(job, workdir):
   tok = experiment._own_tokenizer(job)
   cfg = dataclasses.replace(job.model, vocab=tok.vocab_size)
@@ -89,4 +94,4 @@ def _pretrain(job, workdir):
 
 
 _UNREAD = (None,)  # problems: shapes need none, and their file may be gone
-_STAGES = {'reasoning_rl': _reasoning_rl, 'pretrain': _pretrain}
+_STAGES = {'reasoning_rl': _reasoning_rl, 'general_rl': _general_rl, 'pretrain': _pretrain}

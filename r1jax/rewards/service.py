@@ -12,7 +12,7 @@ import dataclasses
 import time
 
 from r1jax.data import template
-from r1jax.rewards import accuracy, choice, code, format, puzzles, sandbox, shaping
+from r1jax.rewards import accuracy, choice, code, format, preference, puzzles, sandbox, shaping
 from r1jax.rewards.verdict import Kind
 from r1jax.rewards.workers import pool
 
@@ -33,7 +33,7 @@ class RewardConfig:
   Attributes:
     accuracy, format: weights of the two parts of R1-Zero's reward (reference section 1.4).
     language: weight of language consistency (R1 adds it with weight 1), 0 is off.
-    target_language: `en` or `zh`.
+    target_language: `en` or `zh`, for items that do not say their own.
     repetition: weight of the share of distinct 6-grams, 0 is off.
     length: weight of the soft overlong score over `Item.tokens`, 0 is off.
     length_limit, length_buffer: tokens at which that score is 0, and tokens before it where it
@@ -74,13 +74,17 @@ class Item:
   Attributes:
     completion: the text.
     gold: a str compared as mathematics, or a `choice.Letter`, `puzzles.Numbers`, `puzzles.Order` or
-      `code.Tests`.
+      `code.Tests`; a `preference.Query` has no right answer, so its item gets no `accuracy`.
     tokens: length of the completion, read by the length reward only.
+    question: read by reward models only.
+    language: `en` or `zh`, what its thought is to be written in; '' is `target_language`.
   """
 
   completion: str
   gold: object
   tokens: int = 0
+  question: str = ''
+  language: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,9 +135,11 @@ class RewardService:
 
   def _judge(self, item):
     reply = template.parse(item.completion)
-    parts = {'accuracy': self._accuracy(item, reply), 'format': format.judge(reply)}
+    rule = not isinstance(item.gold, preference.Query)
+    parts = {'accuracy': self._accuracy(item, reply)} if rule else {}
+    parts['format'] = format.judge(reply)
     if self.config.language:
-      target = self.config.target_language
+      target = item.language or self.config.target_language
       parts['language'] = self._workers().submit(
         'language', _PLAIN_SECONDS, item.completion, target
       )

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from r1jax import sharding
-from r1jax.algorithms import grpo, logprobs, sft, tally
-from r1jax.model import moe, transformer
+from r1jax.algorithms import distillation, grpo, logprobs, preference, sft, tally
+from r1jax.model import moe, scalar_head, transformer
 from r1jax.train import optimizer
 from r1jax.train import state as state_lib
 
@@ -32,7 +32,7 @@ class Batch:
   """`count` micro-batches of rows and what the loss wants of each token, [A, B, T] throughout."""
 
   rows: Rows
-  loss: grpo.Batch | sft.Batch
+  loss: grpo.Batch | sft.Batch | preference.Batch
   count: jax.Array
 
 
@@ -144,6 +144,54 @@ def language_update(state, batch, *, cfg, scfg, tx, balance, bias_speed):
       speed = jnp.where(metrics['optimizer/skipped_in_a_row'] > 0, 0, bias_speed)
       state = state.replace(params=_balanced(state.params, loads, speed))
   return state, metrics | tally.results(figures) | {'sft/loss': loss}
+
+
+@partial(jax.jit, static_argnames=('cfg', 'teacher_cfg', 'kcfg', 'tx'), donate_argnames=('state',))
+def distill_update(state, teacher, batch, *, cfg, teacher_cfg, kcfg, tx):
+  """One update of a student on samples and on its teacher's distribution over their tokens.
+
+  `teacher` are the weights of a model of `teacher_cfg`; returns (state, metrics).
+  """
+
+  def loss_fn(params, rows, inputs):
+    arrays = (rows.token, rows.segment, rows.position)
+    own = transformer.forward(params, cfg, *arrays).hidden_XD
+    given = transformer.forward(jax.lax.stop_gradient(teacher), teacher_cfg, *arrays).hidden_XD
+    found = distillation.chunked(
+      lambda x_XD: transformer.logits(teacher, teacher_cfg, x_XD),
+      lambda x_XD: transformer.logits(params, cfg, x_XD),
+      (given, own),
+      jnp.roll(rows.token, -1, axis=1),
+      kcfg.chunk,
+    )
+    value, figures = distillation.loss(kcfg, inputs, *(jnp.roll(x, 1, axis=1) for x in found))
+    return value, (figures, value)
+
+  grads, (figures, total) = _accumulate(loss_fn, state.params, batch)
+  state, metrics = _apply(state, grads, tx)
+  return state, metrics | tally.results(figures) | {'sft/loss': total}
+
+
+@partial(jax.jit, static_argnames=('cfg', 'objective', 'tx'), donate_argnames=('state',))
+def preference_update(state, batch, *, cfg, objective, tx):
+  """One update of a reward model (reference §1.4): (state, metrics of `preference.loss`)."""
+
+  def loss_fn(params, rows, inputs):
+    arrays = (rows.token, rows.segment, rows.position)
+    score_BK = scalar_head.scores(params, cfg, *arrays, inputs.weight_BK.shape[-1])
+    value, figures = preference.loss(objective, inputs, score_BK)
+    return value, (figures, value)
+
+  grads, (figures, _) = _accumulate(loss_fn, state.params, batch)
+  state, metrics = _apply(state, grads, tx)
+  return state, metrics | tally.results(figures)
+
+
+@partial(jax.jit, static_argnames=('cfg', 'texts'))
+def preference_scores(params, cfg, rows, texts):
+  """score_BK of one micro-batch of rows under a reward model."""
+  arrays = (rows.token, rows.segment, rows.position)
+  return scalar_head.scores(params, cfg, *arrays, texts)
 
 
 def _ahead(params, cfg, rows, hidden_XD):

@@ -40,6 +40,7 @@ class Problem:
     kind: family of the question, one of `WorldConfig.kinds` or the name of a file's benchmark.
     level: difficulty; 0 where unknown.
     steps: lines of a correct solution, each ending in the number that it establishes.
+    language: 'en' or 'zh', what the thought is to be written in.
   """
 
   question: str
@@ -47,6 +48,7 @@ class Problem:
   kind: str
   level: int
   steps: tuple[str, ...] = ()
+  language: str = 'en'
 
 
 @dataclasses.dataclass(frozen=True)

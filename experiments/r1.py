@@ -1,0 +1,81 @@
+"""DeepSeek-R1 whole: R1-Zero, cold start, reasoning RL, rejection sampling, SFT (reference §1.6).
+
+python -m r1jax.main --config=experiments/r1.py
+"""
+
+from r1jax import config as config_lib
+from r1jax.pipeline import r1
+
+PRESETS = ('tiny', 'hub')
+_RL = ('r1_zero', 'dev2')
+_SFT = ('dev1', 'dev3')
+
+
+def get_config(preset='tiny'):
+  """`tiny`: the shipped base, two CPU cores. `hub`: your model, your questions, paper's values."""
+  if preset not in PRESETS:
+    raise ValueError(f'experiments/r1.py has no preset {preset!r}; it has {", ".join(PRESETS)}')
+  config = r1.default()
+  config.workdir = f'runs/r1_{preset}'
+  {'tiny': tiny, 'hub': hub}[preset](config)
+  return config.lock()
+
+
+def tiny(config):
+  """The paper's mechanics at a scale where a step takes seconds on a laptop."""
+  config.checkpoint = 'tiny'
+  config.runtime.update(config_lib.describe(config_lib.CPU_RUNTIME))
+  config.data.max_prompt = 48
+  config.data.levels = (1, 3)
+  config.loop.checkpoint_every = 10
+  for name in _RL:
+    section = config[name]
+    section.sample.update(group=16, max_new=96, cache_growth=2)
+    section.rl.update(prompts=32, mini_batches=2, rows=16, capacity=144, samples_every=20)
+    section.rl.length_schedule = ((0, 96),)
+    section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, few=128)
+  config.r1_zero.rl.updates = 100
+  config.r1_zero.optimizer.update(lr=3e-4, schedule='cosine', steps=100, end_fraction=0.3)
+  config.dev2.rl.updates = 40
+  config.dev2.optimizer.update(lr=3e-4, schedule='cosine', steps=40, end_fraction=0.3)
+  for name in _SFT:
+    section = config[name]
+    section.optimizer.lr = 1e-3
+    section.sft.mtp_weight = 0.0  # the sampler drafts nothing here
+    section.finetune.update(epochs=3.0, batch=32, rows=8, capacity=144)
+    section.sample.max_new = 96
+    section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, few=128)
+  for name in ('cold_start', 'resample'):
+    config[name].sample.update(group=4, max_new=96, cache_growth=2)
+  config.cold_start.harvest.update(questions=512, batch=128)
+  config.cold_start.cold_start.update(examples=384, seeds=2)
+  config.resample.harvest.update(questions=2048, batch=256, most_per_question=2)
+  config.exam.sample.max_new = 96
+  config.resample.resample.general = 0.0
+  del config.helpful, config.harmless, config.r1  # the English world has no general requests
+  config.exam.evaluation.update(questions=512, few=512)
+
+
+def hub(config):
+  """A model from a hub folder on JSONL questions; the paper's values but for sizes one GPU takes.
+
+  Give it --config.checkpoint=DIR and --config.data.path=train.jsonl (GSM8K as published).
+  """
+  config.data.name = 'jsonl'
+  config.data.max_prompt = 512
+  for name in _RL:
+    section = config[name]
+    section.sample.max_new = 1024
+    section.rl.update(prompts=32, mini_batches=2, rows=4, capacity=1536, updates=500)
+    section.rl.length_schedule = ((0, 1024),)
+    section.optimizer.lr = 1e-6
+  for name in _SFT:
+    config[name].finetune.update(rows=4, capacity=2048)
+    config[name].sample.max_new = 1024
+  for name in ('cold_start', 'resample'):
+    config[name].sample.max_new = 1024
+    config[name].harvest.update(questions=4096, batch=64)
+  config.resample.harvest.most_per_question = 4
+  config.exam.sample.max_new = 1024
+  for name in ('helpful', 'harmless'):
+    config[name].reward_model.update(pairs=32, micro=8, capacity=2048, updates=2000)

@@ -1,0 +1,110 @@
+"""Distillation on the teacher's whole token distribution, exact, without a [T, V] array in memory.
+
+The paper's students learn from samples alone (reference §1.8); this is the option beside it, for a
+teacher and a student with the same tokenizer.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from r1jax import sharding
+from r1jax.algorithms import logprobs, tally
+
+
+@dataclasses.dataclass(frozen=True)
+class KlConfig:
+  """How much of the loss is what.
+
+  Attributes:
+    weight: of KL(teacher | student) on every learned token; the rest, 1 - weight, is the
+      cross-entropy of the sample itself. 0 is the paper's: samples only.
+    chunk: positions of a row whose logits are in memory at once; divides the rows' capacity.
+  """
+
+  weight: float = 0.0
+  chunk: int = 64
+
+  def __post_init__(self):
+    if not 0 <= self.weight <= 1 or self.chunk < 1:
+      raise ValueError(f'need 0 <= {self.weight=} <= 1 and {self.chunk=} >= 1')
+
+
+def forward_kl(teacher_BTV, student_BTV):
+  """sum_v p_teacher (log p_teacher - log p_student) of each position, float32 [B, T], in nats.
+
+  Both are logits of any float type; the vocabulary may be sharded. No gradient flows to the
+  teacher.
+  """
+  teacher_BTV = jax.lax.stop_gradient(teacher_BTV).astype(jnp.float32)
+  teacher_BTV = jax.nn.log_softmax(teacher_BTV)
+  student_BTV = jax.nn.log_softmax(student_BTV.astype(jnp.float32))
+  return jnp.sum(jnp.exp(teacher_BTV) * (teacher_BTV - student_BTV), axis=-1)
+
+
+def chunked(teacher, student, hidden, target_BT, chunk):
+  """(log-probability of the target, `forward_kl`) of every position, both float32 [B, T].
+
+  The logits of a chunk are made again in the backward pass, so that memory holds those of one.
+
+  Args:
+    teacher, student: functions from hidden states [X, D] to logits [X, V].
+    hidden: pair of their hidden states [B * T, D] on the same rows; the widths may differ.
+    target_BT: the token that each position predicts.
+    chunk: positions of a row done at once.
+
+  Raises:
+    ValueError: rows that do not divide into chunks.
+  """
+  B, T = target_BT.shape
+  if T % chunk:
+    raise ValueError(f'rows of {T} tokens do not divide into chunks of {chunk}: change kl.chunk')
+  target_CBT = _cut(target_BT, target_BT.shape, chunk)
+  hidden = [_cut(x_XD, (B, T, x_XD.shape[-1]), chunk) for x_XD in hidden]
+
+  @jax.checkpoint
+  def one(_, part):
+    target_BT, *states = part
+    logits = [_logits(f, x_BTD) for f, x_BTD in zip((teacher, student), states)]
+    return None, (logprobs.token_logp(logits[1], target_BT), forward_kl(*logits))
+
+  _, found = jax.lax.scan(one, None, (target_CBT, *hidden))
+  spec = sharding.act('batch', None)
+  return tuple(jax.lax.reshape(x.transpose(1, 0, 2), (B, T), out_sharding=spec) for x in found)
+
+
+def loss(cfg, batch, logp_BT, kl_BT):
+  """Weighted sum over learned tokens of (1 - weight) cross-entropy + weight KL.
+
+  Args:
+    cfg: `KlConfig`, static under jit.
+    batch: `sft.Batch`, a whole mini-batch or a part of it; losses of the parts add up.
+    logp_BT, kl_BT: as `chunked` gives them, aligned so that position t stands for the token at t.
+
+  Returns:
+    (loss, tally): float32 scalar and `tally.Tally` with sft/nll and distill/kl.
+  """
+  mask_BT = batch.mask_BT.astype(bool)
+  nll_BT, kl_BT = (jnp.where(mask_BT, x, 0) for x in (-logp_BT, kl_BT))
+  each_BT = (1 - cfg.weight) * nll_BT + cfg.weight * kl_BT
+  total = jnp.sum(jnp.where(mask_BT, batch.weight_BT, 0) * each_BT)
+  figures = {'sft/nll': nll_BT, 'distill/kl': kl_BT}
+  return total, tally.measure(figures, {}, mask_BT.astype(jnp.float32))
+
+
+def _cut(x, shape, chunk):
+  """[B, T, ...] in any layout -> [C, B, chunk, ...]."""
+  B, T, *rest = shape
+  blank = [None] * len(rest)
+  spec = sharding.act('batch', None, None, *blank)
+  x = jax.lax.reshape(x, (B, T // chunk, chunk, *rest), out_sharding=spec)
+  return jnp.moveaxis(x, 1, 0)
+
+
+def _logits(head, x_BTD):
+  B, T, D = x_BTD.shape
+  flat_XD = jax.lax.reshape(x_BTD, (B * T, D), out_sharding=sharding.act('batch', None))
+  logits_XV = head(flat_XD)
+  spec = sharding.act('batch', None, 'vocab')
+  return jax.lax.reshape(logits_XV, (B, T, logits_XV.shape[-1]), out_sharding=spec)

@@ -1,0 +1,153 @@
+"""What is kept of a model's own samples: correct, readable, new, and no held-out question (§1.5).
+
+The paper names the filters (mixed languages, long paragraphs, code blocks, repetition) and gives no
+thresholds; those here are ours.
+"""
+
+import collections
+import dataclasses
+import re
+
+from r1jax.data import template
+from r1jax.rewards import language, shaping
+
+_SIGN = re.compile('[\u3400-\u9fff\u3041-\u30ff]|[^\\W_]+|[^\\w\\s]')
+_CODE = '```'
+
+
+@dataclasses.dataclass(frozen=True)
+class FilterConfig:
+  """Thresholds of the filters; a reply must pass all of them.
+
+  Attributes:
+    language: least share of the thought's words that are in the question's language.
+    distinct: least share of the reply's 6-grams of words that are distinct.
+    longest: most tokens of a reply; 0 for as many as were sampled.
+    paragraph: most words of one paragraph of the thought; 0 for any number.
+    ngram: words in a row that, shared with a held-out text, make a question contaminated; the paper
+      takes 10.
+  """
+
+  language: float = 0.95
+  distinct: float = 0.6
+  longest: int = 0
+  paragraph: int = 0
+  ngram: int = 10
+
+  def __post_init__(self):
+    if not (0 <= self.language <= 1 and 0 <= self.distinct <= 1):
+      raise ValueError(f'{self.language=} and {self.distinct=} are shares, within 0..1')
+    if self.longest < 0 or self.paragraph < 0 or self.ngram < 1:
+      raise ValueError(f'{self.longest=}, {self.paragraph=} must be >= 0 and {self.ngram=} >= 1')
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+  """A sampled reply and what is known of it.
+
+  Attributes:
+    question: text; reply: text with its tags.
+    language: of the question, 'en' or 'zh'.
+    tokens: length of the reply.
+    stopped: whether it ended by itself.
+    correct: whether its answer is right.
+    scored: False where the verifier failed.
+  """
+
+  question: str
+  reply: str
+  language: str
+  tokens: int
+  stopped: bool
+  correct: bool
+  scored: bool = True
+
+
+def fault(candidate, cfg):
+  """Why a reply is dropped, in two words; '' where it is kept."""
+  if not candidate.scored:
+    return 'not scored'
+  if not candidate.correct:
+    return 'wrong answer'
+  return unreadable(candidate, cfg)
+
+
+def unreadable(candidate, cfg):
+  """Why a reply can't be shown to a reader, whatever its answer; '' where it can."""
+  reply = template.parse(candidate.reply)
+  if not reply.well_formed:
+    return 'wrong format'
+  if not candidate.stopped or (cfg.longest and candidate.tokens > cfg.longest):
+    return 'too long'
+  if shaping.repetition(candidate.reply).score < cfg.distinct:
+    return 'repetition'
+  ours, words = language.count(reply.thought, candidate.language)
+  if ours < cfg.language * words:
+    return 'mixed language'
+  if _CODE in reply.thought:
+    return 'code block'
+  longest = max(len(_words(part)) for part in re.split(r'\n\s*\n', reply.thought))
+  return 'long paragraph' if cfg.paragraph and longest > cfg.paragraph else ''
+
+
+class Heldout:
+  """n-grams of the held-out texts; a text of fewer than n words counts as one n-gram."""
+
+  def __init__(self, texts, n):
+    """`texts` are questions, and solutions where there are any."""
+    self.n = n
+    self._grams = {gram for text in texts for gram in self._of(text)}
+
+  def contains(self, text):
+    """Whether `text` shares an n-gram with a held-out text."""
+    return any(gram in self._grams for gram in self._of(text))
+
+  def _of(self, text):
+    words = _words(text)
+    return [tuple(words[i : i + self.n]) for i in range(max(1, len(words) - self.n + 1))]
+
+
+class Sieve:
+  """Takes candidates one by one, keeps those without a fault, and counts what it drops."""
+
+  def __init__(self, cfg, heldout, most_per_question=0):
+    """`heldout` is a `Heldout`; of one question at most `most_per_question` are kept (0: all)."""
+    self.cfg, self.heldout, self.most = cfg, heldout, most_per_question
+    self.dropped, self.kept = collections.Counter(), 0
+    self._seen, self._questions = set(), collections.Counter()
+
+  def keep(self, candidate):
+    """Whether the candidate is kept; the reason otherwise is counted in `dropped`."""
+    why = fault(candidate, self.cfg) or self._against_the_others(candidate)
+    if why:
+      self.dropped[why] += 1
+      return False
+    self.kept += 1
+    self._seen.add(self._identity(candidate))
+    self._questions[_normal(candidate.question)] += 1
+    return True
+
+  def figures(self):
+    """Counts of what was kept and dropped, by reason."""
+    return {'kept': self.kept} | {f'dropped: {why}': n for why, n in sorted(self.dropped.items())}
+
+  def _against_the_others(self, candidate):
+    if self.heldout.contains(candidate.question) or self.heldout.contains(candidate.reply):
+      return 'contaminated'
+    if self._identity(candidate) in self._seen:
+      return 'duplicate'
+    if self.most and self._questions[_normal(candidate.question)] >= self.most:
+      return 'enough of the question'
+    return ''
+
+  def _identity(self, candidate):
+    return _normal(candidate.question), _normal(candidate.reply)
+
+
+def _normal(text):
+  return ' '.join(text.lower().split())
+
+
+def _words(text):
+  """Words, single Chinese signs and single other signs of a text, lower case."""
+  return _SIGN.findall(text.lower())

@@ -1,0 +1,65 @@
+"""Floating-point operations of a model, counted from its spec tree and the lengths of sequences.
+
+What the mathematics asks for, multiplications and additions of matrix products: neither padding,
+recomputation nor the small operations are counted, so that two ways of training are compared by
+what they do and not by how well they run.
+"""
+
+import math
+
+import jax
+import numpy as np
+
+from r1jax import params as params_lib
+from r1jax.model import transformer
+
+BACKWARD = 2  # a backward pass costs two forward ones
+
+
+def forward(cfg, lengths, cached=0):
+  """Operations of one forward pass over sequences, an int.
+
+  Args:
+    cfg: ModelConfig; its multi-token module takes no part.
+    lengths: tokens of each sequence, the cached ones included.
+    cached: tokens of each sequence that a cache already holds (a number or one each): their keys
+      are read, nothing is computed for them.
+  """
+  lengths = np.asarray(lengths, np.int64)
+  cached = np.broadcast_to(np.asarray(cached, np.int64), lengths.shape)
+  tokens = int((lengths - cached).sum())
+  # Token t of a sequence attends to t positions.
+  seen = int((lengths * (lengths + 1) // 2 - cached * (cached + 1) // 2).sum())
+  attention = 2 * cfg.layers * cfg.heads * (cfg.head_qk + cfg.head_value) * seen
+  return 2 * weights_per_token(cfg) * tokens + attention
+
+
+def training(cfg, lengths):
+  """Operations of a forward and a backward pass over whole sequences."""
+  return (1 + BACKWARD) * forward(cfg, lengths)
+
+
+def sampling(cfg, prompt_lengths, reply_lengths, group):
+  """Operations of sampling: each prompt is read once, each of its `group` replies token by token.
+
+  Args:
+    prompt_lengths: of P prompts.
+    reply_lengths: of their P * group replies, those of a prompt next to each other.
+  """
+  each = np.repeat(np.asarray(prompt_lengths, np.int64), group)
+  return forward(cfg, prompt_lengths) + forward(cfg, each + np.asarray(reply_lengths), each)
+
+
+def weights_per_token(cfg):
+  """Weights that multiply each token: of the experts those that are chosen, no look-ups."""
+  total = 0
+  specs = {name: part for name, part in transformer.specs(cfg).items() if name != 'mtp'}
+  leaves = jax.tree_util.tree_flatten_with_path(specs, is_leaf=params_lib.is_param)[0]
+  for path, spec in leaves:
+    names = [key.key for key in path]
+    matrix = len([axis for axis in spec.axes if axis != 'layer']) > 1
+    if not matrix or (names == ['embed'] and not cfg.tied):
+      continue
+    size = math.prod(spec.shape)
+    total += size * cfg.moe.per_token // cfg.moe.experts if 'experts' in names else size
+  return total

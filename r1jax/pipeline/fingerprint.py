@@ -1,0 +1,73 @@
+"""SHA-256 of code, of files and of folders: what a stage's key and the manifest are made of."""
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import pathlib
+
+
+def digest(path):
+  """SHA-256 of a file, or of the names and contents of all files under a folder."""
+  path = pathlib.Path(path)
+  if path.is_file():
+    return _file(path)
+  whole = hashlib.sha256()
+  for one in sorted(p for p in path.rglob('*') if p.is_file()):
+    whole.update(f'{one.relative_to(path).as_posix()} {_file(one)}\n'.encode())
+  return whole.hexdigest()
+
+
+@functools.cache
+def code(module):
+  """SHA-256 of a module's source and of every module of this package that it imports, directly or
+  not, at its top or inside a function.
+  """
+  whole = hashlib.sha256()
+  for name, path in sorted(_closure(module).items()):
+    whole.update(f'{name} {_file(path)}\n'.encode())
+  return whole.hexdigest()
+
+
+def _closure(module):
+  """Name -> file of the module and of what it imports of its own package."""
+  found, waiting = {}, [module]
+  while waiting:
+    name = waiting.pop()
+    if name not in found:
+      found[name] = _source(name)
+      waiting += [one for one in _imports(found[name]) if one.startswith(f'{_root(module)}.')]
+  return found
+
+
+@functools.cache
+def _imports(path):
+  """Modules that a file imports; `from a import b` is a.b where that is a module, else a."""
+  names = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      names |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom) and not node.level:
+      inner = {f'{node.module}.{alias.name}' for alias in node.names}
+      names |= {name if _source(name) else node.module for name in inner}
+  return tuple(name for name in sorted(names) if _source(name))
+
+
+@functools.cache
+def _source(name):
+  """File of a module, None where there is no such module or it has no source."""
+  try:
+    spec = importlib.util.find_spec(name)
+  except ModuleNotFoundError:
+    return None
+  python = spec is not None and spec.origin is not None and spec.origin.endswith('.py')
+  return pathlib.Path(spec.origin) if python else None
+
+
+def _root(module):
+  return module.split('.')[0]
+
+
+def _file(path):
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()

@@ -1,0 +1,227 @@
+"""RL for all scenarios, Dev3 -> R1: rules for reasoning, reward models for the rest (§1.3, §1.4).
+
+Most updates are reasoning RL as before. In the last part, a share of each rollout's prompts are
+general requests: their reward is that of a reward model + format, and language for both.
+"""
+
+import collections
+import dataclasses
+import pathlib
+
+import jax
+import numpy as np
+
+from r1jax.data import batches
+from r1jax.pipeline import reasoning_rl
+from r1jax.rewards import judge, preference, service
+from r1jax.sampling import rollout, sample
+from r1jax.train import metrics
+
+FIGURES = (
+  *metrics.RL_FIGURES[:3],
+  ('helpful', 'reward/helpful', '.2f'),
+  ('harmless', 'reward/harmless', '.2f'),
+  *metrics.RL_FIGURES[3:],
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneralConfig:
+  """General requests and their reward models.
+
+  Attributes:
+    helpful, harmless: folders of trained reward models; '' leaves requests of that kind out.
+    path: JSONL file of requests, {"question", "kind"}; '' takes the tiny world's.
+    preference_updates: last updates in which general requests take part: 400 of 1,700 (§1.3).
+    share: of a rollout's prompts that are general in that part; the paper gives none.
+    helpful_weight, harmless_weight: of the reward models' scores.
+    rows, capacity: texts of one scoring call, and most tokens of a text.
+    window: rollouts over which accuracy and preference are averaged to watch for hacking.
+    tolerance: loss of rule accuracy, beyond two standard errors, that is said aloud.
+    questions: held-out requests answered before and after.
+  """
+
+  helpful: str = ''
+  harmless: str = ''
+  path: str = ''
+  preference_updates: int = 400
+  share: float = 0.5
+  helpful_weight: float = 1.0
+  harmless_weight: float = 1.0
+  rows: int = 8
+  capacity: int = 33_792
+  window: int = 5
+  tolerance: float = 0.01
+  questions: int = 64
+
+  def __post_init__(self):
+    if not 0 < self.share < 1 or self.window < 2 or self.tolerance < 0 or self.questions < 1:
+      raise ValueError(
+        f'need 0 < {self.share=} < 1, {self.window=} >= 2, {self.tolerance=} >= 0, '
+        f'{self.questions=} >= 1'
+      )
+
+  @property
+  def models(self):
+    """Kind -> folder of its reward model, for the kinds that have one."""
+    both = {preference.HELPFUL: self.helpful, preference.HARMLESS: self.harmless}
+    return {kind: folder for kind, folder in both.items() if folder}
+
+  @property
+  def weights(self):
+    """Kind -> weight of its score."""
+    return {preference.HELPFUL: self.helpful_weight, preference.HARMLESS: self.harmless_weight}
+
+
+def general_prompts(job):
+  """How many of a rollout's prompts are general requests in the last part."""
+  return round(job.general.share * job.rl.prompts)
+
+
+def check(job, mesh):
+  """Raises ValueError, with the numbers, where the job does not work out."""
+  reasoning_rl.check(job, mesh)
+  general, rl = job.general, job.rl
+  if not general.models:
+    raise ValueError('config.general needs a reward model: helpful=DIR, harmless=DIR or both')
+  if not 0 < general.preference_updates <= rl.updates:
+    raise ValueError(f'{general.preference_updates=} is not within 1..{rl.updates} updates')
+  if (rl.updates - general.preference_updates) % rl.mini_batches:
+    raise ValueError(
+      f'the last {general.preference_updates} of {rl.updates} updates do not begin with a rollout '
+      f'of {rl.mini_batches} mini-batches'
+    )
+  if not 0 < general_prompts(job) < rl.prompts:
+    raise ValueError(f'{general.share=} of {rl.prompts} prompts leaves no general or no other one')
+  needed = job.data.max_prompt + job.sample.max_new + 2  # the tokens that begin and end a text
+  if general.capacity < needed:
+    raise ValueError(f'{general.capacity=} holds no prompt and reply of {needed} tokens')
+
+
+def judges(job):
+  """kind -> `judge.Judge` of the job's reward models, on the mesh that is set."""
+  runtime = dataclasses.asdict(job.runtime)
+  found = {}
+  for kind, folder in job.general.models.items():
+    folder = pathlib.Path(folder)
+    model = judge.load(folder / 'model' if (folder / 'model').is_dir() else folder, **runtime)
+    if model.kind != kind:
+      raise ValueError(f'{folder} is a reward model of the kind {model.kind!r}, not {kind!r}')
+    found[kind] = judge.Judge(model, job.general.rows, job.general.capacity)
+  return found
+
+
+class Watch:
+  """Whether rule accuracy falls while preference rises: the sign of hacking (reference §1.4)."""
+
+  def __init__(self, window, tolerance, history=()):
+    """`history` is that of an earlier `Watch`, to go on with."""
+    self._window, self._tolerance = window, tolerance
+    self.history = [list(pair) for pair in history]
+
+  def add(self, accuracy, preferred):
+    """Notes a rollout: mean rule accuracy, and mean preference or None where it played no part.
+
+    Returns metrics; hacking/suspected is 1 where accuracy has fallen by more than the tolerance and
+    two standard errors while preference has risen. {} until there is enough to compare.
+    """
+    self.history.append([accuracy, preferred])
+    since = [pair for pair in self.history if pair[1] is not None]
+    before = [pair for pair in self.history if pair[1] is None][-self._window :]
+    if len(since) < 2 * self._window:
+      return {}
+    first, latest = np.array(since[: self._window]), np.array(since[-self._window :])
+    base = np.array([pair[0] for pair in before]) if len(before) > 1 else first[:, 0]
+    drop = base.mean() - latest[:, 0].mean()
+    error = np.sqrt(base.var(ddof=1) / base.size + latest[:, 0].var(ddof=1) / len(latest))
+    gain = latest[:, 1].mean() - first[:, 1].mean()
+    suspected = drop > self._tolerance + 2 * error and gain > 0
+    return {
+      'hacking/accuracy_drop': float(drop),
+      'hacking/accuracy_error': float(error),
+      'hacking/preference_gain': float(gain),
+      'hacking/suspected': float(suspected),
+    }
+
+
+class Stage(reasoning_rl.Stage):
+  """Reasoning RL whose last rollouts hold general requests too."""
+
+  title = 'RL for all scenarios'
+  figures = FIGURES
+
+  def __init__(self, requests, job, *rest):
+    """`requests` are the general training requests; the rest is as for `reasoning_rl.Stage`."""
+    super().__init__(job, *rest)
+    general = job.general
+    self.requests = batches.ProblemStream(requests, general_prompts(job), job.seed)
+    self.watch = Watch(general.window, general.tolerance)
+    self._begin = job.rl.updates - general.preference_updates
+
+  def restore(self, arrays, host):
+    """Continues exactly where `arrays` and `host` were saved."""
+    super().restore(arrays, host)
+    self.requests.set_state(host['requests'])
+    self.watch = Watch(self.job.general.window, self.job.general.tolerance, host['watch'])
+
+  def host(self):
+    """Positions of both streams, counters, and what the watch has seen."""
+    more = {'requests': self.requests.get_state(), 'watch': self.watch.history}
+    return super().host() | more
+
+  def _questions(self, step):
+    problems = super()._questions(step)
+    if step < self._begin:
+      return problems
+    return [*problems[: self.job.rl.prompts - general_prompts(self.job)], *next(self.requests)]
+
+  def _notice(self, found):
+    named = by_name(found.scores)
+    kinds = [named[kind] for kind in preference.KINDS if kind in named]
+    preferred = float(np.mean(kinds)) if kinds else None
+    figures = self.watch.add(named.get('accuracy', 0.0), preferred)
+    if figures.get('hacking/suspected') and jax.process_index() == 0:
+      print(
+        f'WARNING: reward hacking suspected: since the preference rewards began, rule accuracy has '
+        f'fallen by {figures["hacking/accuracy_drop"]:.1%} while preference has risen by '
+        f'{figures["hacking/preference_gain"]:.2f}; read samples/, shorten '
+        'general.preference_updates, or lower the weights of the reward models'
+      )
+    return figures
+
+
+def by_name(scores):
+  """Mean score of each part over the rewards that have it (`service.Reward` each)."""
+  values = collections.defaultdict(list)
+  for score in scores:
+    for name, verdict in score.verdicts.items():
+      if verdict.scored:
+        values[name].append(verdict.score)
+  return {name: float(np.mean(found)) for name, found in values.items()}
+
+
+def answered(policy, job, requests, rewards, key):
+  """Mean score of each part over one reply to each held-out request, and the replies' length.
+
+  Args:
+    policy: `rollout.Policy`.
+    requests: held-out requests, a list of problems.
+    rewards: `judge.PreferenceService`.
+    key: PRNG key; the same key gives the same replies.
+  """
+  evaluation = job.evaluation
+  scfg = sample.SampleConfig(1, job.sample.max_new, evaluation.temperature, top_p=evaluation.top_p)
+  limits = rollout.Limits(job.data.max_prompt, job.sample.max_new)
+  prompts = [rollout.encode_prompt(policy.tokenizer, one.question) for one in requests]
+  out = rollout.join(list(rollout.run(policy, scfg, prompts, limits, key)))
+  items = [
+    service.Item(
+      policy.tokenizer.decode(out.completion(b)),
+      one.answer,
+      tokens=int(out.length_B[b]),
+      question=one.question,
+      language=one.language,
+    )
+    for b, one in enumerate(requests)
+  ]
+  return by_name(rewards.submit(items).result()) | {'length': float(out.length_B.mean())}

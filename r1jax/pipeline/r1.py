@@ -1,0 +1,208 @@
+"""The whole of DeepSeek-R1 as a graph of stages (reference §1.6, Figure 2 of v2).
+
+  base ─┬─ r1_zero ── cold_start
+        ├─ dev1 (SFT on cold_start) ── dev2 (RL, rules + language) ── resample
+        └─ dev3 (SFT on resample) ─┬─ helpful, harmless (reward models)
+                                   └─ r1 (RL for all scenarios)
+
+Beside each model stands its exam; the report reads them all.
+"""
+
+import dataclasses
+import json
+
+import ml_collections
+
+from r1jax import config as config_lib
+from r1jax.evaluation import stage_report
+from r1jax.interchange import source as checkpoints
+from r1jax.pipeline import single, stages
+from r1jax.rewards import preference
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+  """One row of the table: a stage's kind, and which config keys are filled with what it reads.
+
+  Attributes:
+    kind: of the stage alone, as in `config.default`.
+    reads: config key -> the stage it names, with a path in its folder where that matters.
+    leaves: what it makes -> path in its own folder.
+  """
+
+  kind: str
+  reads: dict[str, str]
+  leaves: dict[str, str]
+
+
+_MODEL = {'model': 'model', 'metrics': 'metrics.jsonl', 'summary': single.SUMMARY}
+_TRAINED_BY_RL = _MODEL | {'samples': 'samples'}
+_DATA = {'data': single.DATA, 'samples': 'samples', 'summary': single.SUMMARY}
+
+STEPS = {
+  'r1_zero': Step('reasoning_rl', {'checkpoint': 'base'}, _TRAINED_BY_RL),
+  'cold_start': Step('cold_start', {'checkpoint': 'r1_zero'}, _DATA),
+  'dev1': Step('sft', {'checkpoint': 'base', 'finetune.path': f'cold_start/{single.DATA}'}, _MODEL),
+  'dev2': Step('reasoning_rl', {'checkpoint': 'dev1'}, _TRAINED_BY_RL),
+  'resample': Step('resample', {'checkpoint': 'dev2'}, _DATA),
+  'dev3': Step('sft', {'checkpoint': 'base', 'finetune.path': f'resample/{single.DATA}'}, _MODEL),
+  'helpful': Step('reward_model', {'checkpoint': 'dev3'}, _MODEL),
+  'harmless': Step('reward_model', {'checkpoint': 'dev3'}, _MODEL),
+  'r1': Step(
+    'general_rl',
+    {'checkpoint': 'dev3', 'general.helpful': 'helpful', 'general.harmless': 'harmless'},
+    _TRAINED_BY_RL,
+  ),
+}
+EXAMINED = ('base', 'r1_zero', 'dev1', 'dev2', 'dev3', 'r1')
+# What all stages are told alike; the rest of a stage's config is the section of its name.
+SHARED = ('seed', 'mesh', 'runtime', 'data', 'loop')
+# What may change without another result: where, on what mesh and how often saved.
+_FREE = ('workdir', 'mesh', 'loop')
+_FILLED = ('stage', 'workdir', 'checkpoint', 'model')
+
+
+def default():
+  """The config of the pipeline with the paper's values, unlocked: a section for every stage."""
+  config = ml_collections.ConfigDict()
+  config.stage = 'r1'
+  config.seed = 0
+  config.workdir = 'runs/r1'
+  config.mesh = (1, -1, 1, 1)
+  config.checkpoint = ''  # the base
+  config.until = ''  # stages to make, with what they need; '' makes all
+  whole = config_lib.default('reasoning_rl')
+  config.runtime, config.data, config.loop = whole.runtime, whole.data, whole.loop
+  for name, step in STEPS.items():
+    config[name] = _own(step.kind)
+  config.exam = _own('exam')
+  config.harmless.reward_model.kind = preference.HARMLESS
+  dev2 = config.dev2
+  dev2.reward.language = 1.0  # rule + language reward (reference §1.4)
+  dev2.grpo.clip_low = dev2.grpo.clip_high = 10.0  # reference §1.3
+  dev2.rl.length_schedule = ((0, 32_768),)
+  return config
+
+
+def run(config):
+  """Makes the stages of `config.until`, by default all.
+
+  Raises:
+    ValueError: the config does not work out; of a later stage only where its turn comes.
+    Interrupted and others: as `single.run`; what is finished stays.
+  """
+  if not config.checkpoint:
+    raise ValueError('config.checkpoint is empty: the pipeline starts from a base model')
+  _check_paths(config)
+  base = checkpoints.open(config.checkpoint)
+  graph = stages.Graph(config.workdir, nodes(config), {'base': base})
+  graph.run(config.until)
+  if not config.until:
+    stage_report.show(graph.place('report'))
+
+
+def nodes(config):
+  """The graph's nodes in order: each model is examined as soon as it is there.
+
+  A stage whose section an experiment has deleted is left out.
+  """
+  found = []
+  for name, step in {'base': None, **STEPS}.items():
+    if step and name not in config:
+      continue
+    if step:
+      found.append(_node(config, name, config[name], step))
+    if name in EXAMINED:
+      step = Step('exam', {'checkpoint': name}, {'exam': single.EXAM})
+      found.append(_node(config, f'exam_{name}', config.exam, step))
+  return [*found, _report(config, found)]
+
+
+def _check_paths(config):
+  """Raises ValueError where the last stages lack their files, before hours of others."""
+  files = {'helpful': 'reward_model', 'harmless': 'reward_model', 'r1': 'general'}
+  empty = [
+    f'config.{name}.{part}.path'
+    for name, part in files.items()
+    if name in config and not config[name][part].path
+  ]
+  if empty:
+    raise ValueError(
+      f'{", ".join(empty)}: RL for all scenarios reads pairs and requests from JSONL files; give '
+      'them, or leave its stages out (an experiment deletes their sections)'
+    )
+
+
+def alone(config, section, step, folder='', inputs=None):
+  """The config of one stage by itself, as an experiment would return it.
+
+  Args:
+    config: of the pipeline.
+    section: the stage's own.
+    step: its `Step`.
+    folder: work directory of the stage.
+    inputs: name -> folder of what it reads; None fills nothing in: what a key is made of.
+  """
+  one = config_lib.default(step.kind)
+  parts = {name: config[name] for name in SHARED if name in one} | dict(section.items())
+  content = {
+    name: getattr(part, 'to_dict', lambda part=part: part)() for name, part in parts.items()
+  }
+  content |= {'stage': step.kind, 'workdir': str(folder), 'checkpoint': ''}
+  filled = ml_collections.ConfigDict(content)
+  for key, place in step.reads.items() if inputs else ():
+    name, _, inside = place.partition('/')
+    path = inputs[name] / inside if inside else inputs[name]
+    _set(filled, key, str(path))
+  return filled
+
+
+def _own(kind):
+  """A stage's config without what is shared or filled in."""
+  section = config_lib.default(kind)
+  for name in (*SHARED, *_FILLED):
+    if name in section:
+      del section[name]
+  return section
+
+
+def _node(config, name, section, step):
+  needs = tuple(dict.fromkeys(place.partition('/')[0] for place in step.reads.values()))
+
+  def make(folder, inputs):
+    one = alone(config, section, step, folder, inputs)
+    single.run(config_lib.build(one), one)
+    return stages.Made(step.leaves, _figures(folder, step))
+
+  told = json.loads(alone(config, section, step).to_json_best_effort())
+  told = {key: value for key, value in told.items() if key not in _FREE}
+  module = 'single' if step.kind in single.KINDS else 'experiment'
+  return stages.Node(name, needs, told, f'r1jax.pipeline.{module}', make)
+
+
+def _figures(folder, step):
+  """What the manifest tells of a stage."""
+  if step.kind == 'exam':
+    card = json.loads((folder / single.EXAM).read_text())
+    return {name: card[name] for name in ('accuracy', 'readability')}
+  return json.loads((folder / single.SUMMARY).read_text())
+
+
+def _report(config, found):
+  """The node that reads the exams, R1-Zero's course and the counts of the data sets."""
+  exams = [node.name for node in found if node.name.startswith('exam_')]
+  data = [name for name, step in STEPS.items() if step.leaves is _DATA and name in config]
+  trained = [name for name in ('r1_zero', 'r1') if name in config]
+  needs = (*trained, *data, *exams)
+
+  def make(folder, inputs):
+    return stages.Made(stage_report.write(folder, inputs), {})
+
+  return stages.Node('report', needs, {}, 'r1jax.evaluation.stage_report', make)
+
+
+def _set(config, key, value):
+  *sections, last = key.split('.')
+  for name in sections:
+    config = config[name]
+  config[last] = value

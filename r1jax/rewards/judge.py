@@ -1,0 +1,168 @@
+"""Trained reward models on the device, and the service that adds their verdicts to the rules'.
+
+Rules are judged by worker processes while sampling goes on; the reward models are batched on the
+devices that the policy uses, when the results of a batch are asked for.
+"""
+
+import dataclasses
+import json
+import pathlib
+from functools import partial
+
+import jax
+import numpy as np
+
+from r1jax import sharding
+from r1jax.data import batches, tokenizer
+from r1jax.interchange import huggingface, tensors
+from r1jax.model import scalar_head
+from r1jax.rewards import preference, service
+from r1jax.rewards.verdict import Kind, Verdict
+
+HEAD_FILE, SETTINGS_FILE = 'scalar_head.safetensors', 'reward_model.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class RewardModel:
+  """A trained reward model: weights of `scalar_head.specs(cfg)`, kind, and calibration."""
+
+  params: dict
+  cfg: object
+  tokenizer: object
+  kind: str
+  calibration: preference.Calibration
+
+
+class Judge:
+  """A `RewardModel` with the static shape of its calls: `rows` texts of up to `capacity` tokens."""
+
+  def __init__(self, model, rows, capacity):
+    shards = sharding.batch_shards(jax.sharding.get_mesh())
+    if rows < 1 or rows % shards:
+      raise ValueError(f'{rows=} of a reward model do not divide over {shards} batch shards')
+    if not 1 < capacity <= model.cfg.max_length:
+      raise ValueError(f'{capacity=} is not within 2..{model.cfg.max_length}, the model context')
+    self.model, self._rows, self._capacity = model, rows, capacity
+
+  def scores(self, texts):
+    """Raw scores, float32 [len(texts)], and which texts were cut to fit, bool.
+
+    Args:
+      texts: (question, completion) pairs; a text that is too long loses its end, but not the final
+        end-of-sequence token.
+    """
+    model, size = self.model, self._capacity
+    ids = [preference.encode(model.tokenizer, model.kind, *text) for text in texts]
+    cut = np.array([len(one) > size for one in ids], bool)
+    ids = [one if len(one) <= size else [*one[: size - 1], one[-1]] for one in ids]
+    found = np.zeros(len(ids), np.float32)
+    for first in range(0, len(ids), self._rows):
+      part = ids[first : first + self._rows]
+      packed = batches.lay(part, [[i] for i in range(len(part))], size, self._rows)
+      put = lambda x: sharding.put(x, sharding.act('batch', None))
+      arrays = (put(packed.token), put(packed.segment), put(packed.position))
+      score_BK = sharding.fetch(_scores(model.params, model.cfg, *arrays))
+      found[first : first + len(part)] = score_BK[: len(part), 0]
+    return found, cut
+
+  def verdicts(self, texts):
+    """One `Verdict` for each (question, completion); 0 for a reply without what is to be read."""
+    kind, calibration = self.model.kind, self.model.calibration
+    lacking = Verdict(0.0, Kind.UNPARSEABLE, 'no summary outside the thought')
+    verdicts = [lacking] * len(texts)
+    chosen = [i for i, text in enumerate(texts) if preference.part(kind, text[1]).strip()]
+    for i, raw, cut in zip(chosen, *self.scores([texts[i] for i in chosen])):
+      note = f', cut to {self._capacity} tokens' if cut else ''
+      verdicts[i] = preference.verdict(float(raw), calibration, note)
+    return verdicts
+
+
+@partial(jax.jit, static_argnames='cfg')
+def _scores(params, cfg, token_BT, segment_BT, position_BT):
+  return scalar_head.scores(params, cfg, token_BT, segment_BT, position_BT, 1)
+
+
+class PreferenceService:
+  """A `service.RewardService` and reward models behind the same interface.
+
+  An item whose gold is a `preference.Query` gets the verdict of that kind's model beside those of
+  the rules, its score weighted by `weights[kind]`.
+  """
+
+  def __init__(self, rules, judges, weights):
+    """`judges`: kind -> `Judge`; the service owns `rules` and closes it."""
+    self._rules, self._judges, self._weights = rules, judges, weights
+
+  def submit(self, items):
+    """Rules start at once; the reward models score when `result()` is asked for."""
+    return _Batch(self, list(items), self._rules.submit(items))
+
+  def metrics(self):
+    """The rules' counters."""
+    return self._rules.metrics()
+
+  def close(self):
+    """Stops the worker processes."""
+    self._rules.close()
+
+  def _judge(self, items, rewards):
+    rewards = list(rewards)
+    for kind, judge in self._judges.items():
+      chosen = [i for i, item in enumerate(items) if item.gold == preference.Query(kind)]
+      texts = [(items[i].question, items[i].completion) for i in chosen]
+      for i, verdict in zip(chosen, judge.verdicts(texts)):
+        total = rewards[i].total + self._weights[kind] * verdict.score
+        rewards[i] = service.Reward(rewards[i].verdicts | {kind: verdict}, total)
+    lacking = {item.gold.kind for item in items if isinstance(item.gold, preference.Query)}
+    if lacking - self._judges.keys():
+      raise ValueError(f'no reward model for requests of the kind {lacking - self._judges.keys()}')
+    return rewards
+
+
+class _Batch:
+  def __init__(self, owner, items, rules):
+    self._owner, self._items, self._rules, self._rewards = owner, items, rules, None
+
+  def done(self):
+    """Whether the rules have judged."""
+    return self._rules.done()
+
+  def result(self):
+    """The Rewards in the order of the items."""
+    if self._rewards is None:
+      self._rewards = self._owner._judge(self._items, self._rules.result())
+    return self._rewards
+
+
+def save(folder, model):
+  """Writes a reward model: a hub folder, its scalar head beside it, kind and calibration."""
+  folder = pathlib.Path(folder)
+  huggingface.save(folder, model.params, model.cfg)
+  head_D = sharding.fetch(model.params[scalar_head.HEAD])
+  if jax.process_index() != 0:
+    return
+  model.tokenizer.save(folder)
+  tensors.write(folder / HEAD_FILE, [('score.weight', 'F32', head_D.shape, lambda: head_D)])
+  settings = {'kind': model.kind, 'calibration': dataclasses.asdict(model.calibration)}
+  tensors.write_json(folder / SETTINGS_FILE, settings)
+
+
+def load(folder, **runtime):
+  """The `RewardModel` of a folder that `save` wrote; `runtime` is as for `read_config`.
+
+  Raises:
+    ValueError: the folder holds no reward model; the message names what is missing.
+  """
+  folder = pathlib.Path(folder)
+  try:
+    settings = json.loads((folder / SETTINGS_FILE).read_text())
+  except (OSError, json.JSONDecodeError) as error:
+    raise ValueError(f'{folder / SETTINGS_FILE}: not a reward model ({error})') from error
+  cfg = scalar_head.trunk(huggingface.read_config(folder, **runtime))
+  params = huggingface.load(folder, cfg, cfg.param_dtype)
+  head_D = tensors.read_header(folder / HEAD_FILE)['score.weight'].read()
+  if head_D.shape != (cfg.width,):
+    raise ValueError(f'{folder / HEAD_FILE}: {head_D.shape} values for a width of {cfg.width}')
+  params[scalar_head.HEAD] = sharding.put(head_D, sharding.param((None,)))
+  calibration = preference.Calibration(**settings['calibration'])
+  return RewardModel(params, cfg, tokenizer.load(folder), settings['kind'], calibration)

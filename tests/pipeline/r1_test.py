@@ -1,0 +1,104 @@
+"""The graph of R1: who reads whom, and what a changed config makes again."""
+
+import pytest
+
+from experiments import r1 as experiment
+from r1jax import config as config_lib
+from r1jax.pipeline import r1, stages
+
+
+@pytest.fixture
+def config():
+  return experiment.get_config()
+
+
+def graph(config, folder):
+  base = folder / 'base'
+  base.mkdir(exist_ok=True)
+  return stages.Graph(folder / 'run', r1.nodes(config), {'base': base})
+
+
+def changed(config, folder, **values):
+  """Names of the stages whose key differs after `values` (written `dev2__rl__updates=6`)."""
+  before = graph(config, folder).keys
+  with config.unlocked():
+    for name, value in values.items():
+      r1._set(config, name.replace('__', '.'), value)
+  after = graph(config, folder).keys
+  return {name for name in before if before[name] != after[name]}
+
+
+def test_stages_read_what_the_paper_says(config):
+  needs = {node.name: node.needs for node in r1.nodes(config)}
+  assert needs['r1_zero'] == ('base',)
+  assert needs['cold_start'] == ('r1_zero',)
+  assert needs['dev1'] == ('base', 'cold_start')
+  assert needs['dev2'] == ('dev1',)
+  assert needs['resample'] == ('dev2',)
+  assert needs['dev3'] == ('base', 'resample')  # from the base, not from the RL checkpoint (§1.5)
+  assert {'exam_base', 'exam_dev3', 'r1_zero', 'cold_start'} <= set(needs['report'])
+
+
+def test_with_files_of_pairs_and_requests_r1_follows_dev3():
+  needs = {node.name: node.needs for node in r1.nodes(experiment.get_config('hub'))}
+  assert needs['helpful'] == needs['harmless'] == ('dev3',)
+  assert needs['r1'] == ('dev3', 'helpful', 'harmless')
+  assert 'exam_r1' in needs['report'] and 'r1' in needs['report']
+
+
+DEV3 = {'dev3', 'exam_dev3', 'report'}
+DEV2 = {'dev2', 'exam_dev2', 'resample'} | DEV3
+
+
+@pytest.mark.parametrize(
+  'values, again',
+  [
+    ({'dev3__finetune__epochs': 2.0}, DEV3),
+    ({'dev2__rl__updates': 6}, DEV2),
+    ({'resample__filter__language': 0.5}, DEV3 | {'resample'}),
+    ({'loop__checkpoint_every': 3}, set()),
+    ({'mesh': (1, 1, 2, 1)}, set()),
+    ({'workdir': 'elsewhere'}, set()),
+    ({'until': 'dev1'}, set()),
+  ],
+)
+def test_a_changed_config_changes_the_keys_of_what_depends_on_it(config, tmp_path, values, again):
+  assert changed(config, tmp_path, **values) == again
+
+
+def test_another_seed_or_exam_changes_the_rest(config, tmp_path):
+  exams = {node.name for node in r1.nodes(config) if node.name.startswith('exam_')}
+  assert changed(config, tmp_path, exam__evaluation__samples=2) == exams | {'report'}
+  assert changed(config, tmp_path, seed=7) == {node.name for node in r1.nodes(config)}
+
+
+@pytest.mark.parametrize('preset', experiment.PRESETS)
+def test_every_stage_alone_is_a_job(preset, tmp_path):
+  config = experiment.get_config(preset)
+  if preset == 'hub':
+    config.data.path = 'train.jsonl'
+  for name, step in r1.STEPS.items():
+    if name in config:
+      inputs = {place.partition('/')[0]: tmp_path for place in step.reads.values()}
+      job = config_lib.build(r1.alone(config, config[name], step, tmp_path / name, inputs))
+      assert job.stage == step.kind and job.checkpoint == str(tmp_path)
+      assert job.workdir == str(tmp_path / name)
+
+
+def test_the_papers_values_stand_in_the_default():
+  config = r1.default()
+  assert config.dev2.reward.language == 1.0 and config.r1_zero.reward.language == 0.0
+  assert (config.dev2.grpo.clip_low, config.dev2.grpo.clip_high) == (10.0, 10.0)
+  assert config.dev1.finetune.batch == config.dev3.finetune.batch == 128
+  assert config.cold_start.sample.temperature == 1.0
+  assert config.harmless.reward_model.kind == 'harmless'
+
+
+def test_a_pipeline_without_base_or_requests_is_refused_at_once(config, tmp_path):
+  config.checkpoint = ''
+  with pytest.raises(ValueError, match='config.checkpoint is empty'):
+    r1.run(config)
+  hub = experiment.get_config('hub')
+  hub.checkpoint = 'tiny'
+  with pytest.raises(ValueError, match=r'helpful.reward_model.path, .*r1.general.path: RL for all'):
+    r1.run(hub)
