@@ -1,8 +1,10 @@
 """RL for all scenarios on its own, the stage Dev3 -> R1 (reference §1.3, §1.4).
 
-  python -m r1jax.main --config=experiments/general_rl.py --config.general.helpful=DIR
+  python -m r1jax.main --config=experiments/general_rl.py --config.general.helpful=DIR \\
+      --config.general.path=requests.jsonl
 
-DIR is the work directory of experiments/reward_model.py; `general.harmless` takes another.
+The file holds {"question", "kind"} a line, of the kind 'helpful' or 'harmless'. DIR is the work
+directory of experiments/reward_model.py; `general.harmless` takes another.
 """
 
 from r1jax import config as config_lib

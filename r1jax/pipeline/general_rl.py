@@ -31,7 +31,7 @@ class GeneralConfig:
 
   Attributes:
     helpful, harmless: folders of trained reward models; '' leaves requests of that kind out.
-    path: JSONL file of requests, {"question", "kind"}; '' takes the tiny world's.
+    path: JSONL file of requests, {"question", "kind"}; needed.
     preference_updates: last updates in which general requests take part: 400 of 1,700 (§1.3).
     share: of a rollout's prompts that are general in that part; the paper gives none.
     helpful_weight, harmless_weight: of the reward models' scores.
@@ -84,6 +84,8 @@ def check(job, mesh):
   general, rl = job.general, job.rl
   if not general.models:
     raise ValueError('config.general needs a reward model: helpful=DIR, harmless=DIR or both')
+  if not general.path:
+    raise ValueError('config.general.path is empty: give a JSONL file of {"question", "kind"}')
   if not 0 < general.preference_updates <= rl.updates:
     raise ValueError(f'{general.preference_updates=} is not within 1..{rl.updates} updates')
   if (rl.updates - general.preference_updates) % rl.mini_batches:

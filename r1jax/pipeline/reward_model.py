@@ -32,7 +32,7 @@ class RewardModelConfig:
   Attributes:
     kind: 'helpful' (pairwise loss, reads the summary) or 'harmless' (pointwise, reads the whole
       reply).
-    path: JSONL file of pairs, see `data.preferences`; '' takes the tiny world's.
+    path: JSONL file of pairs, see `data.preferences`; needed.
     updates: updates in all; 66,000 pairs once are 258 of them.
     pairs: of an update.
     micro: micro-batches an update is cut into.
@@ -61,7 +61,11 @@ class RewardModelConfig:
 
 
 def check(job, mesh):
-  """Raises ValueError where rows do not divide over the mesh."""
+  """Raises ValueError where there are no pairs or rows do not divide over the mesh."""
+  if not job.reward_model.path:
+    raise ValueError(
+      'config.reward_model.path is empty: give a JSONL file of {"question", "chosen", "rejected"}'
+    )
   shards, rows = sharding.batch_shards(mesh), job.reward_model.pairs // job.reward_model.micro
   if rows % shards:
     raise ValueError(
