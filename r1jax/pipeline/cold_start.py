@@ -45,7 +45,9 @@ def curate(samples, cfg, sieve, model):
   """
   found = []
   for one in samples:
-    if len(found) < cfg.examples and sieve.keep(one.candidate):
+    if len(found) == cfg.examples:
+      break  # what is not read is not sampled
+    if sieve.keep(one.candidate):
       found.append(_example(one, model))
   for number, seed in enumerate(seeds.SEEDS):
     if cfg.seeds and sieve.heldout.contains(seed.question):
