@@ -10,7 +10,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from r1jax import config as config_lib
-from r1jax.pipeline import r1, single
+from r1jax.pipeline import r1, rl_vs_distill, single
 from r1jax.rewards import service
 from r1jax.train import checkpoint, loop, optimizer
 
@@ -42,8 +42,9 @@ def main(argv):
       raise ValueError('no experiment given: --config=experiments/r1_zero.py')
     if _COORDINATOR.value:
       connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-    if _CONFIG.value.stage == 'r1':
-      r1.run(_CONFIG.value)
+    graphs = {'r1': r1.run, 'rl_vs_distill': rl_vs_distill.run}
+    if _CONFIG.value.stage in graphs:
+      graphs[_CONFIG.value.stage](_CONFIG.value)
     else:
       single.run(config_lib.build(_CONFIG.value), _CONFIG.value)
   except loop.Interrupted as stop:

@@ -1,6 +1,7 @@
 """Pairs of replies of which one is preferred: what reward models learn from (reference §1.4)."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 
@@ -45,8 +46,8 @@ def _pair(line, where):
 
 
 def load_requests(path):
-  """The requests of a JSONL file of {"question", "kind"}, a list of `tiny_world.Problem` whose gold
-  is a `preference.Query`.
+  """The requests of a JSONL file of {"question", "kind"} and, where it is not 'en', "language": a
+  list of `tiny_world.Problem` whose gold is a `preference.Query`.
 
   Raises:
     ValueError: the file is empty or a line is not a request (it names the line).
@@ -58,7 +59,8 @@ def load_requests(path):
       gold, question = preference.Query(record['kind']), record['question']
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
       raise ValueError(f'{path}:{number}: not a request with question and kind: {error}') from error
-    found.append(tiny_world.Problem(question, gold, record['kind'], 0))
+    speaks = record.get('language', 'en')
+    found.append(tiny_world.Problem(question, gold, gold.kind, 0, language=speaks))
   if not found:
     raise ValueError(f'{path}: holds no request')
   return found
@@ -70,10 +72,8 @@ def split(records, where):
   Raises:
     ValueError: one of them is empty.
   """
-  sides = {tiny_world.TRAIN: [], tiny_world.HELDOUT: []}
-  for record in records:
-    sides[tiny_world.split_of(record.question)].append(record)
-  train, held = sides[tiny_world.TRAIN], sides[tiny_world.HELDOUT]
+  held = [record for record in records if _held(record.question)]
+  train = [record for record in records if not _held(record.question)]
   if not train or not held:
     raise ValueError(
       f'{where}: {len(train)} to train on and {len(held)} held out, by a hash of the question; '
@@ -82,8 +82,14 @@ def split(records, where):
   return train, held
 
 
+def _held(question):
+  # Salted: which training questions of a world are held out here is no matter of its own split.
+  canonical = f'preference {" ".join(question.lower().split())}'
+  return hashlib.blake2s(canonical.encode(), digest_size=1).digest()[0] % 16 == 0
+
+
 def _lines(path):
-  if not path.exists():
-    raise ValueError(f'{path}: no such file')
+  if not path.is_file():
+    raise ValueError(f'{path}: no such file; give JSONL of one object a line')
   lines = enumerate(path.read_text(encoding='utf-8').splitlines(), 1)
   return [(number, line) for number, line in lines if line.strip()]

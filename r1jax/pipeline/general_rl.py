@@ -220,6 +220,7 @@ def answered(policy, job, requests, rewards, key):
       one.answer,
       tokens=int(out.length_B[b]),
       question=one.question,
+      language=one.language,
     )
     for b, one in enumerate(requests)
   ]

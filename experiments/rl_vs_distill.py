@@ -1,0 +1,57 @@
+"""RL against distillation on the same small model at equal compute (reference §1.10).
+
+  python -m r1jax.main --config=experiments/rl_vs_distill.py --config.checkpoint=DIR
+
+DIR is the teacher: the work directory of a run, such as runs/r1_zero_tiny, or a hub folder.
+"""
+
+from r1jax import config as config_lib
+from r1jax.model import presets
+from r1jax.pipeline import rl_vs_distill
+
+
+def get_config(preset='tiny'):
+  """`tiny`: a 0.5M student of Qwen2's architecture, two CPU cores."""
+  if preset != 'tiny':
+    raise ValueError(f"experiments/rl_vs_distill.py has no preset {preset!r}; it has 'tiny'")
+  config = rl_vs_distill.default()
+  config.workdir = f'runs/rl_vs_distill_{preset}'
+  config.runtime.update(config_lib.describe(config_lib.CPU_RUNTIME))
+  config.data.max_prompt = 48
+  config.data.levels = (1, 3)
+  config.loop.checkpoint_every = 50
+  base(config.student)
+  trained_by_rl(config.rl)
+  config.samples.sample.update(group=2, max_new=96, cache_growth=2)
+  config.samples.harvest.update(questions=1024, batch=256)
+  config.distill.sample.max_new = 96
+  config.distill.finetune.update(batch=64, rows=16, capacity=192)
+  config.distill.optimizer.update(lr=2e-3, warmup=20)
+  config.distill.evaluation.update(temperature=1.0, top_p=1.0, questions=128, samples=1, few=128)
+  config.exam.sample.max_new = 96
+  config.exam.evaluation.update(questions=256, few=256)
+  return config.lock()
+
+
+def base(section):
+  """The student's own pre-training: the teacher's corpus and tokenizer, a few minutes."""
+  section.model = config_lib.architecture(presets.tiny_qwen2())
+  section.pretrain.corpus.update(
+    bare=0.34, tagged=0.20, worked=0.20, worked_tagged=0.15, corrected=0.11, right=0.30
+  )
+  section.pretrain.corpus.world.levels = (1, 3)
+  section.pretrain.update(updates=700, rows=24, micro=1, capacity=128)
+  section.optimizer.update(
+    lr=4e-3, schedule='cosine', warmup=50, steps=700, end_fraction=0.05, weight_decay=0.1
+  )
+  section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, samples=1, few=128)
+
+
+def trained_by_rl(section):
+  """R1-Zero's mechanics as in experiments/r1_zero.py, fewer updates."""
+  section.sample.update(group=16, max_new=96, cache_growth=2)
+  section.rl.update(prompts=32, mini_batches=2, updates=24, rows=16, capacity=144)
+  section.rl.length_schedule = ((0, 96),)
+  section.rl.samples_every = 20
+  section.optimizer.update(lr=3e-4, schedule='cosine', steps=24, end_fraction=0.3)
+  section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, samples=1, few=128)
