@@ -7,7 +7,7 @@ import pytest
 
 from r1jax.algorithms import rejection
 from r1jax.data.tasks import tiny_world
-from r1jax.evaluation import exam, heldout, paper, stage_report
+from r1jax.evaluation import heldout, paper, report_card, stage_report
 from r1jax.rewards import service, verdict
 
 GOOD = ' <think> so we add </think> <answer> 7 </answer>'
@@ -43,7 +43,7 @@ def card():
     ['words', 'words', 'units'],
     ['en', 'en', 'zh'],
   )
-  return exam.figures(found, rejection.FilterConfig())
+  return report_card.figures(found, rejection.FilterConfig())
 
 
 def test_a_card_counts_by_domain_and_language(card):
@@ -67,14 +67,14 @@ def test_a_difference_is_paired_over_questions():
   rng = np.random.default_rng(0)
   before = rng.random(200)
   after = np.clip(before + rng.normal(0.05, 0.1, 200), 0, 1)
-  mean, low, high = exam.difference(before.tolist(), after.tolist())
+  mean, low, high = report_card.difference(before.tolist(), after.tolist())
   change = after - before
   assert mean == pytest.approx(change.mean()) and low > 0
   error = change.std(ddof=1) / np.sqrt(200)
   assert high - low == pytest.approx(2 * 1.972 * error, rel=1e-3)
-  assert exam.difference([1.0, None], [0.5, 0.5]) == (-0.5, -1.0, 1.0)
+  assert report_card.difference([1.0, None], [0.5, 0.5]) == (-0.5, -1.0, 1.0)
   with pytest.raises(ValueError):
-    exam.difference([1.0], [1.0, 0.0])
+    report_card.difference([1.0], [1.0, 0.0])
 
 
 def finished(folder, card):
