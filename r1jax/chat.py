@@ -7,7 +7,6 @@ Into a pipe or a file goes plain text.
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 
@@ -15,7 +14,7 @@ import jax
 
 from r1jax import sharding
 from r1jax.data import chat_template, template, tokenizer
-from r1jax.interchange import huggingface
+from r1jax.interchange import huggingface, source
 from r1jax.pipeline import unfinished
 from r1jax.sampling import sample, stream
 
@@ -41,15 +40,20 @@ def load(path, dtype=None):
     folder, compute_dtype=dtype, param_dtype=dtype, remat=False, scan_layers=not cpu
   )
   cfg = dataclasses.replace(cfg, mtp_layers=0)
-  tok = tokenizer.load(folder)
+  cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
+  tok = source.tokenizer_of(folder, cfg)
+  chat, stop = chat_template.load(folder, tok), _stop_ids(folder, tok)
   params = huggingface.load(folder, cfg, cfg.param_dtype, lambda line: None)
-  path, stop = folder / 'generation_config.json', {tok.eos_id}
-  if path.exists():
-    listed = json.loads(path.read_text()).get('eos_token_id') or []
-    stop |= set(listed if isinstance(listed, list) else [listed])
-  return Model(
-    stream.prepare(params, cfg), cfg, tok, chat_template.load(folder, tok), frozenset(stop)
-  )
+  return Model(stream.prepare(params, cfg), cfg, tok, chat, stop)
+
+
+def _stop_ids(folder, tok):
+  """Ids that end a reply: the tokenizer's, and those that the folder's settings list."""
+  stop = {tok.eos_id}
+  for name in ('generation_config.json', 'config.json'):
+    listed = tokenizer.read_json(folder / name).get('eos_token_id')
+    stop |= set(listed if isinstance(listed, list) else [] if listed is None else [listed])
+  return frozenset(stop)
 
 
 class Conversation:
@@ -69,11 +73,14 @@ class Conversation:
     What was said stays in the conversation, also when the caller stops half-way.
 
     Raises:
-      ValueError: the conversation leaves no room in the model's context.
+      ValueError: the conversation leaves no room in the model's context, or the question came as
+        bytes that are no UTF-8.
     """
+    if any('\ud800' <= letter <= '\udfff' for letter in question):
+      raise ValueError('the question is not UTF-8 text')
     model, messages = self._model, [*self.messages, {'role': 'user', 'content': question}]
     text = model.chat.render(messages)
-    ids = model.tokenizer.encode(text, bos=True)
+    ids = chat_template.encode(model.chat, model.tokenizer, text)
     room = model.cfg.max_length - len(ids)
     if room < 1:
       raise ValueError(
@@ -190,9 +197,20 @@ def parse(argv):
   flags.add_argument('--temperature', type=float, default=0.6, help='0 takes the most likely token')
   flags.add_argument('--top_p', type=float, default=0.95, help='probability that is drawn from')
   flags.add_argument('--seed', type=int, help='for the same answers again')
-  flags.add_argument('--dtype', help='of weights and computation; as stored where not given')
+  flags.add_argument(
+    '--dtype',
+    choices=['float32', 'bfloat16', 'float16'],
+    help='of weights and computation; as stored where not given',
+  )
   flags.add_argument('--devices', type=int, default=1, help='how many to split the model over')
   return flags.parse_args(argv)
+
+
+def _piped():
+  question = sys.stdin.read().strip()
+  if not question:
+    raise ValueError('standard input holds no question: type one, pipe one, or give --prompt')
+  return question
 
 
 def run(flags):
@@ -207,7 +225,7 @@ def run(flags):
     if flags.prompt is not None:
       answer(conversation, flags.prompt, sys.stdout)
     elif not sys.stdin.isatty():
-      answer(conversation, sys.stdin.read().strip(), sys.stdout)
+      answer(conversation, _piped(), sys.stdout)
     else:
       converse(conversation, sys.stdout)
 
@@ -216,9 +234,14 @@ def main(argv=None):
   """Runs the command; errors of use end in one line and exit status 1."""
   try:
     run(parse(argv))
-  except (ValueError, OSError) as error:
-    print(f'error: {error}', file=sys.stderr)
+  except BrokenPipeError:  # whoever read has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
+  except (ValueError, OSError) as error:
+    print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+    return 1
+  except KeyboardInterrupt:  # while the model was loading
+    return 130
   return 0
 
 

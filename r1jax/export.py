@@ -28,10 +28,13 @@ def parse(argv):
     help='of the matrices: the first three for hub (default: unchanged), the others for gguf (f16)',
   )
   flags.add_argument('--shard_gib', type=float, default=4.0, help='largest weights file for hub')
+  flags.add_argument('--devices', type=int, default=1, help='how many to spread the weights over')
   flags.add_argument('--verify', help='only check this exported folder against its report')
   parsed = flags.parse_args(argv)
   if not parsed.verify and not (parsed.checkpoint and parsed.output):
     raise ValueError('give --checkpoint=DIR and --output=DIR, or --verify=DIR')
+  if parsed.shard_gib <= 0:
+    raise ValueError(f'--shard_gib={parsed.shard_gib} must be positive')
   if parsed.dtype not in (None, *(gguf.TYPES if parsed.format == 'gguf' else HUB_TYPES)):
     raise ValueError(f'--dtype={parsed.dtype} is not one of --format={parsed.format}')
   return parsed
@@ -41,7 +44,8 @@ def run(flags):
   """Exports or verifies; returns the exit status."""
   if flags.verify:
     return _judge(flags.verify, exporting.verify(flags.verify))
-  with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.local_devices()[:1])):
+  devices = jax.local_devices()[: flags.devices]
+  with jax.set_mesh(sharding.make_mesh((1, flags.devices, 1, 1), devices)):
     source = unfinished.open_model(flags.checkpoint)
     if flags.format == 'gguf':
       path = gguf.export(source, flags.output, flags.dtype or 'f16')

@@ -113,6 +113,23 @@ def test_the_plain_template_stops_at_the_closing_answer_tag(one_device, monkeypa
   assert ''.join(conversation(model).ask('1 + 1?')).endswith('</answer>')
 
 
+def test_a_question_of_broken_bytes_is_refused(r1):
+  with pytest.raises(ValueError, match='not UTF-8'):
+    list(conversation(r1).ask('\udcff'))
+
+
+def test_every_id_that_the_folder_lists_ends_a_reply(r1, tmp_path):
+  assert r1.stop_ids == {1}
+  (tmp_path / 'generation_config.json').write_text('{"eos_token_id": [2, 5]}')
+  assert chat.load(tmp_path).stop_ids == {1, 2, 5}
+
+
+def test_an_empty_pipe_is_refused(monkeypatch):
+  monkeypatch.setattr('sys.stdin', io.StringIO(' \n'))
+  with pytest.raises(ValueError, match='no question'):
+    chat._piped()
+
+
 def test_commands_and_the_end_of_input(r1, monkeypatch):
   typed = iter(['Hi', '/reset', '/what', KeyboardInterrupt(), EOFError()])
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from r1jax.data import chat_template
 from r1jax.interchange import exporting
 from tests import runs, shared_data
 from tests.interchange import random_qwen2
@@ -58,6 +59,10 @@ def test_a_hub_model_is_trained_on_gsm8k_across_a_kill_then_exported_and_asked(t
   assert f'resumed from {folder}/checkpoints at update ' in ' '.join(run.stdout.split('\n'))
   assert [row['step'] for row in run.rows] == [1, 2, 3]
   assert run.summary['after']['questions'] == 2
+
+  # What came out speaks the prompt that it was trained on, not the template it came with.
+  spoken = (folder / 'model' / 'chat_template.jinja').read_text()
+  assert spoken == chat_template.ZeroTemplate.source
 
   out = _command('export', f'--checkpoint={folder}', f'--output={tmp_path}/out')
   assert out.endswith(f'{tmp_path}/out: verified\n')

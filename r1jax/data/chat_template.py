@@ -109,13 +109,15 @@ class ZeroTemplate:
     return template.render(question['content']) + ''.join(m['content'] for m in replies)
 
 
-def encode(chat, tokenizer, messages, **variables):
-  """Token ids of a conversation, with exactly one BOS where the family has one.
+def encode(chat, tokenizer, text):
+  """Token ids of a conversation that `chat` has rendered, with one BOS where the family has one.
 
   Special tokens that a message spells out are still read as such by the tokenizer: text of
-  strangers should be cleaned of them before.
+  strangers should be cleaned of them before. R1-Zero's plain template has none.
   """
-  return tokenizer.encode(chat.render(messages, **variables), bos=True)
+  if isinstance(chat, ZeroTemplate):
+    return tokenizer.encode(text, bos=True)
+  return tokenizer.encode_marked(text)
 
 
 def load(folder, tokenizer):
@@ -135,7 +137,10 @@ def load(folder, tokenizer):
   if not source or source == ZeroTemplate.source:
     return ZeroTemplate()
   bos, eos = tokenizer.text_of(tokenizer.bos_id), tokenizer.text_of(tokenizer.eos_id)
-  return HubTemplate(source, bos, eos, enable_thinking=True)
+  try:
+    return HubTemplate(source, bos, eos, enable_thinking=True)
+  except ChatTemplateError as error:
+    raise ChatTemplateError(f'{folder}: {error}') from error
 
 
 def _to_json(value, indent=None, ensure_ascii=False, separators=None, sort_keys=False):

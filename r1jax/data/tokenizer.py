@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+import re
 
 import sentencepiece
 import tokenizers
@@ -49,8 +50,9 @@ class SentencePieceTokenizer:
 
   @property
   def bos_id(self):
-    """Id that begins a document."""
-    return self._model.bos_id()
+    """Id that begins a document; None where the model has none."""
+    found = self._model.bos_id()
+    return None if found < 0 else found
 
   @property
   def eos_id(self):
@@ -59,8 +61,9 @@ class SentencePieceTokenizer:
 
   @property
   def pad_id(self):
-    """Id that fills what no document covers."""
-    return self._model.pad_id()
+    """Id that fills what no document covers: that of the end where the model has none (Llama)."""
+    found = self._model.pad_id()
+    return self.eos_id if found < 0 else found
 
   def save(self, folder):
     """Writes the files that `load` reads into an existing folder."""
@@ -68,11 +71,18 @@ class SentencePieceTokenizer:
 
   def encode(self, text, bos=False):
     """Ids of `text`, a list of int; with `bos`, the document's first id stands before them."""
-    ids = [self.bos_id] if bos else []
+    ids = [self.bos_id] if bos and self.bos_id is not None else []
     for number, part in enumerate(text.split(SPACE)):
       ids += self._space_ids if number else []
       ids += self._model.encode(part)
     return ids
+
+  def encode_marked(self, text):
+    """Ids of a rendered conversation, begun once; `<s>` and `</s>` in it are read as ids."""
+    ids, marks = [], {self.text_of(i): i for i in (self.bos_id, self.eos_id) if i is not None}
+    for part in re.split('(' + '|'.join(map(re.escape, marks)) + ')', text):
+      ids += [marks[part]] if part in marks else self.encode(part)
+    return ids if ids[:1] == [self.bos_id] or self.bos_id is None else [self.bos_id, *ids]
 
   def decode(self, ids):
     """Text of `ids`; control ids (pad, bos, eos) are silent, broken UTF-8 becomes U+FFFD."""
@@ -84,6 +94,10 @@ class SentencePieceTokenizer:
     if found == self._model.unk_id():
       raise ValueError(f'{piece!r} is not a piece of this vocabulary of {self.vocab_size}')
     return found
+
+  def text_of(self, token_id):
+    """How the vocabulary writes a token, '' for None: what a chat template calls bos_token."""
+    return '' if token_id is None else self._model.id_to_piece(token_id)
 
 
 class HubTokenizer:
@@ -106,7 +120,7 @@ class HubTokenizer:
     # A file may carry the settings of the last batch it was used for; ids must not depend on them.
     self._model.no_truncation()
     self._model.no_padding()
-    self.settings, config = (_read_json(folder / name) for name in _HUB_SETTINGS)
+    self.settings, config = (read_json(folder / name) for name in _HUB_SETTINGS)
     self.bos_id = self._special('bos_token', config)
     self.eos_id = self._special('eos_token', config)
     if self.eos_id is None:
@@ -148,6 +162,10 @@ class HubTokenizer:
       return [self.bos_id, *ids]
     return ids
 
+  def encode_marked(self, text):
+    """Ids of a rendered conversation, which begins once in families whose documents do."""
+    return self.encode(text, bos=True)
+
   def decode(self, ids):
     """Text of `ids`; special ids (pad, bos, eos) are silent, broken UTF-8 becomes U+FFFD."""
     return self._model.decode([int(i) for i in ids], skip_special_tokens=True)
@@ -184,11 +202,15 @@ def load(path):
   return HubTokenizer(path) if path.suffix == '.json' else SentencePieceTokenizer(path)
 
 
-def _read_json(path):
+def read_json(path):
+  """Contents of a settings file, {} where it is absent; ValueError for anything but an object."""
   try:
-    return json.loads(path.read_text()) if path.exists() else {}
-  except json.JSONDecodeError as error:
+    found = json.loads(path.read_text()) if path.exists() else {}
+  except ValueError as error:
     raise ValueError(f'{path}: not JSON: {error}') from error
+  if not isinstance(found, dict):
+    raise ValueError(f'{path}: expected a JSON object, not {type(found).__name__}')
+  return found
 
 
 def train_sentencepiece(texts, vocab_size, user_defined=USER_DEFINED, out_path=None):

@@ -1,99 +1,182 @@
-"""A model's report card: accuracy by domain, language, readability, length, with intervals."""
+"""The examination itself: sample, mark and write down call by call; a killed one goes on.
 
-import numpy as np
-import scipy.special
+The file of samples begins with the settings that decide the draws; then comes one line a reply.
+The lines of a call are written at once, and a call that is not whole is drawn again: the same seed
+gives the same replies, so an interrupted examination ends as one that was not.
+"""
 
-from r1jax.algorithms import rejection
-from r1jax.evaluation import passk, reading
+import dataclasses
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable
+
+import jax
+
+from r1jax.evaluation import answers, protocol
+from r1jax.rewards import format as format_reward
+from r1jax.sampling import rollout
+from r1jax.train import metrics
+
+FIGURES = (
+  ('pass@1', 'exam/pass_at_1', '.3f'),
+  ('length', 'exam/length', ',.0f'),
+  ('truncated', 'exam/truncated', '.2f'),
+  ('tok/s', 'exam/tokens_per_s', ',.0f'),
+)
 
 
-def figures(answers, readable):
-  """The figures of one model on held-out questions.
+class OtherExamError(ValueError):
+  """A file holds the replies of an examination with other settings."""
 
-  Args:
-    answers: `heldout.Answers`.
-    readable: `rejection.FilterConfig` by which a reply counts as readable.
 
-  Returns:
-    dict that JSON holds: `accuracy`, `readability` and each of `domains` and `languages` as
-    {mean, low, high, questions, samples}; `language` (mean consistency), `mixed`, `length`
-    (tokens), `truncated`, `format`, `wait` and `reflection` (words a reply); `rates`, the accuracy
-    of each question (None where its verifier failed), for paired comparisons.
+@dataclasses.dataclass(frozen=True)
+class Exam:
+  """What is asked of whom.
+
+  Attributes:
+    title: of the progress bar.
+    load: gives the `rollout.Policy`; called when there is something to draw.
+    problems: list of `tiny_world.Problem`.
+    prompts: `prompts.Prompt` of each.
+    proto: `protocol.Protocol`.
+    shape: `protocol.Shape`.
+    stop_KW: token sequences that end a reply.
   """
-  targets = [problem.language for problem in answers.problems for _ in range(answers.samples)]
-  scores = answers.scores
-  good_PG = answers.by_question([not why for why in _faults(answers, targets, readable)])
-  found = {
-    'accuracy': estimate(answers.correct_PG, answers.counted_PG),
-    'readability': estimate(good_PG),
-    'format': float(np.mean([s.verdicts['format'].score for s in scores])),
-    'length': float(answers.length_B.mean()),
-    'truncated': float(1 - answers.stopped_B.mean()),
-    'rates': _rates(answers),
-    'domains': _split(answers, [problem.kind for problem in answers.problems]),
-    'languages': _split(answers, [problem.language for problem in answers.problems]),
-  }
-  return found | reading.figures(answers.texts, targets)
+
+  title: str
+  load: Callable
+  problems: list
+  prompts: list
+  proto: protocol.Protocol
+  shape: protocol.Shape
+  stop_KW: object
 
 
-def estimate(correct_PG, counted_PG=None):
-  """Mean over questions with its interval, as JSON holds it."""
-  found = passk.pass_at_1(correct_PG, counted_PG)
-  return {
-    'mean': found.mean,
-    'low': found.low,
-    'high': found.high,
-    'questions': found.questions,
-    'samples': found.samples,
-  }
-
-
-def _rates(answers):
-  counted_P = answers.counted_PG.sum(1)
-  right_P = np.where(answers.counted_PG, answers.correct_PG, 0).sum(1)
-  return [float(r / n) if n else None for r, n in zip(right_P.tolist(), counted_P.tolist())]
-
-
-def difference(before, after):
-  """Mean change of accuracy between two cards on the same questions, with its 95 % interval.
+def run(exam, path, settings, rewards):
+  """Draws and marks what `path` does not hold yet; returns all rows, by question and sample.
 
   Args:
-    before, after: `rates` of two cards.
-
-  Returns:
-    (mean, low, high): Student's interval over questions, which are the unit.
+    exam: `Exam`.
+    path: file of samples, written as they come.
+    settings: JSON object that decides the draws, the first line of that file.
+    rewards: `service.RewardService`.
 
   Raises:
-    ValueError: the cards are not about equally many questions.
+    OtherExamError: `path` was begun with other settings.
+    VerifierFailure: the verifiers fail too often.
   """
-  pairs = [(a, b) for a, b in zip(before, after, strict=True) if a is not None and b is not None]
-  change_P = np.array([b - a for a, b in pairs])
-  if len(change_P) < 2:
-    return (float(change_P.mean()) if len(change_P) else 0.0, -1.0, 1.0)
-  error = change_P.std(ddof=1) / len(change_P) ** 0.5
-  half = float(scipy.special.stdtrit(len(change_P) - 1, 0.975) * error)
-  mean = float(change_P.mean())
-  return mean, max(-1.0, mean - half), min(1.0, mean + half)
+  rows = _resume(path, settings, exam.shape)
+  have = {(row['question'], row['sample'] // exam.shape.group) for row in rows}
+  calls = exam.shape.calls
+  left = [(part, number) for part, number in calls if (part[0], number) not in have]
+  done, drawn, began = len(calls) - len(left), 0, time.monotonic()
+  bar = metrics.Progress(exam.title, len(calls), done, FIGURES)
+  with open(path, 'ab') as file, bar:
+    if done:
+      bar.print(f'{done} of {len(calls)} calls are in {path}: going on')
+    for new in _examined(exam, left, rewards):
+      _append(file, new)
+      rows += new
+      done, drawn = done + 1, drawn + sum(row['tokens'] for row in new)
+      speed = drawn / (time.monotonic() - began)
+      bar.update(done, _figures(rows) | {'exam/tokens_per_s': speed})
+  return sorted(rows, key=lambda row: (row['question'], row['sample']))
 
 
-def _split(answers, labels):
-  """Accuracy of the questions of each label."""
-  labels_P = np.array(labels)
+def _examined(exam, calls, rewards):
+  """Yields the rows of one call after the other; workers mark one while the next is sampled."""
+  policy, waiting = exam.load() if calls else None, None
+  for call in calls:
+    drawn = (call, *_draw(exam, policy, call, rewards))
+    if waiting:
+      yield _rows(exam, *waiting)
+    waiting = drawn
+  if waiting:
+    yield _rows(exam, *waiting)
+
+
+def _draw(exam, policy, call, rewards):
+  """(rollout, texts, marks to come) of a call; the last call is filled up with its last prompt."""
+  (part, number), shape = call, exam.shape
+  filled = (*part, *[part[-1]] * (shape.questions - len(part)))
+  key = jax.random.fold_in(jax.random.key(exam.proto.seed), part[0])
+  out = rollout.join(
+    list(
+      rollout.run(
+        policy,
+        protocol.sampling(exam.proto, shape),
+        [exam.prompts[i].ids for i in filled],
+        shape.limits,
+        jax.random.fold_in(key, number),
+        exam.stop_KW,
+      )
+    )
+  )
+  tokenizer, group = policy.tokenizer, shape.group
+  texts = [
+    exam.prompts[part[b // group]].prefill + tokenizer.decode(out.completion(b))
+    for b in range(len(part) * group)
+  ]
+  items = [
+    answers.item(text, exam.problems[part[b // group]].answer, int(out.length_B[b]))
+    for b, text in enumerate(texts)
+  ]
+  return out, texts, rewards.submit(items)
+
+
+def _rows(exam, call, out, texts, marks):
+  (part, number), group, rows = call, exam.shape.group, []
+  for b, (text, mark) in enumerate(zip(texts, marks.result())):
+    question, found = part[b // group], mark.verdicts['accuracy']
+    rows.append(
+      {
+        'question': question,
+        'sample': number * group + b % group,
+        'kind': str(found.kind),
+        'why': found.why,
+        'answer': answers.stated(text, exam.problems[question].answer),
+        'tokens': int(out.length_B[b]),
+        'stopped': bool(out.stopped_B[b]),
+        'format': format_reward.check(text).score == 1,
+        'completion': text,
+      }
+    )
+  return rows
+
+
+def _figures(rows):
+  count = len(rows)
   return {
-    label: estimate(answers.correct_PG[labels_P == label], answers.counted_PG[labels_P == label])
-    for label in sorted(set(labels))
-    if answers.counted_PG[labels_P == label].any()
+    'exam/pass_at_1': sum(row['kind'] == 'correct' for row in rows) / count,
+    'exam/length': sum(row['tokens'] for row in rows) / count,
+    'exam/truncated': sum(not row['stopped'] for row in rows) / count,
   }
 
 
-def _faults(answers, targets, cfg):
-  for b, text in enumerate(answers.texts):
-    candidate = rejection.Candidate(
-      answers.problems[b // answers.samples].question,
-      text,
-      targets[b],
-      int(answers.length_B[b]),
-      bool(answers.stopped_B[b]),
-      correct=True,
+def _append(file, rows):
+  lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+  file.write(''.join(line + '\n' for line in lines).encode('utf-8', 'replace'))
+  file.flush()
+  os.fsync(file.fileno())
+
+
+def _resume(path, settings, shape):
+  """Rows of the calls that `path` holds whole; cuts the file to them, or begins it."""
+  path = pathlib.Path(path)
+  begun, *rows = metrics.read(path) or [settings]
+  if begun != settings:
+    names = sorted(k for k in begun.keys() | settings.keys() if begun.get(k) != settings.get(k))
+    raise OtherExamError(
+      f'{path} was begun with another {", ".join(names)}: give another --output, or remove it'
     )
-    yield rejection.unreadable(candidate, cfg)
+  held = {(row['question'], row['sample']): row for row in rows}
+  whole = []
+  for part, number in shape.calls:
+    wanted = [(i, number * shape.group + j) for i in part for j in range(shape.group)]
+    if all(one in held for one in wanted):
+      whole += [held[one] for one in wanted]
+  lines = [json.dumps(row, ensure_ascii=False) for row in (settings, *whole)]
+  metrics.write_atomically(path, ''.join(line + '\n' for line in lines))
+  return whole

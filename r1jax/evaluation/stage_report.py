@@ -11,7 +11,7 @@ import jinja2
 import rich.console
 import rich.table
 
-from r1jax.evaluation import exam, paper, report
+from r1jax.evaluation import paper, report, report_card
 from r1jax.train import metrics
 
 TITLES = {
@@ -113,7 +113,7 @@ def claims(cards):
     scores = (
       paper.change(benchmark, before, after) if benchmark else (paper.BEFORE_RL, paper.AFTER_RL)
     )
-    mean, low, high = exam.difference(cards[before]['rates'], cards[after]['rates'])
+    mean, low, high = report_card.difference(cards[before]['rates'], cards[after]['rates'])
     found.append(
       {
         'claim': text,

@@ -11,6 +11,7 @@ import numpy as np
 from r1jax import sharding
 from r1jax.data import chat_template, tokenizer
 from r1jax.interchange import huggingface, tensors
+from r1jax.interchange import source as places
 from r1jax.model import transformer
 
 REPORT = 'export_report.json'
@@ -38,7 +39,8 @@ def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, noti
   if source.resolve() == folder.resolve():
     raise ValueError(f'{folder} is the source itself; give another output folder')
   cfg = huggingface.read_config(source, compute_dtype=dtype, param_dtype=dtype, remat=False)
-  tok = tokenizer.load(source)
+  cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
+  tok = places.tokenizer_of(source, cfg)
   params = huggingface.load(source, cfg, cfg.param_dtype, notify)
   logits = probe(params, cfg)
   notify(f'writing {folder}')
@@ -97,9 +99,7 @@ def _logits(params, cfg, token_BT, segment_BT, position_BT):
 
 def _generation(source, ids):
   """generation_config.json: the source's own, or R1's recommendation."""
-  path = source / 'generation_config.json'
-  given = json.loads(path.read_text()) if path.exists() else GENERATION
-  return ids | given
+  return ids | (tokenizer.read_json(source / 'generation_config.json') or GENERATION)
 
 
 def _digest(array):

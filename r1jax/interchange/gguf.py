@@ -7,8 +7,8 @@ import re
 import gguf
 import numpy as np
 
-from r1jax.data import tokenizer
-from r1jax.interchange import gguf_vocabulary, hub_config, huggingface, names, placement, tensors
+from r1jax.interchange import gguf_vocabulary, huggingface, names, placement, tensors
+from r1jax.interchange import source as places
 from r1jax.model import rope
 
 TYPES = ('f32', 'f16', 'q8_0')
@@ -28,6 +28,7 @@ ARCHITECTURES = {
   'qwen3': gguf.MODEL_ARCH.QWEN3,
   'llama': gguf.MODEL_ARCH.LLAMA,
 }
+_F16_MAX = float(np.finfo(np.float16).max)
 # Kept in float32: llama.cpp wants the router exact.
 _EXACT = ('ffn_gate_inp.weight', 'exp_probs_b.bias')
 
@@ -62,27 +63,30 @@ def export(source, folder, kind='f16'):
   cfg = dataclasses.replace(huggingface.read_config(source), mtp_layers=0)
   if cfg.attention == 'mla' and not cfg.q_latent:
     raise ValueError('llama.cpp runs deepseek2 without q_lora_rank only in its own two sizes')
-  hub, _ = hub_config.load_json(source)
-  found = tensors.read_folder(source)
-  plan = huggingface.match(found, cfg, hub_config.block_size(hub), source)
+  plan = huggingface.check(source, cfg)
   outs = list(_tensors(cfg, plan))
   folder.mkdir(parents=True, exist_ok=True)
   path, part = folder / 'model.gguf', folder / 'model.gguf.part'
   writer = gguf.GGUFWriter(part, gguf.MODEL_ARCH_NAMES[ARCHITECTURES[names.family(cfg)]])
-  tok = tokenizer.load(source)
+  tok = places.tokenizer_of(source, cfg)
   _metadata(writer, cfg, kind)
   gguf_vocabulary.write(writer, source, tok, cfg.vocab)
   for out in outs:
     _announce(writer, out, kind)
+  with tensors.whole_or_nothing(part):
+    _write(writer, outs, kind)
+    part.replace(path)
+  (folder / 'Modelfile').write_text(gguf_vocabulary.modelfile(source, tok, path.name))
+  return path
+
+
+def _write(writer, outs, kind):
   writer.write_header_to_file()
   writer.write_kv_data_to_file()
   writer.write_ti_data_to_file()
   for out in outs:
     writer.write_tensor_data(_packed(out, kind))
   writer.close()
-  part.replace(path)
-  (folder / 'Modelfile').write_text(gguf_vocabulary.modelfile(source, tok, path.name))
-  return path
 
 
 def _kind_of(out, kind):
@@ -104,10 +108,13 @@ def _announce(writer, out, kind):
 
 
 def _packed(out, kind):
-  value = np.ascontiguousarray(out.get(), np.float32)
+  value, form = np.ascontiguousarray(out.get(), np.float32), _kind_of(out, kind)
   if value.shape != out.shape:
     raise ValueError(f'{out.name}: {value.shape} is not the shape {out.shape} announced')
-  return gguf.quants.quantize(value, _kind_of(out, kind))
+  largest = np.abs(value).max(initial=0)
+  if not largest <= (_F16_MAX if form.name == 'F16' else np.inf):
+    raise ValueError(f'{out.name}: {largest} does not fit {form.name}, try --dtype=f32')
+  return gguf.quants.quantize(value, form)
 
 
 def _tensors(cfg, plan):

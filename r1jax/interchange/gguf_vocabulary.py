@@ -7,12 +7,22 @@ from sentencepiece import sentencepiece_model_pb2
 
 from r1jax.data import chat_template, template, tokenizer
 
-# How llama.cpp cuts text into words before merging, by something only the family's vocabulary has.
-_CUTTERS = (
-  ('<｜place▁holder▁no▁0｜>', 'deepseek-v3'),
-  ('<|start_header_id|>', 'llama-bpe'),
-  ('<|im_start|>', 'qwen2'),
+# How llama.cpp cuts text into words before merging: its name for the patterns of tokenizer.json.
+# Special tokens would not tell: R1's distillations have DeepSeek's over Qwen's and Llama's words.
+_WORDS = (
+  r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s"
+  r'| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+'
 )
+_CUTTERS = {
+  (_WORDS % r'\p{N}',): 'qwen2',
+  (_WORDS % r'\p{N}{1,3}',): 'llama-bpe',
+  (
+    r'\p{N}{1,3}',
+    '[一-龥぀-ゟ゠-ヿ]+',
+    r'[!"#$%&' + r"'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"
+    r'|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+',
+  ): 'deepseek-v3',
+}
 # Ollama's template language is Go's. R1's format, past thoughts included as Ollama hands them over.
 _R1_MODELFILE = f"""\
 TEMPLATE \"\"\"{{{{- if .System }}}}{{{{ .System }}}}{{{{ end }}}}
@@ -88,18 +98,25 @@ def _byte_pairs(writer, tok, rows):
       kinds.append(gguf.TokenType.NORMAL if i in written else gguf.TokenType.UNUSED)
   merges = [pair if isinstance(pair, str) else ' '.join(pair) for pair in model['merges']]
   writer.add_tokenizer_model('gpt2')
-  writer.add_tokenizer_pre(_cutter(pieces))
+  writer.add_tokenizer_pre(_cutter(contents['pre_tokenizer']))
   writer.add_token_list(pieces)
   writer.add_token_types(kinds)
   writer.add_token_merges(merges)
 
 
-def _cutter(pieces):
-  known = set(pieces)
-  for mark, name in _CUTTERS:
-    if mark in known:
-      return name
-  raise ValueError(f'unknown kind of vocabulary: it has none of {[mark for mark, _ in _CUTTERS]}')
+def _cutter(rule):
+  steps = (rule or {}).get('pretokenizers') or [rule or {}]
+  splits = [step['pattern'] for step in steps if step.get('type') == 'Split']
+  patterns = tuple(_escaped(pattern.get('Regex', '')) for pattern in splits)
+  if patterns not in _CUTTERS:
+    known = ', '.join(_CUTTERS.values())
+    raise ValueError(f'tokenizer.json cuts words by {patterns}, which is none of {known}')
+  return _CUTTERS[patterns]
+
+
+def _escaped(pattern):
+  """The pattern with its line ends spelled out: some files hold the characters themselves."""
+  return pattern.replace('\r', r'\r').replace('\n', r'\n')
 
 
 def modelfile(folder, tok, file):

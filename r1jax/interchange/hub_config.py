@@ -13,6 +13,7 @@ ARCHITECTURES = {
   'qwen3': 'Qwen3ForCausalLM',
   'llama': 'LlamaForCausalLM',
 }
+_DTYPES = ('float32', 'bfloat16', 'float16')
 # What the families' own code reads and ModelConfig cannot vary: key -> the values that are ours.
 _FIXED = {
   'hidden_act': ('silu',),
@@ -53,16 +54,23 @@ def read(
     ValueError: a model_type, rope type, activation, window or quantisation that ModelConfig lacks.
   """
   hub, path = load_json(folder)
-  check(hub, path)
   try:
+    check(hub, path)
     return _read(hub, path, compute_dtype, param_dtype, (remat, scan_layers, dispatch))
   except KeyError as error:
     raise tensors.CheckpointFileError(f'{path}: lacks {error}') from error
+  except (TypeError, AttributeError) as error:  # a text where a number belongs, and the like
+    raise tensors.CheckpointFileError(f'{path}: a value has the wrong type: {error}') from error
+  except ValueError as error:
+    named = str(path) in str(error)
+    raise tensors.CheckpointFileError(str(error) if named else f'{path}: {error}') from error
 
 
 def _read(hub, path, compute_dtype, param_dtype, run):
   remat, scan_layers, dispatch = run
   kind = hub.get('torch_dtype') or hub.get('dtype') or 'bfloat16'
+  if kind not in _DTYPES:
+    raise ValueError(f'{path}: torch_dtype={kind!r} is not one of {_DTYPES}')
   rope = _read_rope(hub, path)
   max_length = hub['max_position_embeddings']
   if rope.kind == 'yarn' and max_length <= rope.original_length:
@@ -92,11 +100,14 @@ def load_json(folder):
   path = pathlib.Path(folder)
   path = path / 'config.json' if path.is_dir() else path
   try:
-    return json.loads(path.read_text()), path
+    hub = json.loads(path.read_text())
   except FileNotFoundError as error:
     raise tensors.CheckpointFileError(f'{path}: no such file; is this a hub folder?') from error
-  except json.JSONDecodeError as error:
+  except (json.JSONDecodeError, UnicodeDecodeError) as error:
     raise tensors.CheckpointFileError(f'{path}: not JSON: {error}') from error
+  if not isinstance(hub, dict):
+    raise tensors.CheckpointFileError(f'{path}: expected a JSON object, not {type(hub).__name__}')
+  return hub, path
 
 
 def block_size(hub):
@@ -132,6 +143,8 @@ def check(hub, path):
 
 def _dense(hub):
   width = hub.get('head_dim') or hub['hidden_size'] // hub['num_attention_heads']
+  if hub['model_type'] == 'qwen3':
+    width = hub.get('head_dim', 128)  # the family's own default, whatever its width
   return dict(
     attention='gqa',
     q_latent=0,
@@ -149,7 +162,7 @@ def _dense(hub):
 
 
 def _deepseek(hub, path, dispatch):
-  layers, dense = hub['num_hidden_layers'], hub.get('first_k_dense_replace', 0)
+  layers, dense = hub['num_hidden_layers'], hub['first_k_dense_replace']
   if hub.get('num_key_value_heads', hub['num_attention_heads']) != hub['num_attention_heads']:
     raise ValueError(
       f'{path}: num_key_value_heads={hub["num_key_value_heads"]} in latent attention'

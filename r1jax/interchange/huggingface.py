@@ -25,7 +25,7 @@ config_json = hub_config.write
 
 SHARD_BYTES = 4 << 30
 _FLOATS = ('F64', 'F32', 'F16', 'BF16')
-_SCALE = '_scale_inv'
+_SCALE, _SCALES = '_scale_inv', ('F32', 'BF16')  # Qwen's fp8 folders round the scales
 _BUFFER = re.compile(r'.*\.rotary_emb\.inv_freq')
 
 
@@ -68,7 +68,11 @@ def match(found, cfg, block=None, where='checkpoint'):
   shapes = {e.name: e.shape for e in entries}
   missing = [name for name in shapes if name not in found]
   if missing:
-    raise tensors.CheckpointFileError(f'{where}: lacks {_some(missing)}')
+    ahead = [name for name in missing if int(_layer(name) or 0) >= cfg.layers]
+    hint = '; without that layer say "num_nextn_predict_layers": 0 in config.json'
+    raise tensors.CheckpointFileError(
+      f'{where}: lacks {_some(missing)}{hint if ahead == missing else ""}'
+    )
   shapes |= {name: shapes[source] for name, source in same.items()}
   scales = {}
   for name, shape in shapes.items():
@@ -107,18 +111,24 @@ def _check_scale(found, name, block, where):
     lack = f'{name + _SCALE}' if scale is None else 'quantization_config in config.json'
     raise tensors.CheckpointFileError(f'{where}: {name} is F8_E4M3 but there is no {lack}')
   expected = tuple(-(-size // step) for size, step in zip(found[name].shape, block))
-  if scale.shape != expected or scale.dtype != 'F32':
+  if scale.shape != expected or scale.dtype not in _SCALES:
     raise tensors.CheckpointFileError(
       f'{scale.file}: {scale.name} is {scale.dtype}{list(scale.shape)}, '
-      f'expected F32{list(expected)}'
+      f'expected {" or ".join(_SCALES)} {list(expected)}'
     )
   return scale
 
 
+def _layer(name):
+  """Number of the layer that a tensor belongs to, as text; None for one that stands outside."""
+  found = re.match(r'model\.layers\.(\d+)\.', name)
+  return found and found[1]
+
+
 def _reason(name, cfg):
   """Why a tensor that no entry asks for may be left out; '' where there is no reason."""
-  layer = re.match(r'model\.layers\.(\d+)\.', name)
-  if layer and not cfg.mtp_layers and cfg.attention == 'mla' and int(layer[1]) >= cfg.layers:
+  layer = _layer(name)
+  if layer and not cfg.mtp_layers and cfg.attention == 'mla' and int(layer) >= cfg.layers:
     return 'multi-token-prediction layer, and mtp_layers=0'
   return 'a buffer that follows from config.json' if _BUFFER.fullmatch(name) else ''
 
@@ -150,9 +160,7 @@ def load(folder, cfg, dtype, notify=print):
 
 def stream(folder, cfg, dtype, notify=print):
   """Yields (path, array) for every leaf of the model; see `load`. All checks come first."""
-  folder = pathlib.Path(folder)
-  hub, _ = hub_config.load_json(folder)
-  plan = match(tensors.read_folder(folder), cfg, hub_config.block_size(hub), folder)
+  plan = check(folder, cfg)
   for name, source in plan.copies.items():
     _check_equal(plan.found[name], plan.found[source])
   if plan.ignored:
@@ -164,6 +172,13 @@ def stream(folder, cfg, dtype, notify=print):
   specs = transformer.specs(cfg)
   for path, entries in leaves.items():
     yield path, _load_leaf(plan, cfg, names.spec_at(specs, path), entries, dtype)
+
+
+def check(folder, cfg):
+  """The `Match` of a hub folder; raises what `load` would, as far as headers tell."""
+  folder = pathlib.Path(folder)
+  hub, _ = hub_config.load_json(folder)
+  return match(tensors.read_folder(folder), cfg, hub_config.block_size(hub), folder)
 
 
 def _check_equal(tensor, original):

@@ -62,13 +62,13 @@ def dequantise(rows, scale, block, first=0):
 
   Args:
     rows: float8 [rows, columns], the tensor's rows from `first` on.
-    scale: float32 [ceil(all rows / block rows), ceil(columns / block columns)].
+    scale: float [ceil(all rows / block rows), ceil(columns / block columns)].
     block: (rows, columns) of a block.
     first: number of the first row.
   """
   down = (first + np.arange(rows.shape[0])) // block[0]
   along = np.arange(rows.shape[1]) // block[1]
-  return rows.astype(np.float32) * scale[down][:, along]
+  return rows.astype(np.float32) * scale.astype(np.float32)[down][:, along]
 
 
 def extract(leaf, entry, cfg):

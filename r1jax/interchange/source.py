@@ -2,6 +2,8 @@
 
 import pathlib
 
+from r1jax.data import tokenizer
+
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / 'assets'
 
 
@@ -23,9 +25,15 @@ def open(path):
       f'python -m r1jax.export --checkpoint={path} --output=DIR'
     )
   raise ValueError(
-    f'{path}: no config.json with *.safetensors here or in model/; give a hub folder, the work '
-    "directory of a finished run, or 'tiny'"
+    f'{path}: no config.json with *.safetensors here or in model/{_held(pathlib.Path(path))}; give '
+    "a hub folder, the work directory of a finished run, or 'tiny'"
   )
+
+
+def _held(folder):
+  names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+  more = ', ...' if len(names) > 4 else ''
+  return f', only {", ".join(names[:4])}{more}' if names else ''
 
 
 def find(path):
@@ -34,9 +42,20 @@ def find(path):
     return ASSETS / 'tiny_base'
   folder = pathlib.Path(path)
   for candidate in (folder, folder / 'model'):
-    if (candidate / 'config.json').exists() and list(candidate.glob('*.safetensors')):
+    if (candidate / 'config.json').exists() and any(candidate.glob('*.safetensors*')):
       return candidate
   return None
+
+
+def tokenizer_of(folder, cfg):
+  """The tokenizer of a model's folder; ValueError where it has ids that the model lacks."""
+  tok = tokenizer.load(folder)
+  if tok.vocab_size > cfg.vocab:
+    raise ValueError(
+      f'{folder}: the tokenizer has {tok.vocab_size} ids, the model only {cfg.vocab} embeddings; '
+      'is this the tokenizer of another model?'
+    )
+  return tok
 
 
 def is_run(path):

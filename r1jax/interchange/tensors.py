@@ -62,6 +62,11 @@ class Tensor:
     """Bytes of one entry of the leading axis."""
     return np.dtype(DTYPES[self.dtype]).itemsize * math.prod(self.shape[1:])
 
+  @property
+  def nbytes(self):
+    """Bytes of all of it."""
+    return self.rows * self.row_bytes
+
   def read(self, start=0, stop=None):
     """Rows `start:stop` as a NumPy array in the file's own type."""
     stop = self.rows if stop is None else stop
@@ -102,9 +107,17 @@ def read_header(path):
     found = {name: _tensor(path, name, entry, 8 + length) for name, entry in header.items()}
   except FileNotFoundError as error:
     raise CheckpointFileError(f'{path}: no such file') from error
-  except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+  except CheckpointFileError:
+    raise
+  except (ValueError, AttributeError, KeyError, TypeError) as error:
     raise CheckpointFileError(f'{path}: its header is not that of a safetensors file') from error
-  end = max((t.offset + t.rows * t.row_bytes for t in found.values()), default=8 + length)
+  end = 8 + length
+  for tensor in sorted(found.values(), key=lambda t: (t.offset, t.nbytes)):
+    if tensor.offset != end:
+      raise CheckpointFileError(
+        f'{path}: {tensor.name} begins at byte {tensor.offset}, the one before it ends at {end}'
+      )
+    end += tensor.nbytes
   if end != size:
     raise CheckpointFileError(f'{path}: has {size} bytes, its header describes {end}: truncated?')
   return found
@@ -115,7 +128,7 @@ def _tensor(path, name, entry, data):
   if entry['dtype'] not in DTYPES:
     raise CheckpointFileError(f'{path}: {name} has the unknown type {entry["dtype"]!r}')
   tensor = Tensor(name, path, entry['dtype'], shape, data + start)
-  if stop - start != tensor.rows * tensor.row_bytes:
+  if stop - start != tensor.nbytes or min(shape, default=0) < 0:
     raise CheckpointFileError(
       f'{path}: {name} is {tensor.dtype}{list(shape)} but has {stop - start} bytes'
     )
@@ -131,10 +144,11 @@ def read_folder(folder):
       return read_header(folder / SINGLE)
     raise CheckpointFileError(f'{folder}: holds neither {INDEX} nor {SINGLE}')
   try:
-    where = json.loads(index.read_text())['weight_map']
-  except (json.JSONDecodeError, KeyError) as error:
+    where = dict(json.loads(index.read_text())['weight_map'])
+    files = sorted(set(where.values()))
+  except (ValueError, KeyError, TypeError) as error:
     raise CheckpointFileError(f'{index}: has no readable weight_map') from error
-  headers = {name: read_header(folder / name) for name in sorted(set(where.values()))}
+  headers = {name: read_header(folder / name) for name in files}
   for name, file in where.items():
     if name not in headers[file]:
       raise CheckpointFileError(f'{folder / file}: lacks {name}, which {INDEX} places there')
@@ -176,11 +190,24 @@ def replacing(path):
   """A binary file that takes the name `path` once everything is written and on disk."""
   path = pathlib.Path(path)
   part = path.with_name(path.name + '.part')
-  with open(part, 'wb') as file:
-    yield file
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(part, path)
+  with whole_or_nothing(part):
+    with open(part, 'wb') as file:
+      yield file
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+@contextlib.contextmanager
+def whole_or_nothing(part):
+  """Where what is done inside fails, the file `part` is removed and a full disk names it."""
+  try:
+    yield
+  except BaseException as error:
+    part.unlink(missing_ok=True)
+    if isinstance(error, OSError) and error.filename is None:
+      raise OSError(f'{part}: {error}') from error
+    raise
 
 
 def write_json(path, contents):

@@ -45,11 +45,14 @@ def curate(samples, cfg, sieve, model):
   """
   found = []
   for one in samples:
-    if len(found) < cfg.examples and sieve.keep(one.candidate):
+    if len(found) == cfg.examples:
+      break  # what is not read is not sampled
+    if sieve.keep(one.candidate):
       found.append(_example(one, model))
   for number, seed in enumerate(seeds.SEEDS):
-    if sieve.heldout.contains(seed.question):
-      raise ValueError(f'seed {number} asks a held-out question: {seed.question!r}')
+    if cfg.seeds and sieve.heldout.contains(seed.question):
+      sieve.dropped['contaminated seed'] += 1
+      continue
     text = reply(seed.thought, seed.answer, seed.language)
     source = {'source': 'seed', 'number': number}
     made = examples.Example(seed.question, text, seed.language, 'seed', source)

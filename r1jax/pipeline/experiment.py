@@ -10,7 +10,7 @@ import rich.console
 
 from r1jax import params as params_lib
 from r1jax import sharding
-from r1jax.data import preferences, source, tokenizer
+from r1jax.data import chat_template, preferences, source, tokenizer
 from r1jax.data.tasks import corpus
 from r1jax.evaluation import heldout, report
 from r1jax.interchange import huggingface
@@ -189,9 +189,11 @@ def _own_tokenizer(job):
 def _architecture(job):
   """(ModelConfig, tokenizer) of the checkpoint, or of the config with the shipped tokenizer."""
   folder = checkpoints.open(job.checkpoint or 'tiny')
-  tok = tokenizer.load(folder)
   if job.model is None:
-    return huggingface.read_config(folder, **dataclasses.asdict(job.runtime)), tok
+    cfg = huggingface.read_config(folder, **dataclasses.asdict(job.runtime))
+    huggingface.check(folder, cfg)
+    return cfg, checkpoints.tokenizer_of(folder, cfg)
+  tok = tokenizer.load(folder)
   if job.model.vocab != tok.vocab_size:
     raise ValueError(
       f'config.model.vocab={job.model.vocab} has no tokenizer: without config.checkpoint the '
@@ -290,7 +292,8 @@ def _telling(before, after):
 
 
 def _save_model(folder, weights, cfg, tok):
-  """The policy as a hub folder: weights, config.json and its tokenizer."""
+  """The policy as a hub folder: weights, config.json, tokenizer, the prompt it was trained on."""
   huggingface.save(folder, weights, cfg)
   if jax.process_index() == 0:
     tok.save(folder)
+    (folder / 'chat_template.jinja').write_text(chat_template.ZeroTemplate.source)

@@ -93,9 +93,9 @@ def run(config):
   """
   if not config.checkpoint:
     raise ValueError('config.checkpoint is empty: the pipeline starts from a base model')
-  _check_paths(config)
   base = checkpoints.open(config.checkpoint)
   graph = stages.Graph(config.workdir, nodes(config), {'base': base})
+  _check_paths(config, graph.chosen(config.until))
   graph.run(config.until)
   if not config.until:
     stage_report.show(graph.place('report'))
@@ -118,13 +118,13 @@ def nodes(config):
   return [*found, _report(config, found)]
 
 
-def _check_paths(config):
+def _check_paths(config, chosen):
   """Raises ValueError where the last stages lack their files, before hours of others."""
   files = {'helpful': 'reward_model', 'harmless': 'reward_model', 'r1': 'general'}
   empty = [
     f'config.{name}.{part}.path'
     for name, part in files.items()
-    if name in config and not config[name][part].path
+    if name in chosen and not config[name][part].path
   ]
   if empty:
     raise ValueError(

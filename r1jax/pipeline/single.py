@@ -9,7 +9,7 @@ import rich.console
 from r1jax import sharding
 from r1jax.algorithms import rejection
 from r1jax.data import examples, source
-from r1jax.evaluation import exam, heldout, report
+from r1jax.evaluation import heldout, report, report_card
 from r1jax.pipeline import (
   cold_start,
   distill,
@@ -115,7 +115,7 @@ def _exam(job, config, mesh):
     policy = rollout.Policy(experiment._weights(job, cfg), cfg, tok)
     rest = (examiner.problems, examiner.limits, heldout.key(job.seed), examiner.rewards)
     answers = heldout.ask(policy, job.evaluation, *rest)
-  card = exam.figures(answers, job.filter)
+  card = report_card.figures(answers, job.filter)
   card['transcripts'] = [
     {
       'question': answers.problems[p].question,

@@ -92,7 +92,7 @@ class Graph:
       StageError: a name that no stage has; an output that is not as it was made.
       Whatever a stage raises; what it has saved stays.
     """
-    chosen = self._chosen(until)
+    chosen = self.chosen(until)
     for node in self.nodes:
       if node.name not in chosen:
         continue
@@ -127,7 +127,8 @@ class Graph:
       metrics.write_atomically(self.folder / 'manifest.json', text)
     return manifest
 
-  def _chosen(self, until):
+  def chosen(self, until=''):
+    """Names of the stages that `run` would make or find finished."""
     wanted = [name.strip() for name in until.split(',') if name.strip()]
     known = {node.name: node for node in self.nodes}
     unknown = [name for name in wanted if name not in known]

@@ -7,8 +7,9 @@ import pathlib
 import ml_collections
 
 from r1jax import config as config_lib
+from r1jax.data import examples
 from r1jax.interchange import source
-from r1jax.pipeline import experiment, general_rl, pretrain, reasoning_rl
+from r1jax.pipeline import experiment, finetune, general_rl, pretrain, reasoning_rl
 from r1jax.train import checkpoint
 
 
@@ -87,6 +88,11 @@ def _general_rl(job, workdir):
   return general_rl.Stage(_UNREAD, job, cfg, tok, _UNREAD, None, workdir), cfg, tok
 
 
+def _sft(job, workdir):
+  cfg, tok = experiment._architecture(job)
+  return finetune.Stage(job, cfg, tok, examples.Examples(job.finetune.path)), cfg, tok
+
+
 def _pretrain(job, workdir):
   tok = experiment._own_tokenizer(job)
   cfg = dataclasses.replace(job.model, vocab=tok.vocab_size)
@@ -94,4 +100,9 @@ def _pretrain(job, workdir):
 
 
 _UNREAD = (None,)  # problems: shapes need none, and their file may be gone
-_STAGES = {'reasoning_rl': _reasoning_rl, 'general_rl': _general_rl, 'pretrain': _pretrain}
+_STAGES = {
+  'reasoning_rl': _reasoning_rl,
+  'general_rl': _general_rl,
+  'sft': _sft,
+  'pretrain': _pretrain,
+}

@@ -21,7 +21,10 @@ _LEAD = re.compile(
 _LETTER = re.compile(
   r'[(\[]?([A-Z])[)\]]?(?:$|[.:)](?:\s|$)(.*)$|(?<=[)\]]) (.*)$| - (.*)$)', re.I | re.S
 )
-_OTHER = re.compile(r'[(\[]([A-Z])[)\]]|(?<![A-Za-z\'])([B-HJ-Z])(?![A-Za-z\'])')
+_OTHER = re.compile(
+  r'[(\[]([A-Z])[)\]]|(?<![A-Za-z\'])([B-HJ-Z])(?![A-Za-z\'])'
+  r'|(?<![A-Za-z\'])(A)(?=\s*(?:$|[.,;:)]))'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,5 +64,5 @@ def read(answer, options):
     return None
   rest = next((tail for tail in found.groups()[1:] if tail), '')
   letter = found[1].upper()
-  others = {(a or b).upper() for a, b in _OTHER.findall(rest)} & set(options.upper())
+  others = {max(found).upper() for found in _OTHER.findall(rest)} & set(options.upper())
   return letter if others <= {letter} else None

@@ -19,7 +19,8 @@ from r1jax.rewards.verdict import Kind, Verdict
 LANGUAGES = ('en', 'zh')
 LONGEST_READ = 100_000  # characters of a thought; the share is that of its first part beyond
 _IGNORED = re.compile(  # spans are bounded, so that a thousand unclosed openings stay cheap
-  r'```.*?(?:```|\Z)|`[^`\n]*`|\$\$.{0,1000}?\$\$|\$[^$\n]{0,1000}\$|\\\[.{0,1000}?\\\]|\\\(.{0,1000}?\\\)'
+  r'```.*?(?:```|\Z)|`[^`\n]*`|\$\$.{0,1000}?\$\$|\$(?=\S)[^$\n]{0,1000}(?<=\S)\$(?!\d)|\\\[.{0,1000}?\\\]'
+  r'|\\\(.{0,1000}?\\\)'
   r'|\\begin\{(\w+\*?)\}.{0,1000}?\\end\{\1\}|\\[A-Za-z]+(?:\{[^{}]*\})*|https?://\S+|</?\w+>',
   re.S,
 )

@@ -43,18 +43,24 @@ _SIGNS = str.maketrans(
 _RAISED = re.compile('[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+')
 _RAISED_TO = str.maketrans('⁻⁰¹²³⁴⁵⁶⁷⁸⁹', '-0123456789')
 _DROPPED = re.compile(
-  r'(?<!\\)\\(?:left|right|bigl?|bigr?|Bigl?|Bigr?|displaystyle|limits)(?![A-Za-z])|(?<!\\)\\!'
+  r'(?<!\\)\\(?:left|right|bigl?|bigr?|Bigl?|Bigr?|displaystyle|limits)(?![A-Za-z])'
+  r'|(?<!\\)\\(?:text)?color ?\{[a-z]+\}|(?<!\\)\\!'
 )
 _SPACED = re.compile(r'(?<!\\)\\(?:[ ;:]|,(?!\d{3})|q?quad(?![A-Za-z]))|~|\s+')
 _WRAPPED = re.compile(
-  r'\\(?:text|mathrm|textbf|mathbf|textit|operatorname|mbox|textnormal|rm)\s*\{([^{}\\]*)\}'
+  r'\\(?:text|mathrm|textbf|mathbf|textit|operatorname|mbox|textnormal|underline|rm)\s*\{([^{}\\]*)\}'
 )
-_PLAINER = (('\\%', '%'), ('\\$', '$'), ('\\langle', '('), ('\\rangle', ')'), ('{}', ''))
+_PLAINER = (('\\%', '%'), ('\\$', '$'), ('\\langle', '('), ('\\rangle', ')'), ('{}', ''),
+  ('\\colon', ':'), ('\\geqslant', '\\ge '), ('\\leqslant', '\\le '),
+  ('\\lvert', '|'), ('\\rvert', '|'))  # fmt: skip
 _FRAC = re.compile(r'\\[dtc]frac(?![a-z])')
 _SAYS = re.compile(
-  r'(?:so |thus |therefore,? |hence )?(?:the |my )?'
-  r'(?:final |correct )?(?:answer|result|value|solution)(?: is| =|:)+:? ',
+  r'\*{0,2}(?:so |thus |therefore,? |hence )?(?:it is |there are |(?:the |my )?'
+  r'(?:final |correct )?(?:answer|result|value|solution)(?: is| =|:)+:?\*{0,2} )',
   re.I,
+)
+_SAID = re.compile(
+  r' is (?:the|my) (?:final |correct )?(?:answer|result|value|solution)\.?\Z', re.I
 )
 _PAIRS = (
   ('***', '***'),
@@ -67,7 +73,7 @@ _PAIRS = (
   ('"', '"'),
 )
 _NAMED = re.compile(
-  r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z]\)'
+  r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z0-9]+\)'
   r"|[A-Za-z][A-Za-z' ]{2,30}) ?(?:=|\\approx) ?(?=\S)"
 )
 _WORK = re.compile(r'(?<=[\w)}%!]) ?(?:[+*/÷]|-|\\(?:times|cdot|div)(?![a-z])) ?')
@@ -76,7 +82,8 @@ _CALCULATION = re.compile(r'[\d\s+*/().,=$-]+\Z')
 _HOLLOW = frozenset(('nan', 'none', 'null', '?', '...', '\\ldots', '\\dots'))
 _WORD = re.compile(r'(?=[b-z]*[aeiou])[a-z]{3,}|[^\x00-\x7f]', re.I)  # xyz is a product
 _FORMULA = re.compile(r'[\\^=+*{}<>_|]')
-_CLOCK = re.compile(r'\d:\d\d ?[ap]\.?m', re.I)
+_CLOCK = re.compile(r'\d:\d\d *[ap]\.?m', re.I)
+_HALF_DAY = re.compile(r'(\d) *([ap])\.? ?m\b\.?')
 _FUNCTIONS_WORDS = """
   sin cos tan log exp sqrt arcsin arccos arctan pmod frac mod
 """
@@ -126,7 +133,7 @@ def clean(text):
     text = _unwrapped(_WRAPPED.sub(r'\1', text).strip())
     if text == before:
       break
-  return text.removeprefix('\\approx').lstrip()
+  return text.removeprefix('\\approx').removeprefix('= ').lstrip()
 
 
 def worked_out(text):
@@ -198,7 +205,8 @@ def _chain(gold, text):
 
 def plain_words(text):
   """`text` for comparing words: case, punctuation at the ends and repeated spaces dropped."""
-  return ' '.join(text.casefold().split()).strip(' .,;:!()[]"\'*')
+  text = _HALF_DAY.sub(r'\1 \2m', text.casefold())
+  return ' '.join(text.split()).strip(' .,;:!()[]"\'*')
 
 
 def _refusal(answer):
@@ -220,7 +228,7 @@ def _refusal(answer):
 
 
 def _unwrapped(text):
-  text = _SAYS.sub('', text, count=1) if _SAYS.match(text) else text
+  text = _SAID.sub('', _SAYS.sub('', text, count=1) if _SAYS.match(text) else text)
   for left, right in _PAIRS:
     inner = text[len(left) : -len(right)]
     whole = text.startswith(left) and text.endswith(right) and len(text) > len(left + right)

@@ -33,6 +33,7 @@ _LATEX = (
 )
 _FRAC = re.compile(r'\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}')
 _ALLOWED = re.compile(r'[\d\s+*/()-]+\Z', re.ASCII)
+_NUMBERED = re.compile(r'(?:^|\n)\s*(\d{1,4})[.)]\s', re.ASCII)
 _SEPARATOR = re.compile(r'\s*(?:,|;|>|<|->|→|\n)\s*')
 
 
@@ -96,6 +97,9 @@ def check_order(completion, gold):
     return Verdict(0.0, Kind.UNPARSEABLE, 'both < and >')
   stated = [_bare(part) for part in _SEPARATOR.split(answer.strip(' \n[](){}.$'))]
   wanted = [_bare(part) for part in gold]
+  numbers = [int(n) for n in _NUMBERED.findall(answer)]
+  if numbers != list(range(1, len(numbers) + 1)):
+    return Verdict(0.0, Kind.UNPARSEABLE, 'numbered out of order')
   if sorted(stated) != sorted(wanted):
     return Verdict(0.0, Kind.UNPARSEABLE, 'not an order of exactly the given things')
   return Verdict(1.0, Kind.CORRECT) if stated == wanted else _wrong('another order')

@@ -14,7 +14,9 @@ _PAIR = (
   rf'|(?P<pn>{_INT}) ?/ ?(?P<pd>{_SHORT}))'
 )
 _BODY = re.compile(
-  rf'(?:(?P<whole>{_SHORT})(?: and | ?)'
+  rf'(?:(?P<start>\d{{0,40}}\.\d{{0,40}})\\(?:overline|bar) ?'
+  rf'\{{?(?P<period>(?<=\{{)\d{{1,40}}(?=\}})|\d)\}}?'
+  rf'|(?P<whole>{_SHORT})(?: and | ?)'
   rf'(?P<mix>(?:(?<=[ ])\d+ ?/ ?\d+|\\frac\{{\d+\}}\{{\d+\}}|\\frac\d\d))'
   rf'|{_PAIR}'
   rf'|(?P<num>{_DEC})(?:[eE](?P<e>[+-]?\d{{1,3}})'
@@ -59,7 +61,23 @@ _TABLE = {
   for dimension, words in _UNITS.items()
   for word, factor in words.items()
 }
-_GLUED = re.compile(r'(?:mm|cm|km|kg|mg|ml|ft|lb|oz|mph|min|hr|sec|inch|inches|lbs|hrs|mins)\b')
+_GLUED = re.compile(r'¢|(?:mm|cm|km|kg|mg|ml|ft|lb|oz|mph|min|hr|sec|inch|inches|lbs|hrs|mins)\b')
+_ELLIPSIS = re.compile(r'(?:\.\.\.|…|\\l?dots)\Z')
+_PERIODIC = re.compile(r'(\d*\.\d*?)(?:(\d)\2\2+|(\d{2,6})\3+)\Z')
+_POWERS = {'2': 'square', '3': 'cubic'}
+_POWER = re.compile(r'(.+?)\^?([23])\Z')
+_COMPOUND = {
+  'mph': 'mile hour', 'kph': 'km hour', 'kmh': 'km hour', 'kmph': 'km hour', 'fps': 'ft s',
+  'sq': 'square', 'cu': 'cubic', 'centigrade': 'celsius',
+}  # fmt: skip
+_SCALES = {'C': 'celsius', 'F': 'fahrenheit'}
+_SMALL_WORDS = """
+  zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+  sixteen seventeen eighteen nineteen
+"""
+_SMALL = {word: number for number, word in enumerate(_SMALL_WORDS.split())}
+_TENS_WORDS = 'twenty thirty forty fifty sixty seventy eighty ninety'
+_TENS = {word: 10 * number for number, word in enumerate(_TENS_WORDS.split(), 2)}
 _WORDS = re.compile(
   r"[A-Za-z¢][A-Za-z'.¢]*(?:(?: |-|/| / )[A-Za-z][A-Za-z'.]*){0,5}(?:\^?[23]|\^\{[23]\})?\.?$"
 )
@@ -103,6 +121,10 @@ def read(text):
   """The Quantity that the whole of `text` (cleaned by `math.clean`) states, or None."""
   if not text or len(text) > LONGEST_NUMBER:
     return None
+  spelled = _spelled(text.lower().rstrip('.').split('-'))
+  if spelled is not None:
+    return Quantity(fractions.Fraction(spelled))
+  text = _ELLIPSIS.sub(_with_period, text)
   prefix = _PREFIX.match(text)
   body = _BODY.match(text, prefix.end())
   if not body or (prefix['s1'] and prefix['s2']):
@@ -121,16 +143,8 @@ def same(gold, answer):
   """
   if gold.percent != answer.percent:
     return _same_percent(gold, answer)
-  gold_value, answer_value = gold.value, answer.value
-  if gold.unit and answer.unit and gold.unit != answer.unit:
-    one, other = _TABLE.get(gold.unit), _TABLE.get(answer.unit)
-    if one and other:
-      if one[0] != other[0]:
-        return False
-      gold_value, answer_value = gold_value * one[1], answer_value * other[1]
-    elif not set(gold.unit.split()) <= set(answer.unit.split()):
-      return False
-  return close(gold_value, answer_value, gold.digits, answer.digits)
+  factor = _factor(gold.unit, answer.unit)
+  return factor is not None and close(gold.value, answer.value * factor, gold.digits, answer.digits)
 
 
 def is_unit(word):
@@ -162,9 +176,30 @@ def close(gold, answer, gold_digits=0, answer_digits=0, exact_is_finite=None):
     return True
   for exact, digits, rounded in ((gold, answer_digits, answer), (answer, gold_digits, gold)):
     finite = _finite(exact) if exact_is_finite is None else exact_is_finite
-    if digits >= 5 and not finite and gap < _unit_in_last_place(rounded, digits):
+    last = _unit_in_last_place(rounded, digits) if digits >= 5 and not finite else 0
+    if 2 * gap < last or (gap < last and abs(rounded) < abs(exact)):
       return True
   return False
+
+
+def _factor(gold, answer):
+  """What converts the unit `answer` to the unit `gold`; None when they measure different things."""
+  if not gold or not answer or gold == answer:
+    return fractions.Fraction(1)
+  if {gold, answer} == {'pound', 'pound_money'}:
+    return fractions.Fraction(1)
+  wanted, stated = gold.split(), answer.split()
+  if wanted[0] == stated[0] == 'degree':
+    return fractions.Fraction(1) if 1 in (len(wanted), len(stated)) else None
+  powers = [1 + ('square' in words) + 2 * ('cubic' in words) for words in (wanted, stated)]
+  if powers[0] != powers[1]:
+    return None
+  known = [
+    [_TABLE.get(w, (w, 1)) for w in ws if w not in _POWERS.values()] for ws in (wanted, stated)
+  ]
+  if len(known[0]) == len(known[1]) == 1 and known[0][0][0] == known[1][0][0]:
+    return fractions.Fraction(known[1][0][1]) ** powers[0] / known[0][0][1] ** powers[0]
+  return fractions.Fraction(1) if set(known[0]) <= set(known[1]) else None
 
 
 def _same_percent(gold, answer):
@@ -194,7 +229,26 @@ def _unit_in_last_place(value, digits):
   return magnitude / 10 ** (digits - 1)
 
 
+def _spelled(words):
+  if len(words) == 2 and words[0] in _TENS and 0 < _SMALL.get(words[1], 0) < 10:
+    return _TENS[words[0]] + _SMALL[words[1]]
+  return _SMALL.get(words[0], _TENS.get(words[0])) if len(words) == 1 else None
+
+
+def _with_period(found):
+  # `0.1666...` repeats its last digits; an ellipsis after anything else says nothing exact.
+  whole = found.string[: found.start()].rstrip()
+  number = whole[len(whole.rstrip('0123456789.')) :]
+  period = _PERIODIC.match(number)
+  return f'\\overline{{{period[2] or period[3]}}}' if period else found.group()
+
+
 def _value(body):
+  if body['period'] is not None:
+    start, period = body['start'], body['period']
+    places = len(start) - start.index('.') - 1
+    repeated = fractions.Fraction(int(period), 10 ** len(period) - 1) / 10**places
+    return fractions.Fraction(start + '0') + repeated, 0
   if body['whole'] is not None:
     over = re.findall(r'\d+', body['mix'])
     over = over if len(over) == 2 else list(over[0])
@@ -225,6 +279,8 @@ def _with_tail(value, digits, unit, text, at):
   tail = text[at:]
   if not tail.strip(' .'):
     return Quantity(value, unit, percent, digits) if tail.count('.') <= 1 else None
+  if unit == 'degree' and tail.strip(' .').upper() in _SCALES:
+    return Quantity(value, f'degree {_SCALES[tail.strip(" .").upper()]}', percent, digits)
   glued, tail = not tail[0].isspace(), _ASIDE.sub(r'\1', tail.strip())
   if not _WORDS.match(tail) or (glued and not _GLUED.match(tail)):
     return None
@@ -241,10 +297,19 @@ def _with_words(value, digits, unit, percent, tail):
   bare = [re.sub(r'[\W\d]+$', '', w) for w in words]
   if any(w in _DENIED and w != 'min' for w in bare):
     return None
-  if any(len(w) < 3 and w not in _TABLE for w in bare if w != '¢') or _CAPITAL.search(tail):
+  if any(len(w) < 3 and w not in _TABLE for w in bare if w) or _CAPITAL.search(tail):
     return None
-  named = ' '.join(_singular(w) for w in words)
+  named = ' '.join(map(_canonical, words))
+  if unit == 'degree' and named:
+    named = f'degree {named}'
   return Quantity(value, named or unit, percent, digits)
+
+
+def _canonical(word):
+  power = _POWER.match(word)
+  if power:
+    return f'{_POWERS[power[2]]} {_singular(power[1])}'
+  return _COMPOUND.get(word) or _singular(word)
 
 
 def _singular(word):

@@ -116,7 +116,7 @@ def pad_prompts(prompts, width):
   return prompt_PT, length_P
 
 
-def run(policy, scfg, prompts, limits, key):
+def run(policy, scfg, prompts, limits, key, stop_KW=None):
   """Samples `scfg.group` completions of every prompt; yields one `Rollout` a chunk, in order.
 
   Chunk k + 1 is dispatched before chunk k is handed out, so that the caller's work on one (rewards)
@@ -127,11 +127,12 @@ def run(policy, scfg, prompts, limits, key):
     prompts: lists of ids; their number is a multiple of `limits.chunk`.
     limits: `Limits`.
     key: PRNG key; chunk i uses `fold_in(key, i)`.
+    stop_KW: token sequences that end a completion; None for `stop_sequences`, R1-Zero's.
   """
   chunk = limits.chunk or len(prompts)
   if len(prompts) % chunk:
     raise ValueError(f'{len(prompts)} prompts do not divide into chunks of {chunk}')
-  stop_KW = stop_sequences(policy.tokenizer)
+  stop_KW = stop_sequences(policy.tokenizer) if stop_KW is None else stop_KW
   waiting = None
   for i in range(len(prompts) // chunk):
     part = prompts[i * chunk : (i + 1) * chunk]

@@ -102,11 +102,12 @@ def test_the_r1_zero_encoder_renders_the_last_question():
 
 def test_encoded_conversations_begin_once(tmp_path):
   tok = tokenizer.load(hub_tokenizer_test.unpack('deepseek_r1', tmp_path))
-  ids = chat_template.encode(chat_template.R1Template(), tok, TALK)
+  r1 = chat_template.R1Template()
+  ids = chat_template.encode(r1, tok, r1.render(TALK))
   assert ids[0] == tok.bos_id and ids.count(tok.bos_id) == 1
   assert ids[-3:-1] == [128804, 128798]
   chat = chat_template.load(tmp_path, tok)  # the template of R1's own tokenizer_config.json
-  assert chat_template.encode(chat, tok, TALK)[:2] == ids[:2]
+  assert chat_template.encode(chat, tok, chat.render(TALK))[:2] == ids[:2]
 
 
 def test_a_sampled_reply_is_not_what_its_text_encodes_to(tmp_path):

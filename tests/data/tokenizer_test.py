@@ -108,3 +108,10 @@ def test_a_piece_that_is_not_there_and_a_vocabulary_that_cannot_be_are_refused()
     TOK.piece_id('no such piece')
   with pytest.raises(ValueError, match='cannot train a vocabulary of 5000 pieces'):
     tokenizer.train_sentencepiece(['one two'], 5000)
+
+
+def test_a_rendered_conversation_has_its_control_ids_and_one_beginning():
+  begin, end = TOK.bos_id, TOK.eos_id
+  turn = [*TOK.encode(' 3'), end]
+  assert TOK.encode_marked('<s> 3</s>') == TOK.encode_marked(' 3</s>') == [begin, *turn]
+  assert TOK.encode_marked('<s> 3</s> 3</s>') == [begin, *turn, *turn]

@@ -11,6 +11,11 @@ import numpy as np
 from safetensors.numpy import save_file
 
 VOCAB, WIDTH, LAYERS = 96, 32, 3
+# Qwen2's words.
+_WORDS = (
+  r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+  r'| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+'
+)
 _SHARED = dict(
   vocab_size=VOCAB,
   hidden_size=WIDTH,
@@ -88,6 +93,17 @@ CONFIGS = {
   'llama': _dense('llama', 'LlamaForCausalLM', rope_scaling=_LLAMA3, rope_theta=500_000.0),
   'deepseek_v3': _DEEPSEEK,
   'deepseek_v3_plain_q': _DEEPSEEK | dict(q_lora_rank=None, rope_scaling=None),
+  'llama_wide_heads': _dense(
+    'llama', 'LlamaForCausalLM', head_dim=24, num_key_value_heads=1, tie_word_embeddings=True
+  ),
+  'deepseek_v3_one_group': _DEEPSEEK
+  | dict(
+    n_group=1,
+    topk_group=1,
+    norm_topk_prob=False,
+    num_nextn_predict_layers=0,
+    rope_scaling=_YARN | dict(mscale=1.0, mscale_all_dim=0.707),
+  ),
 }
 
 
@@ -198,7 +214,7 @@ def write_tokenizer(folder):
   special = [
     '<bos>',
     '<eos>',
-    '<|im_start|>',
+    '<pad>',
     '<｜User｜>',
     '<｜Assistant｜>',
     '<think>',
@@ -224,7 +240,11 @@ def write_tokenizer(folder):
     ],
     'normalizer': None,
     'pre_tokenizer': dict(
-      type='ByteLevel', add_prefix_space=False, trim_offsets=True, use_regex=True
+      type='Sequence',
+      pretokenizers=[
+        dict(type='Split', pattern=dict(Regex=_WORDS), behavior='Isolated', invert=False),
+        dict(type='ByteLevel', add_prefix_space=False, trim_offsets=True, use_regex=False),
+      ],
     ),
     'post_processor': None,
     'decoder': dict(type='ByteLevel', add_prefix_space=True, trim_offsets=True, use_regex=True),

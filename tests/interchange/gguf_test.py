@@ -1,12 +1,15 @@
 """GGUF files: every weight in its place and order, read back by the format's own library."""
 
 import dataclasses
+import gzip
+import json
 
 import gguf as library
 import numpy as np
 import pytest
 
-from r1jax.interchange import gguf, source, tensors
+from r1jax.interchange import gguf, gguf_vocabulary, source, tensors
+from tests import shared_data
 from tests.interchange import families
 
 HEADS, NOPE, VALUE, LATENT = 4, 8, 12, 16
@@ -101,3 +104,26 @@ def test_the_announced_shape_is_checked():
   with pytest.raises(ValueError, match='announced'):
     gguf._packed(out, 'f32')
   assert dataclasses.is_dataclass(out)
+
+
+@pytest.mark.parametrize('name, cutter', [('qwen2', 'qwen2'), ('deepseek_r1', 'deepseek-v3')])
+def test_the_words_of_real_vocabularies_are_known_by_their_patterns(name, cutter):
+  path = shared_data.path(f'{name}/tokenizer.json.gz')
+  rule = json.loads(gzip.decompress(path.read_bytes()))['pre_tokenizer']
+  assert gguf_vocabulary._cutter(rule) == cutter
+  rule['pretokenizers'][0]['pattern']['Regex'] += '|x'
+  with pytest.raises(ValueError, match='none of qwen2, llama-bpe, deepseek-v3'):
+    gguf_vocabulary._cutter(rule)
+
+
+def test_llama_3_cuts_as_qwen2_but_for_numbers():
+  (qwen2,) = [p for p, name in gguf_vocabulary._CUTTERS.items() if name == 'qwen2']
+  pattern = qwen2[0].replace(r'|\p{N}|', r'|\p{N}{1,3}|')
+  assert gguf_vocabulary._cutter({'type': 'Split', 'pattern': {'Regex': pattern}}) == 'llama-bpe'
+
+
+def test_a_value_that_half_precision_cannot_hold_is_refused_by_name():
+  out = gguf._Out('x', (2, 32), lambda: np.full((2, 32), 70_000.0))
+  with pytest.raises(ValueError, match='x: 70000.0 does not fit F16'):
+    gguf._packed(out, 'f16')
+  assert gguf._packed(out, 'f32').max() == 70_000

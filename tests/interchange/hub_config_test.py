@@ -133,3 +133,30 @@ def test_mixtures_that_no_family_has_are_not_written(tmp_path):
     huggingface.config_json(dataclasses.replace(cfg, qkv_bias=True))
   with pytest.raises(ValueError, match='experts'):
     huggingface.config_json(dataclasses.replace(cfg, mtp_layers=1))
+
+
+def test_a_qwen3_without_head_dim_has_heads_of_128(tmp_path):
+  hub = dict(families.CONFIGS['qwen3'])
+  del hub['head_dim']
+  assert read(tmp_path, hub).head_qk == 128
+
+
+@pytest.mark.parametrize(
+  'change, message',
+  [
+    ({'hidden_size': '32', 'head_dim': None}, 'config.json: .* wrong type'),
+    ({'rope_scaling': 'yarn'}, 'config.json: '),
+    ({'num_attention_heads': 3}, 'config.json: .*heads=3 is not a multiple'),
+    ({'torch_dtype': 'int8'}, "torch_dtype='int8' is not one of"),
+  ],
+)
+def test_values_that_make_no_model_are_refused_with_the_file(change, message, tmp_path):
+  with pytest.raises(ValueError, match=message):
+    read(tmp_path, families.CONFIGS['llama'] | change)
+
+
+def test_a_file_that_holds_no_json_object_is_named(tmp_path):
+  for contents in (b'[1]', b'null', b'{"a"', b'\xff\xfe'):
+    (tmp_path / 'config.json').write_bytes(contents)
+    with pytest.raises(ValueError, match='config.json: '):
+      huggingface.read_config(tmp_path)

@@ -231,3 +231,54 @@ def test_the_91991_tensors_of_deepseek_r1_fill_the_671b_tree():
   assert kinds == {'F8_E4M3'}
   without = dataclasses.replace(cfg, mtp_layers=0)
   assert round(params_lib.count(transformer.specs(without)) / 1e6) == 671_026
+
+
+def test_scales_in_bfloat16_are_read_too(deepseek):
+  folder, cfg = deepseek
+  meant = {}
+
+  def change(weights):
+    meant.update(quantise(weights, 16, np.random.RandomState(3)))
+    for name in [n for n in weights if n.endswith('_scale_inv')]:
+      weights[name] = weights[name].astype(ml_dtypes.bfloat16)
+
+  edit(folder, change)
+  config = json.loads((folder / 'config.json').read_text())
+  quant = {'quant_method': 'fp8', 'fmt': 'e4m3', 'weight_block_size': [16, 16]}
+  (folder / 'config.json').write_text(json.dumps(config | {'quantization_config': quant}))
+  params = huggingface.load(folder, cfg, 'float32')
+  for name, _, _, get in huggingface.hub_tensors(params, cfg):
+    if name in meant:
+      np.testing.assert_allclose(get(), meant[name], rtol=2**-8)
+
+
+def test_a_folder_without_its_mtp_layer_says_how_to_leave_it_out(deepseek):
+  folder, cfg = deepseek
+  edit(folder, lambda w: [w.pop(name) for name in list(w) if name.startswith('model.layers.3.')])
+  with pytest.raises(tensors.CheckpointFileError, match='"num_nextn_predict_layers": 0'):
+    huggingface.load(folder, cfg, 'float32')
+
+
+@pytest.mark.parametrize('offsets', [[[0, 4], [0, 4]], [[0, 4], [8, 12]], [[0, 4], [4]]])
+def test_tensors_that_overlap_or_leave_holes_are_named(offsets, tmp_path):
+  entries = {n: {'dtype': 'F32', 'shape': [1], 'data_offsets': o} for n, o in zip('ab', offsets)}
+  raw = json.dumps(entries).encode()
+  (tmp_path / SINGLE).write_bytes(len(raw).to_bytes(8, 'little') + raw + bytes(8))
+  with pytest.raises(tensors.CheckpointFileError, match=SINGLE):
+    tensors.read_header(tmp_path / SINGLE)
+
+
+def test_an_unreadable_index_is_named(tmp_path):
+  for contents in ('[1]', '{"weight_map": [1]}', '{"weight_map": {"a": 1, "b": "c"}}', '{'):
+    (tmp_path / tensors.INDEX).write_text(contents)
+    with pytest.raises(tensors.CheckpointFileError, match='no readable weight_map'):
+      tensors.read_folder(tmp_path)
+
+
+def test_a_full_disk_leaves_no_part_of_a_file_and_is_named(tmp_path):
+  def full():
+    raise OSError(28, 'No space left on device')
+
+  with pytest.raises(OSError, match=f'{SINGLE}.part: .*No space left'):
+    tensors.write(tmp_path / SINGLE, [('a', 'F32', (1,), full)])
+  assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ Opt-in, since llama-cpp-python compiles: install it anywhere and name that inter
     R1JAX_LLAMA_CPP=/path/to/python pytest tests/interchange/llama_cpp_test.py
 """
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -12,10 +13,14 @@ import subprocess
 import jax
 import pytest
 
+from r1jax import params
 from r1jax.data import template, tokenizer
 from r1jax.interchange import gguf, huggingface, source
+from r1jax.model import transformer
 from r1jax.sampling import sample, stream
-from tests.interchange import families
+from tests import shared_data
+from tests.data import hub_tokenizer_test
+from tests.interchange import families, random_qwen2
 
 NEW = 64
 PROGRAM = """
@@ -35,15 +40,30 @@ print(json.dumps([ids, out]))
 """
 
 
-def llama_cpp(path, text='', ids=()):
-  """(prompt ids, NEW greedy tokens) by llama.cpp."""
+CUTTER = """
+import json, sys
+import llama_cpp
+
+llm = llama_cpp.Llama(sys.argv[1], vocab_only=True, verbose=False)
+texts = json.load(open(sys.argv[2]))
+print(json.dumps([llm.tokenize(text.encode(), add_bos=False, special=True) for text in texts]))
+"""
+
+
+def answer(program, *arguments):
+  """What a program for the Python with llama.cpp prints as JSON in its last line."""
   python = os.environ.get('R1JAX_LLAMA_CPP')
   if not python:
     pytest.skip('set R1JAX_LLAMA_CPP to a Python that has llama-cpp-python')
-  command = [python, '-c', PROGRAM, str(path), text, json.dumps(list(ids)), str(NEW)]
+  command = [python, '-c', program, *map(str, arguments)]
   run = subprocess.run(command, capture_output=True, text=True, check=False)
   assert run.returncode == 0, run.stderr[-3000:]
   return json.loads(run.stdout.splitlines()[-1])
+
+
+def llama_cpp(path, text='', ids=()):
+  """(prompt ids, NEW greedy tokens) by llama.cpp."""
+  return answer(PROGRAM, path, text, json.dumps(list(ids)), NEW)
 
 
 def ours(folder, ids):
@@ -71,3 +91,16 @@ def test_every_family_says_the_same_64_tokens(name, tmp_path, one_device):
   ids = families.prompts()[0].tolist()
   _, tokens = llama_cpp(path, ids=ids)
   assert tokens == ours(tmp_path, ids)
+
+
+@pytest.mark.parametrize('name, vocab', [('qwen2', 151_936), ('deepseek_r1', 129_280)])
+def test_real_vocabularies_give_the_same_ids(name, vocab, tmp_path, one_device):
+  cfg = dataclasses.replace(random_qwen2.CONFIG, vocab=vocab, layers=1, dense_layers=1)
+  weights = params.init(transformer.specs(cfg), jax.random.key(0), 0.1, 'float32')
+  huggingface.save(tmp_path, weights, cfg)
+  tok = tokenizer.load(hub_tokenizer_test.unpack(name, tmp_path))
+  path = gguf.export(tmp_path, tmp_path / 'gguf', 'q8_0')
+  cases = shared_data.path('qwen2/encode_cases.inp').read_bytes().decode()
+  texts = [*cases.split(hub_tokenizer_test.MARK), ''.join(hub_tokenizer_test.R1_IDS)]
+  (tmp_path / 'texts.json').write_text(json.dumps(texts))
+  assert answer(CUTTER, path, tmp_path / 'texts.json') == [tok.encode(text) for text in texts]

@@ -1,6 +1,7 @@
 """Stores what the reference implementation computes on the checkpoints of `families`.
 
-Needs torch and transformers (made with 2.13.0 and 5.23.0), which nothing else in the project does:
+Needs torch and transformers (made with 2.13.0 and 5.23.0; 5.24.0 gives the same to 5e-6), which
+nothing else in the project does:
 
     python tests/interchange/make_reference.py      # writes reference.npz beside itself
 """

@@ -1,5 +1,7 @@
 """A model's place, as the user may name it."""
 
+import dataclasses
+
 import pytest
 
 from r1jax.data import chat_template, tokenizer
@@ -38,3 +40,12 @@ def test_a_saved_hub_tokenizer_carries_template_and_generation_settings(tmp_path
   tokenizer.load(tmp_path).save(out)
   assert (out / 'generation_config.json').exists()
   assert chat_template.load(out, tokenizer.load(out)).render([]) == '<bos>x'
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(tmp_path):
+  families.write(tmp_path, 'qwen2')
+  families.write_tokenizer(tmp_path)
+  cfg = huggingface.read_config(tmp_path)
+  ids = source.tokenizer_of(tmp_path, cfg).vocab_size
+  with pytest.raises(ValueError, match=f'has {ids} ids, the model only {ids - 1} embeddings'):
+    source.tokenizer_of(tmp_path, dataclasses.replace(cfg, vocab=ids - 1))

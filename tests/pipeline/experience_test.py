@@ -1,5 +1,6 @@
 """Experience: unanimous groups are dropped and refilled, figures tell what happened."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -106,3 +107,14 @@ def test_the_overlong_penalty_counts_from_the_cap_of_the_update():
   far, near = experience.shaped(found, 50, gcfg), experience.shaped(found, 3, gcfg)
   assert np.array_equal(far, found.reward_PG)
   assert (near <= far).all() and near[0, 1] < near[0, 0] < far[0, 0]
+
+
+def test_the_language_of_a_question_reaches_its_verdict():
+  problems = [tiny_world.Problem('q', '7', 'k', 1, language=name) for name in ('en', 'zh')]
+  part = dataclasses.replace(group(0, MIXED).rollout, length_B=np.array([2, 2, 2, 2]))
+  texts = ['<think> so 加 </think> <answer> 7 </answer>', '<think> 加 </think> 7'] * 2
+  items = experience._items(texts, problems, part, 2)
+  assert [item.language for item in items] == ['en', 'en', 'zh', 'zh']
+  with contextlib.closing(service.RewardService(service.RewardConfig(language=1.0))) as rewards:
+    found = rewards.submit(items).result()
+  assert [one.verdicts['language'].score for one in found] == [0.5, 0, 0.5, 1]

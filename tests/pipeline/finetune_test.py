@@ -39,7 +39,7 @@ def job():
 
 def make(job, tok):
   """A stage on a small model that is ready to start."""
-  cfg = dataclasses.replace(tiny.GQA, vocab=tok.vocab_size, layers=1, dense_layers=1)
+  cfg = dataclasses.replace(tiny.GQA, vocab=tok.vocab_size, layers=1, dense_layers=1, remat=False)
   stage = finetune.Stage(job, cfg, tok, SET)
   stage.initial = tiny.weights(cfg)
   return stage

@@ -38,6 +38,12 @@ def read(path, question_key='question', answer_key='answer'):
     JsonlError: no problem in the file, or a line that is not UTF-8, not a JSON object, lacks a
       field or has no final answer. OSError where the file can't be opened.
   """
+  kind = pathlib.Path(path).stem
+  yield from each(path, lambda record: _problem(record, kind, question_key, answer_key))
+
+
+def each(path, make):
+  """Yields `make` of the dict on every line; its ValueError is raised with file and line."""
   path = pathlib.Path(path)
   count = 0
   with path.open('rb') as lines:
@@ -45,7 +51,7 @@ def read(path, question_key='question', answer_key='answer'):
       if not raw.strip():
         continue
       try:
-        yield _problem(raw, path.stem, question_key, answer_key)
+        yield make(_record(raw))
       except ValueError as error:
         raise JsonlError(f'{path}, line {number}: {error}') from error
       count += 1
@@ -77,14 +83,13 @@ def check_lengths(problems, tokenizer, max_prompt):
     )
 
 
-def _problem(raw, kind, question_key, answer_key):
-  record = _record(raw)
-  question = _text(record, question_key, (str,))
+def _problem(record, kind, question_key, answer_key):
+  question = text(record, question_key, (str,))
   checked = golds.read(record, answer_key)
   if checked:
     gold, more = checked
     return tiny_world.Problem(question + more, gold, kind, 0)
-  answer = _text(record, answer_key, (str, int, float))
+  answer = text(record, answer_key, (str, int, float))
   worked = _CALCULATOR.sub('', answer)
   found = _FINAL.findall(worked)
   if not found and (_MARK in answer or '\n' in answer or worked != answer):
@@ -110,19 +115,20 @@ def _record(raw):
   return record
 
 
-def _text(record, key, kinds):
+def text(record, key, kinds=(str,)):
+  """The field `key` of a record as text, stripped; ValueError where it is none of `kinds`."""
   if key not in record:
     raise ValueError(f'no field {key!r}, found {sorted(record)}')
   value = record[key]
   finite = not isinstance(value, float) or math.isfinite(value)
   if not isinstance(value, kinds) or isinstance(value, bool) or not finite:
     raise ValueError(f'field {key!r} holds {value!r:.40}, expected text or a finite number')
-  text = str(value).strip()
-  if not text:
+  stripped = str(value).strip()
+  if not stripped:
     raise ValueError(f'field {key!r} is empty')
-  if any('\ud800' <= letter <= '\udfff' for letter in text):
+  if any('\ud800' <= letter <= '\udfff' for letter in stripped):
     raise ValueError(f'field {key!r} holds half a surrogate pair, which no UTF-8 can write')
-  return text
+  return stripped
 
 
 def _without_commas(answer):

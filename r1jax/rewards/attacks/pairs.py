@@ -1,5 +1,7 @@
 """Labelled pairs of answers: gold and what a model might write, equal (+) or not (-)."""
 
+from r1jax.rewards.attacks import competition, near_misses
+
 # One gold answer a line, then its answers: `gold || + equal | equal || - different | different`.
 _TABLE = r"""
 # integers, separators, signs, currency
@@ -134,7 +136,8 @@ Tuesday || + tuesday | Tuesday. | \text{Tuesday} || - Thursday | Tuesday or Wedn
 def handwritten():
   """All hand-written pairs: a list of (gold, answer, whether they are equal)."""
   found = []
-  for line in _TABLE.strip().replace('\n  |', ' |').splitlines():
+  tables = _TABLE + competition.TABLE + near_misses.TABLE
+  for line in tables.strip().replace('\n  |', ' |').splitlines():
     if line.startswith('#'):
       continue
     gold, *groups = (part.strip() for part in line.split(' || '))

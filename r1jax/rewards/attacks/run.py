@@ -16,7 +16,7 @@ import threading
 import time
 
 from r1jax.rewards import accuracy, choice, code, format, language, math, puzzles, sandbox, shaping
-from r1jax.rewards.attacks import answers, pairs, programs
+from r1jax.rewards.attacks import answers, decoys, escapes, pairs, programs
 from r1jax.rewards.verdict import Kind
 
 _LIMITS = sandbox.Limits(seconds=1.0, memory_mib=256)
@@ -51,18 +51,34 @@ def text_attacks():
   ]
   cases += [('language', name, language.check, (done,)) for name, done in answers.LANGUAGE]
   cases += [('repetition', name, shaping.repetition, (done,)) for name, done in answers.REPETITION]
+  cases += _decoys()
   return [_outcome(verifier, name, check(*arguments)) for verifier, name, check, arguments in cases]
+
+
+def _decoys():
+  numbers, things = ((3, 3, 8, 8), 24), ('Ann', 'Bob', 'Cy')
+  groups = [('math', accuracy.check, a, (g,)) for g, a in decoys.NOT_GOLD]
+  groups += [('math', accuracy.check, a, ('5',)) for a in decoys.NOT_FIVE + decoys.BOMBS]
+  groups += [('choice', choice.check, a, ('B',)) for a in decoys.NOT_B]
+  groups += [('numbers', puzzles.check_numbers, a, numbers) for a in decoys.NOT_24]
+  groups += [('order', puzzles.check_order, a, (things,)) for a in decoys.NOT_ANN_BOB_CY]
+  return [
+    (verifier, answer[:40], check, (f'<think>So.</think> <answer>{answer}</answer>', *rest))
+    for verifier, check, answer, rest in groups
+  ]
 
 
 def code_attacks(allow_unsandboxed=False):
   """Outcomes of all attacks on the code verifier; a leak counts as not repelled."""
   config = code.CodeConfig(limits=_LIMITS, allow_unsandboxed=allow_unsandboxed)
-  cases = [(name, program, _CALLS) for name, program in programs.CALLED.items()]
-  cases += [(name, program, _PRINTS) for name, program in programs.PRINTED.items()]
+  cases = [(name, program, _CALLS) for name, program in (programs.CALLED | escapes.CALLED).items()]
+  cases += [
+    (name, program, _PRINTS) for name, program in (programs.PRINTED | escapes.PRINTED).items()
+  ]
   found = []
   with _secret() as (secret, places):
     hidden = (code.StdinTest('', secret),)
-    for name, program in programs.SECRETS.items():
+    for name, program in (programs.SECRETS | escapes.SECRETS).items():
       for place, value in places.items():
         program = program.replace(f'{{{place}}}', value)
       cases.append((name, program, hidden))

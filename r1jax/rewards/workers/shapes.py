@@ -3,6 +3,7 @@ leaf).
 """
 
 import dataclasses
+import itertools
 import re
 
 from r1jax.rewards import quantity
@@ -27,10 +28,13 @@ _LINK = {
 }  # fmt: skip
 _FLIPPED = {'>': '<', '>=': '<='}
 _UNION = re.compile(r'\\cup(?![a-z])|(?<=[\])]) ?(?:U|∪| or ) ?(?=[\[(])')
+_MINUS = re.compile(r'\\(?:setminus|backslash|smallsetminus)(?![a-z])|(?<=\}) ?- ?(?=\\\{)')
+_CLOCK = re.compile(r'\d{1,2} ?: ?[0-5]\d\Z')
+_COLON = re.compile(r':')
 _ITEMS = re.compile(r',|;|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])')
 _OPENING, _CLOSING = '([{', ')]}'
 _PLUS_MINUS = re.compile(r'\\pm(?![a-z])|\+/-|\+-')
-_TAIL = re.compile(r'(?<=[\d}) ]) ?([A-Za-z]{2,}(?: [A-Za-z]+)*)(?:\^\{?[23]\}?)? ?\Z')
+_TAIL = re.compile(r'(?<=[\d}) ]) ?([A-Za-z]{2,}\.?(?: [A-Za-z]+)*)(?:\^\{?[23]\}?)? ?\Z')
 
 
 class ShapeError(ValueError):
@@ -95,19 +99,38 @@ class Ranges:
   parts: tuple
 
 
+@dataclasses.dataclass(frozen=True)
+class Narrowed:
+  """What both of two sets of reals hold, or with `without` the first but not the second."""
+
+  parts: tuple
+  without: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratio:
+  """`a : b`, two members or more; `clock` when it is written like a time of day."""
+
+  parts: tuple
+  clock: bool
+
+
 def read(text):
   """The shape of cleaned `text`; raises ShapeError when brackets do not match."""
   text = _POINT_NAME.sub('', text.strip())
   text = _CONDITION.sub(r'\1', text)
   if not text:
     raise ShapeError('an empty part')
-  if text in _REALS:
+  if _without_member(text) in _REALS:
     return Ranges((Range(False, Leaf('-\\infty'), Leaf('\\infty'), False),))
   matrix = _MATRIX.match(text)
   if matrix:
     return _matrix(matrix[2])
   if quantity.read(text) is not None:
     return Leaf(text)
+  parts = _split(text, _MINUS)
+  if len(parts) == 2:
+    return Narrowed((read(_without_member(parts[0])), read(parts[1])), without=True)
   parts = _split(text, _UNION)
   if len(parts) > 1:
     return Ranges(tuple(_as_range(read(_without_member(p))) for p in parts))
@@ -128,6 +151,8 @@ def leaves(shape):
     Chain: lambda s: s.members,
     Range: lambda s: (s.low, s.high),
     Ranges: lambda s: s.parts,
+    Narrowed: lambda s: s.parts,
+    Ratio: lambda s: s.parts,
   }[type(shape)](shape)
   return [text for child in children for text in leaves(child)]
 
@@ -163,7 +188,7 @@ def leaf_text(shape):
 def without_unit(text):
   """`text` without a unit of the table at its end (`5\\sqrt{2} cm`)."""
   tail = _TAIL.search(text)
-  if tail and all(quantity.is_unit(word) for word in tail[1].split()):
+  if tail and all(quantity.is_unit(word.strip('.')) for word in tail[1].split()):
     return text[: tail.start()].rstrip()
   return text
 
@@ -179,8 +204,10 @@ def _matrix(body):
 def _listed(parts, every):
   items = [item for part in parts if part.strip() for item in _spread(_related(part.strip()))]
   if all(isinstance(item, Ranges) for item in items):
+    if every and len(items) == 2:
+      return Narrowed(tuple(items), without=False)  # x > 1 and x < 2
     if every:
-      raise ShapeError('conditions joined by and')
+      raise ShapeError('more than two conditions joined by and')
     return Ranges(tuple(part for item in items for part in item.parts))  # x < 1 or x > 2
   named = [i for i in items if isinstance(i, Equation) and i.relation == '=' and is_name(i.left)]
   if len(named) == len(items) and len({i.left for i in items}) == 1:
@@ -220,6 +247,9 @@ def _related(text):
 def _relation(left, name, right):
   if name in _FLIPPED:
     left, name, right = right, _FLIPPED[name], left
+  if name == '!=' and is_name(left):
+    reals = Ranges((Range(False, Leaf('-\\infty'), Leaf('\\infty'), False),))
+    return Narrowed((reals, Items('set', (right,))), without=True)
   if name in ('<', '<='):
     closed = name == '<='
     if is_name(left):
@@ -238,11 +268,28 @@ def _bracketed(text):
     return Items('set', ())
   if text[0] in _OPENING and text[-1] in _CLOSING and _encloses(text):
     return _enclosed(text)
-  sign = list(_top_level(text, _PLUS_MINUS))
-  if len(sign) == 1:
-    before, after = text[: sign[0].start()], text[sign[0].end() :]
-    return Items('list', (Leaf(f'{before} + {after}'.strip(' +')), Leaf(f'{before} - {after}')))
-  return Leaf(text)
+  parts = _split(text, _COLON)
+  if len(parts) > 1:
+    return Ratio(tuple(Leaf(part.strip()) for part in parts), bool(_CLOCK.match(text)))
+  return _signed(text)
+
+
+def _signed(text):
+  # Every choice of the signs; with a \mp the signs depend on each other.
+  signs = len(_PLUS_MINUS.findall(text))
+  if not signs:
+    return Leaf(text)
+  if '\\mp' in text and signs == 1:
+    return Items('list', tuple(_with_signs(text, (a,), b) for a, b in ('+-', '-+')))
+  if signs > 3 or '\\mp' in text:
+    raise ShapeError(f'{signs} times plus or minus')
+  return Items('list', tuple(_with_signs(text, s) for s in itertools.product('+-', repeat=signs)))
+
+
+def _with_signs(text, signs, opposite=''):
+  left = iter(signs)
+  text = _PLUS_MINUS.sub(lambda _: f' {next(left)} ', text).replace('\\mp', f' {opposite} ')
+  return Leaf(re.sub(r'(^|[{(]) \+', r'\1', text).strip())
 
 
 def _enclosed(text):

@@ -6,36 +6,24 @@ parser and compared by SymPy. Nothing is ever given to `eval`.
 """
 
 import fractions
-import functools
+import hashlib
 import logging
 import re
 
-import math_verify
 import sympy
 
 from r1jax.rewards import math, quantity
 from r1jax.rewards.verdict import Kind, Verdict
-from r1jax.rewards.workers import shapes
+from r1jax.rewards.workers import expressions, shapes
 
-LONGEST_FORMULA = 500  # characters of one expression; reading time grows faster than length
-_LATEX = (math_verify.LatexExtractionConfig(),)
 _DIGITS = 40  # of the numeric comparison that comes before the symbolic one
-_POINTS = ((7, 5), (-13, 11), (29, 9), (-3, 8), (41, 7), (17, 23))
-_NAMES = re.compile(
-  r'(?<![\\A-Za-z])(arcsin|arccos|arctan|sin|cos|tan|ln|log|exp|pi|infty|theta|infinity|oo|inf)(?![A-Za-z])'
-)
-_ASCII = {'infinity': '\\infty ', 'oo': '\\infty ', 'inf': '\\infty '}
-_ROOT = re.compile(r'\\?sqrt ?\(([^()]*(?:\([^()]*\)[^()]*)*)\)')
-_ROOT_BARE = re.compile(r'(?:\\sqrt|(?<!\\)\bsqrt) ?(\d+(?:\.\d+)?|[a-z])')
-_TWO_NUMBERS = re.compile(r'(?<!_)(?<!_\d)[\d.] +[\d.]')
-_DEGREES = re.compile(r'(\d+(?:\.\d+)?) ?(?:\^ ?\{?\\circ\}?|°)')
+_SCALES = (1, -1, 4, -1, 6, 1)  # of the six points where formulas are compared
+_CONFIRMED = 600  # digits of the last look, so that a tiny addition is seen
+_FRACTION = re.compile(r'\\frac ?\{.*\} ?\{.*\}\Z|\d+ ?/ ?\d+\Z')
 _TIGHT = re.compile(r'(?<![\d.]) +| +(?![\d.])')
 _BASED = re.compile(r'(\d+) ?_ ?\{?(\d{1,2})\}?\Z')
-_TOO_LARGE = re.compile(
-  r'\^ ?\{[^{}]*\^ ?\{[^{}]*\^|\^ ?\{? ?-?\d{5,}|\d{7,} ?!|\^ ?\{?[^{}]*\d{2,}[^{}]*\^ ?\{?\d{2,}'
-)
-
-
+_SLOW = (sympy.factorial, sympy.binomial, sympy.gamma, sympy.Integral, sympy.Sum, sympy.Product)
+_REAL_SETS = (shapes.Ranges, shapes.Narrowed)
 _WARM = r"""x^2+2x+1 (x+1)^2 \frac{x^2+1}{2} 2\sqrt{3}+\pi \sin(x)-2x 5^{2}\cdot{e} n(n+1)/2
   \frac{n(n+1)}{2} \log_{2}8 \ln(2)
   1-\frac{1}{x+1} \sqrt[3]{2} |x-2| 5! \binom{5}{2} e^{-x} \frac{\sqrt{3}}{2} -\frac{1}{2}x
@@ -43,15 +31,11 @@ _WARM = r"""x^2+2x+1 (x+1)^2 \frac{x^2+1}{2} 2\sqrt{3}+\pi \sin(x)-2x 5^{2}\cdot
   \frac{a}{b}+\frac{1}{c} 0.5x -x+1 (x-1)(x+2) \sqrt{x^2+1} 10\pi x_{1}+x_{2} \frac12 2\cdot(3-x)"""
 
 
-class UnreadableError(ValueError):
-  """An expression that states no value this module can read."""
-
-
 def warm_up():
   """Fills the parser's caches, so that the first real comparison is as fast as the later ones."""
   logging.disable(logging.CRITICAL)
   for text in _WARM.split():
-    _expression(text)
+    expressions.read(text)
   compare('x^2', '2x+1')
 
 
@@ -61,7 +45,7 @@ def compare(gold, answer):
   try:
     truth = shapes.read(gold)
     _touch(truth)
-  except (UnreadableError, shapes.ShapeError) as error:
+  except (expressions.UnreadableError, shapes.ShapeError) as error:
     if math.plain_words(_TIGHT.sub('', gold)) == math.plain_words(_TIGHT.sub('', answer)):
       return Verdict(1.0, Kind.CORRECT)
     return Verdict(
@@ -69,7 +53,7 @@ def compare(gold, answer):
     )
   try:
     return _verdict(same(truth, shapes.read(answer)))
-  except (UnreadableError, shapes.ShapeError) as error:
+  except (expressions.UnreadableError, shapes.ShapeError) as error:
     return Verdict(0.0, Kind.UNPARSEABLE, str(error)[:200])
   except MemoryError:
     raise
@@ -87,11 +71,13 @@ def same(gold, answer):
     return _same_leaf(gold.text, answer.text)
   if isinstance(gold, shapes.Matrix) and isinstance(answer, shapes.Matrix):
     return gold.size == answer.size and all(map(same, gold.cells, answer.cells))
+  if isinstance(gold, shapes.Ratio) or isinstance(answer, shapes.Ratio):
+    return _same_ratio(gold, answer)
   if isinstance(answer, shapes.Chain):
     return _same_chain(gold, answer)
   if isinstance(gold, shapes.Equation) or isinstance(answer, shapes.Equation):
     return _same_equation(gold, answer)
-  if isinstance(gold, shapes.Ranges) or isinstance(answer, shapes.Ranges):
+  if isinstance(gold, _REAL_SETS) or isinstance(answer, _REAL_SETS):
     return _same_ranges(gold, answer)
   if isinstance(gold, shapes.Items) and isinstance(answer, shapes.Items):
     return _same_items(gold, answer)
@@ -108,6 +94,9 @@ def _same_single(gold, answer):
 
 
 def _same_items(gold, answer):
+  for whole, part in ((gold, answer), (answer, gold)):
+    if whole.kind == 'set' and len(whole.items) == 1 and part.kind == 'point':
+      return same(whole.items[0], part)
   if len(gold.items) != len(answer.items):
     return False
   kinds = {gold.kind, answer.kind}
@@ -130,6 +119,28 @@ def _matched(gold, answer):
   return True
 
 
+def _same_ratio(gold, answer):
+  # 2:3 equals 4:6 and 2/3, but a time of day equals itself only.
+  if isinstance(gold, shapes.Ratio) and isinstance(answer, shapes.Ratio):
+    if len(gold.parts) != len(answer.parts):
+      return False
+    if gold.clock and answer.clock:
+      return all(map(same, gold.parts, answer.parts))
+    first, other = (expressions.read(shapes.leaf_text(s.parts[0])) for s in (gold, answer))
+    return all(
+      _same_expression(expressions.read(one.text) * other, expressions.read(two.text) * first)
+      for one, two in zip(gold.parts, answer.parts)
+    )
+  ratio, other = (gold, answer) if isinstance(gold, shapes.Ratio) else (answer, gold)
+  fraction = isinstance(other, shapes.Leaf) and _FRACTION.match(other.text)
+  if not fraction or len(ratio.parts) != 2 or ratio.clock:
+    return False
+  return _same_expression(
+    expressions.read(other.text),
+    expressions.read(ratio.parts[0].text) / expressions.read(ratio.parts[1].text),
+  )
+
+
 def _same_equation(gold, answer):
   if isinstance(gold, shapes.Equation) and isinstance(answer, shapes.Equation):
     if gold.relation == answer.relation == '=' and shapes.same_name(gold.left, answer.left):
@@ -146,7 +157,7 @@ def _same_equation(gold, answer):
 def _same_chain(gold, chain):
   # `x = 9 * 2 = 18`: the last member is the answer, and the ones before must not contradict it.
   members = chain.members[1:] if shapes.is_name(chain.members[0]) else chain.members
-  values = [_expression(shapes.leaf_text(member)) for member in members]
+  values = [expressions.read(shapes.leaf_text(member)) for member in members]
   return all(_same_expression(values[-1], value) for value in values) and same(gold, members[-1])
 
 
@@ -155,15 +166,19 @@ def _proportional(gold, answer):
   if one.free_symbols != other.free_symbols or not one.free_symbols:
     return False
   names = sorted(one.free_symbols, key=str)
-  values = [(_value(one, k, names), _value(other, k, names)) for k in range(len(_POINTS))]
+  points = _points(one, other, names)
+  values = [(_number(one.subs(point)), _number(other.subs(point))) for point in points]
   ratios = [a / b for a, b in values if a is not None and b is not None and b != 0]
   if len(ratios) < 3 or ratios[0] == 0 or (gold.relation != '=' and ratios[0] < 0):
     return False
-  return all(abs(r / ratios[0] - 1) < sympy.Float(10) ** -25 for r in ratios)
+  if any(abs(r / ratios[0] - 1) > sympy.Float(10) ** -25 for r in ratios):
+    return False
+  exact = {sympy.cancel(one / other) for _ in names[:1] if one.is_rational_function(*names)}
+  return not exact or exact.pop().is_number
 
 
 def _difference(equation):
-  return _expression(shapes.leaf_text(equation.left)) - _expression(
+  return expressions.read(shapes.leaf_text(equation.left)) - expressions.read(
     shapes.leaf_text(equation.right)
   )
 
@@ -174,10 +189,15 @@ def _same_ranges(gold, answer):
 
 
 def _real_set(shape):
+  if isinstance(shape, shapes.Narrowed):
+    first, second = map(_real_set, shape.parts)
+    if first is None or second is None:
+      return None
+    return first - second if shape.without else first & second
   if isinstance(shape, shapes.Ranges):
     return sympy.Union(*(_one_range(part) for part in shape.parts))
   if isinstance(shape, shapes.Items) and shape.kind == 'set':
-    return sympy.FiniteSet(*(_expression(shapes.leaf_text(item)) for item in shape.items))
+    return sympy.FiniteSet(*(expressions.read(shapes.leaf_text(item)) for item in shape.items))
   if (
     isinstance(shape, shapes.Items) and shape.kind in ('point', 'vector') and len(shape.items) == 2
   ):
@@ -189,7 +209,7 @@ def _real_set(shape):
 def _one_range(part):
   if isinstance(part, shapes.Items):
     return _real_set(part)
-  low, high = (_expression(shapes.leaf_text(end)) for end in (part.low, part.high))
+  low, high = (expressions.read(shapes.leaf_text(end)) for end in (part.low, part.high))
   return sympy.Interval(low, high, not part.closed_low, not part.closed_high)
 
 
@@ -203,11 +223,11 @@ def _same_leaf(gold, answer):
   if truth is not None and stated is not None:
     return quantity.same(truth, stated)
   if truth is not None and not math.worked_out(answer):
-    raise UnreadableError('a calculation, not its result')
+    raise expressions.UnreadableError('a calculation, not its result')
   gold, answer = shapes.without_unit(gold), shapes.without_unit(answer)
   if truth is not None or stated is not None:
     return _same_number(gold, truth, answer, stated)
-  return _same_expression(_expression(gold), _expression(answer))
+  return _same_expression(expressions.read(gold), expressions.read(answer))
 
 
 def _same_based(gold, answer, gold_based, answer_based):
@@ -218,7 +238,7 @@ def _same_based(gold, answer, gold_based, answer_based):
 
 
 def _same_number(gold, truth, answer, stated):
-  expression = _expression(answer if truth is not None else gold)
+  expression = expressions.read(answer if truth is not None else gold)
   if expression.free_symbols and truth is None:
     return _same_sampled(
       expression, sympy.Rational(stated.value.numerator, stated.value.denominator)
@@ -246,16 +266,20 @@ def _same_expression(one, other):
 
 
 def _same_sampled(one, other):
-  # Two formulas that agree to 25 digits at six odd rational points, signs mixed, are the same
-  # function.
+  # Two formulas that agree to 25 digits at six odd rational points, signs mixed, and at one of them
+  # to 600, are the same function. The points depend on both formulas: nobody can aim at them.
+  if (one - other).is_Rational:
+    return one == other
   names = sorted(one.free_symbols | other.free_symbols, key=str)
   checked = 0
-  for k in range(len(_POINTS) if names else 1):
-    first, second = _value(one, k, names), _value(other, k, names)
+  for point in _points(one, other, names):
+    first, second = _number(one.subs(point)), _number(other.subs(point))
     if (first is None) != (second is None):
       return False
     if first is not None:
       if abs(first - second) > sympy.Float(10) ** -25 * (1 + abs(first)):
+        return False
+      if not checked and not _agree_closely(one.subs(point) - other.subs(point), first):
         return False
       checked += 1
   if checked >= min(2, 1 + len(names)):
@@ -263,10 +287,29 @@ def _same_sampled(one, other):
   return bool(sympy.simplify(one - other) == 0)  # real nowhere near the sampled points
 
 
-def _value(expression, k, names):
-  above, below = _POINTS[k]
-  point = {n: sympy.Rational(above + 2 * i, below + 3 * i) for i, n in enumerate(names)}
-  return _number(expression.subs(point))
+def _agree_closely(difference, value):
+  if difference.is_Rational:
+    return difference == 0
+  if difference.has(*_SLOW):
+    return True
+  left = difference.evalf(_CONFIRMED, maxn=_CONFIRMED + 50, chop=False)
+  size = sympy.Float(10) ** (40 - _CONFIRMED) * (1 + abs(value))
+  return not left.is_number or bool(abs(left) <= size)
+
+
+def _points(one, other, names):
+  """Where two formulas are compared: rational values of `names`, the same for the same formulas."""
+  if not names:
+    return [{}]
+  seed = hashlib.sha256(f'{one} and {other}'.encode()).digest()
+  return [
+    {name: _place(seed, 7 * k + 5 * i, scale) for i, name in enumerate(names)}
+    for k, scale in enumerate(_SCALES)
+  ]
+
+
+def _place(seed, at, scale):
+  return sympy.Rational(scale * (600 + seed[at % 32]), 500 + seed[(at + 3) % 32])
 
 
 def _number(expression):
@@ -282,65 +325,11 @@ def _number(expression):
   return sympy.Float(real, _DIGITS)
 
 
-@functools.lru_cache(maxsize=256)
-def _expression(text):
-  """The SymPy expression of one leaf."""
-  if len(text) > LONGEST_FORMULA:
-    raise UnreadableError(
-      f'a formula of {len(text)} characters; at most {LONGEST_FORMULA} are read'
-    )
-  if _TOO_LARGE.search(text):
-    raise UnreadableError('a number too large to compare')
-  if _TWO_NUMBERS.search(text):
-    raise UnreadableError('two numbers side by side')
-  found = _parsed(to_latex(text))
-  if not found:
-    raise UnreadableError(f'not a formula: {text[:60]!r}')
-  expression = found[0]
-  if not isinstance(expression, sympy.Expr) or isinstance(expression, sympy.MatrixBase):
-    raise UnreadableError(f'not one expression: {text[:60]!r}')
-  exact = {f: sympy.Rational(str(f)) for f in expression.atoms(sympy.Float)}
-  # The parser guesses from the text whether names are real; here they are always alike.
-  exact |= {n: sympy.I if n.name == 'i' else sympy.Symbol(n.name) for n in expression.free_symbols}
-  return _tried(lambda: expression.xreplace(exact).doit())
-
-
-def _parsed(latex):
-  return _tried(
-    lambda: math_verify.parse(
-      f'${latex}$', _LATEX, fallback_mode='no_fallback', parsing_timeout=None
-    )
-  )
-
-
-def _tried(step):
-  # SymPy raises many types on odd input; they all say that this text states no value.
-  try:
-    return step()
-  except MemoryError:
-    raise
-  except Exception as error:
-    raise UnreadableError(f'{type(error).__name__}: {error}') from error
-
-
-def to_latex(text):
-  """LaTeX of a leaf that may be written in the ASCII of programs: `sqrt(2)`, `x**10`, `2*pi`."""
-  text = text.replace('**', '^').replace('\\log_e', '\\ln').replace('\\log_{e}', '\\ln')
-  text = _DEGREES.sub(r'(\1\\cdot \\pi/180)', text)
-  text = re.sub(r'\\sqrt ?\[(\d+)\] ?(\w)', r'\\sqrt[\1]{\2}', text)
-  text = _ROOT.sub(r'\\sqrt{\1}', _ROOT.sub(r'\\sqrt{\1}', text))
-  text = _ROOT_BARE.sub(r'\\sqrt{\1}', text)
-  text = _NAMES.sub(lambda m: _ASCII.get(m.group(1), f'\\{m.group(1)} '), text)
-  text = re.sub(r'\^ ?\(([^()]*)\)', r'^{\1}', text)
-  text = re.sub(r'\^ ?(-?\d+)', r'^{\1}', text)
-  return text.replace('*', '\\cdot ')
-
-
 def _touch(shape):
   """Raises UnreadableError unless every leaf of the gold answer can be read."""
   for text in shapes.leaves(shape):
     if quantity.read(text) is None:
-      _expression(shapes.without_unit(text))
+      expressions.read(shapes.without_unit(text))
 
 
 def _verdict(equal):

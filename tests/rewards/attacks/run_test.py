@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from r1jax.rewards import sandbox, service
-from r1jax.rewards.attacks import answers, fuzz, programs, run
+from r1jax.rewards.attacks import answers, decoys, escapes, fuzz, programs, run
 from r1jax.rewards.verdict import Kind, Verdict
 
 _QUICK = (
@@ -16,6 +16,7 @@ _QUICK = (
   'fork bomb', 'symbolic link out', 'abstract socket', 'spawned shell', 'endless output',
   'one huge allocation',
 )  # fmt: skip
+_QUICK_ESCAPES = ('double fork setsid', 'posix_spawn', 'cache write', 'fds', 'int80', 'io_uring')
 
 
 def test_there_are_at_least_sixty_attacks_over_all_verifiers():
@@ -31,13 +32,15 @@ def test_there_are_at_least_sixty_attacks_over_all_verifiers():
   assert min(sum(map(len, texts)), sum(map(len, programs_))) >= 60
 
 
-def test_all_attacks_on_text_are_repelled():
+def test_attacks_on_text_are_repelled(monkeypatch):
+  monkeypatch.setattr(decoys, 'NOT_FIVE', decoys.NOT_FIVE[::5])  # the card runs all of them
   assert [outcome for outcome in run.text_attacks() if not outcome.repelled] == []
 
 
 @pytest.mark.skipif(sandbox.available() is None, reason=f'needs bubblewrap: {sandbox.INSTALL}')
 def test_attacks_on_the_code_verifier_are_repelled_and_leave_nothing(monkeypatch):
   monkeypatch.setattr(programs, 'PRINTED', {name: programs.PRINTED[name] for name in _QUICK})
+  monkeypatch.setattr(escapes, 'PRINTED', {name: escapes.PRINTED[name] for name in _QUICK_ESCAPES})
   assert [outcome for outcome in run.code_attacks() if not outcome.repelled] == []
   assert run.leaks() == []
 

@@ -1,0 +1,176 @@
+"""Benchmarks in the files they are published in, read into `tiny_world.Problem`s.
+
+A malformed line is an error that names the file and the line. `kind` is what results are told apart
+by: the subject of MATH-500, the domain of GPQA, the difficulty of LiveCodeBench.
+"""
+
+import base64
+import csv
+import datetime
+import hashlib
+import io
+import json
+import pathlib
+import pickle
+import zlib
+
+import numpy as np
+
+from r1jax.data.tasks import golds, jsonl, tiny_world
+from r1jax.rewards import code
+
+_WRONG = ('Incorrect Answer 1', 'Incorrect Answer 2', 'Incorrect Answer 3')
+
+
+def gsm8k(path):
+  """GSM8K (`question`, `answer` that ends in `#### 18`)."""
+  found = jsonl.load(path)
+  return [tiny_world.Problem(p.question, p.answer, 'gsm8k', 0, p.steps) for p in found]
+
+
+def math500(path):
+  """MATH-500 (`problem`, `answer`, `subject`, `level` from 1 to 5)."""
+
+  def one(record):
+    level = record.get('level')
+    if type(level) is not int or not 1 <= level <= 5:
+      raise ValueError(f"field 'level' holds {level!r:.40}, expected 1 to 5")
+    answer, subject = jsonl.text(record, 'answer'), jsonl.text(record, 'subject')
+    return tiny_world.Problem(jsonl.text(record, 'problem'), answer, subject, level)
+
+  return list(jsonl.each(path, one))
+
+
+def aime(path):
+  """AIME (`problem` or `Problem` or `question`, and `answer` or `Answer`, a number 0 to 999)."""
+
+  def one(record):
+    names = [name for name in ('problem', 'Problem', 'question') if name in record]
+    if not names:
+      raise ValueError(f"no field 'problem', 'Problem' or 'question', found {sorted(record)}")
+    answer = jsonl.text(record, 'Answer' if 'Answer' in record else 'answer', (str, int))
+    if not answer.isdecimal() or not answer.isascii() or int(answer) > 999:
+      raise ValueError(f'the answer is {answer!r:.40}, expected a whole number from 0 to 999')
+    return tiny_world.Problem(jsonl.text(record, names[0]), str(int(answer)), 'aime', 0)
+
+  return list(jsonl.each(path, one))
+
+
+def gpqa(path):
+  """GPQA (CSV: `Question`, `Correct Answer`, `Incorrect Answer 1` to `3`, `High-level domain`).
+
+  The four options stand in an order that a hash of the question decides, always the same one.
+  """
+  path, found = pathlib.Path(path), []
+  try:
+    text = path.read_bytes().decode('utf-8-sig')
+  except UnicodeDecodeError as error:
+    raise jsonl.JsonlError(f'{path}: not UTF-8 (byte {error.start}: {error.reason})') from error
+  rows = csv.DictReader(io.StringIO(text, newline=''), strict=True)
+  try:
+    for row in rows:
+      found.append(_choice(row))
+  except (ValueError, csv.Error) as error:
+    raise jsonl.JsonlError(f'{path}, line {rows.line_num}: {error}') from error
+  if not found:
+    raise jsonl.JsonlError(f'{path}: no question in it')
+  return found
+
+
+def _choice(row):
+  if None in row or None in row.values():
+    raise ValueError(f'not as many fields as the header names ({len(row) - (None in row)})')
+  question, right = jsonl.text(row, 'Question'), jsonl.text(row, 'Correct Answer')
+  options = [right, *(jsonl.text(row, name) for name in _WRONG)]
+  digest = hashlib.blake2s(question.encode(), digest_size=8).digest()
+  order = np.random.default_rng(int.from_bytes(digest, 'big')).permutation(4).tolist()
+  record = {'options': [options[i] for i in order], 'answer': 'ABCD'[order.index(0)]}
+  gold, lines = golds.read(record, 'answer')
+  return tiny_world.Problem(question + lines, gold, row.get('High-level domain') or 'gpqa', 0)
+
+
+def livecodebench(path, dates=None):
+  """LiveCodeBench's code generation (`question_content`, `starter_code`, `contest_date`,
+  `public_test_cases`, `private_test_cases`, `metadata`), all tests of both kinds.
+
+  Args:
+    path: one of the files test.jsonl, test2.jsonl, ...
+    dates: (first, last) `datetime.date` of the contests to keep; None keeps all.
+  """
+
+  def one(record):
+    held = jsonl.text(record, 'contest_date')
+    try:
+      day = datetime.datetime.fromisoformat(held).date()
+    except ValueError as error:
+      raise ValueError(f"field 'contest_date' holds {held!r:.40}, expected a date") from error
+    return _program(record) if not dates or dates[0] <= day <= dates[1] else None
+
+  return [problem for problem in jsonl.each(path, one) if problem]
+
+
+def _program(record):
+  tests = _tests(record, 'public_test_cases') + _tests(record, 'private_test_cases')
+  if not tests:
+    raise ValueError('no test in public_test_cases or private_test_cases')
+  metadata = _json(record.get('metadata') or '{}', 'metadata')
+  made = tuple(_test(test, metadata) for test in tests)
+  question, starter = jsonl.text(record, 'question_content'), record.get('starter_code') or ''
+  if starter.strip():
+    question += f'\n\nComplete this program:\n```python\n{starter.rstrip()}\n```'
+  else:
+    question += '\n\nThe program reads standard input and prints to standard output.'
+  return tiny_world.Problem(question, code.Tests(made), jsonl.text(record, 'difficulty'), 0)
+
+
+def _tests(record, key):
+  held = jsonl.text(record, key)
+  if held[0] != '[':
+    held = _unpacked(held, key)
+  tests = _json(held, key)
+  if not isinstance(tests, list):
+    raise ValueError(f'field {key!r} holds {type(tests).__name__}, expected a list of tests')
+  return tests
+
+
+def _unpacked(held, key):
+  """The text in base64(zlib(pickle(text))), as private tests are published."""
+  try:
+    found = _TextOnly(io.BytesIO(zlib.decompress(base64.b64decode(held, validate=True)))).load()
+  except (ValueError, zlib.error, pickle.UnpicklingError, EOFError) as error:
+    raise ValueError(f'field {key!r} is neither JSON nor packed tests: {error}') from error
+  if not isinstance(found, str):
+    raise ValueError(f'field {key!r} packs {type(found).__name__}, expected text')
+  return found
+
+
+class _TextOnly(pickle.Unpickler):
+  """Reads plain values; a pickle that asks for code of any kind is refused."""
+
+  def find_class(self, module, name):
+    """Refuses."""
+    raise pickle.UnpicklingError(f'it asks for {module}.{name}')
+
+
+def _test(test, metadata):
+  if not isinstance(test, dict) or not all(isinstance(test.get(k), str) for k in _TEST):
+    raise ValueError(f'a test is {test!r:.60}, expected texts {", ".join(_TEST)}')
+  if test['testtype'] == 'stdin':
+    return code.StdinTest(test['input'], test['output'])
+  if test['testtype'] != 'functional':
+    raise ValueError(f'testtype is {test["testtype"]!r:.40}, expected stdin or functional')
+  name = metadata.get('func_name') if isinstance(metadata, dict) else None
+  if not isinstance(name, str) or not name.isidentifier():
+    raise ValueError(f'functional tests, but metadata names no func_name: {metadata!r:.60}')
+  arguments = [_json(line, 'input') for line in test['input'].split('\n') if line.strip()]
+  return code.CallTest(name, tuple(arguments), _json(test['output'], 'output'))
+
+
+_TEST = ('input', 'output', 'testtype')
+
+
+def _json(text, name):
+  try:
+    return json.loads(text)
+  except (json.JSONDecodeError, TypeError, RecursionError) as error:
+    raise ValueError(f'{name} is not JSON: {error}') from error

@@ -1,0 +1,63 @@
+"""Every notebook runs from its first cell to its last and can be opened in Colab."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests import runs
+
+FOLDER = runs.ROOT / 'notebooks'
+NAMES = sorted(path.stem for path in FOLDER.glob('*.ipynb'))
+
+
+def cells(name):
+  return json.loads((FOLDER / f'{name}.ipynb').read_text())['cells']
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_notebook_runs_to_its_end(name):
+  command = [sys.executable, 'notebooks/execute.py', f'notebooks/{name}.ipynb']
+  done = subprocess.run(
+    command, cwd=runs.ROOT, env=runs.environment(), capture_output=True, text=True, timeout=600
+  )
+  assert done.returncode == 0, done.stderr[-3000:]
+  assert 'all cells ran' in done.stderr
+
+
+def test_a_failing_cell_is_a_failure(tmp_path):
+  path = tmp_path / 'bad.ipynb'
+  cell = {'cell_type': 'code', 'source': ['assert 1 + 1 == 3'], 'outputs': []}
+  path.write_text(json.dumps({'cells': [cell]}))
+  command = [sys.executable, 'notebooks/execute.py', path]
+  done = subprocess.run(command, cwd=runs.ROOT, capture_output=True, text=True, check=False)
+  assert done.returncode == 1 and 'AssertionError' in done.stderr
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_notebook_opens_in_colab_and_installs_itself_first(name):
+  text, first = ''.join(cells(name)[0]['source']), ''.join(cells(name)[1]['source'])
+  link = text.split('(https://colab.research.google.com/github/')[1].split(')')[0]
+  assert link.endswith(f'/blob/main/notebooks/{name}.ipynb')
+  owner = link.split('/blob/')[0]
+  assert f'https://github.com/{owner}.git' in first and 'except ImportError' in first
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_notebook_is_stored_with_what_its_cells_gave(name):
+  code = [cell for cell in cells(name) if cell['cell_type'] == 'code']
+  assert len(code) <= 9
+  assert sum(bool(cell['outputs']) for cell in code) >= 3
+  stored = json.dumps([cell['outputs'] for cell in code])
+  assert 'Traceback' not in stored and str(pathlib.Path.home()) not in stored
+
+
+def test_links_can_be_pointed_at_another_repository(tmp_path):
+  path = tmp_path / 'a.ipynb'
+  path.write_text((FOLDER / f'{NAMES[0]}.ipynb').read_text())
+  command = [sys.executable, 'notebooks/execute.py', '--repository=me/mine', path]
+  subprocess.run(command, cwd=runs.ROOT, check=True)
+  text = path.read_text()
+  assert text.count('me/mine') == 2 and json.loads(text)

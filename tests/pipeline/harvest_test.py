@@ -1,0 +1,57 @@
+"""A harvest goes on with the first part that is not on disk."""
+
+import dataclasses
+
+import pytest
+
+from r1jax import config as config_lib
+from r1jax.data.tasks import tiny_world
+from r1jax.pipeline import harvest
+
+PROBLEMS = tiny_world.World(0, 100, tiny_world.WorldConfig(levels=(1, 1)))
+
+
+@pytest.fixture
+def job():
+  job = config_lib.build(config_lib.default('resample'))
+  return dataclasses.replace(job, harvest=harvest.HarvestConfig(questions=6, batch=2))
+
+
+@pytest.fixture
+def sampled(monkeypatch):
+  """Numbers of the parts that were sampled, two replies a question."""
+  parts = []
+
+  def sample(job, policy, asked, part, rewards):
+    parts.append(part)
+    for b in range(2 * len(asked)):
+      reply = {'reply': f'第{part}.{b}\u2028', 'tokens': b, 'stopped': True, 'correct': True,
+               'scored': True}  # fmt: skip
+      yield {'question': b // 2, 'sample': b % 2, 'reply': reply}
+
+  monkeypatch.setattr(harvest, '_sample', sample)
+  return parts
+
+
+def test_samples_come_in_order_with_their_question(job, sampled, tmp_path):
+  found = list(harvest.collect(tmp_path, job, None, PROBLEMS, None))
+  assert [(s.index, s.number) for s in found] == [(i // 2, i % 2) for i in range(12)]
+  assert all(s.candidate.question == PROBLEMS[s.index].question for s in found)
+  assert found[5].candidate.reply == '第1.1\u2028' and found[5].answer == PROBLEMS[2].answer
+
+
+def test_parts_that_are_there_are_not_sampled_again(job, sampled, tmp_path):
+  whole = list(harvest.collect(tmp_path / 'whole', job, None, PROBLEMS, None))
+  cut = harvest.collect(tmp_path / 'cut', job, None, PROBLEMS, None)
+  for _ in range(5):
+    next(cut)  # part 1 is on disk, part 2 is not
+  sampled.clear()
+  assert list(harvest.collect(tmp_path / 'cut', job, None, PROBLEMS, None)) == whole
+  assert sampled == [2]
+
+
+def test_too_few_questions_are_an_error_and_batches_divide(job, sampled, tmp_path):
+  with pytest.raises(ValueError, match='harvest.questions=6, but there are 3'):
+    list(harvest.collect(tmp_path, job, None, [PROBLEMS[i] for i in range(3)], None))
+  with pytest.raises(ValueError, match='no multiple of'):
+    harvest.HarvestConfig(questions=5, batch=2)

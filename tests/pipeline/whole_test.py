@@ -1,0 +1,75 @@
+"""The whole pipeline, tiny: killed between and inside stages it ends in the same report."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from tests import runs
+
+ROLLOUT = {'rl.updates': 4, 'rl.prompts': 8, 'sample.group': 4}
+HELD = {'evaluation.questions': 8, 'evaluation.few': 8}
+HARVEST = {'harvest.questions': 32, 'harvest.batch': 16, 'harvest.heldout': 64}
+SECTIONS = {
+  'r1_zero': ROLLOUT | HELD,
+  'cold_start': HARVEST,
+  'dev1': {'finetune.batch': 8} | HELD,
+  'dev2': ROLLOUT | HELD,
+  'resample': HARVEST,
+  'dev3': {'finetune.batch': 8} | HELD,
+  'exam': HELD,
+}
+FILES = ('report.json', 'report.html', 'report.png')
+
+
+def start(folder, **changes):
+  """Starts the pipeline in `folder`; `changes` as in `runs.command`."""
+  settings = {f'{s}.{k}': v for s, part in SECTIONS.items() for k, v in part.items()}
+  settings |= {'loop.checkpoint_every': 1, 'workdir': folder}
+  settings |= {name.replace('__', '.'): value for name, value in changes.items()}
+  flags = [f'--config.{name}={value}' for name, value in settings.items()]
+  command = [runs.sys.executable, '-m', 'r1jax.main', '--config=experiments/r1.py', *flags]
+  pipe = runs.subprocess.PIPE
+  where = {'cwd': runs.ROOT, 'env': runs.environment(), 'text': True}
+  return runs.subprocess.Popen(command, stdout=pipe, stderr=pipe, **where)
+
+
+def finish(folder, **changes):
+  """Standard output of a pipeline that ends well."""
+  process = start(folder, **changes)
+  stdout, stderr = process.communicate(timeout=900)
+  assert process.returncode == 0, stderr[-3000:]
+  return stdout
+
+
+def kill_when(folder, condition, seconds):
+  """Kills the pipeline `seconds` after the condition holds."""
+  process = start(folder)
+  while not condition():
+    assert process.poll() is None, process.communicate()
+    time.sleep(0.01)
+  time.sleep(seconds)
+  process.send_signal(signal.SIGKILL)
+  process.communicate()
+
+
+@pytest.mark.slow
+def test_killed_between_and_inside_stages_the_pipeline_ends_in_the_same_report(tmp_path):
+  whole, cut = tmp_path / 'whole', tmp_path / 'cut'
+  finish(whole)
+  checkpoints = lambda name: len(list((cut / name / 'checkpoints').glob('step_*')))
+  kill_when(cut, lambda: checkpoints('r1_zero') >= 2, 0.05)
+  kill_when(cut, lambda: (cut / 'cold_start' / 'samples').exists(), 0)
+  kill_when(cut, lambda: checkpoints('dev2') >= 2, 0.1)
+  kill_when(cut, lambda: (cut / 'exam_dev3' / 'stage.json').exists(), 0)
+  finish(cut)
+  for name in FILES:
+    assert (whole / 'report' / name).read_bytes() == (cut / 'report' / name).read_bytes()
+  rows = json.loads((cut / 'manifest.json').read_text())['stages']
+  assert {row['status'] for row in rows.values()} == {'given', 'done'}
+  again = finish(whole)
+  assert 'begins' not in again and 'report: done' in again
+  changed = finish(whole, dev3__finetune__epochs=2.0)
+  begun = {line.split(':')[0] for line in changed.splitlines() if line.endswith(': begins')}
+  assert begun == {'dev3', 'exam_dev3', 'report'}
