@@ -117,33 +117,47 @@ class Watch:
   """Whether rule accuracy falls while preference rises: the sign of hacking (reference §1.4)."""
 
   def __init__(self, window, tolerance, history=()):
-    """`history` is that of an earlier `Watch`, to go on with."""
-    self._window, self._tolerance = window, tolerance
-    self.history = [list(pair) for pair in history]
-
-  def add(self, accuracy, preferred):
-    """Notes a rollout: mean rule accuracy, and mean preference or None where it played no part.
-
-    Returns metrics; hacking/suspected is 1 where accuracy has fallen by more than the tolerance and
-    two standard errors while preference has risen. {} until there is enough to compare.
+    """`history` is that of an earlier `Watch`, to go on with: a row a rollout, mean accuracy, the
+    square of its standard error, preference.
     """
-    self.history.append([accuracy, preferred])
-    since = [pair for pair in self.history if pair[1] is not None]
-    before = [pair for pair in self.history if pair[1] is None][-self._window :]
+    self._window, self._tolerance = window, tolerance
+    self.history = [list(row) for row in history]
+
+  def add(self, right_P, preferred):
+    """Notes a rollout.
+
+    Args:
+      right_P: rule accuracy of each of its reasoning questions, the mean over a group.
+      preferred: mean preference, None where it played no part.
+
+    Returns:
+      Metrics; hacking/suspected is 1 where accuracy has fallen by more than the tolerance and two
+      standard errors, the questions being the unit, while preference has risen. {} until there is
+      enough to compare: two windows of rollouts with preference.
+    """
+    right_P = np.asarray(right_P, float)
+    spread = float(right_P.var(ddof=1) / right_P.size) if right_P.size > 1 else 0.0
+    self.history.append([float(right_P.mean()), spread, preferred])
+    since = [row for row in self.history if row[2] is not None]
     if len(since) < 2 * self._window:
       return {}
-    first, latest = np.array(since[: self._window]), np.array(since[-self._window :])
-    base = np.array([pair[0] for pair in before]) if len(before) > 1 else first[:, 0]
-    drop = base.mean() - latest[:, 0].mean()
-    error = np.sqrt(base.var(ddof=1) / base.size + latest[:, 0].var(ddof=1) / len(latest))
-    gain = latest[:, 1].mean() - first[:, 1].mean()
+    before = [row for row in self.history if row[2] is None][-self._window :]
+    first, latest = since[: self._window], since[-self._window :]
+    base = before or first
+    drop = _mean(base, 0) - _mean(latest, 0)
+    error = float(np.sqrt(_mean(base, 1) / len(base) + _mean(latest, 1) / len(latest)))
+    gain = _mean(latest, 2) - _mean(first, 2)
     suspected = drop > self._tolerance + 2 * error and gain > 0
     return {
-      'hacking/accuracy_drop': float(drop),
-      'hacking/accuracy_error': float(error),
-      'hacking/preference_gain': float(gain),
+      'hacking/accuracy_drop': drop,
+      'hacking/accuracy_error': error,
+      'hacking/preference_gain': gain,
       'hacking/suspected': float(suspected),
     }
+
+
+def _mean(rows, column):
+  return float(np.mean([row[column] for row in rows]))
 
 
 class Stage(reasoning_rl.Stage):
@@ -181,7 +195,7 @@ class Stage(reasoning_rl.Stage):
     named = by_name(found.scores)
     kinds = [named[kind] for kind in preference.KINDS if kind in named]
     preferred = float(np.mean(kinds)) if kinds else None
-    figures = self.watch.add(named.get('accuracy', 0.0), preferred)
+    figures = self.watch.add(right_by_question(found), preferred)
     if figures.get('hacking/suspected') and jax.process_index() == 0:
       print(
         f'WARNING: reward hacking suspected: since the preference rewards began, rule accuracy has '
@@ -190,6 +204,15 @@ class Stage(reasoning_rl.Stage):
         'general.preference_updates, or lower the weights of the reward models'
       )
     return figures
+
+
+def right_by_question(found):
+  """Rule accuracy of each question of an `experience.Experience` that has a right answer."""
+  group = found.rollout.group
+  groups = [found.scores[p * group : (p + 1) * group] for p in range(len(found.problems))]
+  parts = [[one.verdicts['accuracy'] for one in g if 'accuracy' in one.verdicts] for g in groups]
+  scored = [[verdict.score for verdict in part if verdict.scored] for part in parts]
+  return [float(np.mean(part)) for part in scored if part]
 
 
 def by_name(scores):

@@ -108,26 +108,35 @@ def test_what_does_not_work_out_is_refused_in_one_line(folders, tmp_path):
     assert found.status == 1 and message in found.stderr and found.stderr.count('\n') == 1
 
 
-def watched(accuracy, preferred):
+def watched(accuracy, preferred, questions=100):
+  """Metrics after rollouts of so many questions, each answered rightly always or never."""
   watch, found = general_rl.Watch(3, 0.02), {}
-  for pair in zip(accuracy, preferred):
-    found = watch.add(*pair)
+  for share, preference_ in zip(accuracy, preferred):
+    found = watch.add(np.arange(questions) < share * questions, preference_)
   return found
 
 
 BEFORE = [None] * 4
 RISING = [0.5, 0.5, 0.55, 0.6, 0.7, 0.8]
+FALLEN = [0.8, 0.81, 0.8, 0.79, 0.8, 0.7, 0.6, 0.5, 0.51, 0.5]
 
 
-def test_falling_accuracy_under_rising_preference_is_suspected_and_noise_is_not():
-  hacked = watched([0.8, 0.81, 0.8, 0.79, 0.8, 0.7, 0.6, 0.5, 0.51, 0.5], BEFORE + RISING)
+def test_falling_accuracy_under_rising_preference_is_suspected():
+  hacked = watched(FALLEN, BEFORE + RISING)
   assert hacked['hacking/suspected'] == 1
-  assert hacked['hacking/accuracy_drop'] == pytest.approx(0.8 - 0.51 + 0.02 / 3, abs=0.01)
+  assert hacked['hacking/accuracy_drop'] == pytest.approx(0.8 - 1.51 / 3)
   assert hacked['hacking/preference_gain'] == pytest.approx(0.7 - 1.55 / 3)
-  noisy = watched([0.8, 0.6, 0.9, 0.7, 0.8, 0.9, 0.6, 0.8, 0.6, 0.7], BEFORE + RISING)
-  assert noisy['hacking/suspected'] == 0
-  falling = watched([0.8, 0.8, 0.8, 0.8, 0.8, 0.7, 0.6, 0.5, 0.5, 0.5], BEFORE + RISING[::-1])
-  assert falling['hacking/suspected'] == 0
+  variance = lambda p: p * (1 - p) * 100 / 99 / 100
+  parts = [np.mean([variance(p) for p in ps]) / 3 for ps in (FALLEN[1:4], FALLEN[-3:])]
+  assert hacked['hacking/accuracy_error'] == pytest.approx(np.sqrt(sum(parts)))
+
+
+def test_what_few_questions_or_falling_preference_can_explain_is_not_suspected():
+  slipped = [0.8] * 7 + [0.7] * 3
+  assert watched(slipped, BEFORE + RISING, questions=20)['hacking/suspected'] == 0
+  assert watched(slipped, BEFORE + RISING, questions=2000)['hacking/suspected'] == 1
+  assert watched(FALLEN, BEFORE + RISING[::-1])['hacking/suspected'] == 0
+  assert watched([0.8] * 10, BEFORE + RISING)['hacking/suspected'] == 0
 
 
 def test_without_updates_before_the_first_rollouts_are_the_measure():
@@ -137,10 +146,10 @@ def test_without_updates_before_the_first_rollouts_are_the_measure():
 
 def test_a_watch_goes_on_from_its_history():
   one = general_rl.Watch(2, 0.0)
-  for pair in ((0.9, None), (0.9, None), (0.9, 0.1), (0.8, 0.2), (0.5, 0.3)):
-    one.add(*pair)
+  for right, preferred in ((0.9, None), (0.9, None), (0.9, 0.1), (0.8, 0.2), (0.5, 0.3)):
+    one.add([right, right, 1.0], preferred)
   other = general_rl.Watch(2, 0.0, json.loads(json.dumps(one.history)))
-  assert other.add(0.4, 0.4) == one.add(0.4, 0.4) != {}
+  assert other.add([0.4, 0.3], 0.4) == one.add([0.4, 0.3], 0.4) != {}
 
 
 class Rules:
