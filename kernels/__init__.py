@@ -6,7 +6,7 @@ Each takes `form`, which of its implementations runs: 'reference' (plain JAX, an
 
 import jax
 
-from r1jax.kernels import reference
+from r1jax.kernels import reference, tpu
 from r1jax.kernels.output_head import Scores
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 ASKED = ('auto', 'reference', 'tpu', 'gpu')
-_MODULES = {'reference': reference}
+_MODULES = {'reference': reference, 'tpu': tpu}
 FORMS = tuple(_MODULES)
 
 
@@ -53,7 +53,7 @@ def resolve(asked, platform=None):
 def describe(form, platform):
   """One line for the plan: which kernels run, and why not others."""
   if form != 'reference':
-    return f'{form}: Pallas attention, decoding, expert matmuls and output head'
+    return f'{form}: Pallas attention and decoding; expert matmuls and chunked head by XLA'
   why = '' if platform == 'cpu' else f'; there is none of our own for {platform}, or not asked for'
   return f'reference: plain JAX, compiled by XLA for {platform}{why}'
 

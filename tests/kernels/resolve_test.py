@@ -10,7 +10,13 @@ from r1jax.model import config as model_config
 
 @pytest.mark.parametrize(
   'asked, platform, form',
-  [('auto', 'cpu', 'reference'), ('auto', 'gpu', 'reference'), ('reference', 'tpu', 'reference')],
+  [
+    ('auto', 'cpu', 'reference'),
+    ('auto', 'gpu', 'reference'),
+    ('auto', 'tpu', 'tpu'),
+    ('tpu', 'tpu', 'tpu'),
+    ('reference', 'tpu', 'reference'),
+  ],
 )
 def test_auto_is_the_platforms_own_form_or_the_reference(asked, platform, form):
   assert kernels.resolve(asked, platform) == form
@@ -18,7 +24,11 @@ def test_auto_is_the_platforms_own_form_or_the_reference(asked, platform, form):
 
 @pytest.mark.parametrize(
   'asked, platform, why',
-  [('gpu', 'gpu', 'none'), ('gpu', 'cpu', 'none'), ('fast', 'cpu', "'fast' is not one of")],
+  [
+    ('gpu', 'gpu', 'none'),
+    ('tpu', 'cpu', 'runs on a tpu only; this is a cpu'),
+    ('fast', 'cpu', "'fast' is not one of"),
+  ],
 )
 def test_what_does_not_exist_is_refused_with_the_reason(asked, platform, why):
   with pytest.raises(ValueError, match=why):
