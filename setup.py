@@ -42,6 +42,13 @@ setuptools.setup(
   extras_require={
     'gpu': ['jax[cuda13]>=0.10'],
     'tpu': ['jax[tpu]>=0.10'],
-    'test': ['pytest>=8.3', 'pytest-xdist>=3.6', 'hypothesis>=6.120', 'ruff>=0.11'],
+    'test': [
+      'pytest>=8.3',
+      'pytest-xdist>=3.6',
+      'hypothesis>=6.120',
+      'ruff>=0.11',
+      # The TPU compiler, which needs no TPU, in the version that belongs to this jax.
+      'jax[tpu]>=0.10; sys_platform == "linux" and platform_machine == "x86_64"',
+    ],
   },
 )

@@ -7,6 +7,10 @@ whose keys are all masked yields finite numbers that no caller reads.
 import jax
 import jax.numpy as jnp
 
+from r1jax.kernels.output_head import token_scores
+
+__all__ = ['attention', 'gqa_decode', 'grouped_matmul', 'mla_decode', 'token_scores']
+
 MASKED = -1e30  # finite, so that a fully masked row has no NaN, forward or backward
 
 

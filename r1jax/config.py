@@ -11,6 +11,7 @@ import typing
 import ml_collections
 from ml_collections import config_dict
 
+from r1jax import kernels
 from r1jax.algorithms import grpo, rejection, sft
 from r1jax.data import source
 from r1jax.evaluation import heldout
@@ -43,6 +44,8 @@ class RuntimeConfig:
     remat: recompute each layer in the backward pass instead of keeping its activations.
     scan_layers: one compiled layer in a loop; False unrolls (fast on CPU, slow to compile).
     dispatch: 'sorted' or 'dense' experts, see `model.config.MoeConfig`.
+    kernels: 'auto', 'reference', 'tpu' or 'gpu', see `kernels.resolve`; a form that does not exist
+      where the run starts is refused.
   """
 
   compute_dtype: str = 'bfloat16'
@@ -50,6 +53,7 @@ class RuntimeConfig:
   remat: bool = True
   scan_layers: bool = True
   dispatch: str = 'sorted'
+  kernels: str = 'auto'
 
   def __post_init__(self):
     for name in ('compute_dtype', 'param_dtype'):
@@ -93,7 +97,7 @@ class Job:
 
 
 # Fields of ModelConfig that `runtime` decides.
-_RUNTIME = {'compute_dtype', 'param_dtype', 'remat', 'scan_layers'}
+_RUNTIME = {'compute_dtype', 'param_dtype', 'remat', 'scan_layers', 'kernels'}
 
 
 def default(stage):
@@ -219,7 +223,8 @@ def _model(config):
 
 
 def _runtime_fields(runtime):
-  return {name: runtime[name] for name in _RUNTIME}
+  fields = {name: runtime[name] for name in _RUNTIME}
+  return fields | {'kernels': kernels.resolve(runtime.kernels)}
 
 
 def _typed(kind, section, where):

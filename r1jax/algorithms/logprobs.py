@@ -1,45 +1,60 @@
-"""Log-probabilities of given tokens, with the vocabulary left sharded (a masked sum, no gather)."""
+"""Log-probabilities of given tokens from hidden states; no logits of a whole batch exist."""
 
 import jax
 import jax.numpy as jnp
 
+from r1jax import kernels, sharding
+from r1jax.model import attention, layers
 
-def token_logp(logits_BTV, token_BT, temperature=1.0):
-  """Log-probability of each token under a softmax at the rollout temperature.
+
+def token_logp(w_VD, hidden_XD, token_X, temperature=1.0, form='reference'):
+  """Log-probability of each token, and the entropy, of a softmax at the rollout temperature.
 
   A policy sampled at temperature τ is the softmax of logits / τ, so trainer and sampler must both
   divide by it before comparing (reference: R1 samples at 1.0, in its last stage at 0.7).
 
   Args:
-    logits_BTV: [B, T, V] any float dtype, aligned: logits[b, t] is the prediction of token[b, t].
-      The vocabulary axis may be sharded.
-    token_BT: [B, T] integers in 0..V-1. An id outside gives minus the log-normaliser, so mask
-      padding.
-    temperature: positive number or scalar array.
+    w_VD: the output head as it is stored; its vocabulary may be sharded.
+    hidden_XD: [X, D] aligned: hidden[x] predicts token[x].
+    token_X: [X] integers in 0..V-1. An id outside gives minus the log-normaliser, so mask padding.
+    temperature: positive number.
+    form: which kernel runs.
 
   Returns:
-    [B, T] natural logarithms, float32 (float64 for float64 logits).
+    (logp_X, entropy_X) in nats, float32.
 
   Raises:
     ValueError: shapes that do not belong together, or a temperature that is not positive.
   """
-  scaled_BTV, top_BT1 = _scaled(logits_BTV, token_BT, temperature)
-  log_norm_BT = jnp.log(jnp.sum(jnp.exp(scaled_BTV - top_BT1), axis=-1))
-  return _chosen(scaled_BTV, token_BT) - top_BT1[..., 0] - log_norm_BT
-
-
-def _scaled(logits_BTV, token_BT, temperature):
-  """Tempered logits and their maximum, to be subtracted before any difference is taken."""
-  if logits_BTV.ndim != 3 or token_BT.shape != logits_BTV.shape[:2]:
+  if hidden_XD.ndim != 2 or token_X.shape != hidden_XD.shape[:1]:
     raise ValueError(
-      f'expected logits [B, T, V] and token [B, T], got {logits_BTV.shape} and {token_BT.shape}'
+      f'expected hidden [X, D] and token [X], got {hidden_XD.shape} and {token_X.shape}'
     )
-  if not isinstance(temperature, jax.core.Tracer) and not temperature > 0:
+  if not temperature > 0:
     raise ValueError(f'{temperature=} is not positive; greedy decoding has no log-probabilities')
-  scaled_BTV = logits_BTV.astype(jnp.promote_types(logits_BTV.dtype, jnp.float32)) / temperature
-  return scaled_BTV, jax.lax.stop_gradient(jnp.max(scaled_BTV, axis=-1, keepdims=True))
+
+  def local(w_VD, x_XD, token_X):
+    return _over_shards(*_at_the_shore(w_VD, x_XD), token_X, temperature, form)
+
+  axes = (('vocab', None), ('batch', None), ('batch',))
+  island = attention.island(local, axes, ('batch',))
+  return island(layers.head_matrix(w_VD, hidden_XD.dtype), hidden_XD, token_X)
 
 
-def _chosen(scaled_BTV, token_BT):
-  vocab_11V = jax.lax.broadcasted_iota(jnp.int32, (1, 1, scaled_BTV.shape[-1]), 2)
-  return jnp.sum(jnp.where(vocab_11V == token_BT[..., None], scaled_BTV, 0), axis=-1)
+def _at_the_shore(w_VD, x_XD):
+  """Both operands varying over every axis that splits either: gradients are then summed once."""
+  w_VD = jax.lax.pcast(w_VD, sharding.ACT_RULES['batch'], to='varying')
+  return w_VD, jax.lax.pcast(x_XD, sharding.ACT_RULES['vocab'], to='varying')
+
+
+def _over_shards(w_VD, x_XD, token_X, temperature, form):
+  """The shards' scores, joined into those of the whole vocabulary."""
+  axis = sharding.ACT_RULES['vocab']
+  target_X = token_X - jax.lax.axis_index(axis) * len(w_VD)
+  norm_X, chosen_X, mean_X = kernels.token_scores(x_XD, w_VD, target_X, temperature, form)
+  top_X = jax.lax.pmax(jax.lax.stop_gradient(norm_X), axis)
+  share_X = jnp.exp(norm_X - top_X)
+  total_X = jax.lax.psum(share_X, axis)
+  whole_X = jnp.log(total_X) + top_X
+  entropy_X = whole_X - jax.lax.psum(share_X * mean_X, axis) / total_X
+  return jax.lax.psum(chosen_X, axis) - whole_X, entropy_X

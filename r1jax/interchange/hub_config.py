@@ -2,7 +2,9 @@
 
 import json
 import pathlib
+from typing import NamedTuple
 
+from r1jax import kernels
 from r1jax.interchange import names, tensors
 from r1jax.model import config
 
@@ -41,14 +43,21 @@ _ROPE_KEYS = {
 }
 
 
-def read(
-  folder, compute_dtype=None, param_dtype=None, remat=True, scan_layers=True, dispatch='sorted'
-):
+class Run(NamedTuple):
+  """How a model is run, see `config.RuntimeConfig`."""
+
+  remat: bool = True
+  scan_layers: bool = True
+  dispatch: str = 'sorted'
+  kernels: str = 'auto'
+
+
+def read(folder, compute_dtype=None, param_dtype=None, **run):
   """ModelConfig of the hub folder (or config.json file) `folder`.
 
   Args:
     compute_dtype, param_dtype: None takes the checkpoint's own `torch_dtype`.
-    remat, scan_layers, dispatch: how the model is run, which a hub config does not say.
+    run: `Run`'s fields, how the model is run, which a hub config does not say.
 
   Raises:
     ValueError: a model_type, rope type, activation, window or quantisation that ModelConfig lacks.
@@ -56,7 +65,7 @@ def read(
   hub, path = load_json(folder)
   try:
     check(hub, path)
-    return _read(hub, path, compute_dtype, param_dtype, (remat, scan_layers, dispatch))
+    return _read(hub, path, compute_dtype, param_dtype, Run(**run))
   except KeyError as error:
     raise tensors.CheckpointFileError(f'{path}: lacks {error}') from error
   except (TypeError, AttributeError) as error:  # a text where a number belongs, and the like
@@ -67,7 +76,6 @@ def read(
 
 
 def _read(hub, path, compute_dtype, param_dtype, run):
-  remat, scan_layers, dispatch = run
   kind = hub.get('torch_dtype') or hub.get('dtype') or 'bfloat16'
   if kind not in _DTYPES:
     raise ValueError(f'{path}: torch_dtype={kind!r} is not one of {_DTYPES}')
@@ -88,10 +96,11 @@ def _read(hub, path, compute_dtype, param_dtype, run):
     max_length=max_length,
     compute_dtype=compute_dtype or kind,
     param_dtype=param_dtype or kind,
-    remat=remat,
-    scan_layers=scan_layers,
+    remat=run.remat,
+    scan_layers=run.scan_layers,
+    kernels=kernels.resolve(run.kernels),
   )
-  family = _deepseek(hub, path, dispatch) if hub['model_type'] == 'deepseek_v3' else _dense(hub)
+  family = _deepseek(hub, path, run.dispatch) if hub['model_type'] == 'deepseek_v3' else _dense(hub)
   return config.ModelConfig(**fields, **family)
 
 

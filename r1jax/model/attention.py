@@ -31,12 +31,12 @@ def island(f, in_axes, out_axes):
   return jax.shard_map(f, in_specs=in_specs, out_specs=sharding.act(*out_axes))
 
 
-def causal(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale):
+def causal(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, form):
   """Packed causal attention -> [B, T, N, U]."""
   head = ('batch', None, 'heads', None)
 
   def local(q, k, v, segment):
-    return kernels.attention(q, k, v, segment, scale)
+    return kernels.attention(q, k, v, segment, scale, form)
 
   return island(local, (head, head, head, ('batch', None)), head)(
     q_BTNH, k_BTYH, v_BTYU, segment_BT

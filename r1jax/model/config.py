@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from r1jax import kernels
+
 
 @dataclasses.dataclass(frozen=True)
 class RopeConfig:
@@ -85,8 +87,11 @@ class ModelConfig:
   param_dtype: str = 'bfloat16'
   remat: bool = True
   scan_layers: bool = True  # False unrolls: longer compilation, no copies of weights (fast on CPU)
+  kernels: str = 'reference'  # which form of the ops runs, as `kernels.resolve` found it
 
   def __post_init__(self):
+    if self.kernels not in kernels.FORMS:
+      raise ValueError(f'kernels={self.kernels!r} is not one of {", ".join(kernels.FORMS)}')
     if self.attention not in ('mla', 'gqa'):
       raise ValueError(f"attention {self.attention!r} is not 'mla' or 'gqa'")
     if self.attention == 'gqa' and (not self.kv_heads or self.heads % self.kv_heads):

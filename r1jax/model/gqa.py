@@ -32,7 +32,7 @@ def attend(params, cfg, x_XD, ctx):
     return attention.split_heads(x_XNH, (B, T, *x_XNH.shape[1:]), ('batch', None, 'heads', None))
 
   q, k, v = (rows(x) for x in _query_key_value(params, cfg, x_XD, ctx))
-  out = attention.causal(q, k, v, ctx.segment_BT, _scale(cfg))
+  out = attention.causal(q, k, v, ctx.segment_BT, _scale(cfg), cfg.kernels)
   return attention.output(params['w_out'], out), {
     'k': k.transpose(0, 2, 1, 3),
     'v': v.transpose(0, 2, 1, 3),
@@ -46,7 +46,7 @@ def decode(params, cfg, x_BD, ctx, cache):
   v_BYSU = attention.write(cache['v'], v_BYU[:, :, None], ctx.slot, 2)
 
   def local(q, k, v, keep):
-    return kernels.gqa_decode(q, k, v, keep, _scale(cfg))
+    return kernels.gqa_decode(q, k, v, keep, _scale(cfg), cfg.kernels)
 
   head, rows = ('batch', 'heads', None), ('batch', 'heads', None, None)
   axes = (head, rows, rows, ('batch', None))

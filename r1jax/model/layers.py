@@ -47,5 +47,10 @@ def embed(table_VD, token_X, dtype):
 def head(w_VD, x_XD):
   """Float32 logits_XV; the vocabulary stays split over its mesh axis."""
   out = sharding.act('batch', 'vocab')
-  w_VD = jax.reshard(w_VD, sharding.gathered(('vocab', 'embed'))).astype(x_XD.dtype)
+  w_VD = head_matrix(w_VD, x_XD.dtype)
   return jnp.einsum('xd,vd->xv', x_XD, w_VD, out_sharding=out, preferred_element_type=jnp.float32)
+
+
+def head_matrix(w_VD, dtype):
+  """The head as its matmul uses it: whole over the width, in the computation's type."""
+  return jax.reshard(w_VD, sharding.gathered(('vocab', 'embed'))).astype(dtype)

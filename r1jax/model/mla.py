@@ -49,7 +49,8 @@ def attend(params, cfg, x_XD, ctx):
     ('batch', None, 'heads', None),
   )
   k_BTNH = jnp.concatenate([kv[..., : cfg.head_nope], pe], -1)
-  out = attention.causal(q_BTNH, k_BTNH, kv[..., cfg.head_nope :], ctx.segment_BT, _scale(cfg))
+  v = kv[..., cfg.head_nope :]
+  out = attention.causal(q_BTNH, k_BTNH, v, ctx.segment_BT, _scale(cfg), cfg.kernels)
   entry = jnp.concatenate([latent_XC, pe_XR], -1)
   entry = jax.lax.reshape(
     entry, (B, T, entry.shape[-1]), out_sharding=sharding.act('batch', None, None)
@@ -72,7 +73,7 @@ def decode(params, cfg, x_BD, ctx, cache):
   q_BNA = jnp.concatenate([absorbed_BNC, pe_BNR], -1)
 
   def local(q, latent, keep):
-    return kernels.mla_decode(q, latent, keep, cfg.kv_latent, _scale(cfg))
+    return kernels.mla_decode(q, latent, keep, cfg.kv_latent, _scale(cfg), cfg.kernels)
 
   head = ('batch', 'heads', None)
   axes = (head, ('batch', None, None), ('batch', None))

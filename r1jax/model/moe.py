@@ -6,6 +6,8 @@ gate, the fastest form while experts are tiny; `sorted` computes only the chosen
 island that runs expert parallel.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -30,7 +32,7 @@ def params(cfg):
 def feed_forward(params, cfg, x_XD, token_mask_BT):
   """Shared expert plus the chosen ones; returns (y_XD, router statistics of unmasked tokens)."""
   score_XE, chosen_XK, gate_XK = route(params, cfg.moe, x_XD)
-  local = {'dense': _dense, 'sorted': _sorted}[cfg.moe.dispatch]
+  local = {'dense': _dense, 'sorted': partial(_sorted, form=cfg.kernels)}[cfg.moe.dispatch]
   y_XD = _dispatch(local, params['experts'], x_XD, chosen_XK, gate_XK.astype(x_XD.dtype))
   y_XD = y_XD + layers.swiglu(params['shared'], x_XD)
   return y_XD, statistics(cfg.moe, score_XE, chosen_XK, token_mask_BT)
@@ -127,7 +129,7 @@ def _dense(experts, x_XD, chosen_XK, gate_XK):
   return (h_XJ * gate_XJ) @ experts['w_down'].reshape(E * M, D)
 
 
-def _sorted(experts, x_XD, chosen_XK, gate_XK):
+def _sorted(experts, x_XD, chosen_XK, gate_XK, form='reference'):
   """Tokens sorted by expert and one grouped matmul a weight; other shards' tokens sort behind,
   unread.
   """
@@ -137,8 +139,8 @@ def _sorted(experts, x_XD, chosen_XK, gate_XK):
   bucket_J, order_J = jax.lax.sort((bucket_J, jax.lax.iota(jnp.int32, bucket_J.size)), num_keys=1)
   size_E = (bucket_J[:, None] == jnp.arange(E)).sum(0, dtype=jnp.int32)
   x_JD = x_XD[order_J // per_token]
-  up_JM = kernels.grouped_matmul(x_JD, experts['w_up'], size_E)
-  h_JM = jax.nn.silu(kernels.grouped_matmul(x_JD, experts['w_gate'], size_E)) * up_JM
-  y_JD = kernels.grouped_matmul(h_JM, experts['w_down'], size_E)
+  up_JM = kernels.grouped_matmul(x_JD, experts['w_up'], size_E, form)
+  h_JM = jax.nn.silu(kernels.grouped_matmul(x_JD, experts['w_gate'], size_E, form)) * up_JM
+  y_JD = kernels.grouped_matmul(h_JM, experts['w_down'], size_E, form)
   weight_J = jnp.where(bucket_J < E, gate_XK.reshape(-1)[order_J], 0)
   return jnp.zeros_like(x_XD).at[order_J // per_token].add(y_JD * weight_J[:, None])

@@ -102,7 +102,12 @@ def decode_step(params, cfg, token_B, position_B, slot, keep_BS, cache):
 
 def logits(params, cfg, hidden_XD):
   """Float32 logits_XV of the next token; the vocabulary stays sharded."""
-  return layers.head(params['embed' if cfg.tied else 'head'], hidden_XD)
+  return layers.head(head_weights(params, cfg), hidden_XD)
+
+
+def head_weights(params, cfg):
+  """The output head's w_VD: its own, or the embedding."""
+  return params['embed' if cfg.tied else 'head']
 
 
 def unstack_one(stacked):

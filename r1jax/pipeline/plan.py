@@ -5,6 +5,7 @@ import rich.box
 import rich.console
 import rich.table
 
+from r1jax import kernels
 from r1jax import params as params_lib
 from r1jax.model import transformer
 
@@ -46,6 +47,7 @@ def model_rows(cfg, mesh):
       'numbers',
       f'{cfg.param_dtype} weights, {cfg.compute_dtype} compute, float32 where it matters',
     ),
+    ('kernels', kernels.describe(cfg.kernels, mesh.devices.flat[0].platform)),
     ('mesh', f'{sizes} on {mesh.size} {mesh.devices.flat[0].platform} device(s)'),
   ]
 

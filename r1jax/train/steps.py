@@ -37,20 +37,23 @@ class Batch:
 
 
 def token_logp(params, cfg, rows, temperature):
-  """Log-probability of each token given its segment's past, float32 [B, T], and the model's output.
+  """Log-probability of each token given its segment's past, its entropy, and the model's output.
 
-  The first token of a row has nothing before it: its value means nothing and is always masked.
+  Both are float32 [B, T]. The first token of a row has nothing before it: its values mean nothing
+  and are always masked.
   """
   output = transformer.forward(params, cfg, rows.token, rows.segment, rows.position)
-  return _aligned(params, cfg, output.hidden_XD, rows.token, 1, temperature), output
+  return *_aligned(params, cfg, output.hidden_XD, rows.token, 1, temperature), output
 
 
 def _aligned(params, cfg, hidden_XD, token_BT, ahead, temperature=1.0):
-  """Scores token t by the hidden state at t - `ahead`."""
-  shape, spec = (*token_BT.shape, cfg.vocab), sharding.act('batch', None, 'vocab')
-  logits_BTV = jax.lax.reshape(transformer.logits(params, cfg, hidden_XD), shape, out_sharding=spec)
-  target_BT = jnp.roll(token_BT, -ahead, axis=1)
-  return jnp.roll(logprobs.token_logp(logits_BTV, target_BT, temperature), ahead, axis=1)
+  """(logp_BT, entropy_BT) of token t by the hidden state at t - `ahead`."""
+  flat, spec = sharding.act('batch'), sharding.act('batch', None)
+  token_X = jax.lax.reshape(jnp.roll(token_BT, -ahead, axis=1), (token_BT.size,), out_sharding=flat)
+  head = transformer.head_weights(params, cfg)
+  scores = logprobs.token_logp(head, hidden_XD, token_X, temperature, cfg.kernels)
+  rows = (jax.lax.reshape(x, token_BT.shape, out_sharding=spec) for x in scores)
+  return tuple(jnp.roll(x, ahead, axis=1) for x in rows)
 
 
 def _micro(tree, i):
@@ -62,7 +65,7 @@ def score(params, cfg, rows, count, temperature):
   """logp_ABT of all micro-batches under `params`, at the rollout temperature (reference §4.2)."""
 
   def one(i, logp_ABT):
-    logp_BT, _ = token_logp(params, cfg, _micro(rows, i), temperature)
+    logp_BT, _, _ = token_logp(params, cfg, _micro(rows, i), temperature)
     return jax.lax.dynamic_update_index_in_dim(logp_ABT, logp_BT, i, 0)
 
   empty = jnp.zeros_like(rows.token, jnp.float32)
@@ -98,9 +101,8 @@ def grpo_update(state, batch, *, cfg, gcfg, tx, temperature, reference_every):
   """One policy update of R1's RL (reference §1.2): returns (state, metrics of `grpo.loss`)."""
 
   def loss_fn(params, rows, inputs):
-    logp_BT, _ = token_logp(params, cfg, rows, temperature)
-    # The tokens are the policy's own draws: -log p estimates its entropy without bias, for free.
-    value, figures = grpo.loss(gcfg, inputs, logp_BT, -jax.lax.stop_gradient(logp_BT))
+    logp_BT, entropy_BT, _ = token_logp(params, cfg, rows, temperature)
+    value, figures = grpo.loss(gcfg, inputs, logp_BT, jax.lax.stop_gradient(entropy_BT))
     return value, (figures, value)
 
   grads, (figures, loss) = _accumulate(loss_fn, state.params, batch)
@@ -123,7 +125,7 @@ def language_update(state, batch, *, cfg, scfg, tx, balance, bias_speed):
   """
 
   def loss_fn(params, rows, inputs):
-    logp_BT, output = token_logp(params, cfg, rows, 1.0)
+    logp_BT, _, output = token_logp(params, cfg, rows, 1.0)
     routers, ahead = [output.router], ()
     if cfg.mtp_layers and scfg.mtp_weight:
       ahead_BT, router = _ahead(params, cfg, rows, output.hidden_XD)
@@ -200,7 +202,7 @@ def _ahead(params, cfg, rows, hidden_XD):
   hidden_XD, router = transformer.predict_ahead(
     params, cfg, hidden_XD, next_BT, rows.segment, rows.position
   )
-  return _aligned(params, cfg, hidden_XD, rows.token, 2), router
+  return _aligned(params, cfg, hidden_XD, rows.token, 2)[0], router
 
 
 def _apply(state, grads, tx):
