@@ -1,13 +1,9 @@
-"""The accuracy reward: the final answer of a completion against the gold answer (reference section
-1.4).
+"""The accuracy reward: a completion's final answer against the gold answer (reference §1.4).
 
 The final answer is the last `<answer>` block outside a thought; without one, the last `\\boxed{}`
-outside
-a thought. Of two answers the last wins here, and the format reward punishes the second tag. An
-answer
-that stands only inside the thought, or none at all, is unparseable. An answer block that holds
-boxes
-states the last of them.
+outside a thought. Of two answers the last wins here, and the format reward punishes the second tag.
+An answer that stands only inside the thought, or none at all, is unparseable. An answer block that
+holds boxes states the last of them.
 """
 
 import re
@@ -64,10 +60,10 @@ def _closing(text, at):
 
 
 def outside_thought(completion):
-  """The text of `completion` before and after its thoughts."""
-  start = completion.find(template.THINK)
+  """The text of `completion` before and after its thoughts, without their tags."""
+  start, end = completion.find(template.THINK), completion.rfind(template.END_THINK)
+  after = completion[end + len(template.END_THINK) :] if end >= 0 else ''
   if start < 0:
     # A reply may open its thought in the prompt: what precedes the closing tag was thought.
-    return completion[completion.rfind(template.END_THINK) + 1 :]
-  end = completion.rfind(template.END_THINK)
-  return completion[:start] + ('' if end < start else completion[end:])
+    return after if end >= 0 else completion
+  return completion[:start] + (after if end > start else '')

@@ -50,3 +50,17 @@ def test_a_million_characters_get_a_defined_verdict_at_once(unit):
   for text in (completion, f'<answer>{completion}</answer>'):
     assert accuracy.check(text, '7').kind in (Kind.UNPARSEABLE, Kind.WRONG)
   assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+  'completion, outside',
+  [
+    ('plain', 'plain'),
+    ('a<think>b</think>c', 'ac'),
+    ('b</think>c', 'c'),
+    ('a<think>never closed', 'a'),
+    ('a<think>b</think>c<think>d</think>e', 'ae'),
+  ],
+)
+def test_what_stands_outside_the_thought_has_no_tags(completion, outside):
+  assert accuracy.outside_thought(completion) == outside
