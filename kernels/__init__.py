@@ -35,11 +35,9 @@ def resolve(asked, platform=None):
   """
   if asked not in ASKED:
     raise ValueError(f'kernels={asked!r} is not one of {", ".join(ASKED)}')
-  if asked == 'reference':
-    return asked
+  if asked in ('reference', 'auto'):  # auto takes what has been run: no Pallas kernel has, yet
+    return 'reference'
   platform = platform or jax.default_backend()
-  if asked == 'auto':
-    return platform if platform in FORMS else 'reference'
   if asked not in FORMS:
     raise ValueError(
       f'kernels={asked!r}: no kernel of this project has been run on a {asked}, so there are none; '
@@ -54,7 +52,10 @@ def describe(form, platform):
   """One line for the plan: which kernels run, and why not others."""
   if form != 'reference':
     return f'{form}: Pallas attention and decoding; expert matmuls and chunked head by XLA'
-  why = '' if platform == 'cpu' else f'; there is none of our own for {platform}, or not asked for'
+  why = {
+    'tpu': '; our Pallas kernels have not been run on a TPU yet: --config.runtime.kernels=tpu',
+    'gpu': '; there is no kernel of our own for GPUs',
+  }.get(platform, '')
   return f'reference: plain JAX, compiled by XLA for {platform}{why}'
 
 

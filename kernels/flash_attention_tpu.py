@@ -19,7 +19,7 @@ MASKED = -1e30
 
 @dataclasses.dataclass(frozen=True)
 class Blocks:
-  """Block sizes, multiples of 128; the defaults come from compile sweeps (README.md)."""
+  """Block sizes, multiples of 128; the defaults compile for v5e, v5p, v6e and are not tuned."""
 
   queries: int = 512
   keys: int = 512

@@ -13,12 +13,12 @@ from r1jax.model import config as model_config
   [
     ('auto', 'cpu', 'reference'),
     ('auto', 'gpu', 'reference'),
-    ('auto', 'tpu', 'tpu'),
+    ('auto', 'tpu', 'reference'),
     ('tpu', 'tpu', 'tpu'),
     ('reference', 'tpu', 'reference'),
   ],
 )
-def test_auto_is_the_platforms_own_form_or_the_reference(asked, platform, form):
+def test_auto_is_the_form_that_has_been_run(asked, platform, form):
   assert kernels.resolve(asked, platform) == form
 
 
@@ -33,6 +33,13 @@ def test_auto_is_the_platforms_own_form_or_the_reference(asked, platform, form):
 def test_what_does_not_exist_is_refused_with_the_reason(asked, platform, why):
   with pytest.raises(ValueError, match=why):
     kernels.resolve(asked, platform)
+
+
+def test_the_plan_says_what_runs_and_what_else_there_is():
+  assert 'kernels=tpu' in kernels.describe('reference', 'tpu')
+  assert 'no kernel of our own' in kernels.describe('reference', 'gpu')
+  assert kernels.describe('reference', 'cpu').endswith('for cpu')
+  assert kernels.describe('tpu', 'tpu').startswith('tpu: Pallas')
 
 
 def test_a_config_resolves_its_kernels_when_it_is_built():
