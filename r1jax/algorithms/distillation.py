@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from r1jax import sharding
-from r1jax.algorithms import logprobs, tally
+from r1jax.algorithms import tally
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +67,18 @@ def chunked(teacher, student, hidden, target_BT, chunk):
   def one(_, part):
     target_BT, *states = part
     logits = [_logits(f, x_BTD) for f, x_BTD in zip((teacher, student), states)]
-    return None, (logprobs.token_logp(logits[1], target_BT), forward_kl(*logits))
+    return None, (_token_logp(logits[1], target_BT), forward_kl(*logits))
 
   _, found = jax.lax.scan(one, None, (target_CBT, *hidden))
   spec = sharding.act('batch', None)
   return tuple(jax.lax.reshape(x.transpose(1, 0, 2), (B, T), out_sharding=spec) for x in found)
+
+
+def _token_logp(logits_BTV, token_BT):
+  """log p of each token with the vocabulary still sharded: a masked sum, no gather."""
+  vocab_11V = jax.lax.broadcasted_iota(jnp.int32, (1, 1, logits_BTV.shape[-1]), 2)
+  logp_BTV = jax.nn.log_softmax(logits_BTV.astype(jnp.float32))
+  return jnp.sum(jnp.where(vocab_11V == token_BT[..., None], logp_BTV, 0), axis=-1)
 
 
 def loss(cfg, batch, logp_BT, kl_BT):
