@@ -69,7 +69,8 @@ def candidates(job, cfg, count, limit):
   """
   found = []
   for level in range(6):
-    options = [_changed(job, cfg, shape, level) for shape in shapes(count)]
+    meshes = [s for s in shapes(count) if cfg.moe_layers or s[2] == 1]
+    options = [_changed(job, cfg, shape, level) for shape in meshes]
     fitting = [c for c in options if c and c.guess < limit and not refused(c.job, cfg, c.shape)]
     # Few experts in a row and few tensor shards communicate least.
     found += sorted(fitting, key=lambda c: (c.shape[2] * c.shape[3], c.shape[2]))

@@ -148,7 +148,10 @@ class _Reader:
     if channel and channel[1] in self.channels:
       return Work()
     self.channels |= {channel[1]} if channel else set()
-    group, size = self._group(body), array_bytes(body[: _OPCODE.search(body).start() + 1])
+    group = self._group(body)
+    if group == 1:
+      return Work()
+    size = array_bytes(body[: _OPCODE.search(body).start() + 1])
     others = (group - 1) / group
     share = {'all-reduce': 2 * others, 'reduce-scatter': group - 1, 'collective-permute': 1}
     received = size * share.get(kind, others)

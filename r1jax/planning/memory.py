@@ -11,6 +11,9 @@ from r1jax import sharding
 from r1jax.model import transformer
 from r1jax.planning import phases
 
+# What the compiler asks for over the formula: 97 GiB for V3 on v5p:8x8x16, mesh 1,128,1,8, rows of
+# 33,792, where `activations` counts 60.
+_EXCESS = 1.6
 _BLOCKS = 8  # query blocks of the reference attention (kernels.reference)
 
 
@@ -127,7 +130,7 @@ def activations(job, cfg, mesh):
     seen = tokens * _ways(mesh, 'experts') * cfg.moe.per_token
     experts = 2 * size * seen * (cfg.width + 3 * cfg.moe.ffn / _ways(mesh, 'ffn'))
   weights = 2 * layer_bytes(cfg, mesh) * size
-  return residual + weights + heads_wide + max(scores, experts, scores_of_vocabulary)
+  return _EXCESS * (residual + weights + heads_wide + max(scores, experts, scores_of_vocabulary))
 
 
 def layer_bytes(cfg, mesh):

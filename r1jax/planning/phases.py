@@ -73,10 +73,9 @@ def layout(job):
 
 def compile_one(name, job, cfg, mesh):
   """Compiles one program of the job -> `Compiled`; too little memory is a result, not an error."""
-  lower = {'rollout': _rollout, 'log-probabilities': _score, 'update': _update}[name]
   began = time.monotonic()
   with jax.set_mesh(mesh):
-    lowered = lower(job, cfg, mesh)
+    lowered = LOWER[name](job, cfg, mesh)
     try:
       done = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
@@ -87,8 +86,10 @@ def compile_one(name, job, cfg, mesh):
   found, program = done.memory_analysis(), hlo.read(done.as_text(), mesh.size)
   fixed = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
   peak = found.peak_memory_in_bytes - found.generated_code_size_in_bytes - fixed
-  # The sum of temporaries may be more than what is alive at once; some compilers tell the peak.
-  temporaries = min(found.temp_size_in_bytes, peak) if peak > 0 else found.temp_size_in_bytes
+  # The TPU's figure for temporaries is their sum, its peak is what is alive at once; the CPU's
+  # temporaries are one allocation, and its peak leaves them out.
+  alive = peak if mesh.devices.flat[0].platform == 'tpu' else found.temp_size_in_bytes
+  temporaries = min(found.temp_size_in_bytes, alive)
   return Compiled(
     name,
     found.argument_size_in_bytes,
@@ -153,3 +154,7 @@ def _update(job, cfg, mesh):
     temperature=job.sample.temperature,
     reference_every=job.rl.reference_every,
   )
+
+
+# How each program is lowered: (job, cfg, mesh) -> `jax.stages.Lowered`.
+LOWER = {'rollout': _rollout, 'log-probabilities': _score, 'update': _update}

@@ -55,11 +55,13 @@ def _head(plan):
 def _memory(plan):
   if not plan.splits:
     return []
-  table = _table('GiB a device', 'program', *_PARTS, 'total', 'left')
+  most = max(s.total for s in plan.splits.values())
+  unit, size = ('GiB', _GIB) if most > _GIB else ('MiB', 2**20)
+  table = _table(f'{unit} a device', 'program', *_PARTS, 'total', 'left')
   for name, split in plan.splits.items():
     values = [getattr(split, part) for part in _PARTS]
     left = plan.target.chip.memory - split.total
-    table.add_row(name, *(f'{v / _GIB:,.2f}' for v in (*values, split.total, left)))
+    table.add_row(name, *(f'{v / size:,.2f}' for v in (*values, split.total, left)))
   return [table]
 
 
