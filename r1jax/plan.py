@@ -26,7 +26,9 @@ from r1jax.planning import planner, report, topology
 _TOPOLOGY = flags.DEFINE_string(
   'topology', 'cpu', 'v4, v5e, v5p or v6e with a shape (v5p:8x8x16), cpu:N, or a GPU (h100:8)'
 )
-_JSON = flags.DEFINE_string('json', None, 'also write the plan to this file, for machines')
+_JSON = flags.DEFINE_string(
+  'json', None, 'also write the plan to this file, for machines', allow_override=True
+)
 _HTML = flags.DEFINE_string('html', None, 'also write the plan to this file, one page')
 _SEARCH = flags.DEFINE_bool('search', False, 'compile the most promising meshes, keep the fastest')
 _LENGTH = flags.DEFINE_float(

@@ -138,12 +138,20 @@ def as_json(plan):
       for name, split in plan.splits.items()
     },
     'compile_seconds': {name: c.seconds for name, c in plan.compiled.items()},
-    'phases': [dataclasses.asdict(p) | {'seconds': p.seconds} for p in plan.listed],
+    'phases': [_phase(p) for p in plan.listed],
     'outlook': dataclasses.asdict(plan.outlook) if plan.outlook else None,
     'lengths': dataclasses.asdict(plan.lengths) if plan.lengths else None,
     'largest': dict(zip(('rows', 'capacity'), plan.largest)) if plan.largest else None,
     'attempts': [list(attempt) for attempt in plan.attempts],
   }
+
+
+def _phase(phase):
+  values = {f.name: getattr(phase, f.name) for f in dataclasses.fields(phase)}
+  work = values.pop('work')
+  received = {kind: work.received[kind] for kind in work.count}
+  more = {'received': received, 'collectives': dict(work.count), 'cycles': work.cycles}
+  return values | more | {'seconds': phase.seconds}
 
 
 def as_html(plan):

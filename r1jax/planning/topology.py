@@ -101,6 +101,7 @@ def target(name):
 def _tpu_devices(name):
   # Nobody is asked which machine this is: no TPU is here, and none is needed.
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
+  os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
   os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
   os.environ.setdefault('TPU_ACCELERATOR_TYPE', 'v5litepod-16')
   try:
