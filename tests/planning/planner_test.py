@@ -4,7 +4,6 @@ import dataclasses
 import importlib.util
 import json
 
-import jax
 import pytest
 
 from experiments import r1_zero
@@ -49,7 +48,7 @@ def test_a_plan_for_cpu_devices_has_every_phase(plan):
 
 
 def test_the_bytes_of_a_plan_are_those_of_the_arrays(plan):
-  kept = memory.held(plan.job, plan.cfg, jax.sharding.Mesh(*mesh_of(plan)))
+  kept = memory.held(plan.job, plan.cfg, sharding.make_mesh(plan.shape, list(plan.target.devices)))
   for name, split in plan.splits.items():
     assert split.parameters == kept.parameters
     done = plan.compiled[name]
@@ -58,12 +57,6 @@ def test_the_bytes_of_a_plan_are_those_of_the_arrays(plan):
   done = plan.compiled['update']
   compiled = done.arguments + done.outputs - done.shared + done.temporaries
   assert whole.total == pytest.approx(compiled, rel=0.01)
-
-
-def mesh_of(plan):
-  """Arguments of the plan's mesh."""
-  mesh = sharding.make_mesh(plan.shape, list(plan.target.devices))
-  return mesh.devices, mesh.axis_names
 
 
 def test_the_report_says_the_same_in_json_html_and_tables(plan):
