@@ -57,11 +57,13 @@ def _memory(plan):
     return []
   most = max(s.total for s in plan.splits.values())
   unit, size = ('GiB', _GIB) if most > _GIB else ('MiB', 2**20)
-  table = _table(f'{unit} a device', 'program', *_PARTS, 'total', 'left')
-  for name, split in plan.splits.items():
-    values = [getattr(split, part) for part in _PARTS]
-    left = plan.target.chip.memory - split.total
-    table.add_row(name, *(f'{v / size:,.2f}' for v in (*values, split.total, left)))
+  table = _table(f'{unit} a device', '', *plan.splits)
+  splits = plan.splits.values()
+  rows = {part: [getattr(split, part) for split in splits] for part in _PARTS}
+  rows['total'] = [split.total for split in splits]
+  rows['left'] = [plan.target.chip.memory - split.total for split in splits]
+  for name, values in rows.items():
+    table.add_row(name, *(f'{v / size:,.2f}' for v in values))
   return [table]
 
 
@@ -83,7 +85,7 @@ def _speeds(plan):
   table = _table(
     f'Seconds an update, completions of {plan.lengths.mean:,.0f} tokens, the longest '
     f'{plan.lengths.longest:,.0f}',
-    'phase', 'TFLOP a device', 'roofline', "compiler's cycles", 'collectives', 'predicted',
+    'phase', 'TFLOP', 'roofline', 'cycles', 'collectives', 'predicted',
   )  # fmt: skip
   for p in plan.listed:
     cycles = f'{p.compiler:,.2f}' if p.compiler else '-'

@@ -74,22 +74,11 @@ def test_the_real_compiler_plans_for_a_slice_that_is_not_here():
   mesh = sharding.make_mesh((1, 2, 1, 2), list(target.devices))
   job = job_of((1, 2, 1, 2))
   done = phases.compile_one('log-probabilities', job, job.model, mesh)
-  assert not done.refused and done.temporaries > 0
+  assert not done.refused
+  weights = phases.state(job, job.model, mesh)[1].params
+  assert phases.bytes_held(weights) < done.arguments < 2 * phases.bytes_held(weights)
   assert done.program.loops == 1 and done.program.loop.cycles > 0
   assert done.program.loop.received['all-reduce'] > 0
-
-
-@needs_libtpu
-def test_what_does_not_fit_is_a_result_with_its_size():
-  target = topology.target('v5e:2x2')
-  mesh = sharding.make_mesh((1, 4, 1, 1), list(target.devices))
-  job = job_of((1, 4, 1, 1))
-  model = dataclasses.replace(job.model, max_length=65_536)
-  rl = dataclasses.replace(job.rl, rows=64, capacity=16_384)
-  done = phases.compile_one(
-    'log-probabilities', dataclasses.replace(job, rl=rl, model=model), model, mesh
-  )
-  assert 'memory' in done.refused and done.temporaries > target.chip.memory
 
 
 @pytest.mark.parametrize(
