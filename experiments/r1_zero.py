@@ -6,18 +6,18 @@ python -m r1jax.main --config=experiments/r1_zero.py
 from r1jax import config as config_lib
 from r1jax.model import presets
 
-PRESETS = ('tiny', 'hub', 'small', 'v3_671b')
-
 
 def get_config(preset='tiny'):
-  """`tiny`: the shipped base. `hub`: your checkpoint. `small`: 105M. `v3_671b`: the paper's."""
+  """`tiny`: the shipped base. `hub`: your checkpoint. `small`: 105M. `qwen_1_5b`, `qwen_7b`,
+  `qwen_32b`: Zero-Qwen-32B's recipe. `v3_671b`: the paper's.
+  """
   if preset not in PRESETS:
     raise ValueError(
       f'experiments/r1_zero.py has no preset {preset!r}; it has {", ".join(PRESETS)}'
     )
   config = config_lib.default('reasoning_rl')
   config.workdir = f'runs/r1_zero_{preset}'
-  {'tiny': tiny, 'hub': hub, 'small': small, 'v3_671b': v3_671b}[preset](config)
+  PRESETS[preset](config)
   return config.lock()
 
 
@@ -86,3 +86,43 @@ def v3_671b(config):
   config.grpo.tis_cap = 2.0  # bfloat16 sampler and trainer differ (reference §4.2)
   config.data.max_prompt = 1024
   config.evaluation.update(every=400, few=128)
+
+
+def qwen_1_5b(config):
+  """The 32B recipe on the shape of R1-Distill-Qwen-1.5B."""
+  _zero_qwen(config, presets.qwen_1_5b())
+
+
+def qwen_7b(config):
+  """The 32B recipe on the shape of R1-Distill-Qwen-7B."""
+  _zero_qwen(config, presets.qwen_7b())
+
+
+def qwen_32b(config):
+  """Zero-Qwen-32B; give it --config.checkpoint=DIR to train rather than to plan."""
+  _zero_qwen(config, presets.qwen_32b())
+
+
+def _zero_qwen(config, model):
+  """The paper's RL on a Qwen base: rate 2e-6, 32,768 tokens all along (reference §1.3)."""
+  config.model = config_lib.architecture(model)
+  config.mesh = (1, -1, 1, model.kv_heads)
+  config.optimizer.lr = 2e-6
+  config.data.max_prompt = 1024
+  config.sample.max_new = 32_768
+  config.rl.length_schedule = ((0, 32_768),)
+  config.rl.rows, config.rl.capacity = 64, 33_792
+  config.rl.rollout_chunk = 64
+  config.grpo.tis_cap = 2.0  # bfloat16 sampler and trainer differ (reference §4.2)
+  config.evaluation.update(every=400, questions=256, few=128)
+
+
+PRESETS = {
+  'tiny': tiny,
+  'hub': hub,
+  'small': small,
+  'qwen_1_5b': qwen_1_5b,
+  'qwen_7b': qwen_7b,
+  'qwen_32b': qwen_32b,
+  'v3_671b': v3_671b,
+}

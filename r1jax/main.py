@@ -22,6 +22,9 @@ _COORDINATOR = flags.DEFINE_string(
 )
 _PROCESSES = flags.DEFINE_integer('processes', 1, 'number of processes')
 _PROCESS = flags.DEFINE_integer('process', 0, 'number of this process')
+_DISTRIBUTED = flags.DEFINE_bool(
+  'distributed', False, 'many processes that JAX finds by itself: all workers of a TPU slice'
+)
 
 EXPECTED = (
   ValueError,
@@ -42,6 +45,8 @@ def main(argv):
       raise ValueError('no experiment given: --config=experiments/r1_zero.py')
     if _COORDINATOR.value:
       connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    elif _DISTRIBUTED.value:
+      connect()
     graphs = {'r1': r1.run, 'rl_vs_distill': rl_vs_distill.run}
     if _CONFIG.value.stage in graphs:
       graphs[_CONFIG.value.stage](_CONFIG.value)
@@ -57,11 +62,17 @@ def main(argv):
     fail(error)
 
 
-def connect(coordinator, processes, process):
-  """Joins the processes of a job; ValueError where the coordinator does not answer."""
+def connect(coordinator=None, processes=None, process=None):
+  """Joins the processes of a job, by default those that JAX finds on a TPU slice or a cluster.
+
+  Raises:
+    ValueError: the coordinator does not answer, or there is none.
+  """
   try:
     jax.distributed.initialize(coordinator, processes, process)
-  except RuntimeError as error:
+  except (RuntimeError, ValueError) as error:
+    if coordinator is None:
+      raise ValueError(f'--distributed found no cluster: {error}; give --coordinator') from error
     raise ValueError(
       f'process {process} of {processes} cannot reach --coordinator={coordinator}: {error}'
     ) from error

@@ -62,6 +62,11 @@ def dtype_of(p, dtype):
   return jnp.dtype('float32') if p.float32 else jnp.dtype(dtype)
 
 
+def types(specs, dtype):
+  """Tree of the types in which the weights are kept."""
+  return tree_map(lambda p: dtype_of(p, dtype), specs)
+
+
 def abstract(specs, dtype, mesh=None):
   """ShapeDtypeStructs with shardings on `mesh` (default: the mesh that is set)."""
   mesh = mesh or jax.sharding.get_mesh()

@@ -26,6 +26,7 @@ FLOORS = {
   'evaluation': 4,
   'config': 5,
   'pipeline': 5,
+  'planning': 5,
 }
 COMMANDS = 6  # main.py and the other commands beside it
 AXIS_OWNERS = {'r1jax/sharding.py', 'r1jax/model/moe.py', 'r1jax/model/config.py'}

@@ -109,6 +109,44 @@ def bench_qwen2():
   )
 
 
+def _qwen2(width, ffn, layers, heads, kv_heads, vocab, **more):
+  """Qwen2.5's architecture, untied: biases on q, k, v, heads of 128 (reference §3.3)."""
+  return config.ModelConfig(
+    vocab=vocab,
+    width=width,
+    layers=layers,
+    heads=heads,
+    attention='gqa',
+    head_nope=0,
+    head_rope=128,
+    head_value=128,
+    kv_heads=kv_heads,
+    qkv_bias=True,
+    ffn=ffn,
+    dense_layers=layers,
+    moe=None,
+    mtp_layers=0,
+    init_std=0.02,
+    max_length=131_072,
+    **more,
+  )
+
+
+def qwen_1_5b():
+  """R1-Distill-Qwen-1.5B, 1,777,088,000 parameters."""
+  return _qwen2(1536, 8960, 28, 12, 2, 151_936, rope=config.RopeConfig(theta=1e4))
+
+
+def qwen_7b():
+  """R1-Distill-Qwen-7B, 7,615,616,512 parameters."""
+  return _qwen2(3584, 18_944, 28, 28, 4, 152_064, rope=config.RopeConfig(theta=1e4))
+
+
+def qwen_32b():
+  """R1-Distill-Qwen-32B, 32,763,876,352 parameters."""
+  return _qwen2(5120, 27_648, 64, 40, 8, 152_064, rope=config.RopeConfig(theta=1e6), norm_eps=1e-5)
+
+
 def v3_671b():
   """DeepSeek-V3, 671.026B parameters without its MTP module (reference §2.1)."""
   return config.ModelConfig()

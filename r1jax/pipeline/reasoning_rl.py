@@ -37,6 +37,8 @@ class RlConfig:
     rollout_chunk: prompts of one sampling call (0: all); rewards overlap with the next chunk.
     dynamic_sampling: drop unanimous groups and sample more questions in their place (DAPO).
     max_refills: extra rounds of sampling before the rest is filled with unanimous groups.
+    reference_dtype: type of the reference's weights; '' for the policy's. It is never updated by
+      steps, so bfloat16 costs it one rounding (and halves its memory).
     samples_every: updates between rollouts that are written to `samples/`.
   """
 
@@ -51,8 +53,11 @@ class RlConfig:
   dynamic_sampling: bool = False
   max_refills: int = 10
   samples_every: int = 160
+  reference_dtype: str = ''
 
   def __post_init__(self):
+    if self.reference_dtype not in ('', 'float32', 'bfloat16'):
+      raise ValueError(f"reference_dtype={self.reference_dtype!r} is not 'float32' or 'bfloat16'")
     if min(self.prompts, self.mini_batches, self.updates, self.rows, self.samples_every) < 1:
       raise ValueError(f'prompts, mini_batches, updates, rows, samples_every must be >= 1: {self}')
     if self.rollout_chunk and self.prompts % self.rollout_chunk:
@@ -104,6 +109,13 @@ def check(job, mesh):
     )
 
 
+def initial_state(job, cfg, tx, weights):
+  """`TrainState` of the stage before its first update."""
+  dtype = job.rl.reference_dtype or cfg.param_dtype
+  types = params_lib.types(transformer.specs(cfg), dtype)
+  return state_lib.create(weights, tx, bool(job.grpo.beta), types)
+
+
 class Stage:
   """The RL stage as `train.loop` drives it: see `loop.run` for the contract."""
 
@@ -133,17 +145,19 @@ class Stage:
 
   def start(self):
     """Begins from the base model's weights."""
-    self.state = state_lib.create(self.initial, self.tx, bool(self.job.grpo.beta))
+    self.state = self._create(self.initial)
     self.initial = None
 
   def abstract(self, host):
     """Shapes of what `arrays` saved."""
     specs = transformer.specs(self.cfg)
     weights = params_lib.abstract(specs, self.cfg.param_dtype)
-    make = lambda w: state_lib.create(w, self.tx, bool(self.job.grpo.beta))
     one = minibatches.empty(self.layout, self._scores_old, bool(self.job.grpo.beta))
     waiting = [one] * host['pending']
-    return {'state': jax.eval_shape(make, weights), 'pending': waiting}
+    return {'state': jax.eval_shape(self._create, weights), 'pending': waiting}
+
+  def _create(self, weights):
+    return initial_state(self.job, self.cfg, self.tx, weights)
 
   def restore(self, arrays, host):
     """Continues exactly where `arrays` and `host` were saved."""

@@ -19,6 +19,8 @@ class OptimizerConfig:
   `lr` is the peak, reached after `warmup` updates. 'cosine' falls to `end_fraction * lr` at update
   `steps` and stays there. `weight_decay` is decoupled. `clip_norm` bounds the global norm of the
   gradient. The run stops after `max_skipped` updates in a row without finite gradients.
+  `moments` is the type in which Adam's two moments are kept, 'float32' or 'bfloat16' (V3's choice,
+  reference §2.6); the arithmetic is float32 either way.
   """
 
   lr: float
@@ -32,8 +34,11 @@ class OptimizerConfig:
   weight_decay: float = 0.0
   clip_norm: float = 1.0
   max_skipped: int = 10
+  moments: str = 'float32'
 
   def __post_init__(self):
+    if self.moments not in ('float32', 'bfloat16'):
+      raise ValueError(f"moments={self.moments!r} is not 'float32' or 'bfloat16'")
     if self.schedule not in ('constant', 'cosine'):
       raise ValueError(f"schedule {self.schedule!r} is not 'constant' or 'cosine'")
     if self.schedule == 'cosine' and self.steps <= self.warmup:
@@ -72,8 +77,8 @@ def learning_rate(config):
 def make(config, trainable, decay):
   """The optimizer of a tree of weights.
 
-  Moments are float32 whatever the weights are. Leaves outside `trainable` get no update, no state
-  and no part in the clipped norm. An update with non-finite gradients is skipped
+  Moments are `config.moments` whatever the weights are. Leaves outside `trainable` get no update,
+  no state and no part in the clipped norm. An update with non-finite gradients is skipped
   (`skip_nonfinite`).
 
   Args:
@@ -91,21 +96,30 @@ def make(config, trainable, decay):
     optax.scale_by_learning_rate(learning_rate(config)),
   )
   labels = jax.tree.map(lambda acts: 'trained' if acts else 'frozen', trainable)
-  parts = {'trained': _in_float32(adamw), 'frozen': optax.set_to_zero()}
+  parts = {'trained': _in_float32(adamw, config.moments), 'frozen': optax.set_to_zero()}
   return skip_nonfinite(optax.partition(parts, labels))
 
 
-def _in_float32(inner):
-  """`inner` with its state and arithmetic in float32: bfloat16 moments lose small gradients."""
+def _in_float32(inner, kept):
+  """`inner` with its arithmetic in float32 and its real-valued state kept in the type `kept`."""
+
+  def init(params):
+    return _real_as(kept, inner.init(_float32(params)))
 
   def update(grads, state, params):
-    return inner.update(_float32(grads), state, _float32(params))
+    updates, state = inner.update(_float32(grads), _real_as(jnp.float32, state), _float32(params))
+    return updates, _real_as(kept, state)
 
-  return optax.GradientTransformation(lambda params: inner.init(_float32(params)), update)
+  return optax.GradientTransformation(init, update)
 
 
 def _float32(tree):
   return jax.tree.map(lambda x: x.astype(jnp.float32), tree)
+
+
+def _real_as(dtype, tree):
+  real = lambda x: jnp.issubdtype(x.dtype, jnp.floating)
+  return jax.tree.map(lambda x: x.astype(dtype) if real(x) else x, tree)
 
 
 def global_norm(tree):

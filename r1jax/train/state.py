@@ -27,9 +27,14 @@ class TrainState:
   step: jax.Array
 
 
-def create(params, tx, with_reference):
-  """State at the start of a stage: step 0, the reference a copy of the policy."""
-  reference = jax.tree.map(jnp.copy, params) if with_reference else None
+def create(params, tx, with_reference, types=None):
+  """State at the start of a stage: step 0, the reference a copy of the policy.
+
+  `types` is the tree of the reference's types (`params.types`), by default the policy's own.
+  """
+  types = types or jax.tree.map(lambda w: w.dtype, params)
+  copy = lambda w, dtype: jnp.array(w, dtype, copy=True)
+  reference = jax.tree.map(copy, params, types) if with_reference else None
   return TrainState(params, reference, tx.init(params), jnp.int32(0))
 
 
@@ -43,5 +48,7 @@ def refresh_reference(state, every):
   if not every:
     return state
   due = state.step % every == 0
-  copy = jax.tree.map(lambda old, new: jnp.where(due, new, old), state.reference, state.params)
+  copy = jax.tree.map(
+    lambda old, new: jnp.where(due, new.astype(old.dtype), old), state.reference, state.params
+  )
   return state.replace(reference=copy)

@@ -1,0 +1,177 @@
+"""Reads a compiled program: collectives, and the compiler's own cycles, loops multiplied out.
+
+A loop whose trip count the program knows (layers) counts that often; one whose count is data
+(micro-batches, decoding) stays apart, so that the caller can multiply it by what he expects.
+"""
+
+import collections
+import dataclasses
+import re
+
+KINDS = ('all-gather', 'all-reduce', 'reduce-scatter', 'all-to-all', 'collective-permute')
+
+# The compiler writes about 2**63 cycles where it has no idea, which spoils its own total too.
+_NO_ESTIMATE = 2**50
+
+_HEAD = re.compile(r'^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$')
+_LINE = re.compile(r'^\s+(?:ROOT )?%?([\w.\-]+) = (.*)$')
+_OPCODE = re.compile(r'(?:^|[\s)}\]])([a-z][a-z0-9\-]*)\(')
+_ARRAY = re.compile(r'\b(pred|bf16|[fsuc]\d+\w*)\[([\d,]*)\]')
+_CALLS = re.compile(r'(?:calls|to_apply|body|branch_computations)=\{?(%?[\w.\-]+(?:, %?[\w.\-]+)*)')
+
+
+@dataclasses.dataclass
+class Work:
+  """What one execution of a piece of program does on one device.
+
+  Attributes:
+    received: bytes that reach the device, by kind of collective.
+    count: number of collectives, by kind.
+    cycles: of the operations, as the compiler estimates them (TPU).
+  """
+
+  received: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  count: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  cycles: float = 0.0
+
+  def add(self, other, times=1):
+    """Adds another piece of work, done `times` times."""
+    for kind in other.count:
+      self.received[kind] += other.received[kind] * times
+      self.count[kind] += other.count[kind] * times
+    self.cycles += other.cycles * times
+
+
+@dataclasses.dataclass
+class Program:
+  """`once`: outside of loops of unknown length; `loop`: one trip of them, `loops` being their
+  number.
+  """
+
+  once: Work
+  loop: Work
+  loops: int
+
+
+def read(text, devices):
+  """HLO text of a compiled program on `devices` devices -> `Program`."""
+  entry, computations = _computations(text)
+  reader = _Reader(computations, devices)
+  once = reader.work(entry)
+  loop = Work()
+  for body in reader.unknown:
+    loop.add(reader.work(body), 1 / len(reader.unknown))
+  return Program(once, loop, len(reader.unknown))
+
+
+def array_bytes(shape):
+  """Bytes of the largest array in the text of an HLO type."""
+  return max((_bytes(kind, dims) for kind, dims in _ARRAY.findall(shape)), default=0)
+
+
+def _bytes(kind, dims):
+  count = 1
+  for size in filter(None, dims.split(',')):
+    count *= int(size)
+  bits = int(re.search(r'\d+', kind)[0]) if kind != 'pred' else 8
+  return count * bits / 8
+
+
+def _computations(text):
+  """(name of the entry, name -> instruction lines)."""
+  entry, found, lines = None, {}, []
+  for line in text.splitlines():
+    head = _HEAD.match(line)
+    if head:
+      lines = found.setdefault(head[2], [])
+      entry = head[2] if head[1] else entry
+    elif _LINE.match(line):
+      lines.append(_LINE.match(line))
+  return entry, {name: [(m[1], m[2]) for m in lines] for name, lines in found.items()}
+
+
+class _Reader:
+  """Walks the computations; `unknown` collects the bodies of loops of unknown length."""
+
+  def __init__(self, computations, devices):
+    self.computations, self.devices = computations, devices
+    self.unknown, self.channels = [], set()
+
+  def work(self, name, inside=False):
+    """Work of one execution of a computation; `inside` a fusion that has given its cycles."""
+    total = Work()
+    for _, body in self.computations.get(name, ()):
+      opcode = _OPCODE.search(body)
+      total.add(self._one(opcode[1] if opcode else '', body, inside))
+    return total
+
+  def _one(self, opcode, body, inside):
+    if opcode == 'while':
+      return self._loop(body)
+    found = Work()
+    kind = opcode.removesuffix('-start')
+    if kind in KINDS:
+      found.add(self._collective(kind, body))
+    cycles = re.search(r'"estimated_cycles":"(\d+)"', body)
+    if cycles and not inside and int(cycles[1]) < _NO_ESTIMATE:
+      found.cycles += int(cycles[1])
+    called = _CALLS.search(body)
+    for name in called[1].split(', ') if called else ():
+      found.add(self.work(name.lstrip('%'), inside or found.cycles > 0))
+    return found
+
+  def _loop(self, body):
+    called = {key: name for key, name in re.findall(r'(body|condition)=%?([\w.\-]+)', body)}
+    trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', body)
+    trips = int(trips[1]) if trips else self._trips(called['condition'])
+    found = Work()
+    if trips is None:
+      self.unknown.append(called['body'])
+    else:
+      found.add(self.work(called['body']), trips)
+    return found
+
+  def _trips(self, condition):
+    """The constant that a counter from 0 is compared with; None where it is no constant."""
+    lines = self.computations.get(condition, ())
+    constants = {n: c[1] for n, b in lines if (c := re.search(r' constant\((\d+)\)', b))}
+    for _, body in lines:
+      names = re.search(r'compare\((.*?)\), direction=LT', body)
+      for name in re.findall(r'%?([\w.\-]+)(?:,|$)', names[1]) if names else ():
+        if name in constants:
+          return int(constants[name])
+    return None
+
+  def _collective(self, kind, body):
+    """The TPU compiler repeats a collective in each piece of a fusion: one channel counts once."""
+    channel = re.search(r'channel_id=(\d+)', body)
+    if channel and channel[1] in self.channels:
+      return Work()
+    self.channels |= {channel[1]} if channel else set()
+    group = self._group(body)
+    if group == 1:
+      return Work()
+    size = array_bytes(body[: _OPCODE.search(body).start() + 1])
+    others = (group - 1) / group
+    share = {'all-reduce': 2 * others, 'reduce-scatter': group - 1, 'collective-permute': 1}
+    received = size * share.get(kind, others)
+    return Work(collections.Counter({kind: received}), collections.Counter({kind: 1}))
+
+  def _group(self, body):
+    """Devices that take part with each other."""
+    named = re.search(r'replica_groups=mesh\[(.*?)\] ?\{(.*?)\}', body)
+    if named:
+      sizes = dict(re.findall(r"'([^']+)'=(\d+)", named[1]))
+      return _product(sizes[a] for a in re.findall(r"'([^']+)'", named[2]))
+    iota = re.search(r'replica_groups=\[(\d+),(\d+)\]<=', body)
+    if iota:
+      return int(iota[2])
+    listed = re.search(r'replica_groups=\{\{([\d,]*)\}', body)
+    return len(listed[1].split(',')) if listed and listed[1] else self.devices
+
+
+def _product(sizes):
+  total = 1
+  for size in sizes:
+    total *= int(size)
+  return total

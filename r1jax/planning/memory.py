@@ -1,0 +1,147 @@
+"""Bytes on one device: what the shardings and the compiler say, and a guess before compiling."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+from r1jax import params as params_lib
+from r1jax import sharding
+from r1jax.model import transformer
+from r1jax.planning import phases
+
+# What the compiler asks for over the formula: 97 GiB for V3 on v5p:8x8x16, mesh 1,128,1,8, rows of
+# 33,792, where `activations` counts 60.
+_EXCESS = 1.6
+_BLOCKS = 8  # query blocks of the reference attention (kernels.reference)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """Where the bytes of one device are during a phase."""
+
+  parameters: float
+  reference: float
+  optimizer: float
+  gradients: float
+  cache: float
+  activations: float
+  batch: float
+
+  @property
+  def total(self):
+    """All of them."""
+    return sum(dataclasses.astuple(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+  """Exact bytes of the long-lived arrays, and of what lives inside the programs."""
+
+  parameters: float
+  reference: float
+  optimizer: float
+  gradients: float
+  cache: float
+
+
+def held(job, cfg, mesh):
+  """`Held` of a job on a mesh (which may be abstract)."""
+  _, state = phases.state(job, cfg, mesh)
+  weights = phases.bytes_held(state.params)
+  return Held(
+    weights,
+    phases.bytes_held(state.reference),
+    phases.bytes_held(state.optimizer),
+    weights,
+    _cache(job, cfg, mesh),
+  )
+
+
+def _cache(job, cfg, mesh):
+  row = cfg.kv_latent + cfg.head_rope
+  if cfg.attention == 'gqa':
+    row = cfg.kv_heads * (cfg.head_qk + cfg.head_value) / _ways(mesh, 'heads')
+  sequences = (job.rl.rollout_chunk or job.rl.prompts) * job.sample.group
+  slots = job.data.max_prompt + job.sample.max_new
+  size = jnp.dtype(cfg.compute_dtype).itemsize
+  return sequences / sharding.batch_shards(mesh) * slots * row * cfg.layers * size
+
+
+def _ways(mesh, axis):
+  """Over how many devices a logical axis of activations is split."""
+  spec = sharding.act(axis)
+  names = [n for n in jax.tree.leaves(tuple(spec)) if n]
+  return math.prod(mesh.shape[n] for n in names)
+
+
+def split(compiled, kept):
+  """`Split` of a phase; the state stays on the devices in every phase.
+
+  What a program holds of gradients or cache is exact, the rest of its temporaries is called
+  activations.
+  """
+  gradients = kept.gradients if compiled.name == 'update' else 0.0
+  cache = kept.cache if compiled.name == 'rollout' else 0.0
+  inside = min(gradients + cache, compiled.temporaries)
+  scale = inside / (gradients + cache) if inside else 0.0
+  own = kept.parameters
+  if compiled.name == 'update':
+    own += kept.reference + kept.optimizer
+  beside = compiled.arguments + compiled.outputs - compiled.shared - own
+  return Split(
+    parameters=kept.parameters,
+    reference=kept.reference,
+    optimizer=kept.optimizer,
+    gradients=gradients * scale,
+    cache=cache * scale,
+    activations=compiled.temporaries - inside,
+    batch=max(beside, 0.0),
+  )
+
+
+def guess(job, cfg, mesh):
+  """Bytes at the peak of an update and of a rollout before anything is compiled.
+
+  Formulas of the reference ops, good for ranking meshes: attention keeps scores of a block of
+  queries in float32, the sorted experts see all tokens of their row of the mesh, the head float32
+  scores of the vocabulary.
+  """
+  kept, size = held(job, cfg, mesh), jnp.dtype(cfg.compute_dtype).itemsize
+  state = kept.parameters + kept.reference + kept.optimizer
+  update = state + kept.gradients + activations(job, cfg, mesh)
+  rollout = state + 1.5 * kept.cache + 2 * layer_bytes(cfg, mesh) * size
+  return max(update, rollout)
+
+
+def activations(job, cfg, mesh):
+  """Guess of what an update holds beside state and gradients."""
+  shards, size = sharding.batch_shards(mesh), jnp.dtype(cfg.compute_dtype).itemsize
+  rows, length = job.rl.rows / shards, job.rl.capacity
+  tokens = rows * length
+  heads = cfg.heads / _ways(mesh, 'heads')
+  scores = 3 * 4 * rows * heads * min(length, max(64, length / _BLOCKS)) * length
+  scores_of_vocabulary = 3 * 4 * tokens * cfg.vocab / _ways(mesh, 'vocab')
+  residual = cfg.layers * tokens * cfg.width * size
+  heads_wide = 8 * tokens * heads * (cfg.head_qk + cfg.head_value) * size
+  experts = 0.0
+  if cfg.moe_layers:
+    seen = tokens * _ways(mesh, 'experts') * cfg.moe.per_token
+    experts = 2 * size * seen * (cfg.width + 3 * cfg.moe.ffn / _ways(mesh, 'ffn'))
+  weights = 2 * layer_bytes(cfg, mesh) * size
+  return _EXCESS * (residual + weights + heads_wide + max(scores, experts, scores_of_vocabulary))
+
+
+def layer_bytes(cfg, mesh):
+  """Values of the largest layer's weights as a device uses them: gathered, still split by the
+  others.
+  """
+  kind = 'moe' if cfg.moe_layers else 'dense'
+
+  def one(p):
+    where = jax.sharding.NamedSharding(mesh, sharding.gathered(p.axes))
+    return math.prod(where.shard_shape(p.shape))
+
+  specs = transformer.block_specs(cfg, kind)
+  return sum(one(p) for p in jax.tree.leaves(specs, is_leaf=params_lib.is_param))

@@ -1,0 +1,160 @@
+"""The programs of an RL job, compiled for devices that need not exist: nothing is allocated.
+
+Three programs make the job: `sample.generate` (prefill and decoding), `steps.score` and
+`steps.grpo_update`, each in its scanned form, so that 61 layers compile like one.
+"""
+
+import dataclasses
+import re
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r1jax import params as params_lib
+from r1jax import sharding
+from r1jax.model import transformer
+from r1jax.pipeline import minibatches, reasoning_rl
+from r1jax.planning import hlo
+from r1jax.sampling import sample
+from r1jax.train import state as state_lib
+from r1jax.train import steps
+
+NAMES = ('rollout', 'log-probabilities', 'update')
+_STOPS = (64, 8)  # stop sequences and their length: a tokenizer's own differ a little
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+  """A program as the compiler left it, bytes and work on one device.
+
+  Attributes:
+    name: one of `NAMES`.
+    arguments, outputs, shared, temporaries: bytes; `shared` are outputs in arguments' place.
+      `temporaries` is what the compiler asked for where that was too much, the others are then 0.
+    program: collectives and cycles; None where it did not compile.
+    refused: the compiler's reason, '' where there is none.
+    seconds: the compilation took.
+  """
+
+  name: str
+  arguments: float
+  outputs: float
+  shared: float
+  temporaries: float
+  program: hlo.Program | None
+  refused: str
+  seconds: float
+
+
+def state(job, cfg, mesh):
+  """(optimizer, abstract `TrainState`) of a job, placed on `mesh`."""
+  tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
+  weights = params_lib.abstract(transformer.specs(cfg), cfg.param_dtype, mesh)
+  return tx, jax.eval_shape(lambda w: reasoning_rl.initial_state(job, cfg, tx, w), weights)
+
+
+def bytes_held(tree):
+  """Bytes of an abstract tree on one device, by its shardings."""
+
+  def one(x):
+    shape = x.sharding.shard_shape(x.shape) if x.sharding else x.shape
+    return float(np.prod(shape, dtype=float)) * jnp.dtype(x.dtype).itemsize
+
+  return sum(one(x) for x in jax.tree.leaves(tree))
+
+
+def layout(job):
+  """`minibatches.Layout` of the job's updates."""
+  per_update = job.rl.prompts * job.sample.group // job.rl.mini_batches
+  return minibatches.Layout(per_update, job.rl.rows, job.rl.capacity)
+
+
+def compile_one(name, job, cfg, mesh):
+  """Compiles one program of the job -> `Compiled`; too little memory is a result, not an error."""
+  began = time.monotonic()
+  with jax.set_mesh(mesh):
+    lowered = LOWER[name](job, cfg, mesh)
+    try:
+      done = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+      if 'RESOURCE_EXHAUSTED' not in str(error):
+        raise
+      spent = time.monotonic() - began
+      return Compiled(name, 0, 0, 0, wanted(str(error)), None, str(error).split('\n')[0], spent)
+  found, program = done.memory_analysis(), hlo.read(done.as_text(), mesh.size)
+  fixed = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
+  peak = found.peak_memory_in_bytes - found.generated_code_size_in_bytes - fixed
+  # The TPU's figure for temporaries is their sum, its peak is what is alive at once; the CPU's
+  # temporaries are one allocation, and its peak leaves them out.
+  alive = peak if mesh.devices.flat[0].platform == 'tpu' else found.temp_size_in_bytes
+  temporaries = min(found.temp_size_in_bytes, alive)
+  return Compiled(
+    name,
+    found.argument_size_in_bytes,
+    found.output_size_in_bytes,
+    found.alias_size_in_bytes,
+    temporaries,
+    program,
+    '',
+    time.monotonic() - began,
+  )
+
+
+def wanted(message):
+  """Bytes that a refusing compiler says the program needs."""
+  sizes = re.findall(r'(?:\(|[Uu]sed )([\d.]+)([KMGT])', message)
+  if not sizes:
+    raise ValueError(f'the compiler ran out of memory without a number: {message[:300]}')
+  return max(float(size) * 2 ** {'K': 10, 'M': 20, 'G': 30, 'T': 40}[unit] for size, unit in sizes)
+
+
+def _placed(mesh, shape, dtype, *axes):
+  where = jax.sharding.NamedSharding(mesh, sharding.act(*axes))
+  return jax.ShapeDtypeStruct(shape, dtype, sharding=where)
+
+
+def _batch(job, mesh):
+  one = minibatches.empty(layout(job), job.rl.mini_batches > 1, bool(job.grpo.beta)).batch
+  axes = lambda x: (None, 'batch', None) if x.ndim == 3 else ()
+  return jax.tree.map(lambda x: _placed(mesh, x.shape, x.dtype, *axes(x)), one)
+
+
+def _rollout(job, cfg, mesh):
+  prompts = job.rl.rollout_chunk or job.rl.prompts
+  _, abstract = state(job, cfg, mesh)
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  return sample.generate.lower(
+    abstract.params,
+    cfg,
+    job.sample,
+    _placed(mesh, (prompts, job.data.max_prompt), jnp.int32, 'batch', None),
+    _placed(mesh, (prompts,), jnp.int32, 'batch'),
+    _placed(mesh, (), key.dtype),
+    cap=_placed(mesh, (), jnp.int32),
+    stop_KW=_placed(mesh, _STOPS, jnp.int32, None, None),
+  )
+
+
+def _score(job, cfg, mesh):
+  _, abstract = state(job, cfg, mesh)
+  batch = _batch(job, mesh)
+  return steps.score.lower(abstract.params, cfg, batch.rows, batch.count, job.sample.temperature)
+
+
+def _update(job, cfg, mesh):
+  tx, abstract = state(job, cfg, mesh)
+  return steps.grpo_update.lower(
+    abstract,
+    _batch(job, mesh),
+    cfg=cfg,
+    gcfg=job.grpo,
+    tx=tx,
+    temperature=job.sample.temperature,
+    reference_every=job.rl.reference_every,
+  )
+
+
+# How each program is lowered: (job, cfg, mesh) -> `jax.stages.Lowered`.
+LOWER = {'rollout': _rollout, 'log-probabilities': _score, 'update': _update}

@@ -1,0 +1,155 @@
+"""Makes a plan: compiles the job as asked and, where it does not fit, tries what would."""
+
+import dataclasses
+import time
+
+from r1jax import sharding
+from r1jax.interchange import huggingface
+from r1jax.interchange import source as checkpoints
+from r1jax.planning import fit, memory, phases, speed, topology
+
+_SEARCHED = 3  # meshes that --search compiles
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What a planner may do.
+
+  Attributes:
+    mean: mean new tokens of a completion; 0 for the cap (the worst case).
+    search: compile several meshes and keep the fastest.
+    budget: seconds after which no further compilation starts.
+  """
+
+  mean: float = 0.0
+  search: bool = False
+  budget: float = 480.0
+
+
+@dataclasses.dataclass
+class Plan:
+  """What was found.
+
+  Attributes:
+    job, cfg, target, shape: the job that the figures are of, perhaps changed, and where it runs.
+    changes: flags that turn the job asked for into this one.
+    refused: why the job as it is cannot run; '' where it can.
+    splits: name of a program -> `memory.Split`, of those that were compiled.
+    compiled: name -> `phases.Compiled`.
+    listed, outlook: `speed` figures, where everything fits; else () and None.
+    lengths: `speed.Lengths` that the figures assume.
+    largest: (rows, capacity) that still fit, by scaling; None where nothing does.
+    attempts: (changes, what came of it) in order.
+  """
+
+  job: object
+  cfg: object
+  target: topology.Target
+  shape: tuple
+  changes: tuple
+  refused: str = ''
+  splits: dict = dataclasses.field(default_factory=dict)
+  compiled: dict = dataclasses.field(default_factory=dict)
+  listed: tuple = ()
+  outlook: object = None
+  lengths: object = None
+  largest: tuple | None = None
+  attempts: list = dataclasses.field(default_factory=list)
+
+  @property
+  def fits(self):
+    """Whether every phase was compiled and fits."""
+    return len(self.splits) == len(phases.NAMES) and not self.worst_over
+
+  @property
+  def worst_over(self):
+    """Bytes by which the largest phase exceeds a device's memory; 0 where all fit."""
+    worst = max((s.total for s in self.splits.values()), default=0)
+    return max(worst - self.target.chip.memory, 0)
+
+  def verdict(self):
+    """One line."""
+    if self.refused:
+      return f'cannot run: {self.refused}'
+    gib = 2**30
+    if self.worst_over:
+      name = max(self.splits, key=lambda n: self.splits[n].total)
+      need = self.splits[name].total / gib
+      return f'{name} needs {need:,.1f} GiB a device, {self.worst_over / gib:,.1f} GiB too many'
+    if not self.fits:
+      return 'fits as far as it was compiled'
+    free = self.target.chip.memory - max(s.total for s in self.splits.values())
+    return f'fits, {free / gib:,.1f} GiB a device left'
+
+
+def architecture(job):
+  """The job's ModelConfig, from its checkpoint where it names one."""
+  if job.model is not None:
+    return job.model
+  return huggingface.read_config(
+    checkpoints.open(job.checkpoint), **dataclasses.asdict(job.runtime)
+  )
+
+
+def make(job, target, settings, say=lambda text: None):
+  """`Plan` of the job on the target; `say` hears what is being tried.
+
+  Raises:
+    ValueError: the mesh asked for does not multiply to the target's devices.
+  """
+  began, cfg = time.monotonic(), architecture(job)
+  shape = fit.resolve(job.mesh, len(target.devices))
+  first = fit.Candidate(dataclasses.replace(job, mesh=shape), shape, (), 0.0)
+  plan = _tried(first, cfg, target, settings, say)
+  attempts, best = [('as asked', plan.verdict())], plan
+  if settings.search or not plan.fits:
+    options = fit.candidates(first.job, cfg, len(target.devices), target.chip.memory)
+    wanted = _SEARCHED if settings.search else 1
+    for option in options:
+      if wanted == 0 or time.monotonic() - began > settings.budget:
+        break
+      found = _tried(option, cfg, target, settings, say)
+      attempts.append((' '.join(option.changes), found.verdict() + _speed(found)))
+      wanted -= found.fits
+      best = found if _better(found, best) else best
+    if not options:
+      attempts.append(('every mesh, batch, type and length tried', 'no estimate fits'))
+  best.attempts = attempts
+  return best
+
+
+def _better(new, old):
+  if new.fits != old.fits:
+    return new.fits
+  return new.fits and new.outlook.seconds < old.outlook.seconds
+
+
+def _speed(plan):
+  return f', {plan.outlook.seconds:,.0f} s an update' if plan.outlook else ''
+
+
+def _tried(candidate, cfg, target, settings, say):
+  """Compiles the programs of a candidate until one does not fit."""
+  job, shape = candidate.job, candidate.shape
+  plan = Plan(job, cfg, target, shape, candidate.changes)
+  plan.refused = fit.refused(job, cfg, shape)
+  say(f'{" ".join(candidate.changes) or "as asked"}')
+  if plan.refused:
+    return plan
+  mesh = sharding.make_mesh(shape, list(target.devices))
+  kept = memory.held(job, cfg, mesh)
+  for name in reversed(phases.NAMES):  # the update first: it needs most
+    done = phases.compile_one(name, job, cfg, mesh)
+    say(f'  {name}: {done.seconds:.0f} s to compile')
+    plan.compiled[name], plan.splits[name] = done, memory.split(done, kept)
+    if plan.worst_over:
+      return plan
+  plan.lengths = speed.lengths(job, settings.mean)
+  listed = speed.phase_list(job, cfg, target, mesh, plan.compiled, plan.lengths)
+  saved = speed.state_bytes(job, cfg, mesh)
+  plan.listed = tuple(listed)
+  plan.outlook = speed.outlook(job, target, mesh, listed, plan.lengths, saved)
+  update = plan.splits['update']
+  free = target.chip.memory - update.total + update.activations
+  plan.largest = fit.largest(job, cfg, mesh, free, update.activations)
+  return plan

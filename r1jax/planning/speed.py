@@ -1,0 +1,172 @@
+"""Seconds of each phase: FLOPs the model needs, bytes that must move, the roofline of a chip."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+from r1jax import params as params_lib
+from r1jax.model import transformer
+from r1jax.planning import hlo, memory, phases
+
+# Bytes/s that one host writes to its storage: an assumption, a network file system's usual rate.
+STORAGE = 1e9
+# Share of the roofline that is reached where the compiler counts no cycles: an assumption.
+REACHED = 0.4
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+  """One phase of a policy update, on one device; FLOPs and seconds are a whole update's share.
+
+  Attributes:
+    name: as printed.
+    times: runs of the program in one rollout (`mini_batches` updates).
+    flops: that the model needs, without recomputation.
+    bytes: that must at least cross the memory's bus.
+    work: collectives and cycles of the compiled program, loops multiplied out.
+    roofline: seconds at the data sheet's best, computing, moving and communicating all at once.
+    compiler: seconds of the compiler's own cycle count, collectives not included; 0 if it has none,
+      and then `REACHED` of the roofline is what is predicted.
+    wire: seconds of the collectives over all links.
+  """
+
+  name: str
+  times: float
+  flops: float
+  bytes: float
+  work: hlo.Work
+  roofline: float
+  compiler: float
+  wire: float
+
+  @property
+  def seconds(self):
+    """Prediction: nothing overlaps with communication."""
+    working = max(self.compiler, self.roofline) if self.compiler else self.roofline / REACHED
+    return working + self.wire
+
+
+@dataclasses.dataclass(frozen=True)
+class Lengths:
+  """New tokens of a completion: the longest decides decoding, the mean what is trained on."""
+
+  longest: float
+  mean: float
+
+
+def lengths(job, mean):
+  """`Lengths` over the job's schedule; without `mean` every completion runs into its cap."""
+  rl = job.rl
+  ends = [start for start, _ in rl.length_schedule[1:]] + [rl.updates]
+  spans = [
+    max(min(end, rl.updates) - start, 0) for (start, _), end in zip(rl.length_schedule, ends)
+  ]
+  caps = [min(cap, job.sample.max_new) for _, cap in rl.length_schedule]
+  longest = sum(span * cap for span, cap in zip(spans, caps)) / rl.updates
+  return Lengths(longest, min(mean or longest, longest))
+
+
+def active_weights(cfg):
+  """Weights that take part in the forward pass of a token: routed experts by their share, no
+  embedding.
+  """
+  specs = dict(transformer.specs(dataclasses.replace(cfg, mtp_layers=0)))
+  if not cfg.tied:
+    del specs['embed']
+  total = params_lib.count(specs)
+  if cfg.moe_layers:
+    experts = params_lib.count(specs['moe']['ffn']['experts'])
+    total -= experts * (1 - cfg.moe.per_token / cfg.moe.experts)
+  return total
+
+
+def forward_flops(cfg, tokens, pairs):
+  """Two FLOPs a weight and token, and attention's own a query-key pair."""
+  pair = 2 * cfg.layers * cfg.heads * (cfg.head_qk + cfg.head_value)
+  return 2 * active_weights(cfg) * tokens + pair * pairs
+
+
+def phase_list(job, cfg, target, mesh, compiled, how_long):
+  """The phases that take device time; `compiled` is name -> `phases.Compiled`, none refused."""
+  rl, n = job.rl, mesh.size
+  chunk = rl.rollout_chunk or rl.prompts
+  prompt, sequences = job.data.max_prompt, rl.prompts * job.sample.group // rl.mini_batches
+  tokens = sequences * (prompt + how_long.mean)
+  micro = math.ceil(tokens / (rl.rows * rl.capacity))
+  forward = forward_flops(cfg, tokens, sequences * (prompt + how_long.mean) ** 2 / 2)
+  passes = bool(job.grpo.beta) + (rl.mini_batches > 1)
+  chunks = rl.prompts / chunk / rl.mini_batches
+  weights = cfg.layers * memory.layer_bytes(cfg, mesh) * jnp.dtype(cfg.compute_dtype).itemsize
+  kept = memory.held(job, cfg, mesh)
+  batch = chunk * job.sample.group
+  steps = how_long.longest
+  prefill = forward_flops(cfg, chunk * prompt, chunk * prompt**2 / 2)
+  decode = steps * forward_flops(cfg, batch, batch * (prompt + steps / 2))
+  every = 2 * (kept.parameters + kept.optimizer) + kept.gradients
+  plans = (
+    ('rollout prefill', 'rollout', chunks, prefill, weights, (1, 0)),
+    ('rollout decode', 'rollout', chunks, decode, steps * (weights + kept.cache), (0, steps)),
+    ('log-probabilities', 'log-probabilities', passes, forward, micro * weights, (1, micro)),
+    ('update', 'update', 1.0, 3 * forward, 3 * micro * weights + every, (1, micro)),
+  )
+  return [
+    _phase(name, times, (flops * times / n, moved * times), compiled[program], trips, target.chip)
+    for name, program, times, flops, moved, trips in plans
+  ]
+
+
+def _phase(name, times, needs, compiled, trips, chip):
+  work, (flops, moved) = hlo.Work(), needs
+  work.add(compiled.program.once, trips[0] * times)
+  work.add(compiled.program.loop, trips[1] * times * (compiled.program.loops if trips[0] else 1))
+  wire = sum(work.received.values()) / chip.link
+  roofline = max(flops / chip.peak, moved / chip.bandwidth)
+  cycles = work.cycles / chip.clock if chip.clock else 0.0
+  return Phase(name, times, flops, moved, work, roofline, cycles, wire)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outlook:
+  """What a job will take; `best` if everything overlaps, `seconds` if communication never does."""
+
+  seconds: float
+  best: float
+  mfu: float
+  update_mfu: float
+  tokens_per_s: float
+  hours: float
+  chip_hours: float
+  checkpoint_bytes: float
+  checkpoint_seconds: float
+
+
+def outlook(job, target, mesh, listed, how_long, state_bytes):
+  """`Outlook` of a job: per update, and to its last one."""
+  seconds = sum(p.seconds for p in listed)
+  best = sum(max(p.roofline, p.compiler, p.wire) for p in listed)
+  last = listed[-1]
+  saved = state_bytes * mesh.size
+  writes = saved / (target.hosts * STORAGE)
+  save_every = job.rl.updates / job.loop.checkpoint_every * writes
+  hours = (job.rl.updates * seconds + save_every) / 3600
+  sequences = job.rl.prompts * job.sample.group / job.rl.mini_batches
+  peak = target.chip.peak
+  return Outlook(
+    seconds=seconds,
+    best=best,
+    mfu=sum(p.flops for p in listed) / seconds / peak,
+    update_mfu=last.flops / last.seconds / peak,
+    tokens_per_s=sequences * how_long.mean / seconds,
+    hours=hours,
+    chip_hours=hours * mesh.size,
+    checkpoint_bytes=saved,
+    checkpoint_seconds=writes,
+  )
+
+
+def state_bytes(job, cfg, mesh):
+  """Bytes of a checkpoint a device: the state, every value on one device only."""
+  _, state = phases.state(job, cfg, mesh)
+  return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state)) / mesh.size

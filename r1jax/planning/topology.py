@@ -1,0 +1,145 @@
+"""Machines by name: their data sheets, and devices to compile for without having them.
+
+`v4:`, `v5e:`, `v5p:` and `v6e:` shapes come from libtpu, whose compiler is the real one; `cpu:N` is
+this machine; a GPU (`h100:8`) is compiled for CPU devices and timed by its data sheet.
+"""
+
+import dataclasses
+import os
+import re
+import time
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import topologies
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+  """Data sheet of one device.
+
+  Attributes:
+    name: as in a topology's name.
+    memory: bytes a device can hold.
+    peak: bfloat16 FLOP/s (float32 for a CPU).
+    bandwidth: bytes/s of that memory.
+    link: bytes/s to other devices, all links together, one direction.
+    clock: cycles/s of the matrix units, for the compiler's own cycle counts; 0 where it gives none.
+    host_devices: devices of one host.
+    source: where the numbers are from.
+  """
+
+  name: str
+  memory: float
+  peak: float
+  bandwidth: float
+  link: float
+  clock: float
+  host_devices: int
+  source: str
+
+
+_GIB, _TPU, _GPU = 2**30, 'cloud.google.com/tpu/docs/', 'NVIDIA data sheet '
+
+# The clock is the peak over what the matrix units do a cycle: v4 and v5p 8 units of 128 x 128, v5e
+# 4 of them, v6e 2 of 256 x 256 counted twice, two FLOPs each.
+CHIPS = {
+  chip.name: chip
+  for chip in (
+    Chip('v4', 32 * _GIB, 275e12, 1.2e12, 300e9, 1.05e9, 4, f'{_TPU}v4'),
+    Chip('v5e', 16 * _GIB, 197e12, 0.8e12, 200e9, 1.5e9, 4, f'{_TPU}v6e (its column v5e)'),
+    Chip('v5p', 95 * _GIB, 459e12, 2.765e12, 600e9, 1.75e9, 4, f'{_TPU}v5p'),
+    Chip('v6e', 32 * _GIB, 918e12, 1.6e12, 400e9, 1.75e9, 4, f'{_TPU}v6e'),
+    Chip('a100', 80e9, 312e12, 2.039e12, 300e9, 0, 8, f'{_GPU}A100 SXM 80GB'),
+    Chip('h100', 80e9, 989e12, 3.35e12, 450e9, 0, 8, f'{_GPU}H100 SXM'),
+    Chip('h200', 141e9, 989e12, 4.8e12, 450e9, 0, 8, f'{_GPU}H200 SXM'),
+    Chip('b200', 180e9, 2250e12, 8e12, 900e9, 0, 8, f'{_GPU}DGX B200'),
+  )
+}
+GPUS = ('a100', 'h100', 'h200', 'b200')
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+  """Devices that a plan compiles for.
+
+  `exact` says whether the devices' own compiler is asked ('tpu', 'cpu') or another stands in (GPU).
+  """
+
+  name: str
+  chip: Chip
+  devices: tuple
+  exact: bool
+
+  @property
+  def hosts(self):
+    """Hosts that hold the devices."""
+    return -(-len(self.devices) // self.chip.host_devices)
+
+
+def target(name):
+  """'v5p:8x8x16', 'cpu', 'cpu:8' or 'h100:8' -> `Target`.
+
+  Raises:
+    ValueError: no such machine, or what it takes to compile for it is missing.
+  """
+  kind, _, shape = name.partition(':')
+  if kind == 'cpu' or kind in GPUS:
+    if not re.fullmatch(r'\d*', shape):
+      raise ValueError(f'topology {name!r}: a number of devices stands behind the colon')
+    devices = _cpu_devices(int(shape or 1))
+    chip = _measured_cpu(len(devices)) if kind == 'cpu' else CHIPS[kind]
+    return Target(name, chip, devices, kind == 'cpu')
+  if kind not in CHIPS or not re.fullmatch(r'\d+x\d+(x\d+)?', shape):
+    raise ValueError(
+      f'topology {name!r} is not a TPU slice like v5e:4x4 or v5p:4x4x8, cpu:N, or one of '
+      f'{", ".join(GPUS)} with a number (h100:8)'
+    )
+  return Target(name, CHIPS[kind], _tpu_devices(name), True)
+
+
+def _tpu_devices(name):
+  # Nobody is asked which machine this is: no TPU is here, and none is needed.
+  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
+  os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
+  os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
+  os.environ.setdefault('TPU_ACCELERATOR_TYPE', 'v5litepod-16')
+  try:
+    return tuple(topologies.get_topology_desc(platform='tpu', topology_name=name).devices)
+  except Exception as error:  # whatever libtpu raises: its absence is no ImportError
+    why = str(error).splitlines()[0]
+    raise ValueError(
+      f"topology {name!r}: {why}; the TPU compiler comes with pip install -e '.[tpu]'"
+    ) from error
+
+
+def _cpu_devices(count):
+  devices = jax.devices('cpu')
+  if len(devices) < count:
+    raise ValueError(
+      f'{count} CPU devices wanted, {len(devices)} are here: set '
+      f'XLA_FLAGS=--xla_force_host_platform_device_count={count}'
+    )
+  return tuple(devices[:count])
+
+
+def _measured_cpu(count):
+  """This machine as `count` devices: float32 matmul and copy rates, measured in a second."""
+  product, copy = jax.jit(lambda a: a @ a), jax.jit(lambda a: a + 1)
+  a, b = jnp.ones((1536, 1536), jnp.float32), jnp.ones(2**25, jnp.float32)
+  peak = 2 * 1536**3 / _seconds(product, a)
+  bandwidth = 2 * b.nbytes / _seconds(copy, b)
+  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  share = (memory / count, peak / count, bandwidth / count, bandwidth / count)
+  return Chip('cpu', *share, 0, count, 'measured here just now')
+
+
+def _seconds(f, x):
+  """Best of four runs."""
+  f(x).block_until_ready()
+  best = float('inf')
+  for _ in range(4):
+    began = time.perf_counter()
+    f(x).block_until_ready()
+    best = min(best, time.perf_counter() - began)
+  return best

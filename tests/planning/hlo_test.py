@@ -1,0 +1,79 @@
+"""Reading compiled programs: collectives by kind and bytes, loops multiplied out."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from r1jax.planning import hlo
+from tests.model import tiny
+
+
+def compiled(f, *shapes):
+  """HLO text of `f` on eight devices, its arguments split over the batch axes."""
+
+  def abstract(shape):
+    where = jax.sharding.NamedSharding(
+      jax.sharding.get_mesh(), jax.P(('data', 'fsdp', 'expert', 'tensor'))
+    )
+    return jax.ShapeDtypeStruct(shape, jnp.float32, sharding=where)
+
+  with tiny.mesh(2, 2, 2, 1):
+    return jax.jit(f).lower(*map(abstract, shapes)).compile().as_text()
+
+
+def whole(x):
+  return jax.reshard(x, jax.P(None))
+
+
+def test_a_gather_receives_what_the_others_hold():
+  program = hlo.read(compiled(lambda x: whole(x) * 2, (80,)), 8)
+  assert program.once.count == {'all-gather': 1}
+  assert program.once.received['all-gather'] == 70 * 4  # 10 of 80 values were here
+  assert program.loops == 0 and not program.loop.count
+
+
+def test_a_loop_of_known_length_counts_as_often_as_it_runs():
+  def f(x):
+    body = lambda total, _: (total + jnp.sin(whole(x * total.sum())), None)
+    return jax.lax.scan(body, jnp.ones(80), None, length=5)[0]
+
+  program = hlo.read(compiled(f, (80,)), 8)
+  assert program.loops == 0
+  assert program.once.count['all-gather'] == 5
+
+
+def test_a_loop_whose_length_is_data_stands_apart():
+  def f(x, count):
+    body = lambda _, total: total + jnp.sin(whole(x * total.sum()))
+    trips = count.sum().astype(jnp.int32)
+    return jax.lax.fori_loop(0, trips, body, jnp.ones(80))
+
+  program = hlo.read(compiled(f, (80,), (8,)), 8)
+  assert program.loops == 1
+  assert program.loop.count['all-gather'] == 1 and 'all-gather' not in program.once.count
+
+
+@pytest.mark.parametrize(
+  'groups, size',
+  [
+    ("replica_groups=mesh['a'=8,'b'=2] {'a'}", 8),
+    ('replica_groups=[4,2]<=[8]', 2),
+    ('replica_groups={{0,1,2,3},{4,5,6,7}}', 4),
+    ('replica_groups={}', 16),
+  ],
+)
+def test_groups_are_read_in_every_form_the_compilers_write(groups, size):
+  text = (
+    'ENTRY %main (p: bf16[4]) -> bf16[64] {\n  %p = bf16[4]{0} parameter(0)\n'
+    f'  ROOT %g = bf16[64]{{0}} all-gather(%p), channel_id=1, {groups}, dimensions={{0}}\n}}\n'
+  )
+  assert hlo.read(text, 16).once.received['all-gather'] == 128 * (size - 1) / size
+
+
+def test_cycles_without_an_estimate_do_not_count():
+  line = (
+    '  %f.{0} = f32[4]{{0}} fusion(), kind=kLoop, backend_config={{"estimated_cycles":"{1}"}}\n'
+  )
+  body = line.format(1, 700) + line.format(2, 2**63 - 1)
+  text = 'ENTRY %main () -> f32[4] {\n' + body + '}\n'
+  assert hlo.read(text, 1).once.cycles == 700

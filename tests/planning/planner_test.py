@@ -1,0 +1,100 @@
+"""A whole plan: on CPU devices, on a TPU slice that nobody has, and what is refused."""
+
+import dataclasses
+import importlib.util
+import json
+
+import pytest
+
+from experiments import r1_zero
+from r1jax import config as config_lib
+from r1jax import sharding
+from r1jax.model import presets
+from r1jax.planning import memory, phases, planner, report, topology
+
+needs_libtpu = pytest.mark.skipif(
+  not importlib.util.find_spec('libtpu'), reason='libtpu is not installed'
+)
+
+
+def job_of(mesh):
+  """The tiny preset's job with a model of two layers, so that it compiles in seconds."""
+  job = config_lib.build(r1_zero.get_config('tiny'))
+  model = dataclasses.replace(
+    presets.tiny(), layers=2, dense_layers=1, mtp_layers=0, param_dtype='float32'
+  )
+  sample = dataclasses.replace(job.sample, cache_growth=1, max_new=32)
+  rl = dataclasses.replace(job.rl, capacity=48, length_schedule=((0, 32),))
+  data = dataclasses.replace(job.data, max_prompt=16)
+  return dataclasses.replace(
+    job, mesh=mesh, checkpoint='', model=model, sample=sample, rl=rl, data=data
+  )
+
+
+@pytest.fixture(scope='module')
+def plan():
+  """The plan for eight CPU devices."""
+  target = topology.target('cpu:8')
+  return planner.make(job_of((1, 4, 1, 2)), target, planner.Settings())
+
+
+def test_a_plan_for_cpu_devices_has_every_phase(plan):
+  assert plan.fits and not plan.refused
+  names = [p.name for p in plan.listed]
+  assert names == ['rollout prefill', 'rollout decode', 'log-probabilities', 'update']
+  assert all(p.seconds > 0 and p.flops > 0 for p in plan.listed)
+  assert plan.outlook.seconds == pytest.approx(sum(p.seconds for p in plan.listed))
+  assert plan.listed[3].work.received['all-reduce'] > 0
+
+
+def test_the_bytes_of_a_plan_are_those_of_the_arrays(plan):
+  kept = memory.held(plan.job, plan.cfg, sharding.make_mesh(plan.shape, list(plan.target.devices)))
+  for name, split in plan.splits.items():
+    assert split.parameters == kept.parameters
+    done = plan.compiled[name]
+    assert split.gradients + split.cache + split.activations == pytest.approx(done.temporaries)
+  whole = plan.splits['update']
+  done = plan.compiled['update']
+  compiled = done.arguments + done.outputs - done.shared + done.temporaries
+  assert whole.total == pytest.approx(compiled, rel=0.01)
+
+
+def test_the_report_says_the_same_in_json_html_and_tables(plan):
+  found = json.loads(json.dumps(report.as_json(plan)))
+  assert found['fits'] and found['verdict'] == plan.verdict()
+  assert set(found['bytes']) == set(phases.NAMES)
+  page = report.as_html(plan)
+  assert plan.verdict() in page and 'rollout decode' in page
+  assert '<script' not in page and 'http' not in page.replace('https://', '')
+
+
+@needs_libtpu
+def test_the_real_compiler_plans_for_a_slice_that_is_not_here():
+  target = topology.target('v5e:2x2')
+  mesh = sharding.make_mesh((1, 2, 1, 2), list(target.devices))
+  job = job_of((1, 2, 1, 2))
+  done = phases.compile_one('log-probabilities', job, job.model, mesh)
+  assert not done.refused
+  weights = phases.state(job, job.model, mesh)[1].params
+  assert phases.bytes_held(weights) < done.arguments < 2 * phases.bytes_held(weights)
+  assert done.program.loops == 1 and done.program.loop.cycles > 0
+  assert done.program.loop.received['all-reduce'] > 0
+
+
+@pytest.mark.parametrize(
+  'message, gib',
+  [
+    ('total memory required for HLO temporaries (97.29G) exceeds available HBM (95.74G).', 97.29),
+    ('Ran out of memory in memory space hbm. Used 20.50G of 15.75G hbm.', 20.5),
+  ],
+)
+def test_the_size_is_read_from_what_the_compiler_says(message, gib):
+  assert phases.wanted(message) == pytest.approx(gib * 2**30)
+
+
+@pytest.mark.parametrize(
+  'name, why', [('v9:2x2', 'is not a TPU slice'), ('cpu:512', '8 are here'), ('h100:x', 'number')]
+)
+def test_a_machine_that_is_none_is_refused(name, why):
+  with pytest.raises(ValueError, match=why):
+    topology.target(name)
