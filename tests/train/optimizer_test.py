@@ -1,5 +1,6 @@
 """AdamW follows its formula, on every mesh, and never swallows a gradient that is not finite."""
 
+import dataclasses
 import math
 
 import jax
@@ -187,3 +188,20 @@ def test_bfloat16_weights_have_float32_moments_and_keep_their_type():
 def test_settings_that_make_no_sense_are_refused_with_their_numbers(settings, message):
   with pytest.raises(ValueError, match=message):
     optimizer.OptimizerConfig(**{'lr': 1e-3, **settings})
+
+
+def test_moments_in_bfloat16_cost_half_and_change_little():
+  grads = [_tree(seed) for seed in range(1, 6)]
+  exact = optimizer.OptimizerConfig(lr=0.01)
+  small = dataclasses.replace(exact, moments='bfloat16')
+  (weights, _, _), (rounded, state, _) = _run(exact, grads), _run(small, grads)
+  moments = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == SHAPES['matrix']]
+  assert [m.dtype for m in moments] == [jnp.bfloat16] * 2
+  moved = np.abs(np.asarray(weights['matrix']) - np.asarray(_tree(0)['matrix'])).max()
+  gap = np.abs(np.asarray(weights['matrix']) - np.asarray(rounded['matrix'])).max()
+  assert rounded['matrix'].dtype == jnp.float32 and 0 < gap < 0.02 * moved
+
+
+def test_a_type_of_moments_that_is_none_is_refused():
+  with pytest.raises(ValueError, match="moments='int8'"):
+    optimizer.OptimizerConfig(lr=0.01, moments='int8')
