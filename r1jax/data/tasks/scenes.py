@@ -38,7 +38,7 @@ EATS = (
   ('worms', '虫子'),
   ('eggs', '蛋'),
   ('corn', '玉米'),
-  ('hay', '干草'),
+  ('straw', '干草'),
 )
 LIVES = (
   ('house', '房子'),
