@@ -48,6 +48,7 @@ def bilingual(config):
   """The same for English and Chinese questions whose thoughts mix the two, and general requests."""
   tiny(config)
   config.model = config_lib.architecture(presets.tiny(vocab=896))
+  config.pretrain.updates = config.optimizer.steps = 2400
   corpus = config.pretrain.corpus
   corpus.update(connected=True, other=0.15, switching=0.30, requested=0.2)
   corpus.world.languages = tiny_world.BILINGUAL
