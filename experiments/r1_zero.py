@@ -4,20 +4,22 @@ python -m r1jax.main --config=experiments/r1_zero.py
 """
 
 from r1jax import config as config_lib
+from r1jax.data.tasks import tiny_world
 from r1jax.model import presets
 
-PRESETS = ('tiny', 'hub', 'small', 'v3_671b')
+PRESETS = ('tiny', 'bilingual', 'hub', 'small', 'v3_671b')
 
 
 def get_config(preset='tiny'):
-  """`tiny`: the shipped base. `hub`: your checkpoint. `small`: 105M. `v3_671b`: the paper's."""
+  """`tiny`, `bilingual`: shipped bases. `hub`: yours. `small`: 105M. `v3_671b`: the paper's."""
   if preset not in PRESETS:
     raise ValueError(
       f'experiments/r1_zero.py has no preset {preset!r}; it has {", ".join(PRESETS)}'
     )
   config = config_lib.default('reasoning_rl')
   config.workdir = f'runs/r1_zero_{preset}'
-  {'tiny': tiny, 'hub': hub, 'small': small, 'v3_671b': v3_671b}[preset](config)
+  made = {'tiny': tiny, 'bilingual': bilingual, 'hub': hub, 'small': small, 'v3_671b': v3_671b}
+  made[preset](config)
   return config.lock()
 
 
@@ -41,6 +43,13 @@ def tiny(config):
   config.optimizer.update(lr=3e-4, schedule='cosine', steps=100, end_fraction=0.3)
   config.evaluation.update(temperature=1.0, top_p=1.0, every=25, few=256)
   config.loop.checkpoint_every = 20
+
+
+def bilingual(config):
+  """Two languages and a base that mixes them; --config.reward.language=1 rewards one a thought."""
+  tiny(config)
+  config.checkpoint = 'tiny_bilingual'
+  config.data.languages = tiny_world.BILINGUAL
 
 
 def hub(config):

@@ -12,8 +12,8 @@ import re
 
 import numpy as np
 
-from r1jax.data import template
-from r1jax.data.tasks import general, tiny_world
+from r1jax.data import examples, template
+from r1jax.data.tasks import general, scenes, tiny_world
 
 _PAIR = {tiny_world.TRAIN: 6, tiny_world.HELDOUT: 7}
 _RESPONSE = {tiny_world.TRAIN: 8, tiny_world.HELDOUT: 9}
@@ -144,10 +144,10 @@ class Responses:
 
 
 def write(folder, seed, size, split=tiny_world.TRAIN):
-  """Writes helpful.jsonl, harmless.jsonl and requests.jsonl into `folder`, `size` lines each.
+  """Writes what the later stages read, `size` records each, replies whole as a policy writes them.
 
-  They are what the stages `reward_model` (`reward_model.path`) and `general_rl` (`general.path`)
-  read; replies are whole ones, as a policy writes them.
+  Of `folder`, helpful.jsonl and harmless.jsonl go to `reward_model.path`, requests.jsonl to
+  `general.path`, and general.array_record, benign requests with their replies, to `resample.path`.
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
@@ -165,6 +165,13 @@ def write(folder, seed, size, split=tiny_world.TRAIN):
   for name, records in (('helpful', helpful), ('harmless', harmless), ('requests', requests)):
     text = ''.join(json.dumps(record, ensure_ascii=False) + '\n' for record in records)
     (folder / f'{name}.jsonl').write_text(text, encoding='utf-8')
+  replied = (general.request(seed, index, _HELPFUL, split) for index in range(size))
+  examples.write(folder / 'general.array_record', (_example(one) for one in replied))
+
+
+def _example(one):
+  source = {'source': 'general'}
+  return examples.Example(one.question, one.text, one.language, one.kind, source)
 
 
 def units(text):
@@ -174,7 +181,17 @@ def units(text):
 
 def _wrong(rng, asked):
   """The reply to another request of the kind: what it says is not so."""
-  return _reply(rng, asked, ((asked.kind, 1.0),))
+  while True:
+    reply = _reply(rng, asked, ((asked.kind, 1.0),))
+    if asked.kind != 'writing' or _about(reply) != _about(asked.reply):
+      return reply
+
+
+def _about(line):
+  """A written line without what it says that someone does: the request leaves that open."""
+  for english, chinese in scenes.DOES:
+    line = line.replace(f' {english} ', ' ').removesuffix(chinese)
+  return line
 
 
 def _off_topic(rng, asked):

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from r1jax.data import examples, template
 from r1jax.data import preferences as files
-from r1jax.data import template
 from r1jax.data.tasks import preferences, tiny_world
 
 PAIRS = [preferences.helpful_pair(3, index) for index in range(2000)]
@@ -27,9 +27,8 @@ def test_no_threshold_on_length_tells_the_chosen_from_the_rejected():
   for sign in (-1, 0, 1):
     assert abs((longer == sign).mean() - 1 / 3) < 0.06
   assert abs(lengths[:, 0].mean() - lengths[:, 1].mean()) < 0.1 * lengths[:, 0].mean()
-  for letters in (len,):
-    longer = np.sign([letters(p.rejected) - letters(p.chosen) for p in PAIRS])
-    assert abs((longer > 0).mean() - (longer < 0).mean()) < 0.15
+  letters = np.sign([len(p.rejected) - len(p.chosen) for p in PAIRS])
+  assert abs((letters > 0).mean() - (letters < 0).mean()) < 0.15
 
 
 def test_a_reply_in_the_wrong_language_is_wholly_in_it():
@@ -48,6 +47,13 @@ def test_a_broken_reply_holds_the_same_words_and_a_cut_one_begins_alike():
       assert pair.chosen.startswith(pair.rejected)
     if pair.flaw == 'repeats':
       assert pair.rejected.startswith(pair.chosen)
+
+
+def test_a_wrong_line_is_about_something_else():
+  for pair in PAIRS:
+    if pair.flaw == 'wrong' and 'about a' in pair.question:
+      subject, place = pair.question.split(' about ')[1].split(' ')[:3], pair.question.split()[-1]
+      assert not (pair.rejected.split()[:3] == subject and pair.rejected.split()[-1] == place)
 
 
 def test_half_of_the_responses_are_safe_and_the_text_says_which():
@@ -97,5 +103,8 @@ def test_written_files_are_those_that_the_stages_read(tmp_path):
   requests = files.load_requests(tmp_path / 'requests.jsonl')
   assert {r.kind for r in requests} == {'helpful', 'harmless'}
   assert {r.language for r in requests} == {'en', 'zh'}
+  replied = examples.Examples(tmp_path / 'general.array_record')
+  assert {one.domain for one in replied} == {'writing', 'factual', 'self', 'translation'}
+  assert all(template.parse(one.reply).well_formed for one in replied) and len(replied) == 60
   lines = (tmp_path / 'harmless.jsonl').read_text(encoding='utf-8').splitlines()
   assert all(any(deed in json.loads(line)['rejected'] for deed in _DEEDS) for line in lines)
