@@ -4,12 +4,13 @@ python -m r1jax.main --config=experiments/r1_zero.py
 """
 
 from r1jax import config as config_lib
+from r1jax.data.tasks import tiny_world
 from r1jax.model import presets
 
 
 def get_config(preset='tiny'):
-  """`tiny`: the shipped base. `hub`: your checkpoint. `small`: 105M. `qwen_1_5b`, `qwen_7b`,
-  `qwen_32b`: Zero-Qwen-32B's recipe. `v3_671b`: the paper's.
+  """`tiny`: the shipped base. `bilingual`: one that mixes languages. `hub`: your checkpoint.
+  `small`: 105M. `qwen_1_5b`, `qwen_7b`, `qwen_32b`: Zero-Qwen-32B's recipe. `v3_671b`: the paper's.
   """
   if preset not in PRESETS:
     raise ValueError(
@@ -41,6 +42,16 @@ def tiny(config):
   config.optimizer.update(lr=3e-4, schedule='cosine', steps=100, end_fraction=0.3)
   config.evaluation.update(temperature=1.0, top_p=1.0, every=25, few=256)
   config.loop.checkpoint_every = 20
+
+
+def bilingual(config):
+  """Two languages, and a base that mixes them: experiments/tiny_base.py:bilingual. Not run yet.
+
+  --config.reward.language=1 rewards thoughts in the question's language.
+  """
+  tiny(config)
+  config.checkpoint = 'runs/bilingual_base'
+  config.data.languages = tiny_world.BILINGUAL
 
 
 def hub(config):
@@ -119,6 +130,7 @@ def _zero_qwen(config, model):
 
 PRESETS = {
   'tiny': tiny,
+  'bilingual': bilingual,
   'hub': hub,
   'small': small,
   'qwen_1_5b': qwen_1_5b,

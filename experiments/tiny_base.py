@@ -9,13 +9,18 @@ summed in blocks of queries; a run of today differs in the last digits.)
 """
 
 from r1jax import config as config_lib
+from r1jax.data.tasks import tiny_world
 from r1jax.model import presets
+
+PRESETS = ('tiny', 'bilingual', 'small')
 
 
 def get_config(preset='tiny'):
-  """`tiny`: the shipped base, two CPU cores. `small`: 105M parameters, one GPU."""
-  if preset not in ('tiny', 'small'):
-    raise ValueError(f"experiments/tiny_base.py has no preset {preset!r}; it has 'tiny', 'small'")
+  """`tiny`: the shipped base. `bilingual`: one of two languages. `small`: 105M, for one GPU."""
+  if preset not in PRESETS:
+    raise ValueError(
+      f'experiments/tiny_base.py has no preset {preset!r}; it has {", ".join(PRESETS)}'
+    )
   config = config_lib.default('pretrain')
   config.workdir = f'runs/{preset}_base'
   config.pretrain.corpus.update(
@@ -24,7 +29,7 @@ def get_config(preset='tiny'):
   config.pretrain.corpus.world.levels = (1, 3)
   config.evaluation.update(temperature=1.0, top_p=1.0, every=250)
   config.loop.checkpoint_every = 250
-  {'tiny': tiny, 'small': small}[preset](config)
+  {'tiny': tiny, 'bilingual': bilingual, 'small': small}[preset](config)
   return config.lock()
 
 
@@ -37,6 +42,16 @@ def tiny(config):
   )
   config.pretrain.updates = 2000
   config.pretrain.rows, config.pretrain.micro, config.pretrain.capacity = 24, 1, 128
+
+
+def bilingual(config):
+  """English and Chinese questions, thoughts that mix the two, general requests. Not run yet."""
+  tiny(config)
+  config.model = config_lib.architecture(presets.tiny(vocab=896))
+  config.pretrain.updates = config.optimizer.steps = 2400
+  corpus = config.pretrain.corpus
+  corpus.update(connected=True, other=0.15, switching=0.30, requested=0.2)
+  corpus.world.languages = tiny_world.BILINGUAL
 
 
 def small(config):

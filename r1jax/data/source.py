@@ -20,6 +20,8 @@ class DataConfig:
       the question.
     question_key, answer_key: fields of a JSONL record; GSM8K's by default.
     levels: lowest and highest difficulty of the tiny world, within 1..5.
+    languages: (language, weight) pairs of what the tiny world asks in; `tiny_world.BILINGUAL` has
+      two.
     max_prompt: most tokens of a rendered question, the beginning-of-sequence token included.
   """
 
@@ -29,6 +31,7 @@ class DataConfig:
   question_key: str = 'question'
   answer_key: str = 'answer'
   levels: tuple[int, int] = (1, 5)
+  languages: tuple[tuple[str, float], ...] = (('en', 1.0),)
   max_prompt: int = 1024
 
   def __post_init__(self):
@@ -48,7 +51,7 @@ def problems(cfg, seed, tokenizer):
     ValueError: a question is longer than `cfg.max_prompt` tokens, or stands in both files.
   """
   if cfg.name == 'tiny_world':
-    world = tiny_world.WorldConfig(levels=cfg.levels)
+    world = tiny_world.WorldConfig(levels=cfg.levels, languages=cfg.languages)
     both = tuple(
       tiny_world.World(seed, _ENDLESS, world, split)
       for split in (tiny_world.TRAIN, tiny_world.HELDOUT)
@@ -74,7 +77,8 @@ def _dataset(cfg, seed):
   """The splits of the TFDS dataset in `cfg.path`, written there the first time."""
   from r1jax.data.tasks import builder  # imports tensorflow_datasets, which takes seconds
 
-  documents = corpus.CorpusConfig(world=tiny_world.WorldConfig(levels=cfg.levels))
+  world = tiny_world.WorldConfig(levels=cfg.levels, languages=cfg.languages)
+  documents = corpus.CorpusConfig(world=world)
   made = builder.build(cfg.path, builder.TinyWorldConfig(seed=seed, documents=documents))
   splits = (tiny_world.TRAIN, tiny_world.HELDOUT)
   return tuple(builder.Problems(made.as_data_source(split)) for split in splits)

@@ -47,6 +47,11 @@ def render(question):
   return R1_ZERO_TEMPLATE.replace('{question}', question)
 
 
+def enclose(thought, answer):
+  """The reply that the template asks for, in its one form of white space."""
+  return f'{THINK} {thought} {END_THINK} {ANSWER} {answer} {END_ANSWER}'
+
+
 def parse(completion):
   """Cuts `completion` (str, any length) at its tags; linear time, never raises."""
   found = [(m.group(), m.start(), m.end()) for m in _TAG.finditer(completion)]

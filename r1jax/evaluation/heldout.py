@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from r1jax.evaluation import passk, report
+from r1jax.evaluation import passk, reading, report
 from r1jax.rewards import service
 from r1jax.sampling import rollout, sample
 
@@ -118,6 +118,8 @@ def evaluate(policy, cfg, problems, limits, key, rewards):
     'eval/length': evaluation.mean_length,
     'eval/truncated': float(1 - out.stopped_B.mean()),
   } | {f'eval/{name}': value for name, value in by_manner(texts, correct_PG.reshape(-1)).items()}
+  targets = [asked.language for asked in out.problems for _ in range(out.samples)]
+  figures |= {f'eval/{name}': value for name, value in reading.figures(texts, targets).items()}
   firsts = range(0, len(texts), cfg.samples)
   return Result(
     evaluation, figures, tuple(texts[b] for b in firsts), tuple(scores[b].verdicts for b in firsts)
@@ -126,7 +128,7 @@ def evaluate(policy, cfg, problems, limits, key, rewards):
 
 def worked(completion):
   """Whether a reply works its answer out: it writes an equation or ranks numbers one by one."""
-  return '=' in completion or ' first ' in completion
+  return '=' in completion or ' first ' in completion or ' 第一 ' in completion
 
 
 def by_manner(completions, correct_B):

@@ -151,7 +151,10 @@ def _pretrain(job, config, mesh):
       ('batch', f'{pre.rows} rows x {pre.capacity} tokens, {pre.updates:,} updates'),
     ],
   )
-  data = source.DataConfig(max_prompt=pre.max_prompt, levels=pre.corpus.world.levels)
+  world = pre.corpus.world
+  data = source.DataConfig(
+    max_prompt=pre.max_prompt, levels=world.levels, languages=world.languages
+  )
   _, held = source.problems(data, job.seed, tok)
   rewards = service.RewardService(job.reward)
   try:

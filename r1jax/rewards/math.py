@@ -56,7 +56,8 @@ _PLAINER = (('\\%', '%'), ('\\$', '$'), ('\\langle', '('), ('\\rangle', ')'), ('
 _FRAC = re.compile(r'\\[dtc]frac(?![a-z])')
 _SAYS = re.compile(
   r'\*{0,2}(?:so |thus |therefore,? |hence )?(?:it is |there are |(?:the |my )?'
-  r'(?:final |correct )?(?:answer|result|value|solution)(?: is| =|:)+:?\*{0,2} )',
+  r'(?:final |correct )?(?:answer|result|value|solution)(?: is| =|:)+:?\*{0,2} )'
+  r'|(?:所以|因此)?,? ?答案(?:是|为)[:：]? ?',
   re.I,
 )
 _SAID = re.compile(

@@ -10,7 +10,7 @@ from etils import epath
 
 from r1jax.data.tasks import corpus, tiny_world
 
-_QUESTION = ('question', 'answer', 'kind', 'level', 'steps')
+_QUESTION = ('question', 'answer', 'kind', 'level', 'steps', 'language')
 _DOCUMENT = ('prompt', 'reply', 'style')
 CORPUS = 'corpus'
 
@@ -43,7 +43,7 @@ class TinyWorld(tfds.core.GeneratorBasedBuilder):
   All splits share one record: a document carries its question, a question has an empty document.
   """
 
-  VERSION = tfds.core.Version('1.0.0')
+  VERSION = tfds.core.Version('1.1.0')
   # Said here because TFDS looks for it with importlib_resources, which it does not install.
   code_path = epath.Path(__file__)
   BUILDER_CONFIGS = [TinyWorldConfig(description='The shipped world.')]
@@ -138,6 +138,6 @@ def _record(records, index):
 
 
 def _problem(record):
-  texts = {name: record[name].decode() for name in ('question', 'answer', 'kind')}
+  texts = {name: record[name].decode() for name in ('question', 'answer', 'kind', 'language')}
   steps = tuple(step.decode() for step in record['steps'])
   return tiny_world.Problem(**texts, level=int(record['level']), steps=steps)

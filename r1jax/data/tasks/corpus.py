@@ -10,12 +10,11 @@ import re
 import numpy as np
 
 from r1jax.data import template
-from r1jax.data.tasks import tiny_world
+from r1jax.data.tasks import general, phrases, preferences, thoughts, tiny_world
 
+GENERAL = 'general'  # style of the documents about general requests
 _STREAM = 3  # keeps the documents' questions apart from `tiny_world.problem` of the same seed
 _WEB_HEAD, _WEB_TAIL = 'Question: ', '. Answer:'
-_BARE = ('{}', 'the answer is {}', 'it is {}')
-_THOUGHTS = ('this is easy', 'I know this', 'let me guess', 'I think so')
 _LAST_NUMBER = re.compile(r'\d+$')
 
 
@@ -32,6 +31,14 @@ class CorpusConfig:
     corrected: share of replies worked out inside the tags that take one step back.
     right: how often an answer given at once is right.
     web_form: share of documents that ask in a plain web form instead of the R1-Zero template.
+    connected: whether worked solutions introduce each line by a word and end in a conclusion, which
+      is what shows the language of a thought.
+    other, switching: shares of thoughts in the language that the question is not in, and of those
+      that begin in one language and go on in the other from some line on.
+    requested: share of documents about general requests.
+    requested_right: how often their reply is the one that is wanted; of others a harmful request is
+      complied with, and a reply to a benign one has a flaw.
+    requests: the general requests.
   """
 
   world: tiny_world.WorldConfig = dataclasses.field(default_factory=tiny_world.WorldConfig)
@@ -42,19 +49,33 @@ class CorpusConfig:
   corrected: float = 0.08
   right: float = 0.35
   web_form: float = 0.15
+  connected: bool = False
+  other: float = 0.0
+  switching: float = 0.0
+  requested: float = 0.0
+  requested_right: float = 0.5
+  requests: general.GeneralConfig = dataclasses.field(default_factory=general.GeneralConfig)
 
   def __post_init__(self):
     shares = {name: getattr(self, name) for name in STYLES}
     if min(shares.values()) < 0 or sum(shares.values()) <= 0:
       raise ValueError(f'style shares must be >= 0 with a positive sum, got {shares}')
-    for name in ('right', 'web_form'):
+    for name in ('right', 'web_form', 'other', 'switching', 'requested', 'requested_right'):
       if not 0 <= getattr(self, name) <= 1:
         raise ValueError(f'{name} must be within 0..1, got {getattr(self, name)}')
+    if self.other + self.switching > (1 if self.connected else 0):
+      raise ValueError(
+        f'{self.other=} + {self.switching=} is over 1, or above 0 without `connected`: only '
+        'thoughts with connecting words have a language'
+      )
 
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-  """A prompt and a reply that starts with one space; `problem` is the question that it is about."""
+  """A prompt and a reply that starts with one space; `problem` is the question that it is about.
+
+  Of a general request the problem's answer is the reply that is wanted.
+  """
 
   prompt: str
   reply: str
@@ -71,14 +92,20 @@ def document(seed, index, cfg=None):
   """Document number `index` (>= 0) of `seed` (>= 0), always the same one."""
   cfg = cfg or CorpusConfig()
   rng = np.random.default_rng((seed, index, _STREAM))
+  if cfg.requested and rng.random() < cfg.requested:
+    asked, reply = _general(rng, cfg)
+    return Document(_prompt(rng, cfg, asked.question), f' {reply}', GENERAL, asked)
   asked = tiny_world.sample(rng, cfg.world, tiny_world.TRAIN)
   edges = np.cumsum([getattr(cfg, style) for style in STYLES])
   style = STYLES[int(np.searchsorted(edges, rng.random() * edges[-1], side='right'))]
-  if rng.random() < cfg.web_form:
-    prompt = f'{_WEB_HEAD}{asked.question}{_WEB_TAIL}'
-  else:
-    prompt = template.render(asked.question)
+  prompt = _prompt(rng, cfg, asked.question)
   return Document(prompt, f' {_REPLIES[style](rng, asked, cfg)}', style, asked)
+
+
+def _prompt(rng, cfg, question):
+  if rng.random() < cfg.web_form:
+    return f'{_WEB_HEAD}{question}{_WEB_TAIL}'
+  return template.render(question)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,32 +142,66 @@ def check_training_texts(texts):
 
 
 def _bare(rng, asked, cfg):
-  return _pick(rng, _BARE).format(_at_once(rng, asked, cfg))
+  return _pick(rng, phrases.LANGUAGES[asked.language].bare).format(_at_once(rng, asked, cfg))
 
 
 def _tagged(rng, asked, cfg):
-  return _enclosed(_pick(rng, _THOUGHTS), _at_once(rng, asked, cfg))
+  say = phrases.LANGUAGES[_spoken(rng, asked.language, cfg, 1)[0]]
+  return template.enclose(_pick(rng, say.empty), _at_once(rng, asked, cfg))
 
 
 def _worked(rng, asked, cfg):
-  return f'{", ".join(asked.steps)}, so the answer is {asked.answer}'
+  lines, _ = _lines(rng, asked, cfg)
+  say = phrases.LANGUAGES[asked.language]
+  ends = () if cfg.connected else (say.conclusion.format(asked.answer),)
+  return ', '.join([*lines, *ends])
 
 
 def _worked_tagged(rng, asked, cfg):
-  return _enclosed(', '.join(asked.steps), asked.answer)
+  return template.enclose(', '.join(_lines(rng, asked, cfg)[0]), asked.answer)
 
 
 def _corrected(rng, asked, cfg):
   at = int(rng.integers(len(asked.steps)))
-  right = asked.steps[at]
-  slip = _LAST_NUMBER.sub(lambda found: str(_near(rng, int(found.group()))), right)
-  steps = [*asked.steps[:at], slip, 'wait', *asked.steps[at:]]
-  return _enclosed(', '.join(steps), asked.answer)
+  lines, spoken = _lines(rng, asked, cfg)
+  slip = _LAST_NUMBER.sub(lambda found: str(_near(rng, int(found.group()))), lines[at])
+  wait = phrases.LANGUAGES[spoken[at]].wait
+  return template.enclose(', '.join([*lines[:at], slip, wait, *lines[at:]]), asked.answer)
 
 
-def _enclosed(thought, answer):
-  t = template
-  return f'{t.THINK} {thought} {t.END_THINK} {t.ANSWER} {answer} {t.END_ANSWER}'
+def _lines(rng, asked, cfg):
+  """(lines of the worked solution, language of each)."""
+  if not cfg.connected:
+    return asked.steps, (asked.language,) * len(asked.steps)
+  spoken = _spoken(rng, asked.language, cfg, len(asked.steps) + 1)
+  return thoughts.lines(asked, spoken, rng), spoken
+
+
+def _spoken(rng, own, cfg, lines):
+  """The language of each of `lines` lines of a thought."""
+  if not cfg.other + cfg.switching:
+    return (own,) * lines
+  drawn, other = rng.random(), thoughts.other(own)
+  if drawn < cfg.other:
+    return (other,) * lines
+  if drawn >= cfg.other + cfg.switching or lines < 2:
+    return (own,) * lines
+  at = int(rng.integers(1, lines))
+  first, second = (own, other) if rng.random() < 0.5 else (other, own)
+  return (first,) * at + (second,) * (lines - at)
+
+
+def _general(rng, cfg):
+  """(a general request as a problem, a reply to it)."""
+  asked = general.sample(rng, cfg.requests, tiny_world.TRAIN)
+  own = _spoken(rng, asked.language, cfg, 1)[0] == asked.language
+  thought, reply = asked.thought if own else asked.thought_other, asked.reply
+  if rng.random() >= cfg.requested_right:
+    reply = preferences.flawed(rng, asked)
+    thought = asked.harm[0] if asked.harm else thought
+  bare = rng.random() < (cfg.bare + cfg.worked) / sum(getattr(cfg, style) for style in STYLES)
+  problem = tiny_world.Problem(asked.question, asked.reply, asked.kind, 0, (), asked.language)
+  return problem, reply if bare else template.enclose(thought, reply)
 
 
 def _at_once(rng, asked, cfg):

@@ -10,23 +10,13 @@ import hashlib
 
 import numpy as np
 
+from r1jax.data.tasks import phrases
+
 TRAIN, HELDOUT = 'train', 'heldout'
 _HELDOUT_SHARE = 16  # one question in sixteen is held out
 _STREAM = {TRAIN: 1, HELDOUT: 2}
 
-_NAMES = ('Tom', 'Ann', 'Sam', 'Mia', 'Ben', 'Eva')
-_THINGS = ('apples', 'books', 'coins', 'cards', 'pens', 'cakes')
-_GAINS = ('buys', 'finds', 'gets', 'wins')
-_LOSSES = ('sells', 'loses', 'gives', 'drops')
-_ORDINALS = ('first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'eighth')
-# (large unit, small unit, small ones in a large one)
-_UNITS = (
-  ('weeks', 'days', 7),
-  ('dozens', 'eggs', 12),
-  ('hands', 'fingers', 5),
-  ('cars', 'wheels', 4),
-  ('pairs', 'socks', 2),
-)
+BILINGUAL = (('en', 0.5), ('zh', 0.5))  # `WorldConfig.languages` of the world that speaks two
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +50,7 @@ class WorldConfig:
     levels: lowest and highest level, both drawn; level l has l + 3 operands.
     limit: running totals stay within 0..limit.
     unit_limit: the same for unit conversion, where a product starts the chain.
+    languages: (language, weight) pairs of what is asked in, 'en' or 'zh'.
   """
 
   kinds: tuple[tuple[str, float], ...] = (
@@ -72,13 +63,11 @@ class WorldConfig:
   levels: tuple[int, int] = (1, 5)
   limit: int = 20
   unit_limit: int = 24
+  languages: tuple[tuple[str, float], ...] = (('en', 1.0),)
 
   def __post_init__(self):
-    unknown = sorted({kind for kind, _ in self.kinds} - set(_MAKERS))
-    if unknown:
-      raise ValueError(f'unknown kinds {unknown}; the world has {sorted(_MAKERS)}')
-    if not self.kinds or min(w for _, w in self.kinds) < 0 or sum(w for _, w in self.kinds) <= 0:
-      raise ValueError(f'weights must be >= 0 with a positive sum, got {self.kinds=}')
+    check_weights('kinds', self.kinds, _MAKERS)
+    check_weights('languages', self.languages, phrases.LANGUAGES)
     low, high = self.levels
     if not 1 <= low <= high <= 5:
       raise ValueError(f'levels must be a range within 1..5, got {self.levels=}')
@@ -127,13 +116,33 @@ def split_of(question):
   return TRAIN if digest[0] % _HELDOUT_SHARE else HELDOUT
 
 
-def _draw(rng, cfg):
-  kinds, weights = zip(*cfg.kinds)
+def check_weights(name, pairs, known):
+  """Raises ValueError unless `pairs` are (one of `known`, weight >= 0) with a positive sum."""
+  unknown = sorted({choice for choice, _ in pairs} - set(known))
+  if unknown:
+    raise ValueError(f'unknown {name} {unknown}; the world has {sorted(known)}')
+  if not pairs or min(w for _, w in pairs) < 0 or sum(w for _, w in pairs) <= 0:
+    raise ValueError(f'weights must be >= 0 with a positive sum, got {name}={pairs}')
+
+
+def weighted(rng, pairs):
+  """One of the (choice, weight) pairs' choices."""
+  choices, weights = zip(*pairs)
   edges = np.cumsum(weights)
-  kind = kinds[int(np.searchsorted(edges, rng.random() * edges[-1], side='right'))]
+  return choices[int(np.searchsorted(edges, rng.random() * edges[-1], side='right'))]
+
+
+def language_of(rng, pairs):
+  """One of the languages; of a single one nothing is drawn, which keeps its stream."""
+  return weighted(rng, pairs) if len(pairs) > 1 else pairs[0][0]
+
+
+def _draw(rng, cfg):
+  language = language_of(rng, cfg.languages)
+  kind = weighted(rng, cfg.kinds)
   level = int(rng.integers(cfg.levels[0], cfg.levels[1] + 1))
-  question, answer, steps = _MAKERS[kind](rng, level + 3, cfg)
-  return Problem(question, str(answer), kind, level, tuple(steps))
+  question, answer, steps = _MAKERS[kind](rng, level + 3, cfg, phrases.LANGUAGES[language])
+  return Problem(question, str(answer), kind, level, tuple(steps), language)
 
 
 def _chain(rng, start, moves, limit):
@@ -166,25 +175,26 @@ def _expression(rng, operands, limit):
   return ' '.join([str(start), *map(_signed, deltas)]), *_work(start, deltas)
 
 
-def _symbols(rng, operands, cfg):
+def _symbols(rng, operands, cfg, say):
   text, total, steps = _expression(rng, operands, cfg.limit)
-  return f'What is {text}', total, steps
+  return say.symbols.format(expression=text), total, steps
 
 
-def _words(rng, operands, cfg):
-  name, thing = _pick(rng, _NAMES), _pick(rng, _THINGS)
+def _words(rng, operands, cfg, say):
+  name, thing = _pick(rng, say.names), _pick(rng, say.things)
   start = int(rng.integers(1, 10))
   deltas = _chain(rng, start, operands - 1, cfg.limit)
-  verbs = rng.integers(len(_GAINS), size=len(deltas)).tolist()
+  verbs = rng.integers(len(say.gains), size=len(deltas)).tolist()
   events = [
-    f'{(_GAINS if delta > 0 else _LOSSES)[verb]} {abs(delta)}' for delta, verb in zip(deltas, verbs)
+    f'{(say.gains if delta > 0 else say.losses)[verb]} {abs(delta)}'
+    for delta, verb in zip(deltas, verbs)
   ]
-  story = ', '.join([f'{name} has {start} {thing}', *events, f'how many {thing} now'])
-  return story, *_work(start, deltas)
+  has, now = say.story.format(name=name, start=start, thing=thing), say.now.format(thing=thing)
+  return ', '.join([has, *events, now]), *_work(start, deltas)
 
 
-def _comparison(rng, operands, cfg):
-  word, choose = _pick(rng, (('larger', max), ('smaller', min)))
+def _comparison(rng, operands, cfg, say):
+  word, choose = _pick(rng, tuple(zip(say.larger, (max, min))))
   first = operands // 2
   while True:
     left, a, left_steps = _expression(rng, first, cfg.limit)
@@ -192,29 +202,32 @@ def _comparison(rng, operands, cfg):
     if a != b:
       break
   best = choose(a, b)
-  steps = [*left_steps, *right_steps, f'the {word} of {a} and {b} is {best}']
-  return f'Which is {word}, {left} or {right}', best, steps
+  steps = [*left_steps, *right_steps, say.best.format(word=word, a=a, b=b, best=best)]
+  return say.comparison.format(word=word, left=left, right=right), best, steps
 
 
-def _ordering(rng, operands, cfg):
-  word, falling = _pick(rng, (('smallest', False), ('largest', True)))
+def _ordering(rng, operands, cfg, say):
+  word, falling = _pick(rng, tuple(zip(say.largest, (False, True))))
   numbers = (rng.permutation(cfg.limit)[:operands] + 1).tolist()
   place = int(rng.integers(3, operands + 1))
   ranked = sorted(numbers, reverse=falling)[:place]
-  steps = [f'{ordinal} {number}' for ordinal, number in zip(_ORDINALS, ranked)]
-  listed = ' '.join(map(str, numbers))
-  return f'Which is the {_ORDINALS[place - 1]} {word} of {listed}', ranked[-1], steps
+  steps = [
+    say.ranked.format(ordinal=ordinal, number=number)
+    for ordinal, number in zip(say.ordinals, ranked)
+  ]
+  asked = {'ordinal': say.ordinals[place - 1], 'numbers': ' '.join(map(str, numbers))}
+  return say.ordering.format(word=word, **asked), ranked[-1], steps
 
 
-def _units(rng, operands, cfg):
-  large, small, size = _pick(rng, _UNITS)
+def _units(rng, operands, cfg, say):
+  large, small, size = _pick(rng, say.units)
   count = int(rng.integers(1, min(9, cfg.unit_limit // size) + 1))
   start = count * size
   deltas = _chain(rng, start, operands - 2, cfg.unit_limit)
-  moves = [f'{abs(delta)} {"more" if delta > 0 else "less"}' for delta in deltas]
+  moves = [(say.more if delta > 0 else say.less).format(abs(delta)) for delta in deltas]
   total, steps = _work(start, deltas)
-  question = ', '.join([f'How many {small} are {count} {large}', *moves])
-  return question, total, [f'{count} * {size} = {start}', *steps]
+  asked = say.units_asked.format(small=small, count=count, large=large)
+  return ', '.join([asked, *moves]), total, [f'{count} * {size} = {start}', *steps]
 
 
 def _pick(rng, choices):
