@@ -60,7 +60,7 @@ def bytes_held(tree):
 
   def one(x):
     shape = x.sharding.shard_shape(x.shape) if x.sharding else x.shape
-    return float(np.prod(shape, dtype=float)) * jnp.dtype(x.dtype).itemsize
+    return float(np.prod(shape, dtype=float)) * x.dtype.itemsize
 
   return sum(one(x) for x in jax.tree.leaves(tree))
 
