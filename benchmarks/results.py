@@ -17,7 +17,7 @@ ROWS = {
   'response length, tokens': lambda run, rows: _change(run, 'mean_length', '{:.1f}') + _ratio(run),
   'right when worked, when answered at once': lambda run, rows: _manner(rows),
   'length against accuracy, rank correlation': lambda run, rows: _correlation(run),
-  'sampler against trainer, most |Δ log p|': lambda run, rows: _parity(rows),
+  'sampler against trainer, largest Δ log p': lambda run, rows: _parity(rows),
   'seconds: rollout, scoring, updates, all': lambda run, rows: _seconds(run),
   'peak memory, GiB': lambda run, rows: f'{run["peak_rss_gib"]:.2f}',
 }
