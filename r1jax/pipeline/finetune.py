@@ -11,11 +11,10 @@ import time
 import jax
 import numpy as np
 
-from r1jax import params as params_lib
 from r1jax import sharding
 from r1jax.algorithms import sft
 from r1jax.data import batches, examples
-from r1jax.model import transformer
+from r1jax.pipeline import supervised
 from r1jax.train import metrics, optimizer, steps
 from r1jax.train import state as state_lib
 
@@ -59,7 +58,7 @@ def check(job, mesh):
     raise ValueError(f'finetune.rows={rows} does not divide over {shards} batch shards')
 
 
-class Stage:
+class Stage(supervised.Stage):
   """Supervised fine-tuning as `train.loop` drives it: see `loop.run` for the contract."""
 
   title = 'SFT'
@@ -80,32 +79,9 @@ class Stage:
     self.rate = dataclasses.replace(
       job.optimizer, schedule='cosine', steps=max(self.total, job.optimizer.warmup + 1)
     )
-    self.tx = state_lib.make_optimizer(self.rate, transformer.specs(cfg))
-    self.state, self.initial, self.seconds = None, None, {'update': 0.0}
+    self.tx = state_lib.make_optimizer(self.rate, self.specs)
+    self.wait_for_weights()
     self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
-
-  def start(self):
-    """Begins from the initial weights."""
-    self.state = state_lib.create(self.initial, self.tx, False)
-    self.initial = None
-
-  def abstract(self, host):
-    """Shapes of what `arrays` saved."""
-    weights = params_lib.abstract(transformer.specs(self.cfg), self.cfg.param_dtype)
-    return jax.eval_shape(lambda w: state_lib.create(w, self.tx, False), weights)
-
-  def restore(self, arrays, host):
-    """Continues exactly where `arrays` and `host` were saved."""
-    self.state, self.initial, self.seconds = arrays, None, host['seconds']
-    self.stream.set_state(host['stream'])
-
-  def arrays(self):
-    """The state on the devices."""
-    return self.state
-
-  def host(self):
-    """Position in the data set and the time spent."""
-    return {'stream': self.stream.get_state(), 'seconds': self.seconds}
 
   def update(self, step):
     """One update on the next examples."""

@@ -8,12 +8,11 @@ import time
 import jax
 import numpy as np
 
-from r1jax import params as params_lib
 from r1jax import sharding
 from r1jax.algorithms import sft
 from r1jax.data import batches
 from r1jax.data.tasks import corpus as corpus_lib
-from r1jax.model import transformer
+from r1jax.pipeline import supervised
 from r1jax.train import metrics, optimizer, steps
 from r1jax.train import state as state_lib
 
@@ -61,7 +60,7 @@ def check(job, mesh):
     raise ValueError(f'pretrain.rows / micro = {rows} does not divide over {shards} batch shards')
 
 
-class Stage:
+class Stage(supervised.Stage):
   """The pre-training stage as `train.loop` drives it: see `loop.run` for the contract."""
 
   title = 'Pre-training'
@@ -74,32 +73,9 @@ class Stage:
     source = corpus_lib.Corpus(job.seed, pre.documents, pre.corpus)
     packing = batches.PackingConfig(pre.rows, pre.capacity)
     self.stream = batches.DocumentStream(source, tokenizer, packing, job.seed)
-    self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
-    self.state, self.initial, self.seconds = None, None, {'update': 0.0}
+    self.tx = state_lib.make_optimizer(job.optimizer, self.specs)
+    self.wait_for_weights()
     self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
-
-  def start(self):
-    """Begins from the initial weights."""
-    self.state = state_lib.create(self.initial, self.tx, False)
-    self.initial = None
-
-  def abstract(self, host):
-    """Shapes of what `arrays` saved."""
-    weights = params_lib.abstract(transformer.specs(self.cfg), self.cfg.param_dtype)
-    return jax.eval_shape(lambda w: state_lib.create(w, self.tx, False), weights)
-
-  def restore(self, arrays, host):
-    """Continues exactly where `arrays` and `host` were saved."""
-    self.state, self.initial, self.seconds = arrays, None, host['seconds']
-    self.stream.set_state(host['stream'])
-
-  def arrays(self):
-    """The state on the devices."""
-    return self.state
-
-  def host(self):
-    """Position of the document stream and the time spent."""
-    return {'stream': self.stream.get_state(), 'seconds': self.seconds}
 
   def update(self, step):
     """One update on the next packed batch."""

@@ -6,12 +6,12 @@ import time
 import jax
 import numpy as np
 
-from r1jax import params as params_lib
 from r1jax import sharding
 from r1jax.algorithms import preference as losses
 from r1jax.data import batches
 from r1jax.evaluation import passk
 from r1jax.model import scalar_head
+from r1jax.pipeline import supervised
 from r1jax.rewards import judge, preference
 from r1jax.train import optimizer, steps
 from r1jax.train import state as state_lib
@@ -73,7 +73,7 @@ def check(job, mesh):
     )
 
 
-class Stage:
+class Stage(supervised.Stage):
   """The training of a reward model as `train.loop` drives it: see `loop.run` for the contract."""
 
   title = 'Reward model'
@@ -87,32 +87,18 @@ class Stage:
     self.stream = batches.ProblemStream(train, self.rm.pairs, job.seed)
     self.held = [held[i] for i in range(min(self.rm.heldout, len(held)))]
     self.train = train
-    self.specs = scalar_head.specs(self.cfg)
     self.tx = state_lib.make_optimizer(job.optimizer, self.specs)
-    self.state, self.initial, self.seconds = None, None, {'update': 0.0}
+    self.wait_for_weights()
+
+  @property
+  def specs(self):
+    """Spec tree of the weights, the scalar head included."""
+    return scalar_head.specs(self.cfg)
 
   def start(self):
     """Begins from the policy's weights and a scalar head of zeros."""
     self.state = state_lib.create(scalar_head.begin(self.initial, self.cfg), self.tx, False)
     self.initial = None
-
-  def abstract(self, host):
-    """Shapes of what `arrays` saved."""
-    weights = params_lib.abstract(self.specs, self.cfg.param_dtype)
-    return jax.eval_shape(lambda w: state_lib.create(w, self.tx, False), weights)
-
-  def restore(self, arrays, host):
-    """Continues exactly where `arrays` and `host` were saved."""
-    self.state, self.initial, self.seconds = arrays, None, host['seconds']
-    self.stream.set_state(host['stream'])
-
-  def arrays(self):
-    """The state on the devices."""
-    return self.state
-
-  def host(self):
-    """Position of the stream of pairs and the time spent."""
-    return {'stream': self.stream.get_state(), 'seconds': self.seconds}
 
   def update(self, step):
     """One update on the next pairs."""
