@@ -7,6 +7,7 @@ The file holds {"question", "kind"} a line, of the kind 'helpful' or 'harmless'.
 directory of experiments/reward_model.py; `general.harmless` takes another.
 """
 
+from experiments import r1_zero
 from r1jax import config as config_lib
 
 PRESETS = ('tiny', 'paper')
@@ -31,18 +32,17 @@ def tiny(config):
   config.runtime.update(config_lib.describe(config_lib.CPU_RUNTIME))
   config.data.max_prompt = 48
   config.data.levels = (1, 3)
-  config.sample.max_new = 96
-  config.sample.cache_growth = 2
-  config.rl.prompts = 32
-  config.rl.mini_batches = 2
-  config.rl.updates = 40
-  config.rl.length_schedule = ((0, 96),)
-  config.rl.rows, config.rl.capacity = 16, 144
-  config.rl.samples_every = 20
-  config.general.update(preference_updates=20, rows=32, capacity=160, window=3)
-  config.optimizer.update(lr=1e-4, schedule='cosine', steps=40, end_fraction=0.3)
-  config.evaluation.update(temperature=1.0, top_p=1.0, every=0, few=256)
+  on_two_cores(config)
+  config.evaluation.update(every=0, few=256)
   config.loop.checkpoint_every = 20
+
+
+def on_two_cores(section):
+  """The stage's own settings, as in experiments/r1.py too."""
+  r1_zero.on_two_cores(section)
+  section.rl.updates = 40
+  section.general.update(preference_updates=20, rows=32, capacity=160, window=3)
+  section.optimizer.update(lr=1e-4, schedule='cosine', steps=40, end_fraction=0.3)
 
 
 def paper(config):

@@ -3,7 +3,9 @@
 python -m r1jax.main --config=experiments/r1.py
 """
 
+from experiments import general_rl, r1_zero, reward_model
 from r1jax import config as config_lib
+from r1jax.data.tasks import tiny_world
 from r1jax.pipeline import r1
 
 PRESETS = ('tiny', 'hub')
@@ -22,22 +24,20 @@ def get_config(preset='tiny'):
 
 
 def tiny(config):
-  """The paper's mechanics at a scale where a step takes seconds on a laptop."""
-  config.checkpoint = 'tiny'
+  """Two languages and a base that mixes them; a step takes seconds on a laptop."""
+  config.checkpoint = 'tiny_bilingual'
   config.runtime.update(config_lib.describe(config_lib.CPU_RUNTIME))
   config.data.max_prompt = 48
   config.data.levels = (1, 3)
+  config.data.languages = tiny_world.BILINGUAL
   config.loop.checkpoint_every = 10
-  for name in _RL:
+  general_rl.on_two_cores(config.r1)
+  for name, updates in (('r1_zero', 100), ('dev2', 40), ('r1', 40)):
     section = config[name]
-    section.sample.update(group=16, max_new=96, cache_growth=2)
-    section.rl.update(prompts=32, mini_batches=2, rows=16, capacity=144, samples_every=20)
-    section.rl.length_schedule = ((0, 96),)
-    section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, few=128)
-  config.r1_zero.rl.updates = 100
-  config.r1_zero.optimizer.update(lr=3e-4, schedule='cosine', steps=100, end_fraction=0.3)
-  config.dev2.rl.updates = 40
-  config.dev2.optimizer.update(lr=3e-4, schedule='cosine', steps=40, end_fraction=0.3)
+    r1_zero.on_two_cores(section)
+    section.rl.updates = updates
+    section.optimizer.update(lr=3e-4, schedule='cosine', steps=updates, end_fraction=0.3)
+    section.evaluation.update(questions=128, few=128)
   for name in _SFT:
     section = config[name]
     section.optimizer.lr = 1e-3
@@ -51,16 +51,22 @@ def tiny(config):
   config.cold_start.cold_start.update(examples=384, seeds=2)
   config.resample.harvest.update(questions=2048, batch=256, most_per_question=2)
   config.exam.sample.max_new = 96
-  config.resample.resample.general = 0.0
-  del config.helpful, config.harmless, config.r1  # the English world has no general requests
   config.exam.evaluation.update(questions=512, few=512)
+  config.scenarios.sample.max_new = 96
+  config.scenarios.general.update(questions=256, rows=32, capacity=160)
+  for name in ('helpful', 'harmless'):
+    reward_model.on_two_cores(config[name])
 
 
 def hub(config):
   """A model from a hub folder on JSONL questions; the paper's values but for sizes one GPU takes.
 
-  Give it --config.checkpoint=DIR and --config.data.path=train.jsonl (GSM8K as published).
+  Give it --config.checkpoint=DIR and --config.data.path=train.jsonl (GSM8K as published), and
+  files of general data: resample.resample.path, helpful.reward_model.path,
+  harmless.reward_model.path, r1.general.path.
   """
+  del config.general_data  # that is the tiny world's
+  config.cold_start.cold_start.seeds = 0  # these too
   config.data.name = 'jsonl'
   config.data.max_prompt = 512
   for name in _RL:

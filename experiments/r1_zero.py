@@ -29,19 +29,21 @@ def tiny(config):
   config.runtime.update(config_lib.describe(config_lib.CPU_RUNTIME))
   config.data.max_prompt = 48
   config.data.levels = (1, 3)
-  config.sample.group = 16
-  config.sample.max_new = 96
-  config.sample.cache_growth = 2  # most replies end in the first half
-  config.rl.prompts = 32
-  config.rl.mini_batches = 2
+  on_two_cores(config)
   config.rl.updates = 100
-  config.rl.length_schedule = ((0, 96),)
-  config.rl.rows, config.rl.capacity = 16, 144
-  config.rl.samples_every = 20
   # The paper's rate is constant; a run this short ends quieter when it falls.
   config.optimizer.update(lr=3e-4, schedule='cosine', steps=100, end_fraction=0.3)
-  config.evaluation.update(temperature=1.0, top_p=1.0, every=25, few=256)
+  config.evaluation.update(every=25, few=256)
   config.loop.checkpoint_every = 20
+
+
+def on_two_cores(section):
+  """Sizes of an RL stage on a laptop, as in the other experiments too."""
+  section.sample.update(group=16, max_new=96)
+  section.sample.cache_growth = 2  # most replies end in the first half
+  section.rl.update(prompts=32, mini_batches=2, rows=16, capacity=144, samples_every=20)
+  section.rl.length_schedule = ((0, 96),)
+  section.evaluation.update(temperature=1.0, top_p=1.0)
 
 
 def bilingual(config):

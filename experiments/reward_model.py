@@ -29,5 +29,10 @@ def tiny(config):
   config.checkpoint = 'tiny'
   del config.model
   config.runtime.update(config_lib.describe(config_lib.CPU_RUNTIME))
-  config.reward_model.update(updates=60, pairs=32, micro=1, capacity=192, heldout=256, every=20)
-  config.optimizer.update(lr=1e-3, schedule='cosine', warmup=5, steps=60, end_fraction=0.1)
+  on_two_cores(config)
+
+
+def on_two_cores(section):
+  """The stage's own settings, as in experiments/r1.py too."""
+  section.reward_model.update(updates=60, pairs=32, micro=1, capacity=192, heldout=256, every=20)
+  section.optimizer.update(lr=1e-3, schedule='cosine', warmup=5, steps=60, end_fraction=0.1)

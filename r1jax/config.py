@@ -14,6 +14,7 @@ from ml_collections import config_dict
 from r1jax import kernels
 from r1jax.algorithms import grpo, rejection, sft
 from r1jax.data import source
+from r1jax.data.tasks import preferences
 from r1jax.evaluation import heldout
 from r1jax.model import config as model_config
 from r1jax.pipeline import (
@@ -84,6 +85,7 @@ class Job:
   reward: service.RewardConfig
   rl: reasoning_rl.RlConfig
   general: general_rl.GeneralConfig
+  general_data: preferences.GeneralDataConfig
   reward_model: reward_model.RewardModelConfig
   finetune: finetune.FinetuneConfig
   distill: distill.DistillConfig
@@ -161,9 +163,21 @@ def _without_training(config, stage):
     config.cold_start = describe(cold_start.ColdStartConfig())
   if stage == 'resample':
     config.resample = describe(resample.ResampleConfig())
-  if stage == 'exam':
+  if stage == 'general_data':
+    del config.model, config.runtime, config.data, config.loop, config.optimizer, config.sample
+    del config.reward, config.evaluation
+    config.general_data = describe(preferences.GeneralDataConfig())
+  if stage in ('exam', 'scenarios'):
     del config.optimizer, config.loop
+  if stage == 'exam':
     config.filter = describe(rejection.FilterConfig())
+  if stage == 'scenarios':
+    config.reward.language = 1.0  # for both, reasoning and general (reference §1.4)
+    config.general = describe(general_rl.GeneralConfig())
+    for name in ('preference_updates', 'share', 'window', 'tolerance'):
+      del config.general[name]
+    for name in ('questions', 'samples', 'every', 'few', 'chunk'):
+      del config.evaluation[name]
 
 
 def architecture(cfg):
@@ -210,8 +224,8 @@ def build(config):
 
 
 def _model(config):
-  """The architecture in the config; None where the checkpoint brings its own."""
-  if config.checkpoint:
+  """The architecture in the config; None where the checkpoint brings its own, or none is used."""
+  if config.checkpoint or 'runtime' not in config:
     return None
   section = config.get('model', None)
   if section is None:

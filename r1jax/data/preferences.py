@@ -46,8 +46,10 @@ def _pair(line, where):
 
 
 def load_requests(path):
-  """The requests of a JSONL file of {"question", "kind"} and, where it is not 'en', "language": a
-  list of `tiny_world.Problem` whose gold is a `preference.Query`.
+  """The requests of a JSONL file: a list of `tiny_world.Problem`, each answer a `preference.Query`.
+
+  A line holds {"question", "kind"}; "language", where it is not 'en'; and "wanted", the reply,
+  where the request leaves no other, for evaluation.
 
   Raises:
     ValueError: the file is empty or a line is not a request (it names the line).
@@ -56,7 +58,10 @@ def load_requests(path):
   for number, line in _lines(path):
     try:
       record = json.loads(line)
-      gold, question = preference.Query(record['kind']), record['question']
+      gold, question = (
+        preference.Query(record['kind'], record.get('wanted', '')),
+        record['question'],
+      )
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
       raise ValueError(f'{path}:{number}: not a request with question and kind: {error}') from error
     speaks = record.get('language', 'en')

@@ -56,8 +56,8 @@ def write(folder, inputs):
 
   Args:
     folder: path.
-    inputs: stage -> its folder: `r1_zero`, `r1` where there is one, the data sets, and `exam_NAME`
-      for each model.
+    inputs: stage -> its folder: `r1_zero`, `r1` where there is one, the data sets, and for each
+      model `exam_NAME` and, where there are reward models, `scenarios_NAME`.
 
   Returns:
     what -> file name, for the manifest.
@@ -82,6 +82,10 @@ def gather(inputs):
       cards[name.removeprefix('exam_')] = json.loads((folder / 'exam.json').read_text())
     elif (folder / 'data.array_record').exists():
       data[name] = json.loads((folder / 'summary.json').read_text())
+  for name in cards:
+    if f'scenarios_{name}' in inputs:
+      path = inputs[f'scenarios_{name}'] / 'summary.json'
+      cards[name]['scenarios'] = json.loads(path.read_text())
   rows = metrics.read(inputs['r1_zero'] / 'metrics.jsonl')
   general = _general(inputs['r1']) if 'r1' in inputs else {}
   curves = {}

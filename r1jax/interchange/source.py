@@ -5,13 +5,15 @@ import pathlib
 from r1jax.data import tokenizer
 
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / 'assets'
+# The bases that ship with r1jax: one of English, one that mixes English and Chinese.
+SHIPPED = {'tiny': 'tiny_base', 'tiny_bilingual': 'tiny_bilingual_base'}
 
 
 def open(path):
   """Folder with config.json, weights and tokenizer for what the user named.
 
   Args:
-    path: a hub folder, a work directory (its `model/`), or 'tiny' for the shipped base.
+    path: a hub folder, a work directory (its `model/`), or one of SHIPPED.
 
   Raises:
     ValueError: there is no model there.
@@ -26,7 +28,7 @@ def open(path):
     )
   raise ValueError(
     f'{path}: no config.json with *.safetensors here or in model/{_held(pathlib.Path(path))}; give '
-    "a hub folder, the work directory of a finished run, or 'tiny'"
+    f'a hub folder, the work directory of a finished run, or one of {", ".join(SHIPPED)}'
   )
 
 
@@ -38,8 +40,8 @@ def _held(folder):
 
 def find(path):
   """What `open` returns, or None where there is no model."""
-  if str(path) == 'tiny':
-    return ASSETS / 'tiny_base'
+  if str(path) in SHIPPED:
+    return ASSETS / SHIPPED[str(path)]
   folder = pathlib.Path(path)
   for candidate in (folder, folder / 'model'):
     if (candidate / 'config.json').exists() and any(candidate.glob('*.safetensors*')):

@@ -31,7 +31,7 @@ class ColdStartConfig:
       raise ValueError(f'{self.examples=} must be at least 1 and {self.seeds=} at least 0')
 
 
-def curate(samples, cfg, sieve, model):
+def curate(samples, cfg, sieve, model, languages):
   """The data set, seeds last.
 
   Args:
@@ -39,6 +39,7 @@ def curate(samples, cfg, sieve, model):
     cfg: `ColdStartConfig`.
     sieve: `rejection.Sieve`, which counts what is dropped.
     model: digest of R1-Zero's weights, for the provenance.
+    languages: those that questions are asked in; seeds in another one are left out.
 
   Returns:
     list of `examples.Example`.
@@ -50,7 +51,9 @@ def curate(samples, cfg, sieve, model):
     if sieve.keep(one.candidate):
       found.append(_example(one, model))
   for number, seed in enumerate(seeds.SEEDS):
-    if cfg.seeds and sieve.heldout.contains(seed.question):
+    if not cfg.seeds or seed.language not in languages:
+      continue
+    if sieve.heldout.contains(seed.question):
       sieve.dropped['contaminated seed'] += 1
       continue
     text = reply(seed.thought, seed.answer, seed.language)

@@ -12,7 +12,7 @@ from r1jax import params as params_lib
 from r1jax import sharding
 from r1jax.data import chat_template, preferences, source, tokenizer
 from r1jax.data.tasks import corpus
-from r1jax.evaluation import heldout, report
+from r1jax.evaluation import heldout, report, scenarios
 from r1jax.interchange import huggingface
 from r1jax.interchange import source as checkpoints
 from r1jax.model import transformer
@@ -83,8 +83,9 @@ def _general_rl(job, config, mesh):
   # The rules of a general request are read at once: no worker is needed after `close`.
   base = dataclasses.replace(policy, params=_weights(job, policy.cfg))
   held = [held[i] for i in range(min(job.general.questions, len(held)))]
-  ask = lambda who: general_rl.answered(who, job, held, rewards, heldout.key(job.seed))
-  found = {'before': ask(base), 'after': ask(policy)}
+  means = lambda found: {k: v['mean'] if k != 'length' else v for k, v in found.items()}
+  ask = lambda who: scenarios.ask(who, job, held, rewards, heldout.key(job.seed))
+  found = {'before': means(ask(base)), 'after': means(ask(policy))}
   if jax.process_index() == 0:
     path = folder / 'summary.json'
     summary = json.loads(path.read_text()) | {'general': found}

@@ -4,7 +4,6 @@ Most updates are reasoning RL as before. In the last part, a share of each rollo
 general requests: their reward is that of a reward model + format, and language for both.
 """
 
-import collections
 import dataclasses
 import pathlib
 
@@ -12,9 +11,9 @@ import jax
 import numpy as np
 
 from r1jax.data import batches
+from r1jax.evaluation import scenarios
 from r1jax.pipeline import reasoning_rl
-from r1jax.rewards import judge, preference, service
-from r1jax.sampling import rollout, sample
+from r1jax.rewards import judge, preference
 from r1jax.train import metrics
 
 FIGURES = (
@@ -192,8 +191,8 @@ class Stage(reasoning_rl.Stage):
     return [*problems[: self.job.rl.prompts - general_prompts(self.job)], *next(self.requests)]
 
   def _notice(self, found):
-    named = by_name(found.scores)
-    kinds = [named[kind] for kind in preference.KINDS if kind in named]
+    named = scenarios.scores(found.scores)
+    kinds = [np.mean(named[kind]) for kind in preference.KINDS if kind in named]
     preferred = float(np.mean(kinds)) if kinds else None
     figures = self.watch.add(right_by_question(found), preferred)
     if figures.get('hacking/suspected') and jax.process_index() == 0:
@@ -213,40 +212,3 @@ def right_by_question(found):
   parts = [[one.verdicts['accuracy'] for one in g if 'accuracy' in one.verdicts] for g in groups]
   scored = [[verdict.score for verdict in part if verdict.scored] for part in parts]
   return [float(np.mean(part)) for part in scored if part]
-
-
-def by_name(scores):
-  """Mean score of each part over the rewards that have it (`service.Reward` each)."""
-  values = collections.defaultdict(list)
-  for score in scores:
-    for name, verdict in score.verdicts.items():
-      if verdict.scored:
-        values[name].append(verdict.score)
-  return {name: float(np.mean(found)) for name, found in values.items()}
-
-
-def answered(policy, job, requests, rewards, key):
-  """Mean score of each part over one reply to each held-out request, and the replies' length.
-
-  Args:
-    policy: `rollout.Policy`.
-    requests: held-out requests, a list of problems.
-    rewards: `judge.PreferenceService`.
-    key: PRNG key; the same key gives the same replies.
-  """
-  evaluation = job.evaluation
-  scfg = sample.SampleConfig(1, job.sample.max_new, evaluation.temperature, top_p=evaluation.top_p)
-  limits = rollout.Limits(job.data.max_prompt, job.sample.max_new)
-  prompts = [rollout.encode_prompt(policy.tokenizer, one.question) for one in requests]
-  out = rollout.join(list(rollout.run(policy, scfg, prompts, limits, key)))
-  items = [
-    service.Item(
-      policy.tokenizer.decode(out.completion(b)),
-      one.answer,
-      tokens=int(out.length_B[b]),
-      question=one.question,
-      language=one.language,
-    )
-    for b, one in enumerate(requests)
-  ]
-  return by_name(rewards.submit(items).result()) | {'length': float(out.length_B.mean())}

@@ -5,7 +5,9 @@
         └─ dev3 (SFT on resample) ─┬─ helpful, harmless (reward models)
                                    └─ r1 (RL for all scenarios)
 
-Beside each model stands its exam; the report reads them all.
+Beside each model stands its exam, and how it replies to general requests; the report reads them
+all. `general_data` writes the tiny world's requests and pairs; with files of your own it is left
+out.
 """
 
 import dataclasses
@@ -35,24 +37,43 @@ class Step:
   leaves: dict[str, str]
 
 
+_GENERAL = {'helpful': 'helpful.jsonl', 'harmless': 'harmless.jsonl'}
+_GENERAL |= {'requests': 'requests.jsonl', 'examples': 'general.array_record'}
+
+
+def _written(what):
+  """Place of a file that the stage `general_data` writes."""
+  return f'general_data/{_GENERAL[what]}'
+
+
+_JUDGED = {
+  'general.helpful': 'helpful',
+  'general.harmless': 'harmless',
+  'general.path': _written('requests'),
+}
+_PAIRS = 'reward_model.path'
 _MODEL = {'model': 'model', 'metrics': 'metrics.jsonl', 'summary': single.SUMMARY}
 _TRAINED_BY_RL = _MODEL | {'samples': 'samples'}
 _DATA = {'data': single.DATA, 'samples': 'samples', 'summary': single.SUMMARY}
 
 STEPS = {
+  'general_data': Step('general_data', {}, _GENERAL),
   'r1_zero': Step('reasoning_rl', {'checkpoint': 'base'}, _TRAINED_BY_RL),
   'cold_start': Step('cold_start', {'checkpoint': 'r1_zero'}, _DATA),
   'dev1': Step('sft', {'checkpoint': 'base', 'finetune.path': f'cold_start/{single.DATA}'}, _MODEL),
   'dev2': Step('reasoning_rl', {'checkpoint': 'dev1'}, _TRAINED_BY_RL),
-  'resample': Step('resample', {'checkpoint': 'dev2'}, _DATA),
-  'dev3': Step('sft', {'checkpoint': 'base', 'finetune.path': f'resample/{single.DATA}'}, _MODEL),
-  'helpful': Step('reward_model', {'checkpoint': 'dev3'}, _MODEL),
-  'harmless': Step('reward_model', {'checkpoint': 'dev3'}, _MODEL),
-  'r1': Step(
-    'general_rl',
-    {'checkpoint': 'dev3', 'general.helpful': 'helpful', 'general.harmless': 'harmless'},
-    _TRAINED_BY_RL,
+  'resample': Step(
+    'resample', {'checkpoint': 'dev2', 'resample.path': _written('examples')}, _DATA
   ),
+  'dev3': Step('sft', {'checkpoint': 'base', 'finetune.path': f'resample/{single.DATA}'}, _MODEL),
+  'helpful': Step('reward_model', {'checkpoint': 'dev3', _PAIRS: _written('helpful')}, _MODEL),
+  'harmless': Step('reward_model', {'checkpoint': 'dev3', _PAIRS: _written('harmless')}, _MODEL),
+  'r1': Step('general_rl', {'checkpoint': 'dev3'} | _JUDGED, _TRAINED_BY_RL),
+}
+# What is examined: section, and what each leaves; the second needs reward models.
+EXAMS = {
+  'exam': Step('exam', {}, {'exam': single.EXAM}),
+  'scenarios': Step('scenarios', _JUDGED, {'summary': single.SUMMARY}),
 }
 EXAMINED = ('base', 'r1_zero', 'dev1', 'dev2', 'dev3', 'r1')
 # What all stages are told alike; the rest of a stage's config is the section of its name.
@@ -75,7 +96,9 @@ def default():
   config.runtime, config.data, config.loop = whole.runtime, whole.data, whole.loop
   for name, step in STEPS.items():
     config[name] = _own(step.kind)
-  config.exam = _own('exam')
+  for name in EXAMS:
+    config[name] = _own(name)
+  config.scenarios.general.path = config.r1.general.get_oneway_ref('path')
   config.harmless.reward_model.kind = preference.HARMLESS
   dev2 = config.dev2
   dev2.reward.language = 1.0  # rule + language reward (reference §1.4)
@@ -106,31 +129,41 @@ def nodes(config):
 
   A stage whose section an experiment has deleted is left out.
   """
+  there = ('base', *(name for name in STEPS if name in config))
   found = []
-  for name, step in {'base': None, **STEPS}.items():
-    if step and name not in config:
-      continue
-    if step:
-      found.append(_node(config, name, config[name], step))
+  for name in there:
+    if name in STEPS:
+      found.append(_node(config, name, config[name], _without(STEPS[name], there)))
     if name in EXAMINED:
-      step = Step('exam', {'checkpoint': name}, {'exam': single.EXAM})
-      found.append(_node(config, f'exam_{name}', config.exam, step))
+      found.append(_examined(config, 'exam', name, there))
+  if 'scenarios' in config:  # last, as the reward models are made late
+    found += [_examined(config, 'scenarios', name, there) for name in EXAMINED if name in there]
   return [*found, _report(config, found)]
 
 
 def _check_paths(config, chosen):
-  """Raises ValueError where the last stages lack their files, before hours of others."""
+  """Raises ValueError where the last stages lack their files, before hours of others, or where
+  files are given that `general_data` writes too.
+  """
   files = {'helpful': 'reward_model', 'harmless': 'reward_model', 'r1': 'general'}
-  empty = [
-    f'config.{name}.{part}.path'
-    for name, part in files.items()
-    if name in chosen and not config[name][part].path
-  ]
-  if empty:
+  if 'resample' in config and config.resample.resample.general:
+    files['resample'] = 'resample'
+  paths = {
+    f'config.{n}.{part}.path': config[n][part].path for n, part in files.items() if n in chosen
+  }
+  written = 'general_data' in config
+  wrong = [name for name, path in paths.items() if bool(path) == written]
+  if not wrong:
+    return
+  if written:
     raise ValueError(
-      f'{", ".join(empty)}: RL for all scenarios reads pairs and requests from JSONL files; give '
-      'them, or leave its stages out (an experiment deletes their sections)'
+      f'{", ".join(wrong)}: the stage general_data writes these files; with files of your own '
+      'leave it out (an experiment deletes its section)'
     )
+  raise ValueError(
+    f'{", ".join(wrong)}: general data, pairs and requests are read from files; give them, or '
+    'leave their stages out (an experiment deletes their sections, or sets resample.general=0)'
+  )
 
 
 def alone(config, section, step, folder='', inputs=None):
@@ -180,6 +213,19 @@ def _node(config, name, section, step):
   return stages.Node(name, needs, told, f'r1jax.pipeline.{module}', make)
 
 
+def _without(step, there):
+  """The step without what it would read from stages that are left out."""
+  kept = {k: place for k, place in step.reads.items() if place.partition('/')[0] in there}
+  return dataclasses.replace(step, reads=kept)
+
+
+def _examined(config, section, model, there):
+  """The node of a model's exam."""
+  step = _without(EXAMS[section], there)
+  step = dataclasses.replace(step, reads={'checkpoint': model} | step.reads)
+  return _node(config, f'{section}_{model}', config[section], step)
+
+
 def _figures(folder, step):
   """What the manifest tells of a stage."""
   if step.kind == 'exam':
@@ -190,7 +236,7 @@ def _figures(folder, step):
 
 def _report(config, found):
   """The node that reads the exams, R1-Zero's course and the counts of the data sets."""
-  exams = [node.name for node in found if node.name.startswith('exam_')]
+  exams = [node.name for node in found if node.name.startswith(tuple(f'{e}_' for e in EXAMS))]
   data = [name for name, step in STEPS.items() if step.leaves is _DATA and name in config]
   trained = [name for name in ('r1_zero', 'r1') if name in config]
   needs = (*trained, *data, *exams)

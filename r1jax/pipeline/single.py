@@ -9,18 +9,20 @@ import rich.console
 from r1jax import sharding
 from r1jax.algorithms import rejection
 from r1jax.data import examples, source
-from r1jax.evaluation import heldout, report, report_card
+from r1jax.data.tasks import preferences
+from r1jax.evaluation import heldout, report, report_card, scenarios
 from r1jax.pipeline import (
   cold_start,
   distill,
   experiment,
   finetune,
+  general_rl,
   harvest,
   plan,
   resample,
   workdir,
 )
-from r1jax.rewards import service
+from r1jax.rewards import judge, service
 from r1jax.sampling import rollout
 from r1jax.train import loop, metrics
 
@@ -67,7 +69,8 @@ def _cold_start(job, config, mesh):
   """Data of Dev1 from the samples of `job.checkpoint`, R1-Zero."""
 
   def curate(samples, sieve, model):
-    return cold_start.curate(samples, job.cold_start, sieve, model)
+    languages = [language for language, weight in job.data.languages if weight]
+    return cold_start.curate(samples, job.cold_start, sieve, model, languages)
 
   _curation(job, config, mesh, curate)
 
@@ -132,6 +135,29 @@ def _exam(job, config, mesh):
     rich.console.Console().print(f'accuracy {card["accuracy"]["mean"]:.1%} in {folder}/{EXAM}')
 
 
+def _scenarios(job, config, mesh):
+  """How `job.checkpoint` replies to held-out general requests, by reward models and rules."""
+  cfg, tok = _model(job, mesh)
+  judges = general_rl.judges(job)
+  _, held = experiment._requests(job)
+  held = held[: job.general.questions]
+  folder = workdir.prepare(job.workdir, config)
+  rules = service.RewardService(job.reward)
+  rewards = judge.PreferenceService(rules, judges, job.general.weights)
+  with contextlib.closing(rewards):
+    policy = rollout.Policy(experiment._weights(job, cfg), cfg, tok)
+    found = scenarios.ask(policy, job, held, rewards, heldout.key(job.seed))
+  _summarise(folder, found, {'requests': len(held)})
+
+
+def _general_data(job, config, mesh):
+  """Pairs, requests and general examples of the tiny world: what the later stages read."""
+  folder = workdir.prepare(job.workdir, config)
+  if jax.process_index() == 0:
+    preferences.write(folder, job.seed, job.general_data.size)
+  _summarise(folder, {'records': job.general_data.size}, {})
+
+
 def _model(job, mesh):
   """(ModelConfig, tokenizer) of the job's checkpoint, checked against mesh and context."""
   cfg, tok = experiment._architecture(job)
@@ -171,4 +197,6 @@ KINDS = {
   'resample': _resample,
   'distill': distill.run,
   'exam': _exam,
+  'scenarios': _scenarios,
+  'general_data': _general_data,
 }

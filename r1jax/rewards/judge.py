@@ -108,7 +108,7 @@ class PreferenceService:
   def _judge(self, items, rewards):
     rewards = list(rewards)
     for kind, judge in self._judges.items():
-      chosen = [i for i, item in enumerate(items) if item.gold == preference.Query(kind)]
+      chosen = [i for i, item in enumerate(items) if _asks_for(item, kind)]
       texts = [(items[i].question, items[i].completion) for i in chosen]
       for i, verdict in zip(chosen, judge.verdicts(texts)):
         total = rewards[i].total + self._weights[kind] * verdict.score
@@ -117,6 +117,10 @@ class PreferenceService:
     if lacking - self._judges.keys():
       raise ValueError(f'no reward model for requests of the kind {lacking - self._judges.keys()}')
     return rewards
+
+
+def _asks_for(item, kind):
+  return isinstance(item.gold, preference.Query) and item.gold.kind == kind
 
 
 class _Batch:

@@ -20,9 +20,14 @@ class Query:
   """Gold of a general request, which has no right answer: the kind of its reward model.
 
   Each request belongs to the helpfulness or to the safety set (reference §1.4).
+
+  Attributes:
+    kind: one of KINDS.
+    wanted: the reply, where the request leaves no other; no reward reads it, only evaluation.
   """
 
   kind: str
+  wanted: str = ''
 
   def __post_init__(self):
     if self.kind not in KINDS:

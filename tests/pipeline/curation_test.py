@@ -1,6 +1,7 @@
 """Cold start and rejection sampling: what the data sets of Dev1 and Dev3 are made of."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -11,6 +12,7 @@ from r1jax.pipeline import cold_start, harvest, resample
 from r1jax.rewards import accuracy, format
 
 NOTHING = rejection.Heldout([], 10)
+BOTH = ('en', 'zh')
 
 
 def sample(index, number=0, language='en', **changes):
@@ -26,7 +28,7 @@ def sieve(**changes):
 
 
 def test_the_readable_form_is_the_thought_then_a_summary_with_the_right_answer():
-  found = cold_start.curate([sample(4)], cold_start.ColdStartConfig(seeds=0), sieve(), 'abc')
+  found = cold_start.curate([sample(4)], cold_start.ColdStartConfig(seeds=0), sieve(), 'abc', BOTH)
   assert [one.reply for one in found] == [
     '<think> we add 3 and 4 </think> <answer> the answer is 7 </answer>'
   ]
@@ -39,13 +41,13 @@ def test_the_readable_form_is_the_thought_then_a_summary_with_the_right_answer()
 def test_bad_samples_are_left_out_and_the_number_is_bounded():
   samples = [sample(1, correct=False), sample(2), sample(3), sample(4)]
   sieved = sieve()
-  found = cold_start.curate(samples, cold_start.ColdStartConfig(2, seeds=0), sieved, '')
+  found = cold_start.curate(samples, cold_start.ColdStartConfig(2, seeds=0), sieved, '', BOTH)
   assert [one.provenance['question'] for one in found] == [2, 3]
   assert sieved.dropped == {'wrong answer': 1}
 
 
 def test_seeds_stand_as_often_as_asked_beside_the_samples():
-  found = cold_start.curate([sample(4)], cold_start.ColdStartConfig(seeds=2), sieve(), '')
+  found = cold_start.curate([sample(4)], cold_start.ColdStartConfig(seeds=2), sieve(), '', BOTH)
   assert len(found) == 1 + 2 * len(seeds.SEEDS)
   assert found[1].provenance == {'source': 'seed', 'number': 0}
 
@@ -58,16 +60,20 @@ def test_every_seed_is_a_readable_right_reply_to_a_training_question(seed):
   one = rejection.Candidate(seed.question, reply, seed.language, 30, True, True)
   assert rejection.fault(one, rejection.FilterConfig()) == ''
   for step in seed.thought.split(', '):
-    words = step.removeprefix('first ').removeprefix('then ')
-    if '=' in words:
-      left, right = words.split(' = ')
+    if '=' in step:
+      left, right = re.sub('^[^0-9]+', '', step).split(' = ')
       assert eval(left) == int(right), step
+
+
+def test_seeds_in_a_language_that_nobody_asks_in_are_left_out():
+  found = cold_start.curate([], cold_start.ColdStartConfig(), sieve(), '', ('zh',))
+  assert {one.language for one in found} == {'zh'} and len(found) > 10
 
 
 def test_a_seed_near_a_held_out_question_is_left_out_and_counted():
   held = rejection.Heldout([seeds.SEEDS[0].question], 10)
   sieved = rejection.Sieve(rejection.FilterConfig(), held)
-  found = cold_start.curate([], cold_start.ColdStartConfig(), sieved, '')
+  found = cold_start.curate([], cold_start.ColdStartConfig(), sieved, '', BOTH)
   assert [one.provenance['number'] for one in found] == list(range(1, len(seeds.SEEDS)))
   assert sieved.figures() == {'kept': 0, 'dropped: contaminated seed': 1}
 

@@ -34,7 +34,7 @@ def test_stages_read_what_the_paper_says(config):
   assert needs['cold_start'] == ('r1_zero',)
   assert needs['dev1'] == ('base', 'cold_start')
   assert needs['dev2'] == ('dev1',)
-  assert needs['resample'] == ('dev2',)
+  assert needs['resample'] == ('dev2', 'general_data')
   assert needs['dev3'] == ('base', 'resample')  # from the base, not from the RL checkpoint (§1.5)
   assert {'exam_base', 'exam_dev3', 'r1_zero', 'cold_start'} <= set(needs['report'])
 
@@ -42,12 +42,19 @@ def test_stages_read_what_the_paper_says(config):
 def test_with_files_of_pairs_and_requests_r1_follows_dev3():
   needs = {node.name: node.needs for node in r1.nodes(experiment.get_config('hub'))}
   assert needs['helpful'] == needs['harmless'] == ('dev3',)
-  assert needs['r1'] == ('dev3', 'helpful', 'harmless')
+  assert needs['r1'] == ('dev3', 'helpful', 'harmless') and 'general_data' not in needs
   assert 'exam_r1' in needs['report'] and 'r1' in needs['report']
 
 
-DEV3 = {'dev3', 'exam_dev3', 'report'}
+def examined(*names):
+  """The exams of models; all are asked general requests where reward models have changed."""
+  scenarios = {f'scenarios_{name}' for name in r1.EXAMINED}
+  return {f'exam_{name}' for name in names} | scenarios
+
+
+DEV3 = {'dev3', 'helpful', 'harmless', 'r1', 'report'} | examined('dev3', 'r1')
 DEV2 = {'dev2', 'exam_dev2', 'resample'} | DEV3
+REQUESTS = {'general_data', 'resample'} | DEV3
 
 
 @pytest.mark.parametrize(
@@ -56,6 +63,7 @@ DEV2 = {'dev2', 'exam_dev2', 'resample'} | DEV3
     ({'dev3__finetune__epochs': 2.0}, DEV3),
     ({'dev2__rl__updates': 6}, DEV2),
     ({'resample__filter__language': 0.5}, DEV3 | {'resample'}),
+    ({'general_data__size': 99}, REQUESTS),
     ({'loop__checkpoint_every': 3}, set()),
     ({'mesh': (1, 1, 2, 1)}, set()),
     ({'workdir': 'elsewhere'}, set()),
@@ -81,7 +89,8 @@ def test_every_stage_alone_is_a_job(preset, tmp_path):
     if name in config:
       inputs = {place.partition('/')[0]: tmp_path for place in step.reads.values()}
       job = config_lib.build(r1.alone(config, config[name], step, tmp_path / name, inputs))
-      assert job.stage == step.kind and job.checkpoint == str(tmp_path)
+      assert job.stage == step.kind
+      assert job.checkpoint == (str(tmp_path) if 'checkpoint' in step.reads else '')
       assert job.workdir == str(tmp_path / name)
 
 
@@ -100,5 +109,13 @@ def test_a_pipeline_without_base_or_requests_is_refused_at_once(config, tmp_path
     r1.run(config)
   hub = experiment.get_config('hub')
   hub.checkpoint = 'tiny'
-  with pytest.raises(ValueError, match=r'helpful.reward_model.path, .*r1.general.path: RL for all'):
+  with pytest.raises(ValueError, match=r'helpful.reward_model.path, .*resample.path: general data'):
     r1.run(hub)
+
+
+def test_files_that_a_stage_writes_are_not_given_too(config):
+  config.checkpoint = 'tiny'
+  config.r1.general.path = 'requests.jsonl'
+  assert config.scenarios.general.path == 'requests.jsonl'  # one path, told once
+  with pytest.raises(ValueError, match='config.r1.general.path: the stage general_data writes'):
+    r1.run(config)

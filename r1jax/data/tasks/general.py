@@ -13,6 +13,7 @@ from r1jax.data import template
 from r1jax.data.tasks import phrases, scenes, tiny_world
 
 HARMFUL = 'harmful'
+DETERMINED = ('factual', 'self', 'translation')  # kinds of which only one reply is right
 _STREAM = {tiny_world.TRAIN: 4, tiny_world.HELDOUT: 5}
 # Who asks; the first two ask for themselves.
 _ASKERS = (

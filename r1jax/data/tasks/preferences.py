@@ -32,6 +32,21 @@ _INSULT = {'en': 'you are stupid, do not ask me again', 'zh': '你真笨, 别再
 
 
 @dataclasses.dataclass(frozen=True)
+class GeneralDataConfig:
+  """The tiny world's own general data, where a pipeline has no files of its own.
+
+  Attributes:
+    size: records of each file.
+  """
+
+  size: int = 4096
+
+  def __post_init__(self):
+    if self.size < 1:
+      raise ValueError(f'{self.size=} must be at least 1')
+
+
+@dataclasses.dataclass(frozen=True)
 class Pair:
   """Two summaries of which `chosen` is the more helpful one.
 
@@ -161,7 +176,9 @@ def write(folder, seed, size, split=tiny_world.TRAIN):
     helpful.append(dict(zip(fields, (one.question, *replies))))
     harmless.append(dict(zip(fields, two)))
     kind = 'harmless' if asked.harm else 'helpful'
-    requests.append({'question': asked.question, 'kind': kind, 'language': asked.language})
+    record = {'question': asked.question, 'kind': kind, 'language': asked.language}
+    determined = asked.kind in general.DETERMINED
+    requests.append(record | ({'wanted': asked.reply} if determined else {}))
   for name, records in (('helpful', helpful), ('harmless', harmless), ('requests', requests)):
     text = ''.join(json.dumps(record, ensure_ascii=False) + '\n' for record in records)
     (folder / f'{name}.jsonl').write_text(text, encoding='utf-8')

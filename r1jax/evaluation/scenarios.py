@@ -1,0 +1,68 @@
+"""How a model replies to held-out general requests: what the reward models and the rules say of it,
+and whether it is the reply that the request determines, which no reward model is asked for.
+"""
+
+import collections
+
+from r1jax.data import template
+from r1jax.evaluation import report_card
+from r1jax.rewards import service
+from r1jax.sampling import rollout, sample
+
+
+def ask(policy, job, requests, rewards, key):
+  """One reply to each request, and its scores.
+
+  Args:
+    policy: `rollout.Policy`.
+    job: its `evaluation`, `sample` and `data` say how is sampled.
+    requests: held-out requests, a list of problems whose answer is a `preference.Query`.
+    rewards: `judge.PreferenceService`.
+    key: PRNG key; the same key gives the same replies.
+
+  Returns:
+    name -> {mean, low, high, questions, samples} for each part of the reward, over the requests
+    that have it; `wanted`, the share of replies that are the one their request determines, where
+    there are such; `length` in tokens.
+  """
+  evaluation = job.evaluation
+  scfg = sample.SampleConfig(1, job.sample.max_new, evaluation.temperature, top_p=evaluation.top_p)
+  limits = rollout.Limits(job.data.max_prompt, job.sample.max_new)
+  prompts = [rollout.encode_prompt(policy.tokenizer, one.question) for one in requests]
+  out = rollout.join(list(rollout.run(policy, scfg, prompts, limits, key)))
+  texts = [policy.tokenizer.decode(out.completion(b)) for b in range(len(requests))]
+  items = [
+    service.Item(
+      text,
+      one.answer,
+      tokens=int(out.length_B[b]),
+      question=one.question,
+      language=one.language,
+    )
+    for b, (text, one) in enumerate(zip(texts, requests))
+  ]
+  values = scores(rewards.submit(items).result())
+  wanted = [is_wanted(t, one.answer.wanted) for t, one in zip(texts, requests) if one.answer.wanted]
+  values |= {'wanted': wanted} if wanted else {}
+  found = {name: report_card.estimate([[value] for value in part]) for name, part in values.items()}
+  return found | {'length': float(out.length_B.mean())}
+
+
+def scores(rewards):
+  """Name -> scores of each part, over the `service.Reward`s that have it."""
+  values = collections.defaultdict(list)
+  for reward in rewards:
+    for name, verdict in reward.verdicts.items():
+      if verdict.scored:
+        values[name].append(verdict.score)
+  return dict(values)
+
+
+def is_wanted(text, wanted):
+  """Whether the answer in a reply's tags is `wanted`, but for case and white space."""
+  answer = template.parse(text).answer
+  return answer is not None and _signs(answer) == _signs(wanted)
+
+
+def _signs(text):
+  return ''.join(text.lower().split())
