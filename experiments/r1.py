@@ -3,7 +3,9 @@
 python -m r1jax.main --config=experiments/r1.py
 """
 
+from experiments import rl_vs_distill
 from r1jax import config as config_lib
+from r1jax.model import presets
 from r1jax.pipeline import r1
 
 PRESETS = ('tiny', 'hub')
@@ -54,12 +56,27 @@ def tiny(config):
   config.resample.resample.general = 0.0
   del config.helpful, config.harmless, config.r1  # the English world has no general requests
   config.exam.evaluation.update(questions=512, few=512)
+  students(config)
+
+
+def students(config):
+  """Two students of 0.5M parameters, pre-trained on the base's corpus as the paper's are bases."""
+  rl_vs_distill.base(config.base_qwen, presets.tiny_qwen2())
+  rl_vs_distill.base(config.base_llama, presets.tiny_llama())
+  for name in r1.BASES:
+    config[name].pretrain.corpus.world.languages = config.data.languages
+  rl_vs_distill.trained_by_rl(config.rl_qwen)
+  for name in ('distill_qwen', 'distill_llama', 'matched_qwen'):
+    rl_vs_distill.distilled(config[name])
+  for name in ('distill_qwen', 'distill_llama'):
+    config[name].finetune.epochs = 4.0
 
 
 def hub(config):
   """A model from a hub folder on JSONL questions; the paper's values but for sizes one GPU takes.
 
-  Give it --config.checkpoint=DIR and --config.data.path=train.jsonl (GSM8K as published).
+  Give it --config.checkpoint=DIR and --config.data.path=train.jsonl (GSM8K as published), and
+  students' bases: --config.base_qwen.checkpoint=DIR --config.base_llama.checkpoint=DIR.
   """
   config.data.name = 'jsonl'
   config.data.max_prompt = 512
@@ -79,3 +96,15 @@ def hub(config):
   config.exam.sample.max_new = 1024
   for name in ('helpful', 'harmless'):
     config[name].reward_model.update(pairs=32, micro=8, capacity=2048, updates=2000)
+  hub_students(config)
+
+
+def hub_students(config):
+  """Students from bases of the user's; their rates are the paper's of 1.5B and 8B."""
+  for name in ('distill_qwen', 'distill_llama', 'matched_qwen'):
+    config[name].finetune.update(rows=4, capacity=2048)
+    config[name].sample.max_new = 1024
+  section = config.rl_qwen
+  section.sample.max_new = 1024
+  section.rl.update(prompts=32, mini_batches=2, rows=4, capacity=1536, updates=500)
+  section.rl.length_schedule = ((0, 1024),)

@@ -4,7 +4,7 @@ import pytest
 
 from experiments import r1 as experiment
 from r1jax import config as config_lib
-from r1jax.pipeline import r1, stages
+from r1jax.pipeline import nodes, r1, stages
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def config():
 def graph(config, folder):
   base = folder / 'base'
   base.mkdir(exist_ok=True)
-  return stages.Graph(folder / 'run', r1.nodes(config), {'base': base})
+  return stages.Graph(folder / 'run', r1.graph_nodes(config), {'base': base})
 
 
 def changed(config, folder, **values):
@@ -23,13 +23,13 @@ def changed(config, folder, **values):
   before = graph(config, folder).keys
   with config.unlocked():
     for name, value in values.items():
-      r1._set(config, name.replace('__', '.'), value)
+      nodes.put(config, name.replace('__', '.'), value)
   after = graph(config, folder).keys
   return {name for name in before if before[name] != after[name]}
 
 
 def test_stages_read_what_the_paper_says(config):
-  needs = {node.name: node.needs for node in r1.nodes(config)}
+  needs = {node.name: node.needs for node in r1.graph_nodes(config)}
   assert needs['r1_zero'] == ('base',)
   assert needs['cold_start'] == ('r1_zero',)
   assert needs['dev1'] == ('base', 'cold_start')
@@ -40,14 +40,45 @@ def test_stages_read_what_the_paper_says(config):
 
 
 def test_with_files_of_pairs_and_requests_r1_follows_dev3():
-  needs = {node.name: node.needs for node in r1.nodes(experiment.get_config('hub'))}
+  needs = {node.name: node.needs for node in r1.graph_nodes(experiment.get_config('hub'))}
   assert needs['helpful'] == needs['harmless'] == ('dev3',)
   assert needs['r1'] == ('dev3', 'helpful', 'harmless')
   assert 'exam_r1' in needs['report'] and 'r1' in needs['report']
 
 
+def test_students_learn_the_curated_samples_of_dev2_from_bases_of_their_own(config):
+  needs = {node.name: set(node.needs) for node in r1.graph_nodes(config)}
+  assert needs['distill_qwen'] == {'base_qwen', 'dev2', 'resample'}
+  assert needs['distill_llama'] == {'base_llama', 'dev2', 'resample'}
+  assert needs['matched_qwen'] == needs['distill_qwen'] | {'rl_qwen'}
+  assert needs['rl_qwen'] == {'base_qwen'}
+  assert {'distill_llama', 'exam_matched_qwen', 'exam_base_llama'} <= needs['report']
+
+
+def test_stages_whose_sections_are_deleted_are_left_out(config):
+  with config.unlocked():
+    for name in ('base_llama', 'distill_llama', 'rl_qwen', 'matched_qwen'):
+      del config[name]
+  names = {node.name for node in r1.graph_nodes(config)}
+  assert 'exam_distill_qwen' in names
+  assert not [name for name in names if 'llama' in name or 'rl_' in name or 'matched' in name]
+
+
+def test_a_students_base_may_be_given(config):
+  config.base_qwen.checkpoint = 'tiny'
+  nodes_, given = r1.graph_nodes(config), r1.given(config)
+  names = {node.name for node in nodes_}
+  assert set(given) == {'base', 'base_qwen'} and 'base_qwen' not in names
+  assert {'exam_base_qwen', 'distill_qwen', 'base_llama'} <= names
+  stages.Graph('unused', nodes_, given)
+
+
+CURATED = ('distill_qwen', 'distill_llama', 'matched_qwen')
+STUDENTS = {*CURATED, *(f'exam_{name}' for name in CURATED)}
 DEV3 = {'dev3', 'exam_dev3', 'report'}
-DEV2 = {'dev2', 'exam_dev2', 'resample'} | DEV3
+DEV2 = {'dev2', 'exam_dev2', 'resample'} | DEV3 | STUDENTS
+STUDENTS_OF_LLAMA = ('distill_llama', 'exam_distill_llama')
+RL = {'rl_qwen', 'exam_rl_qwen', 'matched_qwen', 'exam_matched_qwen', 'report'}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +86,9 @@ DEV2 = {'dev2', 'exam_dev2', 'resample'} | DEV3
   [
     ({'dev3__finetune__epochs': 2.0}, DEV3),
     ({'dev2__rl__updates': 6}, DEV2),
-    ({'resample__filter__language': 0.5}, DEV3 | {'resample'}),
+    ({'resample__filter__language': 0.5}, DEV3 | STUDENTS | {'resample'}),
+    ({'rl_qwen__rl__updates': 6}, RL),
+    ({'distill_llama__distill__kl__weight': 0.5}, {*STUDENTS_OF_LLAMA, 'report'}),
     ({'loop__checkpoint_every': 3}, set()),
     ({'mesh': (1, 1, 2, 1)}, set()),
     ({'workdir': 'elsewhere'}, set()),
@@ -67,9 +100,9 @@ def test_a_changed_config_changes_the_keys_of_what_depends_on_it(config, tmp_pat
 
 
 def test_another_seed_or_exam_changes_the_rest(config, tmp_path):
-  exams = {node.name for node in r1.nodes(config) if node.name.startswith('exam_')}
+  exams = {node.name for node in r1.graph_nodes(config) if node.name.startswith('exam_')}
   assert changed(config, tmp_path, exam__evaluation__samples=2) == exams | {'report'}
-  assert changed(config, tmp_path, seed=7) == {node.name for node in r1.nodes(config)}
+  assert changed(config, tmp_path, seed=7) == {node.name for node in r1.graph_nodes(config)}
 
 
 @pytest.mark.parametrize('preset', experiment.PRESETS)
@@ -80,8 +113,10 @@ def test_every_stage_alone_is_a_job(preset, tmp_path):
   for name, step in r1.STEPS.items():
     if name in config:
       inputs = {place.partition('/')[0]: tmp_path for place in step.reads.values()}
-      job = config_lib.build(r1.alone(config, config[name], step, tmp_path / name, inputs))
-      assert job.stage == step.kind and job.checkpoint == str(tmp_path)
+      job = config_lib.build(nodes.alone(config, config[name], step, tmp_path / name, inputs))
+      assert job.stage == step.kind and job.checkpoint == (
+        str(tmp_path) if 'checkpoint' in step.reads else ''
+      )
       assert job.workdir == str(tmp_path / name)
 
 
@@ -101,4 +136,8 @@ def test_a_pipeline_without_base_or_requests_is_refused_at_once(config, tmp_path
   hub = experiment.get_config('hub')
   hub.checkpoint = 'tiny'
   with pytest.raises(ValueError, match=r'helpful.reward_model.path, .*r1.general.path: RL for all'):
+    r1.run(hub)
+  hub.until = 'distill_llama'
+  hub.data.path = 'train.jsonl'
+  with pytest.raises(ValueError, match='config.base_llama.checkpoint: what is pre-trained'):
     r1.run(hub)
