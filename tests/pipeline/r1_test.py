@@ -1,10 +1,15 @@
 """The graph of R1: who reads whom, and what a changed config makes again."""
 
+import json
+import pathlib
+import shutil
+
 import pytest
 
 from experiments import r1 as experiment
 from r1jax import config as config_lib
 from r1jax.pipeline import nodes, r1, stages
+from tests.evaluation import finished
 
 
 @pytest.fixture
@@ -141,3 +146,34 @@ def test_a_pipeline_without_base_or_requests_is_refused_at_once(config, tmp_path
   hub.data.path = 'train.jsonl'
   with pytest.raises(ValueError, match='config.base_llama.checkpoint: what is pre-trained'):
     r1.run(hub)
+
+
+def test_a_graph_of_stages_that_do_nothing_ends_in_a_report_with_students(
+  config, tmp_path, monkeypatch
+):
+  models = [name for name in r1.EXAMINED if name != 'r1']
+  ready = finished.pipeline(tmp_path / 'ready', {name: finished.card(1.0, 0.0) for name in models})
+  run = []
+
+  def leave(job, _):
+    folder = pathlib.Path(job.workdir)
+    run.append(folder.name)
+    if folder.name in ready:
+      shutil.copytree(ready[folder.name], folder, dirs_exist_ok=True)
+    step = r1.STEPS.get(folder.name)
+    for path in step.leaves.values() if step else ():
+      if not (folder / path).exists():
+        (folder / path).write_text('{}')
+
+  monkeypatch.setattr(nodes.single, 'run', leave)
+  config.workdir = str(tmp_path / 'run')
+  r1.run(config)
+  assert set(run) == {node.name for node in r1.graph_nodes(config)} - {'report'}
+  content = json.loads((tmp_path / 'run' / 'report' / 'report.json').read_text())
+  assert list(content['distillation']['students']) == ['distill_qwen', 'distill_llama']
+  assert content['rl_vs_distill']['rows']['rl']['flops'] == 15e12
+  rows = json.loads((tmp_path / 'run' / 'manifest.json').read_text())['stages']
+  assert rows['matched_qwen']['status'] == rows['report']['status'] == 'done'
+  run.clear()
+  r1.run(config)
+  assert run == []
