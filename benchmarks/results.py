@@ -1,12 +1,15 @@
 """The README's table of R1-Zero runs, one column a work directory.
 
 python -m benchmarks.results runs/seed0 runs/seed1 runs/seed2
+
+With --pipeline: the tables of whole pipelines, see `benchmarks.pipeline_results`.
 """
 
+import argparse
 import json
 import pathlib
-import sys
 
+from benchmarks import pipeline_results
 from r1jax.train import metrics
 
 # Row of the table -> text from a run's summary and metrics.
@@ -73,4 +76,10 @@ def _seconds(run):
 
 
 if __name__ == '__main__':
-  print(table([pathlib.Path(name) for name in sys.argv[1:]]))
+  flags = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+  flags.add_argument('folders', nargs='+', type=pathlib.Path)
+  flags.add_argument(
+    '--pipeline', action='store_true', help='work directories of experiments/r1.py'
+  )
+  given = flags.parse_args()
+  print((pipeline_results.tables if given.pipeline else table)(given.folders))

@@ -3,9 +3,10 @@
 python -m r1jax.main --config=experiments/r1.py
 """
 
-from experiments import general_rl, r1_zero, reward_model
+from experiments import general_rl, r1_zero, reward_model, rl_vs_distill, tiny_base
 from r1jax import config as config_lib
 from r1jax.data.tasks import tiny_world
+from r1jax.model import presets
 from r1jax.pipeline import r1
 
 PRESETS = ('tiny', 'hub')
@@ -56,6 +57,20 @@ def tiny(config):
   config.scenarios.general.update(questions=256, rows=32, capacity=160)
   for name in ('helpful', 'harmless'):
     reward_model.on_two_cores(config[name])
+  students(config)
+
+
+def students(config):
+  """Two students of 0.5M parameters, pre-trained on the base's corpus as the paper's are bases."""
+  rl_vs_distill.base(config.base_qwen, presets.tiny_qwen2())
+  rl_vs_distill.base(config.base_llama, presets.tiny_llama())
+  for name in r1.BASES:
+    tiny_base.in_two_languages(config[name].pretrain.corpus)
+  rl_vs_distill.trained_by_rl(config.rl_qwen)
+  for name in ('distill_qwen', 'distill_llama', 'matched_qwen'):
+    rl_vs_distill.distilled(config[name])
+  for name in ('distill_qwen', 'distill_llama'):
+    config[name].finetune.epochs = 4.0
 
 
 def hub(config):
@@ -63,7 +78,8 @@ def hub(config):
 
   Give it --config.checkpoint=DIR and --config.data.path=train.jsonl (GSM8K as published), and
   files of general data: resample.resample.path, helpful.reward_model.path,
-  harmless.reward_model.path, r1.general.path.
+  harmless.reward_model.path, r1.general.path; and students' bases:
+  --config.base_qwen.checkpoint=DIR --config.base_llama.checkpoint=DIR.
   """
   del config.general_data  # that is the tiny world's
   config.cold_start.cold_start.seeds = 0  # these too
@@ -85,3 +101,15 @@ def hub(config):
   config.exam.sample.max_new = 1024
   for name in ('helpful', 'harmless'):
     config[name].reward_model.update(pairs=32, micro=8, capacity=2048, updates=2000)
+  hub_students(config)
+
+
+def hub_students(config):
+  """Students from bases of the user's; their rates are the paper's of 1.5B and 8B."""
+  for name in ('distill_qwen', 'distill_llama', 'matched_qwen'):
+    config[name].finetune.update(rows=4, capacity=2048)
+    config[name].sample.max_new = 1024
+  section = config.rl_qwen
+  section.sample.max_new = 1024
+  section.rl.update(prompts=32, mini_batches=2, rows=4, capacity=1536, updates=500)
+  section.rl.length_schedule = ((0, 1024),)

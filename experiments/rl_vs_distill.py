@@ -5,6 +5,7 @@
 DIR is the teacher: the work directory of a run, such as runs/r1_zero_tiny, or a hub folder.
 """
 
+from experiments import r1_zero, tiny_base
 from r1jax import config as config_lib
 from r1jax.model import presets
 from r1jax.pipeline import rl_vs_distill
@@ -20,26 +21,20 @@ def get_config(preset='tiny'):
   config.data.max_prompt = 48
   config.data.levels = (1, 3)
   config.loop.checkpoint_every = 50
-  base(config.student)
+  base(config.student, presets.tiny_qwen2())
   trained_by_rl(config.rl)
   config.samples.sample.update(group=2, max_new=96, cache_growth=2)
   config.samples.harvest.update(questions=1024, batch=256)
-  config.distill.sample.max_new = 96
-  config.distill.finetune.update(batch=64, rows=16, capacity=192)
-  config.distill.optimizer.update(lr=2e-3, warmup=20)
-  config.distill.evaluation.update(temperature=1.0, top_p=1.0, questions=128, samples=1, few=128)
+  distilled(config.distill)
   config.exam.sample.max_new = 96
   config.exam.evaluation.update(questions=256, few=256)
   return config.lock()
 
 
-def base(section):
+def base(section, model):
   """The student's own pre-training: the teacher's corpus and tokenizer, a few minutes."""
-  section.model = config_lib.architecture(presets.tiny_qwen2())
-  section.pretrain.corpus.update(
-    bare=0.34, tagged=0.20, worked=0.20, worked_tagged=0.15, corrected=0.11, right=0.30
-  )
-  section.pretrain.corpus.world.levels = (1, 3)
+  section.model = config_lib.architecture(model)
+  tiny_base.documents(section.pretrain.corpus)
   section.pretrain.update(updates=700, rows=24, micro=1, capacity=128)
   section.optimizer.update(
     lr=4e-3, schedule='cosine', warmup=50, steps=700, end_fraction=0.05, weight_decay=0.1
@@ -49,9 +44,15 @@ def base(section):
 
 def trained_by_rl(section):
   """R1-Zero's mechanics as in experiments/r1_zero.py, fewer updates."""
-  section.sample.update(group=16, max_new=96, cache_growth=2)
-  section.rl.update(prompts=32, mini_batches=2, updates=24, rows=16, capacity=144)
-  section.rl.length_schedule = ((0, 96),)
-  section.rl.samples_every = 20
+  r1_zero.on_two_cores(section)
+  section.rl.updates = 24
   section.optimizer.update(lr=3e-4, schedule='cosine', steps=24, end_fraction=0.3)
+  section.evaluation.update(questions=128, samples=1, few=128)
+
+
+def distilled(section):
+  """SFT of a pre-trained student on its teacher's samples."""
+  section.sample.max_new = 96
+  section.finetune.update(batch=64, rows=16, capacity=192)
+  section.optimizer.update(lr=2e-3, warmup=20)
   section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, samples=1, few=128)

@@ -91,6 +91,21 @@ def resampled(questions, resamples, seed=0):
     left -= count
 
 
+def ratio(first_P, second_P, resamples=RESAMPLES, seed=0):
+  """(share, low, high): A's mean rate as a share of B's on the same questions, with the ends of the
+  middle 95 % of resampled shares; None where B answers nothing.
+  """
+  first_P, second_P = np.asarray(first_P, float), np.asarray(second_P, float)
+  if not second_P.any():
+    return None
+  shares = []
+  for weights in resampled(len(first_P), resamples, seed):
+    below = weights @ second_P
+    shares.append((weights @ first_P)[below > 0] / below[below > 0])
+  low, high = np.quantile(np.concatenate(shares), (0.025, 0.975))
+  return float(first_P.mean() / second_P.mean()), float(low), float(high)
+
+
 def paired(first_P, second_P, draws=20_000, seed=0):
   """Whether A's question rates differ from B's on the same questions: a `Difference`.
 

@@ -76,6 +76,11 @@ def difference(before, after):
   return mean, max(-1.0, mean - half), min(1.0, mean + half)
 
 
+def verdict(low, high):
+  """What an interval of a difference allows to say."""
+  return 'higher' if low > 0 else 'lower' if high < 0 else 'no difference shown'
+
+
 def _split(answers, labels):
   """Accuracy of the questions of each label."""
   labels_P = np.array(labels)

@@ -8,10 +8,11 @@ import pathlib
 
 import jax
 import jinja2
+import rich.box
 import rich.console
 import rich.table
 
-from r1jax.evaluation import paper, report, report_card
+from r1jax.evaluation import paper, report, report_card, stage_picture, student_report
 from r1jax.train import metrics
 
 TITLES = {
@@ -30,15 +31,6 @@ HOW = {
   'dev3': 'SFT of the base on Dev2’s samples + general data',
   'r1': 'RL for all scenarios',
 }
-# R1-Zero's curves: metric, title, whether it is a share.
-CURVES = (
-  ('reward/accuracy', 'Accuracy of rollouts', True),
-  ('rollout/length', 'Tokens a reply', False),
-  ('rollout/language', 'Language consistency', True),
-  ('rollout/wait', '“wait” a reply', False),
-  ('rollout/reflection', 'Words of reflection a reply', False),
-  ('grpo/entropy', 'Entropy, nats a token', False),
-)
 _TEMPLATE = pathlib.Path(__file__).resolve().parent.parent / 'assets' / 'report.html.jinja'
 # A claim of the paper: text, its benchmark there, the two stages.
 _CLAIMS = (
@@ -56,8 +48,8 @@ def write(folder, inputs):
 
   Args:
     folder: path.
-    inputs: stage -> its folder: `r1_zero`, `r1` where there is one, the data sets, and for each
-      model `exam_NAME` and, where there are reward models, `scenarios_NAME`.
+    inputs: stage -> its folder: all of the pipeline, for each model `exam_NAME` and, where there
+      are reward models, `scenarios_NAME`.
 
   Returns:
     what -> file name, for the manifest.
@@ -67,7 +59,7 @@ def write(folder, inputs):
     return names
   folder.mkdir(parents=True, exist_ok=True)
   content = gather(inputs)
-  _plot(content, folder / names['picture'])
+  stage_picture.draw(content, folder / names['picture'])
   text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + '\n'
   metrics.write_atomically(folder / names['report'], text)
   metrics.write_atomically(folder / names['page'], page(content))
@@ -81,31 +73,56 @@ def gather(inputs):
     if name.startswith('exam_'):
       cards[name.removeprefix('exam_')] = json.loads((folder / 'exam.json').read_text())
     elif (folder / 'data.array_record').exists():
-      data[name] = json.loads((folder / 'summary.json').read_text())
+      data[name] = _summary(folder)
   for name in cards:
     if f'scenarios_{name}' in inputs:
-      path = inputs[f'scenarios_{name}'] / 'summary.json'
-      cards[name]['scenarios'] = json.loads(path.read_text())
+      cards[name]['scenarios'] = _summary(inputs[f'scenarios_{name}'])
   rows = metrics.read(inputs['r1_zero'] / 'metrics.jsonl')
-  general = _general(inputs['r1']) if 'r1' in inputs else {}
   curves = {}
-  for name, _, _ in CURVES:
+  for name, _, _ in stage_picture.CURVES:
     steps, values = report.series(rows, name)
     curves[name] = {'steps': steps, 'values': values}
   return {
-    'models': {name: {'title': TITLES[name], 'how': HOW[name], **cards[name]} for name in cards},
-    'general': general,
+    'models': {n: {'title': TITLES[n], 'how': HOW[n], **cards[n]} for n in TITLES if n in cards},
+    'general': _general(inputs['r1']) if 'r1' in inputs else {},
+    'reward_models': _reward_models(inputs),
     'claims': claims(cards),
     'r1_zero': curves,
+    'distillation': student_report.distilled(inputs, cards),
+    'rl_vs_distill': student_report.compared(inputs, cards),
+    'students': {n: cards[n] for n in student_report.TITLES if n in cards},
     'data': data,
-    'paper': {'models': list(paper.MODELS), 'stages': paper.STAGES},
+    'paper': {
+      'models': list(paper.MODELS),
+      'stages': paper.STAGES,
+      'students': paper.STUDENTS,
+    },
   }
 
 
 def _general(folder):
-  """Scores of the reward models on held-out general requests before and after the last stage."""
-  found = json.loads((folder / 'summary.json').read_text())['general']
-  return {'dev3': found['before'], 'r1': found['after']}
+  """Scores on held-out general requests before and after the last stage, and what was watched."""
+  found = _summary(folder)['general']
+  watched = [row for row in metrics.read(folder / 'metrics.jsonl') if 'hacking/suspected' in row]
+  hacking = {
+    'rollouts': len(watched),
+    'suspected': sum(row['hacking/suspected'] > 0 for row in watched),
+  }
+  if watched:
+    names = ('hacking/accuracy_drop', 'hacking/accuracy_error', 'hacking/preference_gain')
+    hacking |= {name.removeprefix('hacking/'): watched[-1][name] for name in names}
+  return {'dev3': found['before'], 'r1': found['after'], 'hacking': hacking}
+
+
+def _reward_models(inputs):
+  """Kind -> accuracy on held-out pairs."""
+  found = {name: _summary(inputs[name]) for name in ('helpful', 'harmless') if name in inputs}
+  keys = ('accuracy', 'ci95', 'pairs')
+  return {name: {key: summary[key] for key in keys} for name, summary in found.items()}
+
+
+def _summary(folder):
+  return json.loads((folder / 'summary.json').read_text())
 
 
 def claims(cards):
@@ -131,7 +148,7 @@ def claims(cards):
           'low': low,
           'high': high,
         },
-        'verdict': 'higher' if low > 0 else 'lower' if high < 0 else 'no difference shown',
+        'verdict': report_card.verdict(low, high),
       }
     )
   return found
@@ -142,77 +159,98 @@ def page(content):
   environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
   environment.filters['percent'] = lambda share: f'{100 * share:.1f} %'
   environment.filters['points'] = lambda share: f'{100 * share:+.1f}'
+  environment.filters['operations'] = operations
   domains = sorted({name for card in content['models'].values() for name in card['domains']})
   languages = sorted({name for card in content['models'].values() for name in card['languages']})
+  last = student_report.last(content['models'])
   return environment.from_string(_TEMPLATE.read_text()).render(
-    **content, domain_names=domains, language_names=languages, titles=TITLES
+    **content,
+    domain_names=domains,
+    language_names=languages,
+    titles=TITLES | student_report.TITLES,
+    how_of_students=student_report.HOW,
+    compared_titles=student_report.ROLES,
+    last=last,
   )
 
 
+def operations(count):
+  """A number of floating-point operations for reading: 1.53 x 10^12 as '1.53 TFLOP'."""
+  for size, unit in ((1e21, 'ZFLOP'), (1e18, 'EFLOP'), (1e15, 'PFLOP'), (1e12, 'TFLOP')):
+    if count >= size:
+      return f'{count / size:.3g} {unit}'
+  return f'{count / 1e9:.3g} GFLOP'
+
+
 def show(folder):
-  """Prints the table of stages and where the report is."""
+  """Prints the tables of stages and students and where the report is."""
   if jax.process_index():
     return
   content = json.loads((folder / 'report.json').read_text())
-  table = rich.table.Table(title='What each stage changed', title_justify='left')
-  columns = ('', 'accuracy [95 %]', 'language', 'readable', 'tokens', '"wait"')
-  for number, name in enumerate(columns):
-    table.add_column(name, justify='right' if number else 'left')
-  for card in content['models'].values():
-    accuracy = card['accuracy']
-    table.add_row(
+  console = rich.console.Console()
+  console.print(_stages(content['models']))
+  if content['distillation']:
+    console.print(_students(content['distillation']))
+  if content['rl_vs_distill']:
+    console.print(_comparison(content['rl_vs_distill']))
+  console.print(f'Report: {folder}/report.html (and report.png, report.json)')
+
+
+def _stages(models):
+  rows = [
+    (
       card['title'],
-      f'{accuracy["mean"]:.1%} [{accuracy["low"]:.1%}, {accuracy["high"]:.1%}]',
+      _interval(card['accuracy']),
       f'{card["language"]:.1%}' if 'language' in card else '–',
       f'{card["readability"]["mean"]:.1%}',
       f'{card["length"]:.1f}',
       f'{card["wait"]:.2f}',
     )
-  console = rich.console.Console()
-  console.print(table)
-  console.print(f'Report: {folder}/report.html (and report.png, report.json)')
-
-
-def _plot(content, path):
-  from matplotlib import figure  # a quarter of a second, which only the end of a run pays
-
-  drawing = figure.Figure(figsize=(11, 9.6))
-  axes = drawing.subplots(3, 3).ravel()
-  _bars(axes[:3], content['models'])
-  for axis, (name, title, share) in zip(axes[3:], CURVES):
-    curve = content['r1_zero'][name]
-    report.draw(axis, curve['steps'], curve['values'], share)
-    axis.set_title(f'R1-Zero: {title}', loc='left', fontsize=10, fontweight='bold')
-    axis.set_xlabel('update')
-  drawing.tight_layout()
-  tmp = path.with_suffix('.tmp.png')
-  drawing.savefig(tmp, dpi=110, metadata={'Software': None})
-  tmp.replace(path)
-
-
-def _bars(axes, cards):
-  """Accuracy with its interval, language and readability, and length, stage by stage."""
-  titles = [card['title'] for card in cards.values()]
-  places = range(len(titles))
-  means = [card['accuracy']['mean'] for card in cards.values()]
-  ends = [
-    [mean - card['accuracy']['low'] for mean, card in zip(means, cards.values())],
-    [card['accuracy']['high'] - mean for mean, card in zip(means, cards.values())],
+    for card in models.values()
   ]
-  axes[0].bar(places, means, yerr=ends, color='#1f5fa8', capsize=3)
-  axes[0].set_title('Accuracy, held out', loc='left', fontsize=10, fontweight='bold')
-  shares = (
-    ('language', [card.get('language', 0.0) for card in cards.values()], '#2a9d8f'),
-    ('readable', [card['readability']['mean'] for card in cards.values()], '#e9a23b'),
-  )
-  for number, (label, values, color) in enumerate(shares):
-    axes[1].bar([p + 0.4 * number - 0.2 for p in places], values, 0.4, label=label, color=color)
-  axes[1].set_title('Language and readability', loc='left', fontsize=10, fontweight='bold')
-  axes[1].legend(fontsize=8, loc='upper center', bbox_to_anchor=(0.5, -0.1), ncols=2)
-  axes[2].bar(places, [card['length'] for card in cards.values()], color='#8d99ae')
-  axes[2].set_title('Tokens a reply', loc='left', fontsize=10, fontweight='bold')
-  for axis in axes:
-    axis.set_xticks(list(places), titles, fontsize=8)
-    axis.spines[['top', 'right']].set_visible(False)
-  for axis in axes[:2]:
-    axis.set_ylim(0, 1.02)
+  columns = ('', 'accuracy [95 %]', 'language', 'readable', 'tokens', '"wait"')
+  return _table('What each stage changed', columns, rows)
+
+
+def _students(found):
+  rows = [
+    (
+      student_report.TITLES[name],
+      _interval(one['accuracy']),
+      *(_share(TITLES[other], share) for other, share in one['shares'].items()),
+    )
+    for name, one in found['students'].items()
+  ]
+  columns = ('', 'pass@1 [95 %]', *[''] * (max(map(len, rows)) - 2))
+  return _table('Students', columns, rows)
+
+
+def _share(title, share):
+  return f'{share["mean"]:.0%} of {title}' if share else f'{title} answers nothing'
+
+
+def _comparison(found):
+  rows = [
+    (
+      student_report.ROLES[role],
+      _interval(row['accuracy']),
+      operations(row['flops']) if 'flops' in row else '',
+      operations(row['with_teacher']) if 'flops' in row else '',
+    )
+    for role, row in found['rows'].items()
+  ]
+  columns = ('', 'pass@1 [95 %]', 'student', 'with the teacher')
+  return _table('RL against distillation at equal operations', columns, rows)
+
+
+def _interval(found):
+  return f'{found["mean"]:.1%} [{found["low"]:.1%}, {found["high"]:.1%}]'
+
+
+def _table(title, columns, rows):
+  table = rich.table.Table(title=title, box=rich.box.SIMPLE, title_justify='left')
+  for number, name in enumerate(columns):
+    table.add_column(name, justify='right' if number else 'left')
+  for row in rows:
+    table.add_row(*row)
+  return table

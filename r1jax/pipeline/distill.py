@@ -6,6 +6,7 @@ student also learns the teacher's whole distribution over each token of the samp
 
 import dataclasses
 import json
+import pathlib
 import time
 
 import jax
@@ -30,10 +31,13 @@ class DistillConfig:
   Attributes:
     teacher: hub folder or work directory of the teacher; a student without a checkpoint of its own
       takes over its tokenizer.
+    equal_to: work directory of an RL run of the student: as many epochs as take its counted
+      operations, in place of `finetune.epochs`; '' leaves them.
     kl: weight of the teacher's distribution.
   """
 
   teacher: str = ''
+  equal_to: str = ''
   kl: distillation.KlConfig = distillation.KlConfig()
 
 
@@ -139,6 +143,7 @@ def run(job, config, mesh):
   limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.evaluation.chunk)
   _, held = source.problems(job.data, job.seed, tok)
   data = examples.Examples(job.finetune.path)
+  job = _with_epochs(job, data, tok, cfg, teacher_cfg)
   folder = workdir.prepare(job.workdir, config)
   rewards = service.RewardService(job.reward)
   try:
@@ -158,12 +163,46 @@ def run(job, config, mesh):
   _close(folder, stage, found | {'examples': len(data), 'updates': stage.total})
 
 
+def spent(path):
+  """Counted operations of a run, from its `metrics.jsonl`."""
+  return sum(row.get('compute/flops', 0.0) for row in metrics.read(path))
+
+
+def equal_epochs(budget, data, tok, cfg, teacher_cfg=None):
+  """Epochs over a data set in which a student spends `budget` operations.
+
+  Args:
+    data: random-access source of `examples.Example`.
+    tok, cfg: the student's tokenizer and `ModelConfig`.
+    teacher_cfg: of a teacher whose distribution is learned: its forward pass counts too.
+  """
+  lengths = [len(examples.encode(data[i], tok).ids) for i in range(len(data))]
+  epoch = flops.training(cfg, lengths)
+  return budget / (epoch + (flops.forward(teacher_cfg, lengths) if teacher_cfg else 0))
+
+
+def _with_epochs(job, data, tok, cfg, teacher_cfg):
+  """The job with as many epochs as `distill.equal_to` asks for."""
+  if not job.distill.equal_to:
+    return job
+  path = pathlib.Path(job.distill.equal_to) / 'metrics.jsonl'
+  budget = spent(path)
+  if not budget:
+    raise ValueError(f'distill.equal_to: {path} counts no operations; give the folder of an RL run')
+  taught = teacher_cfg if job.distill.kl.weight else None
+  epochs = equal_epochs(budget, data, tok, cfg, taught)
+  return dataclasses.replace(job, finetune=dataclasses.replace(job.finetune, epochs=epochs))
+
+
 def _close(folder, stage, found):
   digest = report.params_sha256(stage.state.params)
   if jax.process_index() != 0:
     return
-  spent = sum(row['compute/flops'] for row in metrics.read(folder / 'metrics.jsonl'))
-  found |= {'flops': spent, 'params_sha256': digest, 'seconds': stage.seconds}
+  found |= {
+    'flops': spent(folder / 'metrics.jsonl'),
+    'params_sha256': digest,
+    'seconds': stage.seconds,
+  }
   metrics.write_atomically(folder / 'summary.json', json.dumps(found, indent=2) + '\n')
   teacher, student = (found[who]['pass@1'] for who in ('teacher', 'student'))
   share = f' ({student / teacher:.0%} of it)' if teacher else ''

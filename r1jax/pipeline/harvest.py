@@ -12,6 +12,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from r1jax.algorithms import rejection
+from r1jax.model import flops
 from r1jax.pipeline import experience
 from r1jax.sampling import rollout
 from r1jax.train import metrics
@@ -86,6 +87,19 @@ def collect(folder, job, policy, problems, rewards):
         str(asking.answer),
         rejection.Candidate(asking.question, language=asking.language, **row['reply']),
       )
+
+
+def spent(folder, job, policy, problems):
+  """Counted operations of what has been sampled so far; arguments as in `collect`."""
+  total = 0
+  for path in sorted((folder / FOLDER).glob('part_*.jsonl')):
+    first = int(path.stem.removeprefix('part_')) * job.harvest.batch
+    asked = [problems[first + i].question for i in range(job.harvest.batch)]
+    prompts = [len(rollout.encode_prompt(policy.tokenizer, question)) for question in asked]
+    rows = [json.loads(line) for line in path.read_text().split('\n')[:-1]]
+    replies = [row['reply']['tokens'] for row in rows]
+    total += flops.sampling(policy.cfg, prompts, replies, job.sample.group)
+  return total
 
 
 def _sample(job, policy, asked, part, rewards):

@@ -20,36 +20,25 @@ import rich.table
 import scipy.special
 
 from r1jax import config as config_lib
-from r1jax.data import examples, source, tokenizer
-from r1jax.interchange import huggingface
+from r1jax.evaluation import paper
 from r1jax.interchange import source as checkpoints
-from r1jax.model import flops
-from r1jax.pipeline import harvest, r1, single, stages
+from r1jax.pipeline import distill, nodes, single, stages
 from r1jax.train import metrics
 
 TABLE = 'rl_vs_distill.json'
-# AIME 2024 pass@1 and MATH-500 of the two 32B students (reference §1.10, Table 6 of v1).
-PAPER = {'rl': (47.0, 91.6), 'distill': (72.6, 94.3)}
 STEPS = {
-  'student': r1.Step(
-    'pretrain',
-    {'pretrain.tokenizer': 'teacher'},
-    {'model': 'model', 'metrics': 'metrics.jsonl', 'summary': single.SUMMARY},
-  ),
-  'rl': r1.Step(
-    'reasoning_rl',
-    {'checkpoint': 'student'},
-    {'model': 'model', 'metrics': 'metrics.jsonl', 'summary': single.SUMMARY},
-  ),
-  'samples': r1.Step(
-    'resample',
-    {'checkpoint': 'teacher'},
-    {'data': single.DATA, 'samples': harvest.FOLDER, 'summary': single.SUMMARY},
-  ),
-  'distill': r1.Step(
+  'student': nodes.Step('pretrain', {'pretrain.tokenizer': 'teacher'}, nodes.MODEL),
+  'rl': nodes.Step('reasoning_rl', {'checkpoint': 'student'}, nodes.MODEL),
+  'samples': nodes.Step('resample', {'checkpoint': 'teacher'}, nodes.DATA),
+  'distill': nodes.Step(
     'distill',
-    {'checkpoint': 'student', 'distill.teacher': 'teacher'},
-    {'model': 'model', 'metrics': 'metrics.jsonl', 'summary': single.SUMMARY},
+    {
+      'checkpoint': 'student',
+      'distill.teacher': 'teacher',
+      'finetune.path': f'samples/{single.DATA}',
+      'distill.equal_to': 'rl',
+    },
+    nodes.MODEL,
   ),
 }
 ROWS = {
@@ -58,6 +47,7 @@ ROWS = {
   'distill': 'distilled',
   'teacher': 'teacher',
 }
+_SHARED = ('teacher', 'student')  # by all seeds
 
 
 def default():
@@ -72,10 +62,10 @@ def default():
   whole = config_lib.default('reasoning_rl')
   config.runtime, config.data, config.loop = whole.runtime, whole.data, whole.loop
   for name, step in STEPS.items():
-    config[name] = r1._own(step.kind)
+    config[name] = nodes.own(step.kind)
   config.student.model = config_lib.default('pretrain').model
   config.samples.resample.general = 0.0
-  config.exam = r1._own('exam')
+  config.exam = nodes.own('exam')
   return config
 
 
@@ -89,139 +79,51 @@ def run(config):
   if not config.checkpoint or not config.seeds:
     raise ValueError(f'give a teacher and seeds: {config.checkpoint=}, {config.seeds=}')
   graph = stages.Graph(
-    config.workdir, nodes(config), {'teacher': checkpoints.open(config.checkpoint)}
+    config.workdir, graph_nodes(config), {'teacher': checkpoints.open(config.checkpoint)}
   )
   graph.run()
   rich.console.Console().print(show(json.loads((graph.place('report') / TABLE).read_text())))
 
 
-def nodes(config):
+def graph_nodes(config):
   """The graph's nodes in order."""
-  found = [_node(config, 'student', 'student'), *(_exam(config, n) for n in ('teacher', 'student'))]
+  found = [nodes.node(config, 'student', config.student, STEPS['student'])]
+  found += [nodes.exam(config, name) for name in _SHARED]
   for seed in config.seeds:
-    own = {name: f'{name}_{seed}' for name in ('rl', 'samples', 'distill')}
-    found += [_node(config, 'rl', own['rl'], seed), _node(config, 'samples', own['samples'], seed)]
-    found += [_matched(config, own, seed)]
-    found += [_exam(config, own[name]) for name in ('rl', 'distill')]
+    found += [_branch(config, name, seed) for name in ('rl', 'samples', 'distill')]
+    found += [nodes.exam(config, f'{name}_{seed}') for name in ('rl', 'distill')]
   return [*found, _report(config)]
 
 
-def _node(config, section, name, seed=None):
-  step = STEPS[section]
-  told = _told(config, section, seed)
-
-  def make(folder, inputs):
-    one = r1.alone(config, told, step, folder, inputs)
-    single.run(config_lib.build(one), one)
-    return stages.Made(step.leaves, r1._figures(folder, step))
-
-  needs = tuple(step.reads.values())
-  return stages.Node(name, needs, _key(config, told, step), 'r1jax.pipeline.single', make)
-
-
-def _exam(config, model):
-  step = r1.Step('exam', {'checkpoint': model}, {'exam': single.EXAM})
-
-  def make(folder, inputs):
-    one = r1.alone(config, config.exam, step, folder, inputs)
-    single.run(config_lib.build(one), one)
-    return stages.Made(step.leaves, r1._figures(folder, step))
-
-  told = _key(config, config.exam, step)
-  return stages.Node(f'exam_{model}', (model,), told, 'r1jax.pipeline.single', make)
-
-
-def _matched(config, own, seed):
-  """Distillation for as many epochs as take the operations of RL."""
-  reads = STEPS['distill'].reads | {'finetune.path': f'{own["samples"]}/{single.DATA}'}
-  step = dataclasses.replace(STEPS['distill'], reads=reads)
-  told = _told(config, 'distill', seed)
-
-  def make(folder, inputs):
-    section = ml_collections.ConfigDict(told.to_dict())
-    section.finetune.epochs = equal_epochs(
-      spent(inputs[own['rl']] / 'metrics.jsonl'),
-      inputs['student'] / 'model',
-      inputs[own['samples']] / single.DATA,
-    )
-    one = r1.alone(config, section, step, folder, inputs)
-    single.run(config_lib.build(one), one)
-    return stages.Made(step.leaves, r1._figures(folder, step))
-
-  needs = ('student', 'teacher', own['samples'], own['rl'])
-  key = _key(config, told, step)
-  return stages.Node(own['distill'], needs, key, 'r1jax.pipeline.rl_vs_distill', make)
-
-
-def _told(config, section, seed):
-  """A stage's section with its own seed."""
-  own = ml_collections.ConfigDict(config[section].to_dict())
-  if seed is not None:
-    own.seed = seed
-  return own
-
-
-def _key(config, section, step):
-  """All that a stage is told and that its result depends on, as JSON holds it."""
-  told = json.loads(r1.alone(config, section, step).to_json_best_effort())
-  return {name: value for name, value in told.items() if name not in r1._FREE}
-
-
-def spent(path):
-  """Counted operations of a run, from its `metrics.jsonl`."""
-  return sum(row.get('compute/flops', 0.0) for row in metrics.read(path))
-
-
-def equal_epochs(budget, model, data):
-  """Epochs over the data set `data` in which the student in the folder `model` spends `budget`."""
-  cfg, tok = huggingface.read_config(model), tokenizer.load(model)
-  found = examples.Examples(data)
-  lengths = [len(examples.encode(found[i], tok).ids) for i in range(len(found))]
-  return budget / flops.training(cfg, lengths)
-
-
-def teacher_spent(config, folder):
-  """Counted operations of the teacher's sampling, from the replies that a harvest left.
-
-  Args:
-    config: of the comparison; its teacher, data, and the sampling section.
-    folder: of the stage `samples_S`, whose name ends in the seed.
-  """
-  place = checkpoints.open(config.checkpoint)
-  cfg, tok = huggingface.read_config(place), tokenizer.load(place)
-  seed = int(folder.name.rpartition('_')[2])
-  step, told = STEPS['samples'], _told(config, 'samples', seed)
-  job = config_lib.build(r1.alone(config, told, step, folder, {'teacher': place}))
-  problems, _ = source.problems(job.data, job.seed, tok)
-  total = 0
-  for number, path in enumerate(sorted((folder / harvest.FOLDER).glob('part_*.jsonl'))):
-    rows = [json.loads(line) for line in path.read_text().split('\n')[:-1]]
-    first = number * job.harvest.batch
-    asked = [problems[first + i].question for i in range(job.harvest.batch)]
-    prompts = [len(harvest.rollout.encode_prompt(tok, question)) for question in asked]
-    replies = [row['reply']['tokens'] for row in rows]
-    total += flops.sampling(cfg, prompts, replies, job.sample.group)
-  return total
+def _branch(config, name, seed):
+  """A stage with its own seed, which reads its own seed's stages."""
+  section = ml_collections.ConfigDict(config[name].to_dict() | {'seed': seed})
+  reads = {}
+  for key, place in STEPS[name].reads.items():
+    stage, *inside = place.split('/')
+    reads[key] = '/'.join([stage if stage in _SHARED else f'{stage}_{seed}', *inside])
+  step = dataclasses.replace(STEPS[name], reads=reads)
+  return nodes.node(config, f'{name}_{seed}', section, step)
 
 
 def _report(config):
   names = [f'{name}_{seed}' for seed in config.seeds for name in ('rl', 'distill')]
   runs = [*names, *(f'samples_{seed}' for seed in config.seeds)]
-  exams = [f'exam_{name}' for name in ('teacher', 'student', *names)]
+  exams = [f'exam_{name}' for name in (*_SHARED, *names)]
 
   def make(folder, inputs):
-    table = {'seeds': list(config.seeds), 'paper': PAPER, 'rows': {}}
+    table = {'seeds': list(config.seeds), 'paper': paper.RL_VS_DISTILL, 'rows': {}}
     for name, label in ROWS.items():
-      alone = name in ('teacher', 'student')
-      each = [name] if alone else [f'{name}_{seed}' for seed in config.seeds]
+      each = [name] if name in _SHARED else [f'{name}_{seed}' for seed in config.seeds]
       cards = [json.loads((inputs[f'exam_{one}'] / single.EXAM).read_text()) for one in each]
       row = {'label': label, 'pass@1': over_seeds([card['accuracy']['mean'] for card in cards])}
       row['intervals'] = [[card['accuracy'][end] for end in ('low', 'high')] for card in cards]
-      if not alone:
-        row['flops'] = [spent(inputs[one] / 'metrics.jsonl') for one in each]
+      if name not in _SHARED:
+        row['flops'] = [distill.spent(inputs[one] / 'metrics.jsonl') for one in each]
       if name == 'distill':
         row['teacher_flops'] = [
-          teacher_spent(config, inputs[f'samples_{seed}']) for seed in config.seeds
+          json.loads((inputs[f'samples_{seed}'] / single.SUMMARY).read_text())['flops']
+          for seed in config.seeds
         ]
       table['rows'][name] = row
     metrics.write_atomically(folder / TABLE, json.dumps(table, indent=2) + '\n')

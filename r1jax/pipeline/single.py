@@ -106,7 +106,8 @@ def _curation(job, config, mesh, curate):
   if jax.process_index() == 0:
     examples.write(folder / DATA, data)
   figures = {'examples': len(data)} | sieve.figures() | resample.proportions(data)
-  _summarise(folder, figures, {'model': digest})
+  spent = harvest.spent(folder, job, policy, train)
+  _summarise(folder, figures, {'model': digest, 'flops': spent})
   plan.show('Kept and dropped', [(name, f'{value:,.4g}') for name, value in figures.items()])
 
 

@@ -9,6 +9,7 @@ from r1jax.algorithms import rejection
 from r1jax.data.tasks import tiny_world
 from r1jax.evaluation import heldout, paper, report_card, stage_report
 from r1jax.rewards import service, verdict
+from tests.evaluation import finished
 
 GOOD = ' <think> so we add </think> <answer> 7 </answer>'
 MIXED = ' <think> so we 加 </think> <answer> 7 </answer>'
@@ -77,34 +78,17 @@ def test_a_difference_is_paired_over_questions():
     report_card.difference([1.0], [1.0, 0.0])
 
 
-def finished(folder, card):
-  """Folders of stages as a pipeline leaves them."""
-  inputs = {}
+def stages(folder, card):
+  """Folders of a pipeline whose later models answer everything."""
   better = card | {
     'rates': [1.0, 1.0, 1.0],
     'accuracy': card['accuracy'] | {'mean': 1.0, 'high': 1.0},
   }
-  for name in ('base', 'r1_zero', 'dev1', 'dev2', 'dev3', 'r1'):
-    inputs[f'exam_{name}'] = folder / f'exam_{name}'
-    (folder / f'exam_{name}').mkdir(parents=True)
-    shown = [{'question': 'q <b>', 'correct': True, 'reply': '<think> a </think>'}]
-    content = (card if name == 'base' else better) | {'transcripts': shown}
-    (folder / f'exam_{name}' / 'exam.json').write_text(json.dumps(content))
-  for name in ('r1_zero', 'r1', 'cold_start'):
-    inputs[name] = folder / name
-    inputs[name].mkdir()
-  rows = [{'step': s, 'reward/accuracy': s / 9, 'rollout/wait': 0.1 * s} for s in range(1, 6)]
-  text = ''.join(json.dumps(row) + '\n' for row in rows)
-  (folder / 'r1_zero' / 'metrics.jsonl').write_text(text)
-  scores = {'before': {'helpful': 0.3}, 'after': {'helpful': 0.8}}
-  (folder / 'r1' / 'summary.json').write_text(json.dumps({'general': scores}))
-  (folder / 'cold_start' / 'data.array_record').write_text('')
-  (folder / 'cold_start' / 'summary.json').write_text(json.dumps({'kept': 3, 'model': 'a'}))
-  return inputs
+  return finished.pipeline(folder, {n: card if n == 'base' else better for n in finished.MODELS})
 
 
 def test_the_report_has_every_figure_and_is_the_same_each_time(tmp_path, card):
-  inputs = finished(tmp_path / 'run', card)
+  inputs = stages(tmp_path / 'run', card)
   for name in ('first', 'second'):
     stage_report.write(tmp_path / name, inputs)
   for name in ('report.json', 'report.html', 'report.png'):
@@ -112,7 +96,9 @@ def test_the_report_has_every_figure_and_is_the_same_each_time(tmp_path, card):
   content = json.loads((tmp_path / 'first' / 'report.json').read_text())
   assert list(content['models']) == ['base', 'r1_zero', 'dev1', 'dev2', 'dev3', 'r1']
   assert content['r1_zero']['rollout/wait']['steps'] == [1, 2, 3, 4, 5]
-  assert content['data'] == {'cold_start': {'kept': 3, 'model': 'a'}}
+  assert content['data'] == {
+    name: {'kept': 3, 'model': 'a', 'flops': 5e9} for name in ('cold_start', 'resample')
+  }
   page = (tmp_path / 'first' / 'report.html').read_text()
   assert '80.0 %' in page and '30.0 %' in page  # helpfulness of R1 and Dev3
   assert 'q &lt;b&gt;' in page and '&lt;think&gt; a' in page and '<b>q' not in page
@@ -120,7 +106,7 @@ def test_the_report_has_every_figure_and_is_the_same_each_time(tmp_path, card):
 
 
 def test_claims_stand_beside_the_papers_scores_and_are_made_only_where_shown(tmp_path, card):
-  inputs = finished(tmp_path, card)
+  inputs = stages(tmp_path, card)
   found = {c['claim']: c for c in stage_report.gather(inputs)['claims']}
   fall = found['cold-start SFT is below R1-Zero']
   assert (fall['paper']['before'], fall['paper']['after']) == (77.9, 59.0)

@@ -113,6 +113,23 @@ def test_learning_lowers_what_is_learned(students):
     assert last['optimizer/lr'] < first['optimizer/lr'] or first['optimizer/lr'] < 4e-3
 
 
+@pytest.mark.parametrize('family', ['qwen2', 'llama'])
+def test_it_may_take_as_many_operations_as_an_rl_run(students, given, tmp_path, family):
+  # A student's own folder stands for the RL run's: its rows count operations too.
+  config = settings(given, tmp_path, weight=float(family == 'llama')).unlock()
+  config.distill.equal_to = str(students / family)
+  config.finetune.epochs = 7
+  job, data = config_lib.build(config), examples.Examples(given / 'data')
+  tok, teacher_cfg = tokenizer.load(given / 'teacher'), huggingface.read_config(given / 'teacher')
+  cfg = huggingface.read_config(students / family / 'model')
+  found = distill._with_epochs(job, data, tok, cfg, teacher_cfg)
+  assert found.finetune.epochs == pytest.approx(1)  # as the other took
+  config.distill.equal_to = str(tmp_path / 'nowhere')
+  job = config_lib.build(config)
+  with pytest.raises(ValueError, match='nowhere/metrics.jsonl counts no operations'):
+    distill._with_epochs(job, data, tok, cfg, teacher_cfg)
+
+
 def test_only_replies_are_learned_and_the_rate_ends_at_a_tenth(given, tmp_path):
   job = config_lib.build(settings(given, tmp_path))
   cfg = dataclasses.replace(job.model, vocab=512)

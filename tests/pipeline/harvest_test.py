@@ -5,8 +5,12 @@ import dataclasses
 import pytest
 
 from r1jax import config as config_lib
+from r1jax.data import tokenizer
 from r1jax.data.tasks import tiny_world
+from r1jax.interchange import source
+from r1jax.model import flops, presets
 from r1jax.pipeline import harvest
+from r1jax.sampling import rollout
 
 PROBLEMS = tiny_world.World(0, 100, tiny_world.WorldConfig(levels=(1, 1)))
 
@@ -48,6 +52,20 @@ def test_parts_that_are_there_are_not_sampled_again(job, sampled, tmp_path):
   sampled.clear()
   assert list(harvest.collect(tmp_path / 'cut', job, None, PROBLEMS, None)) == whole
   assert sampled == [2]
+
+
+def test_operations_of_what_was_sampled_are_counted_from_the_disk(job, sampled, tmp_path):
+  policy = rollout.Policy(None, presets.tiny(), tokenizer.load(source.open('tiny')))
+  job = dataclasses.replace(job, sample=dataclasses.replace(job.sample, group=2))
+  samples = harvest.collect(tmp_path, job, None, PROBLEMS, None)
+  for _ in range(5):
+    next(samples)  # two of three parts are on disk
+  expected = 0
+  for i in range(4):
+    prompt = len(rollout.encode_prompt(policy.tokenizer, PROBLEMS[i].question))
+    replies = [2 * (i % 2), 2 * (i % 2) + 1]
+    expected += flops.sampling(policy.cfg, [prompt], replies, 2)
+  assert harvest.spent(tmp_path, job, policy, PROBLEMS) == expected
 
 
 def test_too_few_questions_are_an_error_and_batches_divide(job, sampled, tmp_path):

@@ -1,10 +1,15 @@
 """The graph of R1: who reads whom, and what a changed config makes again."""
 
+import json
+import pathlib
+import shutil
+
 import pytest
 
 from experiments import r1 as experiment
 from r1jax import config as config_lib
-from r1jax.pipeline import r1, stages
+from r1jax.pipeline import nodes, r1, stages
+from tests.evaluation import finished
 
 
 @pytest.fixture
@@ -15,7 +20,7 @@ def config():
 def graph(config, folder):
   base = folder / 'base'
   base.mkdir(exist_ok=True)
-  return stages.Graph(folder / 'run', r1.nodes(config), {'base': base})
+  return stages.Graph(folder / 'run', r1.graph_nodes(config), {'base': base})
 
 
 def changed(config, folder, **values):
@@ -23,13 +28,13 @@ def changed(config, folder, **values):
   before = graph(config, folder).keys
   with config.unlocked():
     for name, value in values.items():
-      r1._set(config, name.replace('__', '.'), value)
+      nodes.put(config, name.replace('__', '.'), value)
   after = graph(config, folder).keys
   return {name for name in before if before[name] != after[name]}
 
 
 def test_stages_read_what_the_paper_says(config):
-  needs = {node.name: node.needs for node in r1.nodes(config)}
+  needs = {node.name: node.needs for node in r1.graph_nodes(config)}
   assert needs['r1_zero'] == ('base',)
   assert needs['cold_start'] == ('r1_zero',)
   assert needs['dev1'] == ('base', 'cold_start')
@@ -40,21 +45,52 @@ def test_stages_read_what_the_paper_says(config):
 
 
 def test_with_files_of_pairs_and_requests_r1_follows_dev3():
-  needs = {node.name: node.needs for node in r1.nodes(experiment.get_config('hub'))}
+  needs = {node.name: node.needs for node in r1.graph_nodes(experiment.get_config('hub'))}
   assert needs['helpful'] == needs['harmless'] == ('dev3',)
   assert needs['r1'] == ('dev3', 'helpful', 'harmless') and 'general_data' not in needs
   assert 'exam_r1' in needs['report'] and 'r1' in needs['report']
 
 
+def test_students_learn_the_curated_samples_of_dev2_from_bases_of_their_own(config):
+  needs = {node.name: set(node.needs) for node in r1.graph_nodes(config)}
+  assert needs['distill_qwen'] == {'base_qwen', 'dev2', 'resample'}
+  assert needs['distill_llama'] == {'base_llama', 'dev2', 'resample'}
+  assert needs['matched_qwen'] == needs['distill_qwen'] | {'rl_qwen'}
+  assert needs['rl_qwen'] == {'base_qwen'}
+  assert {'distill_llama', 'exam_matched_qwen', 'exam_base_llama'} <= needs['report']
+
+
+def test_stages_whose_sections_are_deleted_are_left_out(config):
+  with config.unlocked():
+    for name in ('base_llama', 'distill_llama', 'rl_qwen', 'matched_qwen'):
+      del config[name]
+  names = {node.name for node in r1.graph_nodes(config)}
+  assert 'exam_distill_qwen' in names
+  assert not [name for name in names if 'llama' in name or 'rl_' in name or 'matched' in name]
+
+
+def test_a_students_base_may_be_given(config):
+  config.base_qwen.checkpoint = 'tiny'
+  nodes_, given = r1.graph_nodes(config), r1.given(config)
+  names = {node.name for node in nodes_}
+  assert set(given) == {'base', 'base_qwen'} and 'base_qwen' not in names
+  assert {'exam_base_qwen', 'distill_qwen', 'base_llama'} <= names
+  stages.Graph('unused', nodes_, given)
+
+
 def examined(*names):
   """The exams of models; all are asked general requests where reward models have changed."""
-  scenarios = {f'scenarios_{name}' for name in r1.EXAMINED}
+  scenarios = {f'scenarios_{name}' for name in r1.ASKED}
   return {f'exam_{name}' for name in names} | scenarios
 
 
+CURATED = ('distill_qwen', 'distill_llama', 'matched_qwen')
+STUDENTS = {*CURATED, *(f'exam_{name}' for name in CURATED)}
 DEV3 = {'dev3', 'helpful', 'harmless', 'r1', 'report'} | examined('dev3', 'r1')
-DEV2 = {'dev2', 'exam_dev2', 'resample'} | DEV3
-REQUESTS = {'general_data', 'resample'} | DEV3
+REQUESTS = {'general_data', 'resample'} | DEV3 | STUDENTS
+DEV2 = {'dev2', 'exam_dev2', 'resample'} | DEV3 | STUDENTS
+STUDENTS_OF_LLAMA = ('distill_llama', 'exam_distill_llama')
+RL = {'rl_qwen', 'exam_rl_qwen', 'matched_qwen', 'exam_matched_qwen', 'report'}
 
 
 @pytest.mark.parametrize(
@@ -62,8 +98,10 @@ REQUESTS = {'general_data', 'resample'} | DEV3
   [
     ({'dev3__finetune__epochs': 2.0}, DEV3),
     ({'dev2__rl__updates': 6}, DEV2),
-    ({'resample__filter__language': 0.5}, DEV3 | {'resample'}),
+    ({'resample__filter__language': 0.5}, DEV3 | STUDENTS | {'resample'}),
     ({'general_data__size': 99}, REQUESTS),
+    ({'rl_qwen__rl__updates': 6}, RL),
+    ({'distill_llama__distill__kl__weight': 0.5}, {*STUDENTS_OF_LLAMA, 'report'}),
     ({'loop__checkpoint_every': 3}, set()),
     ({'mesh': (1, 1, 2, 1)}, set()),
     ({'workdir': 'elsewhere'}, set()),
@@ -75,9 +113,9 @@ def test_a_changed_config_changes_the_keys_of_what_depends_on_it(config, tmp_pat
 
 
 def test_another_seed_or_exam_changes_the_rest(config, tmp_path):
-  exams = {node.name for node in r1.nodes(config) if node.name.startswith('exam_')}
+  exams = {node.name for node in r1.graph_nodes(config) if node.name.startswith('exam_')}
   assert changed(config, tmp_path, exam__evaluation__samples=2) == exams | {'report'}
-  assert changed(config, tmp_path, seed=7) == {node.name for node in r1.nodes(config)}
+  assert changed(config, tmp_path, seed=7) == {node.name for node in r1.graph_nodes(config)}
 
 
 @pytest.mark.parametrize('preset', experiment.PRESETS)
@@ -88,7 +126,7 @@ def test_every_stage_alone_is_a_job(preset, tmp_path):
   for name, step in r1.STEPS.items():
     if name in config:
       inputs = {place.partition('/')[0]: tmp_path for place in step.reads.values()}
-      job = config_lib.build(r1.alone(config, config[name], step, tmp_path / name, inputs))
+      job = config_lib.build(nodes.alone(config, config[name], step, tmp_path / name, inputs))
       assert job.stage == step.kind
       assert job.checkpoint == (str(tmp_path) if 'checkpoint' in step.reads else '')
       assert job.workdir == str(tmp_path / name)
@@ -111,6 +149,10 @@ def test_a_pipeline_without_base_or_requests_is_refused_at_once(config, tmp_path
   hub.checkpoint = 'tiny'
   with pytest.raises(ValueError, match=r'helpful.reward_model.path, .*resample.path: general data'):
     r1.run(hub)
+  hub.until = 'distill_llama'
+  hub.data.path, hub.resample.resample.path = 'train.jsonl', 'general.array_record'
+  with pytest.raises(ValueError, match='config.base_llama.checkpoint: what is pre-trained'):
+    r1.run(hub)
 
 
 def test_files_that_a_stage_writes_are_not_given_too(config):
@@ -119,3 +161,34 @@ def test_files_that_a_stage_writes_are_not_given_too(config):
   assert config.scenarios.general.path == 'requests.jsonl'  # one path, told once
   with pytest.raises(ValueError, match='config.r1.general.path: the stage general_data writes'):
     r1.run(config)
+
+
+def test_a_graph_of_stages_that_do_nothing_ends_in_a_report_with_students(
+  config, tmp_path, monkeypatch
+):
+  cards = {name: finished.card(1.0, 0.0) for name in r1.EXAMINED}
+  ready = finished.pipeline(tmp_path / 'ready', cards)
+  run = []
+
+  def leave(job, _):
+    folder = pathlib.Path(job.workdir)
+    run.append(folder.name)
+    if folder.name in ready:
+      shutil.copytree(ready[folder.name], folder, dirs_exist_ok=True)
+    step = r1.STEPS.get(folder.name)
+    for path in step.leaves.values() if step else ():
+      if not (folder / path).exists():
+        (folder / path).write_text('{}')
+
+  monkeypatch.setattr(nodes.single, 'run', leave)
+  config.workdir = str(tmp_path / 'run')
+  r1.run(config)
+  assert set(run) == {node.name for node in r1.graph_nodes(config)} - {'report'}
+  content = json.loads((tmp_path / 'run' / 'report' / 'report.json').read_text())
+  assert list(content['distillation']['students']) == ['distill_qwen', 'distill_llama']
+  assert content['rl_vs_distill']['rows']['rl']['flops'] == 15e12
+  rows = json.loads((tmp_path / 'run' / 'manifest.json').read_text())['stages']
+  assert rows['matched_qwen']['status'] == rows['report']['status'] == 'done'
+  run.clear()
+  r1.run(config)
+  assert run == []

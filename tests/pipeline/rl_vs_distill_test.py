@@ -9,9 +9,10 @@ import rich.console
 
 from experiments import rl_vs_distill as experiment
 from r1jax.data import examples, tokenizer
+from r1jax.evaluation import paper
 from r1jax.interchange import huggingface
 from r1jax.model import flops, presets
-from r1jax.pipeline import rl_vs_distill
+from r1jax.pipeline import distill, rl_vs_distill
 from tests import runs
 from tests.model import tiny
 
@@ -49,11 +50,16 @@ def test_epochs_are_as_many_as_take_the_operations_of_rl(tmp_path):
   examples.write(tmp_path / 'data', data)
   rows = [{'step': i, 'compute/flops': 1e9 * i} if i % 2 else {'step': i} for i in range(4)]
   (tmp_path / 'metrics.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows))
-  budget = rl_vs_distill.spent(tmp_path / 'metrics.jsonl')
+  budget = distill.spent(tmp_path / 'metrics.jsonl')
   assert budget == 4e9
-  epochs = rl_vs_distill.equal_epochs(budget, tmp_path, tmp_path / 'data')
+  source = examples.Examples(tmp_path / 'data')
+  epochs = distill.equal_epochs(budget, source, tok, cfg)
   lengths = [len(examples.encode(one, tok).ids) for one in data]
   assert epochs * flops.training(cfg, lengths) == pytest.approx(budget)
+  teacher = presets.tiny()
+  taught = distill.equal_epochs(budget, source, tok, cfg, teacher)
+  cost = flops.training(cfg, lengths) + flops.forward(teacher, lengths)
+  assert taught * cost == pytest.approx(budget)
 
 
 def test_the_interval_over_seeds_is_students():
@@ -66,12 +72,12 @@ def test_the_interval_over_seeds_is_students():
 
 def test_a_stage_is_keyed_by_its_own_config_seed_and_inputs_alone():
   config = experiment.get_config()
-  nodes = {node.name: node for node in rl_vs_distill.nodes(config)}
+  nodes = {node.name: node for node in rl_vs_distill.graph_nodes(config)}
   assert nodes['rl_0'].section['seed'] == 0 and nodes['rl_1'].section['seed'] == 1
   assert set(nodes['distill_2'].needs) == {'student', 'teacher', 'samples_2', 'rl_2'}
   with config.unlocked():
     config.rl.rl.updates = 44
-  changed = {node.name: node for node in rl_vs_distill.nodes(config)}
+  changed = {node.name: node for node in rl_vs_distill.graph_nodes(config)}
   same = [name for name in nodes if nodes[name].section == changed[name].section]
   assert set(nodes) - set(same) == {'rl_0', 'rl_1', 'rl_2'}
 
@@ -85,7 +91,7 @@ def test_the_table_shows_both_columns_of_operations_and_the_papers_numbers():
     'rl': row('RL', 0.2, 0.3, flops=[1e12, 3e12]),
     'distill': row('distilled', 0.5, 0.6, flops=[2e12, 2e12], teacher_flops=[1e12, 1e12]),
   }
-  shown = console({'seeds': [0, 1], 'paper': rl_vs_distill.PAPER, 'rows': rows})
+  shown = console({'seeds': [0, 1], 'paper': paper.RL_VS_DISTILL, 'rows': rows})
   for text in ('25.0%', '2e+12', '3e+12', '72.6, 94.3', '47.0, 91.6', '2 seeds'):
     assert text in shown
 

@@ -19,6 +19,12 @@ SECTIONS = {
   'resample': HARVEST,
   'dev3': {'finetune.batch': 8} | HELD,
   'exam': HELD,
+  'base_qwen': {'pretrain.updates': 4} | HELD,
+  'base_llama': {'pretrain.updates': 4} | HELD,
+  'distill_qwen': HELD,
+  'distill_llama': HELD,
+  'rl_qwen': ROLLOUT | HELD,
+  'matched_qwen': HELD,
 }
 FILES = ('report.json', 'report.html', 'report.png')
 
@@ -63,6 +69,7 @@ def test_killed_between_and_inside_stages_the_pipeline_ends_in_the_same_report(t
   kill_when(cut, lambda: (cut / 'cold_start' / 'samples').exists(), 0)
   kill_when(cut, lambda: checkpoints('dev2') >= 2, 0.1)
   kill_when(cut, lambda: (cut / 'exam_dev3' / 'stage.json').exists(), 0)
+  kill_when(cut, lambda: checkpoints('matched_qwen') >= 1, 0.05)
   finish(cut)
   for name in FILES:
     assert (whole / 'report' / name).read_bytes() == (cut / 'report' / name).read_bytes()

@@ -1,0 +1,114 @@
+"""`report.png` of the stages: bars stage by stage, students beside them, R1-Zero's curves."""
+
+from r1jax.evaluation import report, student_report
+
+# R1-Zero's curves: metric, title, whether it is a share.
+CURVES = (
+  ('reward/accuracy', 'Accuracy of rollouts', True),
+  ('rollout/length', 'Tokens a reply', False),
+  ('rollout/language', 'Language consistency', True),
+  ('rollout/wait', '“wait” a reply', False),
+  ('rollout/reflection', 'Words of reflection a reply', False),
+  ('grpo/entropy', 'Entropy, nats a token', False),
+)
+_BLUE, _GREEN, _ORANGE, _GREY = '#1f5fa8', '#2a9d8f', '#e9a23b', '#8d99ae'
+
+
+def draw(content, path):
+  """Draws the figures of `stage_report.gather` into a PNG, replaced whole."""
+  from matplotlib import figure  # a quarter of a second, which only the end of a run pays
+
+  rows = 4 if content['distillation'] or content['rl_vs_distill'] else 3
+  drawing = figure.Figure(figsize=(11, 3.2 * rows))
+  axes = drawing.subplots(rows, 3).ravel()
+  _bars(axes[:3], content['models'])
+  for axis, (name, title, share) in zip(axes[3:9], CURVES):
+    curve = content['r1_zero'][name]
+    report.draw(axis, curve['steps'], curve['values'], share)
+    axis.set_title(f'R1-Zero: {title}', loc='left', fontsize=10, fontweight='bold')
+    axis.set_xlabel('update')
+  if rows == 4:
+    _students(axes[9], content['distillation'])
+    _compared(axes[10], content['rl_vs_distill'])
+    _preferences(axes[11], content['general'])
+  drawing.tight_layout()
+  tmp = path.with_suffix('.tmp.png')
+  drawing.savefig(tmp, dpi=110, metadata={'Software': None})
+  tmp.replace(path)
+
+
+def _bars(axes, cards):
+  """Accuracy with its interval, language and readability, and length, stage by stage."""
+  titles = [card['title'] for card in cards.values()]
+  places = range(len(titles))
+  _accuracies(axes[0], titles, [card['accuracy'] for card in cards.values()])
+  _title(axes[0], 'Accuracy, held out')
+  shares = (
+    ('language', [card.get('language', 0.0) for card in cards.values()], _GREEN),
+    ('readable', [card['readability']['mean'] for card in cards.values()], _ORANGE),
+  )
+  for number, (label, values, color) in enumerate(shares):
+    axes[1].bar([p + 0.4 * number - 0.2 for p in places], values, 0.4, label=label, color=color)
+  _title(axes[1], 'Language and readability')
+  axes[1].legend(fontsize=8, loc='upper center', bbox_to_anchor=(0.5, -0.1), ncols=2)
+  axes[2].bar(places, [card['length'] for card in cards.values()], color=_GREY)
+  _title(axes[2], 'Tokens a reply')
+  for axis in axes[1:]:
+    _ticks(axis, titles)
+  axes[1].set_ylim(0, 1.02)
+
+
+def _students(axis, found):
+  """The teacher and its students."""
+  _title(axis, 'Distillation')
+  if not found:
+    axis.set_axis_off()
+    return
+  names = ['teacher\nDev2']
+  names += [student_report.TITLES[name].replace('-', '\n') for name in found['students']]
+  students = [one['accuracy'] for one in found['students'].values()]
+  _accuracies(axis, names, [found['teacher']['accuracy'], *students])
+
+
+def _compared(axis, found):
+  """The base, after RL and after distillation of as many operations."""
+  _title(axis, 'RL against distillation')
+  if not found:
+    axis.set_axis_off()
+    return
+  names = ['base', 'RL', 'distilled', 'teacher\nDev2']
+  _accuracies(axis, names, [row['accuracy'] for row in found['rows'].values()])
+
+
+def _preferences(axis, found):
+  """Scores on general requests before and after the last stage."""
+  kinds = [kind for kind in ('helpful', 'harmless') if kind in found.get('r1', {})]
+  _title(axis, 'General requests, held out')
+  if not kinds:
+    axis.set_axis_off()
+    return
+  for number, (name, color) in enumerate((('dev3', _GREY), ('r1', _BLUE))):
+    places = [p + 0.4 * number - 0.2 for p in range(len(kinds))]
+    values = [found[name][kind] for kind in kinds]
+    axis.bar(places, values, 0.4, label={'dev3': 'Dev3', 'r1': 'R1'}[name], color=color)
+  axis.legend(fontsize=8, loc='upper center', bbox_to_anchor=(0.5, -0.1), ncols=2)
+  axis.set_ylim(0, 1.02)
+  _ticks(axis, kinds)
+
+
+def _accuracies(axis, names, found):
+  """Bars from 0 to 1 with their intervals."""
+  means = [one['mean'] for one in found]
+  ends = [[one['mean'] - one['low'] for one in found], [one['high'] - one['mean'] for one in found]]
+  axis.bar(range(len(names)), means, yerr=ends, color=_BLUE, capsize=3)
+  axis.set_ylim(0, 1.02)
+  _ticks(axis, names)
+
+
+def _title(axis, text):
+  axis.set_title(text, loc='left', fontsize=10, fontweight='bold')
+
+
+def _ticks(axis, names):
+  axis.set_xticks(range(len(names)), names, fontsize=8)
+  axis.spines[['top', 'right']].set_visible(False)
