@@ -7,7 +7,8 @@ finetune       SFT from the base: Dev1, Dev3, students
 resample       rejection sampling from Dev2 + general data: the data of Dev3
 reward_model   helpfulness and harmlessness, from Dev3
 general_rl     RL for all scenarios: Dev3 -> R1
-distill        R1's replies -> SFT of smaller students
+distill        the curated samples -> SFT of smaller students
 
-single runs one of them, r1 all of them as a graph (stages).
+single runs one of them; r1 is the graph of all, rl_vs_distill that of one comparison over seeds
+(stages: a graph, nodes: a stage of its own as one of its nodes).
 """
