@@ -6,9 +6,10 @@ python -m benchmarks.results --pipeline runs/r1_0 runs/r1_1 runs/r1_2
 import dataclasses
 import json
 
-from r1jax.evaluation import paper, stage_report, student_report
+from r1jax.evaluation import paper, stage_picture, stage_report, student_report
 
 EMPTY = '–'
+_EXAMS = ('exam_', 'scenarios_')  # names of the stages that only ask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,13 +87,14 @@ def _stages(runs):
     'tokens': lambda card: (card['length'], _tokens),
     '"wait" a reply': lambda card: (card['wait'], '{:.2f}'.format),
   }
-  kinds = [kind for kind in ('helpful', 'harmless') if runs[0].report['general']]
+  asked = any('scenarios' in card for card in runs[0].report['models'].values())
+  kinds = stage_picture.SCENARIOS if asked else ()
   lines = []
   for name in runs[0].report['models']:
     cards = [run.report['models'][name] for run in runs]
     cells = [spread([get(c)[0] for c in cards], get(cards[0])[1]) for get in columns.values()]
-    scores = [run.report['general'].get(name, {}) for run in runs]
-    cells += [spread([score.get(kind) for score in scores], _percent) for kind in kinds]
+    scores = [card.get('scenarios', {}) for card in cards]
+    cells += [spread([s[kind]['mean'] for s in scores if kind in s], _percent) for kind in kinds]
     lines.append([cards[0]['title'], *cells])
   return _table(['', *columns, *kinds], lines)
 
@@ -161,11 +163,11 @@ def _seconds(runs):
     {name: row['seconds'] for name, row in run.stages.items() if 'seconds' in row} for run in runs
   ]
   whole = [sum(seconds.values()) for seconds in each]
-  exams = [sum(s for name, s in one.items() if name.startswith('exam_')) for one in each]
+  exams = [sum(s for name, s in one.items() if name.startswith(_EXAMS)) for one in each]
   lines = [
     [name, spread([one[name] for one in each], _number)]
     for name in each[0]
-    if not name.startswith('exam_')
+    if not name.startswith(_EXAMS)
   ]
   lines += [['exams', spread(exams, _number)], ['**all**', spread(whole, _number)]]
   return _table(['stage', 'seconds'], lines)

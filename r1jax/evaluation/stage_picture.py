@@ -11,6 +11,8 @@ CURVES = (
   ('rollout/reflection', 'Words of reflection a reply', False),
   ('grpo/entropy', 'Entropy, nats a token', False),
 )
+# Scores of general requests, see `scenarios.ask`.
+SCENARIOS = ('helpful', 'harmless', 'wanted')
 _BLUE, _GREEN, _ORANGE, _GREY = '#1f5fa8', '#2a9d8f', '#e9a23b', '#8d99ae'
 
 
@@ -18,7 +20,7 @@ def draw(content, path):
   """Draws the figures of `stage_report.gather` into a PNG, replaced whole."""
   from matplotlib import figure  # a quarter of a second, which only the end of a run pays
 
-  rows = 4 if content['distillation'] or content['rl_vs_distill'] else 3
+  rows = 4 if content['distillation'] or content['rl_vs_distill'] or content['hacking'] else 3
   drawing = figure.Figure(figsize=(11, 3.2 * rows))
   axes = drawing.subplots(rows, 3).ravel()
   _bars(axes[:3], content['models'])
@@ -30,7 +32,7 @@ def draw(content, path):
   if rows == 4:
     _students(axes[9], content['distillation'])
     _compared(axes[10], content['rl_vs_distill'])
-    _preferences(axes[11], content['general'])
+    _preferences(axes[11], content['models'])
   drawing.tight_layout()
   tmp = path.with_suffix('.tmp.png')
   drawing.savefig(tmp, dpi=110, metadata={'Software': None})
@@ -81,19 +83,20 @@ def _compared(axis, found):
 
 
 def _preferences(axis, found):
-  """Scores on general requests before and after the last stage."""
-  kinds = [kind for kind in ('helpful', 'harmless') if kind in found.get('r1', {})]
+  """What reward models and references say of replies to general requests, stage by stage."""
+  asked = [card for card in found.values() if 'scenarios' in card]
   _title(axis, 'General requests, held out')
-  if not kinds:
+  if not asked:
     axis.set_axis_off()
     return
-  for number, (name, color) in enumerate((('dev3', _GREY), ('r1', _BLUE))):
-    places = [p + 0.4 * number - 0.2 for p in range(len(kinds))]
-    values = [found[name][kind] for kind in kinds]
-    axis.bar(places, values, 0.4, label={'dev3': 'Dev3', 'r1': 'R1'}[name], color=color)
-  axis.legend(fontsize=8, loc='upper center', bbox_to_anchor=(0.5, -0.1), ncols=2)
+  for number, (kind, color) in enumerate(zip(SCENARIOS, (_BLUE, _GREEN, _ORANGE))):
+    scores = [card['scenarios'].get(kind) for card in asked]
+    places = [p + 0.27 * (number - 1) for p, score in enumerate(scores) if score]
+    means = [score['mean'] for score in scores if score]
+    axis.bar(places, means, 0.27, label=kind, color=color)
+  axis.legend(fontsize=8, loc='upper center', bbox_to_anchor=(0.5, -0.1), ncols=3)
   axis.set_ylim(0, 1.02)
-  _ticks(axis, kinds)
+  _ticks(axis, [card['title'] for card in asked])
 
 
 def _accuracies(axis, names, found):

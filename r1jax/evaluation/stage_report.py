@@ -84,7 +84,7 @@ def gather(inputs):
     curves[name] = {'steps': steps, 'values': values}
   return {
     'models': {n: {'title': TITLES[n], 'how': HOW[n], **cards[n]} for n in TITLES if n in cards},
-    'general': _general(inputs['r1']) if 'r1' in inputs else {},
+    'hacking': _hacking(inputs['r1']) if 'r1' in inputs else {},
     'reward_models': _reward_models(inputs),
     'claims': claims(cards),
     'r1_zero': curves,
@@ -100,18 +100,17 @@ def gather(inputs):
   }
 
 
-def _general(folder):
-  """Scores on held-out general requests before and after the last stage, and what was watched."""
-  found = _summary(folder)['general']
+def _hacking(folder):
+  """What the last stage's watch for reward hacking saw."""
   watched = [row for row in metrics.read(folder / 'metrics.jsonl') if 'hacking/suspected' in row]
-  hacking = {
+  found = {
     'rollouts': len(watched),
     'suspected': sum(row['hacking/suspected'] > 0 for row in watched),
   }
   if watched:
     names = ('hacking/accuracy_drop', 'hacking/accuracy_error', 'hacking/preference_gain')
-    hacking |= {name.removeprefix('hacking/'): watched[-1][name] for name in names}
-  return {'dev3': found['before'], 'r1': found['after'], 'hacking': hacking}
+    found |= {name.removeprefix('hacking/'): watched[-1][name] for name in names}
+  return found
 
 
 def _reward_models(inputs):
@@ -171,6 +170,8 @@ def page(content):
     how_of_students=student_report.HOW,
     compared_titles=student_report.ROLES,
     last=last,
+    asked=any('scenarios' in card for card in content['models'].values()),
+    scenario_names=stage_picture.SCENARIOS,
   )
 
 

@@ -80,13 +80,20 @@ class Stage(supervised.Stage):
   figures = FIGURES
 
   def __init__(self, job, cfg, tokenizer, train, held):
-    """`train` and `held` are random-access sources of pairs."""
+    """`train` and `held` are random-access sources of pairs.
+
+    Raises:
+      ValueError: a pair does not fit `capacity`.
+    """
     self.job, self.cfg, self.tokenizer = job, scalar_head.trunk(cfg), tokenizer
     self.rm, self.total = job.reward_model, job.reward_model.updates
     self.objective = preference.OBJECTIVES[self.rm.kind]
     self.stream = batches.ProblemStream(train, self.rm.pairs, job.seed)
     self.held = [held[i] for i in range(min(self.rm.heldout, len(held)))]
     self.train = train
+    for pairs in (train, self.held):
+      for i in range(len(pairs)):
+        self._encode(pairs[i])
     self.tx = state_lib.make_optimizer(job.optimizer, self.specs)
     self.wait_for_weights()
 
@@ -142,19 +149,23 @@ class Stage(supervised.Stage):
     """A pair in each row, the preferred text first, as `steps.Rows` of NumPy arrays."""
     sequences = []
     for pair in pairs:
-      two = [
-        preference.encode(self.tokenizer, self.rm.kind, pair.question, reply)
-        for reply in (pair.chosen, pair.rejected)
-      ]
-      if sum(map(len, two)) > self.rm.capacity:
-        raise ValueError(
-          f'a pair of {len(two[0])} and {len(two[1])} tokens does not fit '
-          f'reward_model.capacity={self.rm.capacity}: {pair.question[:60]!r}'
-        )
-      sequences += two
+      sequences += self._encode(pair)
     bins = [[2 * i, 2 * i + 1] for i in range(len(pairs))]
     packed = batches.lay(sequences, bins, self.rm.capacity, rows, self.tokenizer.pad_id)
     return steps.Rows(packed.token, packed.segment, packed.position)
+
+  def _encode(self, pair):
+    """Token ids of both texts of a pair."""
+    two = [
+      preference.encode(self.tokenizer, self.rm.kind, pair.question, reply)
+      for reply in (pair.chosen, pair.rejected)
+    ]
+    if sum(map(len, two)) > self.rm.capacity:
+      raise ValueError(
+        f'a pair of {len(two[0])} and {len(two[1])} tokens does not fit '
+        f'reward_model.capacity={self.rm.capacity}: {pair.question[:60]!r}'
+      )
+    return two
 
   def _batch(self, pairs):
     rm, rows = self.rm, self._rows(pairs, self.rm.pairs)

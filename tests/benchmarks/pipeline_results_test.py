@@ -47,7 +47,7 @@ def tables(*folders):
 def test_cells_are_means_over_runs_with_their_ends(folders):
   stages, preferences, students, comparison, _ = tables(*folders)
   assert stages['R1'][0] == '87.5% [75.0, 100.0]' and stages['Dev1'][0] == '50.0% [50.0, 50.0]'
-  assert stages['R1'][5:] == ['80.0% [80.0, 80.0]', '–']  # harmless was never measured
+  assert stages['R1'][5:] == ['80.0% [80.0, 80.0]', '–', '–']  # helpful was measured only
   qwen = students['Distill-Qwen2 (qwen2)']
   assert qwen[0] == '493,152' and qwen[2] == '43.8% [37.5, 50.0]'
   assert qwen[3] == '87.5% [75.0, 100.0]' and qwen[5] == '28.9, 83.9 (R1-Distill-Qwen-1.5B)'
@@ -60,7 +60,7 @@ def test_seconds_are_those_of_the_manifest_and_sum_up(folders):
   stages = json.loads((folders[0] / 'manifest.json').read_text())['stages']
   timed = [row for row in stages.values() if 'seconds' in row]
   assert seconds['**all**'] == [f'{10 * len(timed):,}'] and seconds['r1_zero'] == ['10']
-  assert seconds['exams'] == ['120'] and 'base' not in seconds
+  assert seconds['exams'] == ['180'] and 'base' not in seconds
 
 
 def test_the_difference_is_named_with_what_each_run_shows(folders):
