@@ -33,7 +33,7 @@ def tiny(config):
   config.data.languages = tiny_world.BILINGUAL
   config.loop.checkpoint_every = 10
   general_rl.on_two_cores(config.r1)
-  for name, updates in (('r1_zero', 100), ('dev2', 40), ('r1', 40)):
+  for name, updates in (('r1_zero', 100), ('dev2', 80), ('r1', 80)):
     section = config[name]
     r1_zero.on_two_cores(section)
     section.rl.updates = updates
@@ -48,8 +48,9 @@ def tiny(config):
     section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, few=128)
   for name in ('cold_start', 'resample'):
     config[name].sample.update(group=4, max_new=96, cache_growth=2)
-  config.cold_start.harvest.update(questions=512, batch=128)
-  config.cold_start.cold_start.update(examples=384, seeds=2)
+    config[name].filter.ngram = 20  # all questions of a kind share more than ten words and signs
+  config.cold_start.harvest.update(questions=1024, batch=256)
+  config.cold_start.cold_start.update(examples=768, seeds=2)
   config.resample.harvest.update(questions=2048, batch=256, most_per_question=2)
   config.exam.sample.max_new = 96
   config.exam.evaluation.update(questions=512, few=512)
