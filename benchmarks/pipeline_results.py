@@ -86,13 +86,16 @@ def _stages(runs):
     'tokens': lambda card: (card['length'], _tokens),
     '"wait" a reply': lambda card: (card['wait'], '{:.2f}'.format),
   }
-  kinds = [kind for kind in ('helpful', 'harmless') if runs[0].report['general']]
+  first = runs[0].report['models']
+  parts = {part for card in first.values() for part in card['scenarios']}
+  kinds = [kind for kind in stage_report.SCORES[:3] if kind in parts]
   lines = []
-  for name in runs[0].report['models']:
+  for name in first:
     cards = [run.report['models'][name] for run in runs]
     cells = [spread([get(c)[0] for c in cards], get(cards[0])[1]) for get in columns.values()]
-    scores = [run.report['general'].get(name, {}) for run in runs]
-    cells += [spread([score.get(kind) for score in scores], _percent) for kind in kinds]
+    for kind in kinds:
+      found = [card['scenarios'].get(kind) for card in cards]
+      cells.append(spread([one and one['mean'] for one in found], _percent))
     lines.append([cards[0]['title'], *cells])
   return _table(['', *columns, *kinds], lines)
 

@@ -30,7 +30,7 @@ def draw(content, path):
   if rows == 4:
     _students(axes[9], content['distillation'])
     _compared(axes[10], content['rl_vs_distill'])
-    _preferences(axes[11], content['general'])
+    _preferences(axes[11], content['models'])
   drawing.tight_layout()
   tmp = path.with_suffix('.tmp.png')
   drawing.savefig(tmp, dpi=110, metadata={'Software': None})
@@ -80,20 +80,21 @@ def _compared(axis, found):
   _accuracies(axis, names, [row['accuracy'] for row in found['rows'].values()])
 
 
-def _preferences(axis, found):
-  """Scores on general requests before and after the last stage."""
-  kinds = [kind for kind in ('helpful', 'harmless') if kind in found.get('r1', {})]
+def _preferences(axis, cards):
+  """What the reward models and the rules say of replies to general requests, stage by stage."""
   _title(axis, 'General requests, held out')
-  if not kinds:
+  asked = [card for card in cards.values() if card['scenarios']]
+  if not asked:
     axis.set_axis_off()
     return
-  for number, (name, color) in enumerate((('dev3', _GREY), ('r1', _BLUE))):
-    places = [p + 0.4 * number - 0.2 for p in range(len(kinds))]
-    values = [found[name][kind] for kind in kinds]
-    axis.bar(places, values, 0.4, label={'dev3': 'Dev3', 'r1': 'R1'}[name], color=color)
-  axis.legend(fontsize=8, loc='upper center', bbox_to_anchor=(0.5, -0.1), ncols=2)
+  colors = {'helpful': _BLUE, 'harmless': _GREEN, 'wanted': _ORANGE}
+  for number, (kind, color) in enumerate(colors.items()):
+    places = [p + 0.27 * (number - 1) for p in range(len(asked))]
+    values = [card['scenarios'].get(kind, {'mean': 0.0})['mean'] for card in asked]
+    axis.bar(places, values, 0.27, label=kind, color=color)
+  axis.legend(fontsize=8, loc='upper center', bbox_to_anchor=(0.5, -0.1), ncols=3)
   axis.set_ylim(0, 1.02)
-  _ticks(axis, kinds)
+  _ticks(axis, [card['title'] for card in asked])
 
 
 def _accuracies(axis, names, found):

@@ -13,6 +13,7 @@ import rich.console
 import rich.table
 
 from r1jax.evaluation import paper, report, report_card, stage_picture, student_report
+from r1jax.rewards import preference
 from r1jax.train import metrics
 
 TITLES = {
@@ -32,6 +33,8 @@ HOW = {
   'r1': 'RL for all scenarios',
 }
 _TEMPLATE = pathlib.Path(__file__).resolve().parent.parent / 'assets' / 'report.html.jinja'
+# Of replies to general requests, in the order of the table.
+SCORES = (*preference.KINDS, 'wanted', 'format', 'language')
 # A claim of the paper: text, its benchmark there, the two stages.
 _CLAIMS = (
   ('RL alone lifts accuracy from the base', None, 'base', 'r1_zero'),
@@ -74,9 +77,9 @@ def gather(inputs):
       cards[name.removeprefix('exam_')] = json.loads((folder / 'exam.json').read_text())
     elif (folder / 'data.array_record').exists():
       data[name] = _summary(folder)
-  for name in cards:
-    if f'scenarios_{name}' in inputs:
-      cards[name]['scenarios'] = _summary(inputs[f'scenarios_{name}'])
+  for name, card in cards.items():
+    folder = inputs.get(f'scenarios_{name}')
+    card['scenarios'] = _summary(folder) if folder else {}
   rows = metrics.read(inputs['r1_zero'] / 'metrics.jsonl')
   curves = {}
   for name, _, _ in stage_picture.CURVES:
@@ -84,7 +87,7 @@ def gather(inputs):
     curves[name] = {'steps': steps, 'values': values}
   return {
     'models': {n: {'title': TITLES[n], 'how': HOW[n], **cards[n]} for n in TITLES if n in cards},
-    'general': _general(inputs['r1']) if 'r1' in inputs else {},
+    'hacking': _hacking(inputs['r1']) if 'r1' in inputs else {},
     'reward_models': _reward_models(inputs),
     'claims': claims(cards),
     'r1_zero': curves,
@@ -100,18 +103,16 @@ def gather(inputs):
   }
 
 
-def _general(folder):
-  """Scores on held-out general requests before and after the last stage, and what was watched."""
-  found = _summary(folder)['general']
+def _hacking(folder):
+  """What the last stage saw of rule accuracy against preference since preference took part."""
   watched = [row for row in metrics.read(folder / 'metrics.jsonl') if 'hacking/suspected' in row]
-  hacking = {
+  found = {
     'rollouts': len(watched),
     'suspected': sum(row['hacking/suspected'] > 0 for row in watched),
   }
-  if watched:
-    names = ('hacking/accuracy_drop', 'hacking/accuracy_error', 'hacking/preference_gain')
-    hacking |= {name.removeprefix('hacking/'): watched[-1][name] for name in names}
-  return {'dev3': found['before'], 'r1': found['after'], 'hacking': hacking}
+  names = ('hacking/accuracy_drop', 'hacking/accuracy_error', 'hacking/preference_gain')
+  last = {name.removeprefix('hacking/'): watched[-1][name] for name in names if watched}
+  return found | last
 
 
 def _reward_models(inputs):
@@ -162,7 +163,8 @@ def page(content):
   environment.filters['operations'] = operations
   domains = sorted({name for card in content['models'].values() for name in card['domains']})
   languages = sorted({name for card in content['models'].values() for name in card['languages']})
-  last = student_report.last(content['models'])
+  parts = {name for card in content['models'].values() for name in card['scenarios']}
+  scores = [name for name in SCORES if name in parts]
   return environment.from_string(_TEMPLATE.read_text()).render(
     **content,
     domain_names=domains,
@@ -170,7 +172,9 @@ def page(content):
     titles=TITLES | student_report.TITLES,
     how_of_students=student_report.HOW,
     compared_titles=student_report.ROLES,
-    last=last,
+    last=student_report.last(content['models']),
+    scores=scores,
+    asked=[name for name in scores if name in preference.KINDS],
   )
 
 

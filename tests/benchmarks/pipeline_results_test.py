@@ -47,7 +47,7 @@ def tables(*folders):
 def test_cells_are_means_over_runs_with_their_ends(folders):
   stages, preferences, students, comparison, _ = tables(*folders)
   assert stages['R1'][0] == '87.5% [75.0, 100.0]' and stages['Dev1'][0] == '50.0% [50.0, 50.0]'
-  assert stages['R1'][5:] == ['80.0% [80.0, 80.0]', '–']  # harmless was never measured
+  assert stages['R1'][5:] == ['80.0% [80.0, 80.0]', '–']  # what was wanted is the base's alone
   qwen = students['Distill-Qwen2 (qwen2)']
   assert qwen[0] == '493,152' and qwen[2] == '43.8% [37.5, 50.0]'
   assert qwen[3] == '87.5% [75.0, 100.0]' and qwen[5] == '28.9, 83.9 (R1-Distill-Qwen-1.5B)'

@@ -27,17 +27,16 @@ def pipeline(folder, cards):
   inputs = {}
   for name, content in cards.items():
     _json(inputs, folder, f'exam_{name}', 'exam.json', content | {'transcripts': SHOWN})
-  estimate = report_card.estimate([[1.0], [0.0]])
   for name in MODELS:
-    found = {'helpful': estimate, 'harmless': estimate, 'wanted': estimate, 'length': 9.5}
+    helpful = {'r1': (1, 1, 1, 1, 0), 'dev3': (1, 0, 0, 0, 0)}.get(name, (1, 0))
+    found = {'helpful': report_card.estimate([[score] for score in helpful]), 'length': 9.5}
+    found |= {'wanted': report_card.estimate([[1.0], [0.0]])} if name == 'base' else {}
     _json(inputs, folder, f'scenarios_{name}', 'summary.json', found | {'requests': 2})
   _json(inputs, folder, 'general_data', 'summary.json', {'records': 9})
   for name in ('cold_start', 'resample'):
     found = {'kept': 3, 'model': 'a', 'flops': 5e9}
     _json(inputs, folder, name, 'summary.json', found)
     (folder / name / 'data.array_record').write_text('')
-  general = {'before': {'helpful': 0.3}, 'after': {'helpful': 0.8, 'length': 9.0}}
-  _json(inputs, folder, 'r1', 'summary.json', {'general': general})
   for name in ('helpful', 'harmless'):
     found = {'accuracy': 0.912, 'ci95': [0.9, 0.92], 'pairs': 512, 'kind': name}
     _json(inputs, folder, name, 'summary.json', found)

@@ -100,7 +100,7 @@ def test_the_report_has_every_figure_and_is_the_same_each_time(tmp_path, card):
     name: {'kept': 3, 'model': 'a', 'flops': 5e9} for name in ('cold_start', 'resample')
   }
   page = (tmp_path / 'first' / 'report.html').read_text()
-  assert '80.0 %' in page and '30.0 %' in page  # helpfulness of R1 and Dev3
+  assert '80.0 %' in page and '20.0 %' in page  # helpfulness of R1 and Dev3
   assert 'q &lt;b&gt;' in page and '&lt;think&gt; a' in page and '<b>q' not in page
   assert (tmp_path / 'first' / 'report.png').read_bytes().startswith(b'\x89PNG')
 
