@@ -20,7 +20,14 @@ import rich.console
 import rich.table
 from absl import app, flags
 
-from r1jax.kernels import decode_tpu, flash_attention_tpu, oracle, output_head, reference
+from r1jax.kernels import (
+  decode_tpu,
+  flash_attention_tpu,
+  grouped_matmul_tpu,
+  oracle,
+  output_head,
+  reference,
+)
 
 _FULL = flags.DEFINE_bool('full', False, 'the whole product of shapes, minutes; else a small one')
 _SEEDS = flags.DEFINE_integer('seeds', 1, 'random draws of every case')
@@ -188,8 +195,13 @@ def group_sizes(pattern, rng, rows, groups):
 
 @functools.partial(jax.jit, static_argnums=(4,))
 def _grouped_pull(x, w, size, d, form):
-  del form
-  out, pull = jax.vjp(lambda x, w: reference.grouped_matmul(x, w, size), x, w)
+  def run(x, w):
+    if form == 'reference':
+      return reference.grouped_matmul(x, w, size)
+    blocks = grouped_matmul_tpu.Blocks(128, 128)
+    return grouped_matmul_tpu.grouped_matmul(x, w, size, blocks, interpret=True)
+
+  out, pull = jax.vjp(run, x, w)
   return out, *pull(d)
 
 
@@ -261,7 +273,7 @@ OPS = {
   ),
   'grouped_matmul': Op(
     _grouped_matmul,
-    ('reference',),
+    ('reference', 'tpu'),
     ('full', 'empty', 'none', 'one', 'behind'),
     (
       (1, 3, 8, 8),
