@@ -70,6 +70,14 @@ def decoding():
   yield 'GQA decode 12/2', grouped, [((8, 12, 128), 'bfloat16'), heads, heads, kept]
 
 
+def experts():
+  """The three products of one matrix of V3's routed experts, on a shard of 8 (reference §2.1)."""
+  operands = [((4 * _TOKENS.value, 7168), 'bfloat16'), ((8, 7168, 2048), 'bfloat16')]
+  operands += [((8,), 'int32')]
+  pair = [squared(op.grouped_matmul, 2) for op in (tpu, reference)]
+  return f'grouped matmul {4 * _TOKENS.value} x 7168', pair, operands
+
+
 def head():
   """The output head in chunks against whole logits, with gradients, width 1536 (reference §3.3)."""
   X, V = 4 * _TOKENS.value, _VOCAB.value
@@ -113,7 +121,7 @@ def rows(topology):
   """(name, kernel's bytes[, reference's bytes]) of every op on a topology."""
   devices = topologies.get_topology_desc(platform='tpu', topology_name=topology).devices
   forms = 2 if _REFERENCE.value else 1
-  cases = [attention(4, 2, 128, 128), attention(4, 4, 192, 128), *decoding()]
+  cases = [attention(4, 2, 128, 128), attention(4, 4, 192, 128), *decoding(), experts()]
   cases += [head()] if _REFERENCE.value else []  # plain JAX in both columns
   with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), devices[:1])):
     for name, pair, operands in cases:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OPS = ('attention 4/2', 'attention 4/4', 'MLA decode', 'GQA decode')
+OPS = ('attention 4/2', 'attention 4/4', 'MLA decode', 'GQA decode', 'grouped matmul')
 
 
 @pytest.mark.skipif(

@@ -1,0 +1,334 @@
+"""Errors of every op, form and type against the float64 oracle, results and gradients.
+
+  python -m benchmarks.kernel_errors --full --seeds=3
+
+Runs on a CPU; TPU kernels are interpreted, which says what they compute, not how an MXU rounds.
+Absolute: the largest difference. Relative: that over the oracle's largest value of the same array
+(over 1 where that is 0). `tests/kernels/oracle_test.py` holds both to bounds.
+"""
+
+import dataclasses
+import functools
+import itertools
+import os
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import rich.console
+import rich.table
+from absl import app, flags
+
+from r1jax.kernels import (
+  decode_tpu,
+  flash_attention_tpu,
+  grouped_matmul_tpu,
+  oracle,
+  output_head,
+  reference,
+)
+
+_FULL = flags.DEFINE_bool('full', False, 'the whole product of shapes, minutes; else a small one')
+_SEEDS = flags.DEFINE_integer('seeds', 1, 'random draws of every case')
+_SCALE, _TEMPERATURE = 0.3, 0.7
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """One example: sizes as its op reads them, and the pattern of its segments, slots or groups."""
+
+  op: str
+  form: str
+  sizes: tuple
+  pattern: str
+  dtype: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Op:
+  """How an op is tried.
+
+  Attributes:
+    run: (case, rng) -> [(name, found, expected)].
+    forms, patterns, sizes: the product.
+    small: how many of `sizes`, from the first, are in the small product.
+  """
+
+  run: Callable
+  forms: tuple
+  patterns: tuple
+  sizes: tuple
+  small: int
+
+
+def normal(rng, dtype, *shapes):
+  """Arrays of standard normal values, rounded to `dtype` before anybody computes with them."""
+  return tuple(jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes)
+
+
+def segments(pattern, rng, rows, length):
+  """int32 ids [rows, length]: one segment, packed ones with padding, single tokens, ..."""
+  at = np.arange(length)
+  if pattern == 'packed':
+    ids = np.sort(rng.integers(1, 5, (rows, length)), axis=1)
+    return np.int32(np.where(at < length - length // 5, ids, 0))
+  if pattern == 'padding':  # a row of nothing else, beside a full one
+    return np.int32(np.arange(rows)[:, None] % 2 * np.ones(length))
+  one = {'one': 1 + 0 * at, 'singles': at + 1, 'gaps': np.where(at < length // 3, 9, 40)}[pattern]
+  return np.int32(np.broadcast_to(one, (rows, length)))
+
+
+@functools.partial(jax.jit, static_argnums=(5, 6))
+def _attention_pull(q, k, v, segment, d, form, blocks):
+  def run(q, k, v):
+    if form == 'reference':
+      return reference.attention(q, k, v, segment, _SCALE)
+    shape = flash_attention_tpu.Blocks(*blocks)
+    return flash_attention_tpu.attention(q, k, v, segment, _SCALE, shape, interpret=True)
+
+  out, pull = jax.vjp(run, q, k, v)
+  return out, *pull(d)
+
+
+def _attention(case, rng):
+  B, T, N, Y, H, U, *blocks = case.sizes
+  q, k, v, d = normal(rng, case.dtype, (B, T, N, H), (B, T, Y, H), (B, T, Y, U), (B, T, N, U))
+  segment = segments(case.pattern, rng, B, T)
+  found = _attention_pull(q, k, v, segment, d, case.form, tuple(blocks))
+  q, k, v, d = (np.float64(x) for x in (q, k, v, d))
+  gradients = oracle.attention_gradients((q, k, v), segment, _SCALE, d)
+  expected = (oracle.attention(q, k, v, segment, _SCALE), *gradients)
+  return list(zip(('out', 'dq', 'dk', 'dv'), found, expected))
+
+
+def kept(pattern, rng, rows, slots):
+  """bool [rows, slots]: ragged lengths, holes, a single slot, or no slot at all in some rows."""
+  at, length = np.arange(slots), rng.integers(1, slots + 1, (rows, 1))
+  if pattern == 'ragged':
+    return at < length
+  if pattern == 'last':
+    return np.broadcast_to(at == slots - 1, (rows, slots))
+  holes = rng.random((rows, slots)) < 0.5
+  holes[:, rng.integers(slots)] = True
+  return holes & (np.arange(rows)[:, None] % 2 > 0) if pattern == 'nothing' else holes
+
+
+def _unread(rng, keep_BS, *caches):
+  """Large values in the slots that nobody may read: [B, S, *] or [B, Y, S, *]."""
+  for cache in caches:
+    keep = keep_BS.reshape(len(keep_BS), *(1,) * (cache.ndim - 3), -1, 1)
+    yield jnp.where(keep, cache, jnp.asarray(1e4 * rng.normal(size=cache.shape), cache.dtype))
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
+def _latent(q, cache, keep, width, form, slots):
+  if form == 'reference':
+    return reference.mla_decode(q, cache, keep, width, _SCALE)
+  return decode_tpu.mla_decode(q, cache, keep, width, _SCALE, slots, interpret=True)
+
+
+def _mla_decode(case, rng):
+  B, S, N, A, U, slots = case.sizes
+  keep = kept(case.pattern, rng, B, S)
+  q, cache = normal(rng, case.dtype, (B, N, A), (B, S, A))
+  (cache,) = _unread(rng, keep, cache)
+  out = _latent(q, cache, keep, U, case.form, slots)
+  return _of_readers(keep, out, oracle.mla_decode(q, cache, keep, U, _SCALE))
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5))
+def _grouped(q, k, v, keep, form, slots):
+  if form == 'reference':
+    return reference.gqa_decode(q, k, v, keep, _SCALE)
+  return decode_tpu.gqa_decode(q, k, v, keep, _SCALE, slots, interpret=True)
+
+
+def _gqa_decode(case, rng):
+  B, S, N, Y, H, U, slots = case.sizes
+  keep = kept(case.pattern, rng, B, S)
+  q, k, v = normal(rng, case.dtype, (B, N, H), (B, Y, S, H), (B, Y, S, U))
+  k, v = _unread(rng, keep, k, v)
+  out = _grouped(q, k, v, keep, case.form, slots)
+  return _of_readers(keep, out, oracle.gqa_decode(q, k, v, keep, _SCALE))
+
+
+def _of_readers(keep_BS, out, expected):
+  """The sequences that keep a slot; the others' results are any finite numbers."""
+  if not np.isfinite(np.float64(out)).all():
+    raise FloatingPointError('a sequence without a kept slot has a result that is not finite')
+  reads = keep_BS.any(1)
+  return [('out', out[reads], expected[reads])]
+
+
+@functools.partial(jax.jit, static_argnums=(4,))
+def _head_pull(x, w, target, d, chunk):
+  run = lambda x, w: tuple(output_head.token_scores(x, w, target, _TEMPERATURE, chunk))
+  out, pull = jax.vjp(run, x, w)
+  return *out, *pull(d)
+
+
+def _token_scores(case, rng):
+  X, V, D, chunk = case.sizes
+  x, w = normal(rng, case.dtype, (X, D), (V, D))
+  spread = 3 if case.pattern == 'elsewhere' else 0  # targets of another shard of the vocabulary
+  target = np.int32(rng.integers(-spread, V + spread, X))
+  d = normal(rng, 'float32', (X,), (X,), (X,))
+  found = _head_pull(x, w, target, d, chunk if case.form == 'chunked' else V)
+  expected = oracle.token_scores(x, w, target, _TEMPERATURE)
+  expected += oracle.token_scores_gradients((x, w), target, _TEMPERATURE, d)
+  return list(zip(('norm', 'chosen', 'mean', 'dx', 'dw'), found, expected))
+
+
+def group_sizes(pattern, rng, rows, groups):
+  """int32 [groups], at most `rows` together."""
+  if pattern == 'none':
+    return np.zeros(groups, np.int32)
+  if pattern == 'one':
+    return np.int32(np.arange(groups) == groups // 2) * np.int32(rows)
+  chosen = rng.integers(0, groups, rows)
+  if pattern == 'empty':  # most groups have no row, the last ones among them
+    chosen = chosen[chosen % 3 == 0] // 2
+  sizes = np.bincount(chosen, minlength=groups)[:groups]
+  return np.int32(sizes if pattern == 'full' else sizes // 2)
+
+
+@functools.partial(jax.jit, static_argnums=(4,))
+def _grouped_pull(x, w, size, d, form):
+  def run(x, w):
+    if form == 'reference':
+      return reference.grouped_matmul(x, w, size)
+    blocks = grouped_matmul_tpu.Blocks(128, 128)
+    return grouped_matmul_tpu.grouped_matmul(x, w, size, blocks, interpret=True)
+
+  out, pull = jax.vjp(run, x, w)
+  return out, *pull(d)
+
+
+def _grouped_matmul(case, rng):
+  X, E, D, M = case.sizes
+  x, w, d = normal(rng, case.dtype, (X, D), (E, D, M), (X, M))
+  size = group_sizes(case.pattern, rng, X, E)
+  found = _grouped_pull(x, w, size, d, case.form)
+  gradients = oracle.grouped_matmul_gradients((x, w), size, d)
+  return list(zip(('out', 'dx', 'dw'), found, (oracle.grouped_matmul(x, w, size), *gradients)))
+
+
+# Sizes of attention end in blocks of queries and keys, those of decoding in slots a block.
+OPS = {
+  'attention': Op(
+    _attention,
+    ('reference', 'tpu'),
+    ('packed', 'one', 'singles', 'padding', 'gaps'),
+    (
+      (2, 1, 2, 1, 8, 8, 128, 128),
+      (2, 300, 4, 2, 24, 16, 128, 256),
+      (2, 7, 6, 2, 16, 8, 512, 512),
+      (1, 128, 4, 4, 32, 32, 128, 128),
+      (2, 129, 4, 1, 24, 24, 256, 128),
+      (1, 300, 2, 2, 192, 128, 128, 128),
+      (2, 700, 4, 2, 32, 16, 512, 512),
+      (1, 1100, 2, 1, 24, 16, 256, 512),
+    ),
+    2,
+  ),
+  'mla_decode': Op(
+    _mla_decode,
+    ('reference', 'tpu'),
+    ('ragged', 'holes', 'last', 'nothing'),
+    (
+      (3, 1, 4, 24, 16, 16),
+      (4, 50, 4, 24, 16, 16),
+      (2, 16, 1, 8, 8, 16),
+      (3, 48, 16, 40, 32, 16),
+      (2, 700, 8, 576, 512, 512),
+    ),
+    2,
+  ),
+  'gqa_decode': Op(
+    _gqa_decode,
+    ('reference', 'tpu'),
+    ('ragged', 'holes', 'last', 'nothing'),
+    (
+      (3, 1, 4, 2, 24, 16, 16),
+      (4, 50, 6, 2, 24, 8, 16),
+      (2, 16, 2, 2, 8, 8, 16),
+      (3, 48, 6, 1, 32, 32, 16),
+      (2, 700, 12, 2, 128, 128, 512),
+    ),
+    2,
+  ),
+  'token_scores': Op(
+    _token_scores,
+    ('whole', 'chunked'),
+    ('here', 'elsewhere'),
+    (
+      (1, 7, 6, 3),
+      (9, 23, 6, 5),
+      (5, 8, 8, 2),
+      (40, 1000, 64, 128),
+      (256, 5000, 128, 512),
+    ),
+    2,
+  ),
+  'grouped_matmul': Op(
+    _grouped_matmul,
+    ('reference', 'tpu'),
+    ('full', 'empty', 'none', 'one', 'behind'),
+    (
+      (1, 3, 8, 8),
+      (300, 5, 24, 40),
+      (7, 4, 16, 8),
+      (128, 1, 32, 32),
+      (640, 16, 48, 200),
+      (1030, 7, 130, 64),
+    ),
+    2,
+  ),
+}
+DTYPES = ('float32', 'bfloat16')
+
+
+def cases(full):
+  """The product; its small part has fewer sizes, and bfloat16 in one pattern only."""
+  for name, op in OPS.items():
+    sizes = op.sizes if full else op.sizes[: op.small]
+    for form, size, pattern, dtype in itertools.product(op.forms, sizes, op.patterns, DTYPES):
+      if full or dtype == 'float32' or pattern == op.patterns[0]:
+        yield Case(name, form, size, pattern, dtype)
+
+
+def run(case, seed):
+  """[(name, found, expected)] of a case."""
+  rng = np.random.default_rng(seed)
+  return [(n, np.float64(a), b) for n, a, b in OPS[case.op].run(case, rng)]
+
+
+def errors(found, expected):
+  """(absolute, relative); NaN or infinity anywhere in what was found gives infinity."""
+  if not np.isfinite(found).all():
+    return np.inf, np.inf
+  absolute = np.abs(found - expected).max(initial=0)
+  return absolute, absolute / (np.abs(expected).max(initial=0) or 1)
+
+
+def main(argv):
+  """Prints the table."""
+  del argv
+  worst, count = {}, 0
+  for case, seed in itertools.product(cases(_FULL.value), range(_SEEDS.value)):
+    count += 1
+    for name, found, expected in run(case, seed):
+      key = (case.op, name, case.form, case.dtype)
+      worst[key] = np.maximum(worst.get(key, 0), errors(found, expected))
+  table = rich.table.Table(title=f'largest errors against float64, {count} cases')
+  for column in ('op', 'result', 'form', 'dtype', 'absolute', 'relative'):
+    table.add_column(column, justify='right' if 'lute' in column or 'ive' in column else 'left')
+  for key, (absolute, relative) in worst.items():
+    table.add_row(*key, f'{absolute:.1e}', f'{relative:.1e}')
+  rich.console.Console(width=100).print(table)
+
+
+if __name__ == '__main__':
+  os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+  app.run(main)
