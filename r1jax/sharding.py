@@ -72,7 +72,13 @@ def act(*axes):
 
 def batch_shards(mesh):
   """Over how many shards the batch axis is split on `mesh`."""
-  return math.prod(mesh.shape[a] for a in ACT_RULES['batch'])
+  return ways(mesh, 'batch')
+
+
+def ways(mesh, axis):
+  """Over how many devices a logical axis of activations is split on `mesh`."""
+  names = jax.tree.leaves(ACT_RULES[axis])
+  return math.prod(mesh.shape[a] for a in names)
 
 
 def put(array, spec):

@@ -154,7 +154,7 @@ def _block(params, cfg, kind, x_XD, ctx, cache):
   y_XD = layers.rms_norm(params['norm_ffn'], x_XD, cfg.norm_eps)
   if kind == 'dense':
     return x_XD + layers.swiglu(params['ffn'], y_XD), entry, {}
-  mask_BT = ctx.keep_BS[:, :1] if cache is not None else ctx.segment_BT > 0
+  mask_BT = ctx.segment_BT > 0 if cache is None else jnp.ones_like(ctx.keep_BS[:, :1])
   y_XD, router = moe.feed_forward(params['ffn'], cfg, y_XD, mask_BT)
   return x_XD + y_XD, entry, router
 

@@ -5,9 +5,9 @@ import rich.box
 import rich.console
 import rich.table
 
-from r1jax import kernels
+from r1jax import kernels, sharding
 from r1jax import params as params_lib
-from r1jax.model import transformer
+from r1jax.model import dispatch, transformer
 
 _GIB = 2**30
 
@@ -74,8 +74,24 @@ def rl_rows(job, cfg, mesh):
       f'clip -{job.grpo.clip_low:g}/+{job.grpo.clip_high:g}, beta {job.grpo.beta:g}, '
       f'{job.grpo.aggregation}, reference every {rl.reference_every} updates',
     ),
+    *expert_rows(job, cfg, mesh),
     ('memory', memory(job, cfg, mesh)),
   ]
+
+
+def expert_rows(job, cfg, mesh):
+  """How tokens reach their experts in each phase; nothing for a dense model."""
+  if not cfg.moe_layers:
+    return []
+  chunk, shards = job.rl.rollout_chunk or job.rl.prompts, sharding.batch_shards(mesh)
+  tokens = {
+    'update': job.rl.rows * job.rl.capacity,
+    'prefill': chunk * job.data.max_prompt,
+    'decoding': chunk * job.sample.group,
+  }
+  ways = sharding.ways(mesh, 'experts')
+  said = [f'{name} {dispatch.describe(cfg, n // shards, ways)}' for name, n in tokens.items()]
+  return [('experts', '; '.join(said))]
 
 
 def preference_rows(job):

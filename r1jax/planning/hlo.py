@@ -1,7 +1,8 @@
 """Reads a compiled program: collectives, and the compiler's own cycles, loops multiplied out.
 
-A loop whose trip count the program knows (layers) counts that often; one whose count is data
-(micro-batches, decoding) stays apart, so that the caller can multiply it by what he expects.
+A loop whose trip count the program knows (layers) counts that often, and so does one whose count is
+data but whose scope is named for it (`expected_trips_15`: the experts' rounds); other loops
+(micro-batches, decoding) stay apart, so that the caller can multiply them by what he expects.
 """
 
 import collections
@@ -65,8 +66,8 @@ def read(text, devices):
 
 
 def array_bytes(shape):
-  """Bytes of the largest array in the text of an HLO type."""
-  return max((_bytes(kind, dims) for kind, dims in _ARRAY.findall(shape)), default=0)
+  """Bytes of each array in the text of an HLO type."""
+  return [_bytes(kind, dims) for kind, dims in _ARRAY.findall(shape)]
 
 
 def _bytes(kind, dims):
@@ -95,34 +96,46 @@ class _Reader:
 
   def __init__(self, computations, devices):
     self.computations, self.devices = computations, devices
-    self.unknown, self.channels = [], set()
+    self.unknown, self.seen = [], set()
 
-  def work(self, name, inside=False):
+  def work(self, name, inside=False, fused=False):
     """Work of one execution of a computation; `inside` a fusion that has given its cycles."""
     total = Work()
     for _, body in self.computations.get(name, ()):
       opcode = _OPCODE.search(body)
-      total.add(self._one(opcode[1] if opcode else '', body, inside))
+      total.add(self._one(opcode[1] if opcode else '', body, inside, fused))
     return total
 
-  def _one(self, opcode, body, inside):
+  def _one(self, opcode, body, inside, fused):
     if opcode == 'while':
       return self._loop(body)
     found = Work()
     kind = opcode.removesuffix('-start')
-    if kind in KINDS:
+    if kind in KINDS and not (fused and self._repeated(body)):
       found.add(self._collective(kind, body))
     cycles = re.search(r'"estimated_cycles":"(\d+)"', body)
     if cycles and not inside and int(cycles[1]) < _NO_ESTIMATE:
       found.cycles += int(cycles[1])
     called = _CALLS.search(body)
     for name in called[1].split(', ') if called else ():
-      found.add(self.work(name.lstrip('%'), inside or found.cycles > 0))
+      within = inside or found.cycles > 0, fused or opcode == 'fusion'
+      found.add(self.work(name.lstrip('%'), *within))
     return found
+
+  def _repeated(self, body):
+    """The TPU compiler writes a collective into each piece of a fusion; its channel and origin say
+    that it is the same one.
+    """
+    named = re.search(r'channel_id=\d+', body), re.search(r'metadata=\{.*?\}', body)
+    key = tuple(found and found[0] for found in named)
+    repeated = named[0] is not None and key in self.seen
+    self.seen.add(key)
+    return repeated
 
   def _loop(self, body):
     called = {key: name for key, name in re.findall(r'(body|condition)=%?([\w.\-]+)', body)}
     trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', body)
+    trips = trips or re.search(r'op_name="[^"]*\bexpected_trips_(\d+)/while"', body)
     trips = int(trips[1]) if trips else self._trips(called['condition'])
     found = Work()
     if trips is None:
@@ -143,15 +156,13 @@ class _Reader:
     return None
 
   def _collective(self, kind, body):
-    """The TPU compiler repeats a collective in each piece of a fusion: one channel counts once."""
-    channel = re.search(r'channel_id=(\d+)', body)
-    if channel and channel[1] in self.channels:
-      return Work()
-    self.channels |= {channel[1]} if channel else set()
     group = self._group(body)
     if group == 1:
       return Work()
-    size = array_bytes(body[: _OPCODE.search(body).start() + 1])
+    opcode = _OPCODE.search(body)
+    sizes = array_bytes(body[: opcode.start() + 1])
+    # The type of an asynchronous start holds the operand too, and the result is the larger one.
+    size = max(sizes) if opcode[1].endswith('-start') else sum(sizes)
     others = (group - 1) / group
     share = {'all-reduce': 2 * others, 'reduce-scatter': group - 1, 'collective-permute': 1}
     received = size * share.get(kind, others)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from r1jax import params as params_lib
 from r1jax import sharding
-from r1jax.model import transformer
+from r1jax.model import dispatch, transformer
 from r1jax.planning import phases
 
 # What the compiler asks for over the formula: 97 GiB for V3 on v5p:8x8x16, mesh 1,128,1,8, rows of
@@ -62,18 +62,11 @@ def held(job, cfg, mesh):
 def _cache(job, cfg, mesh):
   row = cfg.kv_latent + cfg.head_rope
   if cfg.attention == 'gqa':
-    row = cfg.kv_heads * (cfg.head_qk + cfg.head_value) / _ways(mesh, 'heads')
+    row = cfg.kv_heads * (cfg.head_qk + cfg.head_value) / sharding.ways(mesh, 'heads')
   sequences = (job.rl.rollout_chunk or job.rl.prompts) * job.sample.group
   slots = job.data.max_prompt + job.sample.max_new
   size = jnp.dtype(cfg.compute_dtype).itemsize
   return sequences / sharding.batch_shards(mesh) * slots * row * cfg.layers * size
-
-
-def _ways(mesh, axis):
-  """Over how many devices a logical axis of activations is split."""
-  spec = sharding.act(axis)
-  names = [n for n in jax.tree.leaves(tuple(spec)) if n]
-  return math.prod(mesh.shape[n] for n in names)
 
 
 def split(compiled, kept):
@@ -105,8 +98,8 @@ def guess(job, cfg, mesh):
   """Bytes at the peak of an update and of a rollout before anything is compiled.
 
   Formulas of the reference ops, good for ranking meshes: attention keeps scores of a block of
-  queries in float32, the sorted experts see all tokens of their row of the mesh, the head float32
-  scores of the vocabulary.
+  queries in float32, the sorted experts what `model.dispatch` lets them see at once, the head
+  float32 scores of the vocabulary.
   """
   kept, size = held(job, cfg, mesh), jnp.dtype(cfg.compute_dtype).itemsize
   state = kept.parameters + kept.reference + kept.optimizer
@@ -119,16 +112,18 @@ def activations(job, cfg, mesh):
   """Guess of what an update holds beside state and gradients."""
   shards, size = sharding.batch_shards(mesh), jnp.dtype(cfg.compute_dtype).itemsize
   rows, length = job.rl.rows / shards, job.rl.capacity
-  tokens = rows * length
-  heads = cfg.heads / _ways(mesh, 'heads')
+  tokens = math.ceil(rows * length)
+  heads = cfg.heads / sharding.ways(mesh, 'heads')
   scores = 3 * 4 * rows * heads * min(length, max(64, length / _BLOCKS)) * length
-  scores_of_vocabulary = 3 * 4 * tokens * cfg.vocab / _ways(mesh, 'vocab')
+  scores_of_vocabulary = 3 * 4 * tokens * cfg.vocab / sharding.ways(mesh, 'vocab')
   residual = cfg.layers * tokens * cfg.width * size
   heads_wide = 8 * tokens * heads * (cfg.head_qk + cfg.head_value) * size
   experts = 0.0
   if cfg.moe_layers:
-    seen = tokens * _ways(mesh, 'experts') * cfg.moe.per_token
-    experts = 2 * size * seen * (cfg.width + 3 * cfg.moe.ffn / _ways(mesh, 'ffn'))
+    ways = sharding.ways(mesh, 'experts')
+    seen, copies = ways * dispatch.bucket(cfg, tokens, ways), dispatch.copies(cfg, ways)
+    wide = 2 * cfg.width + 3 * cfg.moe.ffn / sharding.ways(mesh, 'ffn')
+    experts = 2 * size * seen * (3 * cfg.width + copies * wide)
   weights = 2 * layer_bytes(cfg, mesh) * size
   return _EXCESS * (residual + weights + heads_wide + max(scores, experts, scores_of_vocabulary))
 

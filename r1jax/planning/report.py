@@ -9,7 +9,8 @@ import rich.console
 import rich.table
 
 from r1jax import sharding
-from r1jax.planning import memory
+from r1jax.pipeline import plan as pipeline_plan
+from r1jax.planning import fit, memory
 
 _GIB = 2**30
 _PARTS = [field.name for field in dataclasses.fields(memory.Split)]
@@ -41,6 +42,7 @@ def _head(plan):
     ('batch', f'{job.rl.prompts} prompts x {job.sample.group}, prompt {job.data.max_prompt:,} + '
      f'{job.sample.max_new:,} new, chunks of {job.rl.rollout_chunk or job.rl.prompts} prompts, '
      f'rows of {job.rl.rows} x {job.rl.capacity:,}'),
+    *pipeline_plan.expert_rows(job, plan.cfg, fit.described(plan.shape)),
     ('changed', ' '.join(plan.changes) or 'nothing'),
     ('verdict', plan.verdict()),
   ]  # fmt: skip

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from r1jax import params as params_lib
-from r1jax import sharding
 from r1jax.model import moe
 from tests.model import tiny
 
@@ -120,44 +119,6 @@ def test_both_dispatches_are_a_loop_over_experts_in_values_and_gradients(looped,
   run = jax.jit(jax.grad(layer_loss, argnums=(0, 2), has_aux=True), static_argnums=1)
   actual = run(weights, cfg, x_XD, probe_XD)
   assert tiny.worst(actual, expected) < 1e-5
-
-
-ISLANDS = [(moe._sorted, (1, 2, 2, 2)), (moe._sorted, (1, 1, 4, 1)), (moe._dense, (1, 2, 2, 2))]
-
-
-@pytest.mark.parametrize('local, shape', ISLANDS)
-def test_the_island_has_the_gradient_of_finite_differences_on_many_expert_shards(local, shape):
-  with jax.enable_x64(True), tiny.mesh(*shape):
-    specs, rng = moe.params(tiny.MLA)['experts'], np.random.default_rng(1)
-
-    def experts():
-      draw = {name: 0.3 * rng.normal(size=p.shape) for name, p in specs.items()}
-      return {n: sharding.put(w, sharding.gathered(specs[n].axes)) for n, w in draw.items()}
-
-    def point():
-      return experts(), tiny.put(rng.normal(size=(8, 32))), tiny.put(rng.random((8, 3)))
-
-    chosen_XK = tiny.put(
-      rng.permuted(np.tile(np.arange(8), (8, 1)), axis=1)[:, :3].astype(np.int32)
-    )
-    probe_XD = tiny.put(rng.normal(size=(8, 32)))
-
-    @jax.jit
-    def loss(point):
-      y_XD = moe._dispatch(local, point[0], point[1], chosen_XK, point[2])
-      return (y_XD * probe_XD).sum()
-
-    start, way = point(), point()
-    gradient = jax.jit(jax.grad(loss))(start)
-    for part in range(3):
-      along = jax.tree.map(jnp.zeros_like, way)
-      along = along[:part] + (way[part],) + along[part + 1 :]
-      ahead, behind = (
-        jax.tree.map(lambda x, d, h=h: x + h * d, start, along) for h in (1e-5, -1e-5)
-      )
-      slope = (loss(ahead) - loss(behind)) / 2e-5
-      product = jax.tree.map(lambda g, d: np.vdot(g, d), gradient, along)
-      assert sum(jax.tree.leaves(product)) == pytest.approx(float(slope), rel=1e-7), part
 
 
 def test_the_statistics_are_loops_over_unmasked_tokens():

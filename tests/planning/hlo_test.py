@@ -70,6 +70,25 @@ def test_groups_are_read_in_every_form_the_compilers_write(groups, size):
   assert hlo.read(text, 16).once.received['all-gather'] == 128 * (size - 1) / size
 
 
+GATHER = 'all-gather(%p), channel_id=1, replica_groups={{0,1}}, dimensions={0}'
+PLAIN = '  %a = f32[8]{0} ' + GATHER + ', metadata={op_name="NAME"}\n'
+
+
+def test_collectives_that_share_a_channel_all_count_but_not_the_pieces_of_one_fusion():
+  piece = '%piece.N (p: f32[4]) -> f32[8] {\n' + PLAIN + '}\n'
+  fusion = '  %f.N = f32[8]{0} fusion(%p), kind=kCustom, calls=%piece.N\n'
+  pieces, fusions = (''.join(text.replace('.N', f'.{n}') for n in '12') for text in (piece, fusion))
+  entry = PLAIN.replace('NAME', 'one') + PLAIN.replace('NAME', 'two') + fusions
+  program = hlo.read(f'{pieces}ENTRY %main (p: f32[4]) -> f32[8] {{\n{entry}}}\n', 2)
+  assert program.once.count == {'all-gather': 3}
+
+
+def test_all_arrays_of_one_collective_count():
+  line = '  %a = (f32[8]{0}, f32[4]{0}) all-to-all(%p, %q), channel_id=1, replica_groups={{0,1}}\n'
+  text = f'ENTRY %main (p: f32[4]) -> f32[8] {{\n{line}}}\n'
+  assert hlo.read(text, 2).once.received == {'all-to-all': 24}
+
+
 def test_cycles_without_an_estimate_do_not_count():
   line = (
     '  %f.{0} = f32[4]{{0}} fusion(), kind=kLoop, backend_config={{"estimated_cycles":"{1}"}}\n'

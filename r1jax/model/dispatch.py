@@ -1,0 +1,210 @@
+"""Tokens to the experts they chose, on whatever shard those are (reference §2.4). None is dropped.
+
+Shapes are static and routing is data, so a buffer that always suffices would hold every token of
+every shard. Two ways bound it; `bucket` chooses by sizes alone:
+
+- All tokens to all shards (`_gathered`), where a shard's experts can hold them at once: decoding.
+- Rounds (`_in_rounds`): a shard sends at most C of its X tokens to each of S shards at a time, by
+  all-to-all, until the fullest queue is empty: X/C rounds at most, h X / (S C) where routing is
+  even and a token's experts lie on h shards (a token crosses to a shard once for all of them).
+
+Memory of a round in values a device, M' being the part of the expert width that is here and
+k = min(K, E/S): S C (3 D + k (2 D + 3 M')) forward, about double that backward, where the weights'
+gradient is summed in float32 besides (3 E/S D M'). Without rounds S C becomes S X. A round receives
+2 S C D values forward (tokens there, results back) and 3 S C D backward: h/S of what gathering
+receives where routing is even, and never more, but for filling up the last round. The exchange is
+flat: it knows the mesh's `expert` axis, not the levels of a topology.
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from r1jax import kernels, sharding
+
+# Bytes of token rows that a shard's experts see at once: for V3 on 64 shards 128 tokens a pair, so
+# 2,048 rows an expert, enough to keep matrix units busy.
+_ROWS = 2**29
+
+
+def copies(cfg, shards):
+  """Most experts of one token on one of `shards`."""
+  return min(cfg.moe.per_token, cfg.moe.experts // shards)
+
+
+def bucket(cfg, tokens, shards):
+  """Tokens C that a shard sends to each of `shards` at once: all of its `tokens` where they fit."""
+  row = cfg.width * jnp.dtype(cfg.compute_dtype).itemsize * copies(cfg, shards)
+  most = max(_ROWS // row // shards, 1)
+  return min(tokens, 1 << most.bit_length() - 1) if most < tokens else tokens
+
+
+def even_rounds(cfg, tokens, shards):
+  """Rounds that `tokens` of each shard take where routing is even; 0 where all are gathered."""
+  size, moe = bucket(cfg, tokens, shards), cfg.moe
+  if size == tokens:
+    return 0
+  reached = max(shards * moe.top_groups / moe.groups, 1)
+  hit = reached * (1 - (1 - 1 / reached) ** moe.per_token)
+  return math.ceil(tokens * hit / shards / size)
+
+
+def describe(cfg, tokens, shards):
+  """One phrase for the plan."""
+  size, rounds = bucket(cfg, tokens, shards), even_rounds(cfg, tokens, shards)
+  if not rounds:
+    return f'{tokens * shards:,} tokens gathered'
+  worst = -(-tokens // size)
+  return f'all-to-all of {size:,} tokens a pair in {rounds:,} rounds if even, {worst:,} at most'
+
+
+def to_experts(experts, cfg, x_XD, chosen_XK, gate_XK):
+  """Sum of the chosen experts' outputs weighted by their gates, y_XD; a chosen -1 means none."""
+  local = {'dense': _dense, 'sorted': partial(_sorted, form=cfg.kernels)}[cfg.moe.dispatch]
+  rows = sharding.act('batch', None)
+  up, down = sharding.act('experts', None, 'ffn'), sharding.act('experts', 'ffn', None)
+
+  def shard(experts, *tokens):
+    # Without these casts, the gradient of what is equal on several shards is summed wrongly.
+    experts = jax.lax.pcast(experts, ('data', 'fsdp'), to='varying')
+    tokens = jax.lax.pcast(tokens, 'tensor', to='varying')
+    held, shards = len(tokens[0]), jax.lax.axis_size('expert')
+    rounds = even_rounds(cfg, held, shards)
+    way = _in_rounds(local, bucket(cfg, held, shards), rounds) if rounds else _gathered(local)
+    return jax.lax.psum(way(experts, *tokens), 'tensor')
+
+  specs = ({'w_gate': up, 'w_up': up, 'w_down': down}, rows, rows, rows)
+  experts = jax.tree.map(lambda w: w.astype(x_XD.dtype), experts)
+  return jax.shard_map(shard, in_specs=specs, out_specs=rows)(experts, x_XD, chosen_XK, gate_XK)
+
+
+def _gathered(local):
+  """Every shard serves all tokens of its `expert` row of the mesh."""
+
+  def serve(experts, *tokens):
+    x_RD, chosen_RK, gate_RK = (jax.lax.all_gather(a, 'expert', axis=0, tiled=True) for a in tokens)
+    y_RD = local(experts, x_RD, chosen_RK - _first(experts), gate_RK)
+    return jax.lax.psum_scatter(y_RD, 'expert', scatter_dimension=0, tiled=True)
+
+  return serve
+
+
+def _in_rounds(local, size, expected):
+  """`size` tokens from each shard to each at a time; the backward pass makes the same rounds.
+
+  The scope's name tells who reads the compiled program how often the loops are `expected` to run.
+  """
+  scope = partial(jax.named_scope, f'expected_trips_{expected}')
+
+  def serve(chosen_RK, experts, x_RD, gate_RK):
+    x_RD, chosen_RK, gate_RK = map(_exchange, (x_RD, chosen_RK, gate_RK))
+    return _exchange(local(experts, x_RD, chosen_RK - _first(experts), gate_RK))
+
+  @jax.custom_vjp
+  def rounds(experts, x_XD, chosen_XK, gate_XK):
+    queue_SX, trips = _queues(experts, chosen_XK, size)
+
+    def one(r, y_XD):
+      token_R = _turn(queue_SX, r, size)
+      chosen_RK, x_RD, gate_RK = _rows(token_R, chosen_XK, x_XD, gate_XK)
+      return _add(y_XD, token_R, serve(chosen_RK, experts, x_RD, gate_RK))
+
+    with scope():
+      return jax.lax.fori_loop(0, trips, one, jnp.zeros_like(x_XD))
+
+  def backward(saved, dy_XD):
+    experts, x_XD, chosen_XK, gate_XK = saved
+    queue_SX, trips = _queues(experts, chosen_XK, size)
+
+    def one(r, total):
+      dw, dx_XD, dgate_XK = total
+      token_R = _turn(queue_SX, r, size)
+      chosen_RK, x_RD, gate_RK, dy_RD = _rows(token_R, chosen_XK, x_XD, gate_XK, dy_XD)
+      pull = jax.vjp(partial(serve, chosen_RK), experts, x_RD, gate_RK)[1]
+      new, dx_RD, dgate_RK = pull(dy_RD)
+      dw = jax.tree.map(lambda old, w: old + w.astype(old.dtype), dw, new)
+      return dw, _add(dx_XD, token_R, dx_RD), _add(dgate_XK, token_R, dgate_RK)
+
+    wide = lambda w: jnp.zeros_like(w, jnp.promote_types(w.dtype, jnp.float32))
+    start = jax.tree.map(wide, experts), jnp.zeros_like(x_XD), jnp.zeros_like(gate_XK)
+    with scope():
+      dw, dx_XD, dgate_XK = jax.lax.fori_loop(0, trips, one, start)
+    return jax.tree.map(lambda d, w: d.astype(w.dtype), dw, experts), dx_XD, None, dgate_XK
+
+  rounds.defvjp(lambda *operands: (rounds(*operands), operands), backward)
+  return rounds
+
+
+def _first(experts):
+  """Number of this shard's first expert."""
+  return jax.lax.axis_index('expert') * experts['w_gate'].shape[0]
+
+
+def _exchange(a):
+  """Piece s of this shard's rows to shard s, piece p of the result from shard p."""
+  return jax.lax.all_to_all(a, 'expert', split_axis=0, concat_axis=0, tiled=True)
+
+
+def _queues(experts, chosen_XK, size):
+  """(the tokens for each shard in order, X behind them; rounds until all queues are empty).
+
+  All devices make the same number of rounds, so that they stay one program.
+  """
+  tokens, shards = len(chosen_XK), jax.lax.axis_size('expert')
+  shard_XK = chosen_XK // experts['w_gate'].shape[0]
+  hit_SX = (shard_XK == jnp.arange(shards)[:, None, None]).any(-1)
+  queue_SX = jax.lax.sort(jnp.where(hit_SX, jnp.arange(tokens), tokens))
+  queue_SX = jnp.pad(queue_SX, ((0, 0), (0, -tokens % size)), constant_values=tokens)
+  trips = (hit_SX.sum(1).max() + size - 1) // size
+  return queue_SX, jax.lax.pmax(trips, sharding.MESH_AXES)
+
+
+def _turn(queue_SX, r, size):
+  """Tokens that go to every shard in round r, [S * size]."""
+  return jax.lax.dynamic_slice_in_dim(queue_SX, r * size, size, 1).reshape(-1)
+
+
+def _rows(token_R, chosen_XK, *arrays):
+  """Rows of those tokens; where a queue is empty zeros, and no expert."""
+  chosen_RK = chosen_XK.at[token_R].get(mode='fill', fill_value=-1)
+  return chosen_RK, *(a.at[token_R].get(mode='fill', fill_value=0) for a in arrays)
+
+
+def _add(total_XD, token_R, rows_RD):
+  return total_XD.at[token_R].add(rows_RD, mode='drop')
+
+
+def _dense(experts, x_XD, chosen_XK, gate_XK):
+  """Every expert on every token, the experts side by side in two-dimensional matmuls."""
+  E, D, M = experts['w_gate'].shape
+  hot_XKE = chosen_XK[:, :, None] == jnp.arange(E)
+  gate_XE = jnp.where(hot_XKE, gate_XK[:, :, None], 0).sum(1)
+  gate_XJ = jnp.repeat(gate_XE, M, axis=1)
+
+  def side_by_side(w_EDM):
+    return w_EDM.transpose(1, 0, 2).reshape(D, E * M)
+
+  up_XJ = x_XD @ side_by_side(experts['w_up'])
+  h_XJ = jax.nn.silu(x_XD @ side_by_side(experts['w_gate'])) * up_XJ
+  return (h_XJ * gate_XJ) @ experts['w_down'].reshape(E * M, D)
+
+
+def _sorted(experts, x_XD, chosen_XK, gate_XK, form='reference'):
+  """Tokens sorted by expert and one grouped matmul a weight; other shards' tokens sort behind,
+  unread.
+  """
+  E, (X, per_token) = experts['w_gate'].shape[0], chosen_XK.shape
+  chosen_J = chosen_XK.reshape(-1)
+  bucket_J = jnp.where((chosen_J >= 0) & (chosen_J < E), chosen_J, E)
+  bucket_J, order_J = jax.lax.sort((bucket_J, jax.lax.iota(jnp.int32, bucket_J.size)), num_keys=1)
+  size_E = (bucket_J[:, None] == jnp.arange(E)).sum(0, dtype=jnp.int32)
+  most = X * min(per_token, E)  # a token's experts differ, so no more than these can be here
+  bucket_J, order_J = bucket_J[:most], order_J[:most]
+  x_JD = x_XD[order_J // per_token]
+  up_JM = kernels.grouped_matmul(x_JD, experts['w_up'], size_E, form)
+  h_JM = jax.nn.silu(kernels.grouped_matmul(x_JD, experts['w_gate'], size_E, form)) * up_JM
+  y_JD = kernels.grouped_matmul(h_JM, experts['w_down'], size_E, form)
+  weight_J = jnp.where(bucket_J < E, gate_XK.reshape(-1)[order_J], 0)
+  return jnp.zeros_like(x_XD).at[order_J // per_token].add(y_JD * weight_J[:, None])

@@ -1,0 +1,114 @@
+"""Expert parallelism: every mesh, both ways and any routing give one device's plain loop."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r1jax import params as params_lib
+from r1jax import sharding
+from r1jax.model import dispatch, layers, moe
+from r1jax.planning import hlo
+from tests.model import tiny
+from tests.model.moe_test import loop_loss
+
+TOKENS = 64
+RNG = np.random.default_rng(0)
+X_XD, PROBE_XD = (RNG.normal(size=(TOKENS, 32)).astype(np.float32) for _ in range(2))
+# A bias of the router that sends every token to the last experts, all of them on one shard.
+ROUTING = {'even': np.zeros(8, np.float32), 'one shard': np.repeat([0, 9], (4, 4)).astype('f4')}
+
+
+def squeeze(monkeypatch, tokens):
+  """Lets a shard's experts see few rows at once: `tokens` from each of 8 shards."""
+  monkeypatch.setattr(dispatch, '_ROWS', 8 * tokens * tiny.MLA.width * 4)
+
+
+def layer(kind, routing):
+  """(config, weights) of a MoE layer on the mesh that is set."""
+  ungrouped = {'groups': 1, 'top_groups': 1}  # so that all of a token's experts fit one shard
+  choice = dataclasses.replace(tiny.MLA.moe, dispatch=kind, **ungrouped)
+  cfg = dataclasses.replace(tiny.MLA, moe=choice)
+  weights = tiny.fill(moe.params(cfg))
+  bias_E = sharding.put(ROUTING[routing], sharding.param((None,)))
+  return cfg, weights | {'router_bias': bias_E}
+
+
+def loss(weights, cfg, x_XD, probe_XD):
+  """Through the layer as the model runs it; (probed sum, output)."""
+  weights = params_lib.gather(weights, moe.params(cfg))
+  mask_BT = jnp.ones((8, TOKENS // 8), bool, out_sharding=sharding.act('batch', None))
+  y_XD, _ = moe.feed_forward(weights, cfg, x_XD, mask_BT)
+  return (y_XD * probe_XD).sum(), y_XD
+
+
+def gradients(f, cfg, weights, put):
+  """(gradient of the weights and the tokens, output) in NumPy."""
+  run = jax.jit(jax.grad(f, argnums=(0, 2), has_aux=True), static_argnums=1)
+  return tiny.host(run(weights, cfg, put(X_XD), put(PROBE_XD)))
+
+
+@pytest.fixture(scope='module')
+def expected():
+  """Of a loop over the experts on one device, by routing."""
+  with tiny.mesh():
+    cases = {routing: layer('sorted', routing) for routing in ROUTING}
+    return {
+      routing: gradients(loop_loss, cfg, tiny.host(weights), np.asarray)
+      for routing, (cfg, weights) in cases.items()
+    }
+
+
+CASES = [
+  # mesh, dispatch, routing, tokens a pair and round
+  ((1, 1, 2, 1), 'sorted', 'even', 4),
+  ((1, 2, 2, 2), 'sorted', 'one shard', 4),
+  ((1, 1, 4, 2), 'sorted', 'even', 1),
+  ((2, 1, 4, 1), 'dense', 'one shard', 2),
+  ((1, 1, 8, 1), 'sorted', 'one shard', 2),
+  ((1, 1, 1, 1), 'sorted', 'even', 1),
+  ((1, 2, 2, 2), 'sorted', 'even', 64),
+  ((1, 1, 8, 1), 'dense', 'even', 64),
+]
+
+
+@pytest.mark.parametrize('shape, kind, routing, tokens', CASES)
+def test_values_and_gradients_are_those_of_one_device(
+  expected, monkeypatch, shape, kind, routing, tokens
+):
+  squeeze(monkeypatch, tokens)
+  with tiny.mesh(*shape):
+    cfg, weights = layer(kind, routing)
+    held = TOKENS // sharding.batch_shards(jax.sharding.get_mesh())
+    assert (dispatch.bucket(cfg, held, shape[2]) < held) == (tokens < 64)
+    actual = gradients(loss, cfg, weights, tiny.put)
+  assert tiny.worst(actual, expected[routing]) < 1e-5
+
+
+def test_padding_reaches_no_expert(monkeypatch):
+  squeeze(monkeypatch, 2)
+  with tiny.mesh(1, 1, 8, 1):
+    cfg, weights = layer('sorted', 'even')
+    mask_BT = tiny.put(np.arange(TOKENS).reshape(8, 8) % 3 == 0)
+    weights = params_lib.gather(weights, moe.params(cfg))
+    run = jax.jit(lambda x_XD, mask_BT: moe.feed_forward(weights, cfg, x_XD, mask_BT)[0])
+    masked, whole = (np.asarray(run(tiny.put(X_XD), m)) for m in (mask_BT, mask_BT | True))
+    shared = np.asarray(layers.swiglu(weights['shared'], tiny.put(X_XD)))
+  kept_X = np.arange(TOKENS) % 3 == 0
+  np.testing.assert_allclose(masked[kept_X], whole[kept_X], atol=1e-5)
+  np.testing.assert_allclose(masked[~kept_X], shared[~kept_X], atol=1e-5)
+
+
+def test_the_compiled_rounds_are_counted_as_often_as_even_routing_needs_them(monkeypatch):
+  squeeze(monkeypatch, 1)
+  with tiny.mesh(1, 1, 8, 1):
+    cfg, weights = layer('sorted', 'even')
+    assert dispatch.even_rounds(cfg, TOKENS // 8, 8) == 3  # 8 tokens want 2.6 of 8 shards each
+    assert dispatch.describe(cfg, 8, 8).endswith('1 tokens a pair in 3 rounds if even, 8 at most')
+    run = jax.jit(jax.grad(loss, has_aux=True), static_argnums=1)
+    compiled = run.lower(weights, cfg, tiny.put(X_XD), tiny.put(PROBE_XD)).compile()
+    program = hlo.read(compiled.as_text(), 8)
+  assert program.loops == 0
+  assert program.once.count['all-to-all'] == 3 * (4 + 5)  # forward x, choice, gate, y; backward
