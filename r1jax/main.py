@@ -2,14 +2,15 @@
 
 import os
 import sys
+import traceback
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
-import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 from r1jax import config as config_lib
+from r1jax import processes
 from r1jax.pipeline import r1, rl_vs_distill, single
 from r1jax.rewards import service
 from r1jax.train import checkpoint, loop, optimizer
@@ -44,38 +45,29 @@ def main(argv):
     if _CONFIG.value is None:
       raise ValueError('no experiment given: --config=experiments/r1_zero.py')
     if _COORDINATOR.value:
-      connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+      processes.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     elif _DISTRIBUTED.value:
-      connect()
+      processes.join()
     graphs = {'r1': r1.run, 'rl_vs_distill': rl_vs_distill.run}
     if _CONFIG.value.stage in graphs:
       graphs[_CONFIG.value.stage](_CONFIG.value)
     else:
       single.run(config_lib.build(_CONFIG.value), _CONFIG.value)
+    processes.leave()
   except loop.Interrupted as stop:
     print(stop)
+    processes.leave()
     sys.exit(stop.status)
   except KeyboardInterrupt:
-    print('stopped before the first update; the same command starts again')
+    text = 'stopped before the first update; the same command starts again'
+    processes.abandon(text, 130, text)
+    print(text)
     sys.exit(130)
   except EXPECTED as error:
     fail(error)
-
-
-def connect(coordinator=None, processes=None, process=None):
-  """Joins the processes of a job, by default those that JAX finds on a TPU slice or a cluster.
-
-  Raises:
-    ValueError: the coordinator does not answer, or there is none.
-  """
-  try:
-    jax.distributed.initialize(coordinator, processes, process)
-  except (RuntimeError, ValueError) as error:
-    if coordinator is None:
-      raise ValueError(f'--distributed found no cluster: {error}; give --coordinator') from error
-    raise ValueError(
-      f'process {process} of {processes} cannot reach --coordinator={coordinator}: {error}'
-    ) from error
+  except Exception as error:
+    processes.abandon(f'{type(error).__name__}: {error}', 1, traceback.format_exc())
+    raise
 
 
 def parse(argv):
@@ -96,8 +88,10 @@ def _origin(error):
 
 
 def fail(error):
-  """One line on stderr and exit status 1."""
-  print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+  """One line on stderr and exit status 1, for all processes of the job."""
+  text = ' '.join(str(error).split())
+  processes.abandon(text, 1, f'error: {text}')
+  print(f'error: {text}', file=sys.stderr)
   sys.exit(1)
 
 

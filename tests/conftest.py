@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from r1jax import sharding
-from tests import runs
+from tests import runs, small_base
 
 
 @pytest.fixture
@@ -28,10 +28,24 @@ def reference(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def eight(tmp_path_factory):
+def small(tmp_path_factory):
+  """Overrides of a run of a model of two layers, for tests that start many runs."""
+  base = small_base.write(tmp_path_factory.mktemp('base') / 'model')
+  length = {'reward__length': 1.0, 'reward__length_limit': 24, 'reward__length_buffer': 24}
+  return {'checkpoint': base} | length
+
+
+@pytest.fixture(scope='session')
+def small_one(small, tmp_path_factory):
+  """A finished run of it on one device, every checkpoint kept: `runs.Run`."""
+  return runs.finish(tmp_path_factory.mktemp('one') / 'run', **small)
+
+
+@pytest.fixture(scope='session')
+def small_eight(small, tmp_path_factory):
   """The same run on a mesh of eight devices."""
   folder = tmp_path_factory.mktemp('eight') / 'run'
-  return runs.finish(folder, devices=8, mesh='(1,2,4,1)')
+  return runs.finish(folder, devices=8, mesh='(1,2,4,1)', **small)
 
 
 def pytest_addoption(parser):

@@ -16,6 +16,7 @@ FLOORS = {
   'kernels': 0,
   'sharding': 0,
   'params': 0,
+  'processes': 0,
   'model': 1,
   'sampling': 2,
   'data': 2,

@@ -63,12 +63,12 @@ class Run:
     return [{k: v for k, v in row.items() if not k.startswith(TIMINGS)} for row in self.rows]
 
 
-def command(folder, *flags, config='experiments/r1_zero.py', **overrides):
+def command(folder, *flags, config='experiments/r1_zero.py', program=('r1jax.main',), **overrides):
   """The command of a small run; `overrides` are written `rl__updates=6`."""
   settings = SMALL | {name.replace('__', '.'): value for name, value in overrides.items()}
   settings['workdir'] = folder
   pairs = [f'--config.{name}={value}' for name, value in settings.items()]
-  return [sys.executable, '-m', 'r1jax.main', f'--config={config}', *pairs, *flags]
+  return [sys.executable, '-m', *program, f'--config={config}', *pairs, *flags]
 
 
 def environment(devices=1):

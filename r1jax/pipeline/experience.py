@@ -3,9 +3,7 @@
 import collections
 import dataclasses
 
-import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from r1jax.algorithms import grpo
 from r1jax.evaluation import heldout, reading
@@ -59,11 +57,11 @@ def sample_once(policy, scfg, problems, limits, key, rewards):
     new = [policy.tokenizer.decode(part.completion(b)) for b in range(len(part.length_B))]
     texts += new
     handles.append(rewards.submit(_items(new, problems[first:], part, scfg.group)))
-  scores = _results(handles)
+  scores = tuple(score for handle in handles for score in handle.result())
   shape = (len(problems), scfg.group)
   reward = np.array([s.total for s in scores]).reshape(shape)
   valid = np.array([s.scored for s in scores], bool).reshape(shape)
-  reward, valid = _from_first_process(np.where(valid, reward, 0.0), valid)
+  reward = np.where(valid, reward, 0.0)
   return Experience(tuple(problems), rollout.join(parts), tuple(texts), scores, reward, valid)
 
 
@@ -142,22 +140,6 @@ def shaped(found, cap, gcfg):
   return found.reward_PG + grpo.overlong_penalty(length_PG, gcfg)
 
 
-def _results(handles):
-  """The scores of all batches; where one process's verifiers fail, all processes stop."""
-  failure = None
-  try:
-    scores = tuple(score for handle in handles for score in handle.result())
-  except service.VerifierFailure as error:
-    failure = error
-  if jax.process_count() > 1:
-    failed = multihost_utils.process_allgather(np.int32(failure is not None))
-    if failed.any() and failure is None:
-      failure = service.VerifierFailure(f'verifiers failed on process {int(failed.argmax())}')
-  if failure:
-    raise failure
-  return scores
-
-
 def _items(texts, problems, part, group):
   return [
     service.Item(text, asked.answer, int(part.length_B[b]), asked.question, asked.language)
@@ -177,10 +159,3 @@ def _join(parts, dropped, unfilled):
     dropped=dropped,
     unfilled=unfilled,
   )
-
-
-def _from_first_process(*arrays):
-  """Process 0's verdicts for all: a time limit met on one host must not split the processes."""
-  if jax.process_count() == 1:
-    return arrays
-  return tuple(np.asarray(a) for a in multihost_utils.broadcast_one_to_all(arrays))

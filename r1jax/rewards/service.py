@@ -3,7 +3,8 @@
 What exact reading decides is decided at `submit`, in microseconds; the rest goes to killable worker
 processes while the caller goes on. The reward is the weighted sum of its parts (reference section
 1.4:
-accuracy + format with equal weight for R1-Zero; R1 adds language consistency).
+accuracy + format with equal weight for R1-Zero; R1 adds language consistency). Of the processes of
+a job each judges its share of a batch, and all have all verdicts, so that they go on alike.
 """
 
 import collections
@@ -11,6 +12,7 @@ import concurrent.futures
 import dataclasses
 import time
 
+from r1jax import processes
 from r1jax.data import template
 from r1jax.rewards import accuracy, choice, code, format, preference, puzzles, sandbox, shaping
 from r1jax.rewards.verdict import Kind
@@ -110,8 +112,11 @@ class RewardService:
     self._wait_seconds = 0.0
 
   def submit(self, items):
-    """A `Batch` whose `result()` is the Rewards of `items` (sequence of Item), in order."""
-    return Batch(self, [self._judge(item) for item in items])
+    """A `Batch` whose `result()` is the Rewards of `items` (sequence of Item), in order.
+
+    All processes of a job pass the same items and ask for the results in the same order.
+    """
+    return Batch(self, [self._judge(item) for item in items[processes.share(len(items))]])
 
   def metrics(self):
     """Counters since the start: seconds waited for verdicts and rate of verifier errors (latest
@@ -181,6 +186,7 @@ class RewardService:
       {name: v.result() if isinstance(v, futures) else v for name, v in part.items()}
       for part in parts
     ]
+    found = [verdicts for part in processes.gather(found) for verdicts in part]
     self._wait_seconds += time.monotonic() - started
     rewards = [Reward(verdicts, self._total(verdicts)) for verdicts in found]
     self._failed.extend(not reward.scored for reward in rewards)

@@ -1,0 +1,226 @@
+"""The processes of one job: how they join, share what is no array, and stop together.
+
+JAX's own watch notices a lost process by missing heartbeats and then aborts the others with a dump
+of its internals; a collective that waits for the lost one says nothing at all. So every process
+keeps a connection to process 0, the hub, besides. The kernel closes it with the process, whatever
+ended that; a host that is gone, or a process that is frozen, misses its beats. The hub passes on
+who was lost, and each process says so in one line and exits, wherever its own threads are stuck.
+"""
+
+import contextlib
+import os
+import pickle
+import secrets
+import socket
+import sys
+import threading
+import time
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+LOST = 75  # exit status after a loss, EX_TEMPFAIL: the same command may well succeed
+SILENCE = 30.0  # seconds without a beat after which a process counts as lost
+_BEAT = 5.0
+_JAX_SILENCE = 50  # JAX's own watch steps in where ours could not be set up
+_PATIENCE = 3.0  # an error here may only be the echo of another process's end: wait for that word
+_HELLO = 320  # bytes of the hub's address as it is told to the others
+
+_lifeline = None
+
+
+def join(coordinator=None, count=None, number=None):
+  """Joins the processes of a job, by default those that JAX finds on a TPU slice or a cluster.
+
+  Args:
+    coordinator: host:port of process 0.
+    count, number: how many processes there are, and which one this is.
+
+  Raises:
+    ValueError: the coordinator does not answer, or there is none.
+  """
+  global _lifeline
+  try:
+    jax.distributed.initialize(coordinator, count, number, heartbeat_timeout_seconds=_JAX_SILENCE)
+  except (RuntimeError, ValueError) as error:
+    if coordinator is None:
+      raise ValueError(f'--distributed found no cluster: {error}; give --coordinator') from error
+    raise ValueError(
+      f'process {number} of {count} cannot reach --coordinator={coordinator}: {error}'
+    ) from error
+  if jax.process_count() > 1:
+    _lifeline = _Lifeline(coordinator)
+
+
+def leave():
+  """Tells the others that this process has done its part; nothing where it is the only one."""
+  if _lifeline:
+    _lifeline.leave()
+
+
+def abandon(reason, status, report):
+  """Ends this process for an error of its own and takes the others with it; alone, does nothing.
+
+  Where another process was lost first, the error is an echo of that, and only that is said.
+
+  Args:
+    reason: what the others say.
+    status: exit status of all of them.
+    report: what this one writes to stderr.
+  """
+  if not _lifeline:
+    return
+  time.sleep(_PATIENCE)
+  _lifeline.abandon(' '.join(reason.split()), status, report)
+
+
+def gather(value):
+  """What every process passed, in their order: any Python objects; all processes call it alike."""
+  if jax.process_count() == 1:
+    return [value]
+  data = np.frombuffer(pickle.dumps(value), np.uint8)
+  sizes = multihost_utils.process_allgather(np.int32(data.size)).reshape(-1)
+  # Sizes that are powers of two: a program is compiled for each, so there must be few.
+  width = 1 << int(sizes.max() - 1).bit_length()
+  padded = np.zeros(width, np.uint8)
+  padded[: data.size] = data
+  rows = multihost_utils.process_allgather(padded)
+  return [pickle.loads(row[:size].tobytes()) for row, size in zip(rows, sizes)]
+
+
+def share(count):
+  """The slice of `count` things that is this process's part of the work."""
+  number, processes = jax.process_index(), jax.process_count()
+  return slice(number * count // processes, (number + 1) * count // processes)
+
+
+class _Lifeline:
+  """The connections by which processes notice that one of them is lost."""
+
+  def __init__(self, coordinator):
+    self._number, self._count = jax.process_index(), jax.process_count()
+    self._lock, self._peers = threading.Lock(), {}
+    if self._number == 0:
+      self._open(coordinator)
+    else:
+      self._connect()
+    for peer in self._peers:
+      threading.Thread(target=self._listen, args=(peer,), daemon=True).start()
+    threading.Thread(target=self._beat, daemon=True).start()
+
+  def leave(self):
+    """The end of this process is no loss any more."""
+    self._tell('bye')
+
+  def abandon(self, reason, status, report):
+    """Ends all processes for an error of this one."""
+    with self._lock:  # of two reasons the first one counts
+      self._send(f'stop {status} process {self._number} of {self._count} stopped: {reason}')
+      _say(report)
+      _exit(status)
+
+  def _open(self, coordinator):
+    """Listens, tells the others where, and waits until all of them are connected."""
+    listener = socket.create_server(('', 0), backlog=self._count, family=socket.AF_INET)
+    listener.settimeout(SILENCE)
+    port, token = listener.getsockname()[1], secrets.token_hex(16)
+    hosts = [coordinator.rsplit(':', 1)[0].strip('[]')] if coordinator else []
+    hosts += [_outward_address(), socket.gethostname()]
+    text = f'{port} {token} {" ".join(hosts)}'.encode()[:_HELLO].ljust(_HELLO)
+    multihost_utils.broadcast_one_to_all(np.frombuffer(text, np.uint8))
+    with contextlib.suppress(TimeoutError):
+      while len(self._peers) < self._count - 1:
+        self._admit(listener.accept()[0], token)
+    listener.close()
+    missing = sorted(set(range(1, self._count)) - self._peers.keys())
+    if missing:
+      self._cannot_watch(f'processes {missing}')
+
+  def _admit(self, connection, token):
+    connection.settimeout(SILENCE)
+    words = connection.makefile('rb').readline().decode(errors='replace').split()
+    if len(words) == 2 and secrets.compare_digest(words[0], token) and words[1].isdigit():
+      self._peers[int(words[1])] = connection
+    else:
+      connection.close()
+
+  def _connect(self):
+    told = multihost_utils.broadcast_one_to_all(np.zeros(_HELLO, np.uint8))
+    port, token, *hosts = np.asarray(told).astype(np.uint8).tobytes().decode().split()
+    for host in hosts:
+      with contextlib.suppress(OSError):
+        connection = socket.create_connection((host, int(port)), timeout=_BEAT)
+        connection.settimeout(SILENCE)
+        connection.sendall(f'{token} {self._number}\n'.encode())
+        self._peers[0] = connection
+        return
+    self._cannot_watch('process 0')
+
+  def _cannot_watch(self, whom):
+    print(
+      f'process {self._number} has no connection to {whom}: if it is lost, only JAX will notice, '
+      f'within {_JAX_SILENCE} seconds and with a dump of its own',
+      file=sys.stderr,
+      flush=True,
+    )
+
+  def _beat(self):
+    while True:
+      time.sleep(_BEAT)
+      self._tell('beat')
+
+  def _tell(self, line):
+    with self._lock:
+      self._send(line)
+
+  def _send(self, line):
+    for connection in self._peers.values():
+      with contextlib.suppress(OSError):
+        connection.sendall(f'{line}\n'.encode())
+
+  def _listen(self, peer):
+    """Reads what a peer says until it leaves, tells all to stop, or is lost."""
+    why = 'its connection closed: it was killed, it crashed, or its host is gone'
+    try:
+      for line in self._peers[peer].makefile('r', errors='replace'):
+        if line == 'bye\n':
+          return
+        if line.startswith('stop '):
+          _, status, reason = line.rstrip('\n').split(' ', 2)
+          self._stop(int(status), reason)
+    except TimeoutError:
+      why = f'nothing was heard of it for {SILENCE:.0f} seconds: it is frozen, or its host is gone'
+    except OSError:
+      pass
+    self._stop(LOST, f'process {peer} of {self._count} was lost; {why}')
+
+  def _stop(self, status, reason):
+    with self._lock:
+      self._send(f'stop {status} {reason}')
+      text = f'error: {reason}; all processes stop here'
+      if status == LOST:
+        text += '. Start the same command again on every host: it goes on from the last checkpoint'
+      _say(text)
+      _exit(status)
+
+
+def _say(text):
+  # Not through sys.stderr, whose lock a stuck thread may hold.
+  os.write(2, f'{text}\n'.encode())
+
+
+def _exit(status):
+  """Ends the process at once: to leave in order would wait for those that are lost."""
+  flush = threading.Thread(target=sys.stdout.flush, daemon=True)  # a stuck thread may hold its lock
+  flush.start()
+  flush.join(1.0)
+  os._exit(status)
+
+
+def _outward_address():
+  """This host's address on the network it talks to others by; no packet is sent."""
+  with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    probe.connect(('10.255.255.255', 1))
+    return probe.getsockname()[0]
+  return 'localhost'

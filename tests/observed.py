@@ -1,0 +1,36 @@
+"""python -m tests.observed LOG ...: r1jax.main, with what it writes and judges on record."""
+
+import json
+import os
+import runpy
+import sys
+
+from r1jax.rewards import service
+
+_CHANGES = {'os.mkdir', 'os.rename', 'os.remove', 'os.rmdir', 'os.truncate', 'os.symlink'}
+
+
+def main():
+  log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+  def note(kind, what):
+    os.write(log, f'{json.dumps([kind, str(what)])}\n'.encode())
+
+  def watch(event, arguments):
+    if event in _CHANGES or (event == 'open' and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+      note('wrote', arguments[0])
+
+  judge = service.RewardService._judge
+
+  def judged(self, item):
+    note('judged', item.question)
+    return judge(self, item)
+
+  service.RewardService._judge = judged
+  sys.addaudithook(watch)
+  sys.argv = ['r1jax.main', *sys.argv[2:]]
+  runpy.run_module('r1jax.main', run_name='__main__')
+
+
+if __name__ == '__main__':
+  main()
