@@ -59,9 +59,9 @@ def scores(rewards):
 
 
 def is_wanted(text, wanted):
-  """Whether the answer in a reply's tags is `wanted`, but for case and white space."""
-  answer = template.parse(text).answer
-  return answer is not None and _signs(answer) == _signs(wanted)
+  """Whether the last answer in a reply's tags is `wanted`, but for case and white space."""
+  answers = template.parse(text).answers
+  return bool(answers) and _signs(answers[-1]) == _signs(wanted)
 
 
 def _signs(text):
