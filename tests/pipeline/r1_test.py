@@ -99,7 +99,7 @@ RL = {'rl_qwen', 'exam_rl_qwen', 'matched_qwen', 'exam_matched_qwen', 'report'}
     ({'dev3__finetune__epochs': 2.0}, DEV3),
     ({'dev2__rl__updates': 6}, DEV2),
     ({'resample__filter__language': 0.5}, DEV3 | STUDENTS | {'resample'}),
-    ({'general_data__size': 99}, REQUESTS),
+    ({'general_data__general_data__size': 99}, REQUESTS),
     ({'rl_qwen__rl__updates': 6}, RL),
     ({'distill_llama__distill__kl__weight': 0.5}, {*STUDENTS_OF_LLAMA, 'report'}),
     ({'loop__checkpoint_every': 3}, set()),

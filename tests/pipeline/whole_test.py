@@ -13,7 +13,7 @@ HELD = {'evaluation.questions': 8, 'evaluation.few': 8}
 HARVEST = {'harvest.questions': 32, 'harvest.batch': 16, 'harvest.heldout': 64}
 PAIRS = {'reward_model.updates': 4, 'reward_model.pairs': 8, 'reward_model.heldout': 8}
 SECTIONS = {
-  'general_data': {'size': 600},
+  'general_data': {'general_data.size': 600},
   'r1_zero': ROLLOUT | HELD,
   'cold_start': HARVEST,
   'dev1': {'finetune.batch': 8} | HELD,
