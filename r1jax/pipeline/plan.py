@@ -80,8 +80,9 @@ def rl_rows(job, cfg, mesh):
 
 
 def expert_rows(job, cfg, mesh):
-  """How tokens reach their experts in each phase; nothing for a dense model."""
-  if not cfg.moe_layers:
+  """How tokens reach their experts in each phase; nothing where all experts are on each device."""
+  ways = sharding.ways(mesh, 'experts')
+  if not cfg.moe_layers or ways == 1:
     return []
   chunk, shards = job.rl.rollout_chunk or job.rl.prompts, sharding.batch_shards(mesh)
   tokens = {
@@ -89,7 +90,6 @@ def expert_rows(job, cfg, mesh):
     'prefill': chunk * job.data.max_prompt,
     'decoding': chunk * job.sample.group,
   }
-  ways = sharding.ways(mesh, 'experts')
   said = [f'{name} {dispatch.describe(cfg, n // shards, ways)}' for name, n in tokens.items()]
   return [('experts', '; '.join(said))]
 
