@@ -47,12 +47,12 @@ def on_two_cores(section):
 
 
 def bilingual(config):
-  """Two languages, and a base that mixes them: experiments/tiny_base.py:bilingual. Not run yet.
+  """Two languages, and a shipped base that mixes them, as its R1-Zero then does.
 
   --config.reward.language=1 rewards thoughts in the question's language.
   """
   tiny(config)
-  config.checkpoint = 'runs/bilingual_base'
+  config.checkpoint = 'tiny_bilingual'
   config.data.languages = tiny_world.BILINGUAL
 
 

@@ -33,7 +33,7 @@ class Model:
 
 
 def load(path, dtype=None):
-  """The `Model` of a hub folder, work directory or 'tiny', on the mesh that is set."""
+  """The `Model` of a hub folder, work directory or shipped model, on the mesh that is set."""
   folder = unfinished.open_model(path, lambda line: print(line, file=sys.stderr))
   cpu = jax.default_backend() == 'cpu'
   cfg = huggingface.read_config(
@@ -189,7 +189,7 @@ def parse(argv):
   flags.add_argument(
     '--checkpoint',
     default='tiny',
-    help="hub folder, work directory of a run, or 'tiny' for the shipped model (default)",
+    help=f'{source.PLACES}; default: tiny',
   )
   flags.add_argument('--prompt', help='answer this and leave')
   flags.add_argument('--max_tokens', type=int, default=32_768, help='most tokens of an answer')

@@ -7,6 +7,7 @@ from r1jax.data import tokenizer
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / 'assets'
 # The bases that ship with r1jax: one of English, one that mixes English and Chinese.
 SHIPPED = {'tiny': 'tiny_base', 'tiny_bilingual': 'tiny_bilingual_base'}
+PLACES = f'hub folder, work directory of a run, or a shipped model ({", ".join(SHIPPED)})'
 
 
 def open(path):

@@ -10,8 +10,9 @@ from r1jax.model import transformer
 from tests.interchange import families
 
 
-def test_tiny_is_the_shipped_model_whole():
-  folder = source.open('tiny')
+@pytest.mark.parametrize('name', source.SHIPPED)
+def test_a_shipped_model_is_whole(name):
+  folder = source.open(name)
   cfg = huggingface.read_config(folder)
   assert tokenizer.load(folder).vocab_size <= cfg.vocab
   assert sum(p.stat().st_size for p in folder.iterdir()) <= 8 << 20
