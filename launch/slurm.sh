@@ -4,8 +4,8 @@
 #   launch/slurm.sh --nodes=4 [--gpus=8] [--time=24:00:00] [--partition=P] [--dry-run] -- --config=experiments/r1_zero.py:qwen_7b
 #
 # What stands behind `--` goes to r1jax.main. SLURM sends SIGTERM two minutes before the time is up:
-# the job saves, ends with status 143 and queues itself again. Work directory and this folder must
-# be shared by the nodes.
+# the job saves, ends with status 143 and queues itself again, as it does with status 75, when one of
+# its processes was lost. Work directory and this folder must be shared by the nodes.
 set -euo pipefail
 
 usage() { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 64; }
@@ -45,7 +45,7 @@ cd $(printf '%q' "$here")
 first=\$(scontrol show hostnames "\$SLURM_JOB_NODELIST" | head -n 1)
 export first
 srun --kill-on-bad-exit=1 bash -c 'exec .venv/bin/python -m r1jax.main --coordinator="\$first:$port" --processes="\$SLURM_NTASKS" --process="\$SLURM_PROCID" "\$@"' r1jax $job || status=\$?
-if [ "\${status:-0}" = 143 ]; then scontrol requeue "\$SLURM_JOB_ID"; fi
+case "\${status:-0}" in 75 | 143) scontrol requeue "\$SLURM_JOB_ID" ;; esac
 exit "\${status:-0}"
 END
 )

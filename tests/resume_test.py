@@ -94,10 +94,18 @@ def test_a_finished_run_may_be_prolonged(reference, folder):
   assert longer.summary['seconds']['whole'] > reference.summary['seconds']['whole']
 
 
-def test_a_run_of_eight_devices_goes_on_on_one(reference, eight, folder):
-  runs.copy(eight, folder, newest=3)
-  one = runs.finish(folder)
-  assert 'at update 3 of 4' in one.stdout
-  for found, wanted in zip(one.figures, reference.figures, strict=True):
+def test_a_run_moves_from_one_device_to_eight_to_four_and_its_losses_do_not(
+  small, small_one, folder
+):
+  runs.copy(small_one, folder, newest=1)
+  eight = runs.finish(folder, devices=8, mesh='(1,2,4,1)', rl__updates=3, **small)
+  assert 'at update 1 of 3' in eight.stdout
+  (folder / 'summary.json').unlink()
+  four = runs.finish(folder, devices=4, mesh='(1,1,2,2)', **small)
+  assert 'at update 3 of 4' in four.stdout
+  for found, wanted in zip(four.figures, small_one.figures, strict=True):
     assert found.keys() == wanted.keys()
-    np.testing.assert_allclose(list(found.values()), list(wanted.values()), atol=2e-4, rtol=2e-3)
+    losses = [name for name in wanted if name in ('grpo/loss', 'grpo/kl', 'reward/total')]
+    for name in losses:
+      assert found[name] == pytest.approx(wanted[name], abs=1e-5), name
+    np.testing.assert_allclose(list(found.values()), list(wanted.values()), atol=1e-4, rtol=1e-3)

@@ -103,7 +103,7 @@ def start(folder, *flags, devices=1, **overrides):
 
 def end(process, folder):
   """Waits for a run; returns it as a `Run`, whatever its exit status."""
-  stdout, stderr = process.communicate(timeout=300)
+  stdout, stderr = process.communicate(timeout=600)
   return Run(pathlib.Path(folder), process.returncode, stdout, stderr)
 
 

@@ -69,9 +69,9 @@ class GrpoConfig:
       2507.18071).
     dual_clip: c > 1; where A < 0, a token's loss is at most -c A. None for off.
     delta: the unclipped ratio is capped at delta before the minimum (INTELLECT-2). None for off.
-    tis_cap: the surrogate is multiplied by sg(min(p_old / p_sampler, tis_cap)), both of the same
-      parameters, one by the trainer and one by the sampler (truncated importance sampling). None
-      for off.
+    tis_cap: the surrogate is multiplied by sg(min(p_old / p_sampler, tis_cap)), truncated
+      importance sampling: p_old by the trainer, p_sampler by the sampler, of the same parameters
+      or, where rollouts are sampled ahead, of older ones. None for off.
     log_ratio_limit: log-ratios are clipped to +-this before exp, so that one token cannot overflow
       the loss; the gradient beyond is 0. None for off.
     max_length: cap on the completion in tokens; needed by 'dr_grpo' (keep it constant there) and by

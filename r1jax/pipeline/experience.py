@@ -22,6 +22,7 @@ class Experience:
     scores: the reward service's result of each completion, B of them.
     reward_PG, valid_PG: total reward, and whether the verifiers did their work.
     dropped, unfilled: groups thrown away as unanimous, and unanimous ones kept for want of better.
+    version: updates of the weights that sampled all of it.
   """
 
   problems: tuple
@@ -32,6 +33,7 @@ class Experience:
   valid_PG: np.ndarray
   dropped: int = 0
   unfilled: int = 0
+  version: int = 0
 
   def take(self, groups):
     """The experience of some of the groups."""

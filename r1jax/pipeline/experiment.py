@@ -1,5 +1,6 @@
 """A whole experiment: load, plan, evaluate, train, evaluate, report."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -16,7 +17,7 @@ from r1jax.evaluation import heldout, report, scenarios
 from r1jax.interchange import huggingface
 from r1jax.interchange import source as checkpoints
 from r1jax.model import transformer
-from r1jax.pipeline import general_rl, plan, pretrain, reasoning_rl, reward_model, workdir
+from r1jax.pipeline import ahead, general_rl, plan, pretrain, reasoning_rl, reward_model, workdir
 from r1jax.rewards import judge, service
 from r1jax.sampling import rollout
 from r1jax.train import loop, metrics
@@ -37,14 +38,15 @@ def run(job, config):
   }
   if job.stage not in stages:
     raise ValueError(f'config.stage={job.stage!r} is not one of {", ".join(stages)}')
-  mesh = sharding.make_mesh(job.mesh)
+  mesh = sharding.make_mesh(job.mesh, ahead.devices(job.rl)[0])
   with jax.set_mesh(mesh):
     stages[job.stage](job, config, mesh)
 
 
 def _reasoning_rl(job, config, mesh):
   reasoning_rl.check(job, mesh)
-  _rl(job, config, mesh, reasoning_rl.Stage, service.RewardService(job.reward))
+  make = functools.partial(reasoning_rl.Stage, rollout_mesh=ahead.check(job.rl, mesh))
+  _rl(job, config, mesh, make, service.RewardService(job.reward))
 
 
 def _rl(job, config, mesh, make_stage, rewards):
@@ -64,7 +66,8 @@ def _rl(job, config, mesh, make_stage, rewards):
     stage.initial = _weights(job, cfg)
     before = examiner.judge(stage.initial)
     stage.examine = examiner.figures
-    loop.run(job.loop, stage, folder, job.optimizer)
+    with contextlib.closing(stage):
+      loop.run(job.loop, stage, folder, job.optimizer)
     after = examiner.judge(stage.state.params)
   finally:
     rewards.close()

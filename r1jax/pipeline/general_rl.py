@@ -81,6 +81,8 @@ def check(job, mesh):
   """Raises ValueError, with the numbers, where the job does not work out."""
   reasoning_rl.check(job, mesh)
   general, rl = job.general, job.rl
+  if rl.staleness:
+    raise ValueError(f'{rl.staleness=}: reward models judge on the devices that train; set it to 0')
   if not general.models:
     raise ValueError('config.general needs a reward model: helpful=DIR, harmless=DIR or both')
   if not general.path:

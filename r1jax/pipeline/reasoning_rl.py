@@ -17,7 +17,7 @@ from r1jax import sharding
 from r1jax.algorithms import grpo
 from r1jax.data import batches
 from r1jax.model import flops, transformer
-from r1jax.pipeline import experience, minibatches
+from r1jax.pipeline import ahead, experience, minibatches
 from r1jax.sampling import rollout
 from r1jax.train import metrics, optimizer, samples, steps
 from r1jax.train import state as state_lib
@@ -40,6 +40,16 @@ class RlConfig:
     reference_dtype: type of the reference's weights; '' for the policy's. It is never updated by
       steps, so bfloat16 costs it one rounding (and halves its memory).
     samples_every: updates between rollouts that are written to `samples/`.
+    staleness: rollouts sampled ahead of the one trained on, see `pipeline.ahead`; 0 samples and
+      trains in turn, as the paper does. A rollout then comes from weights that lack the last
+      `staleness` rollouts, so `grpo.tis_cap` must be set. Three policies meet in the loss: the
+      ratio that is clipped is that of the current policy to the trainer's at the rollout's first
+      update, computed anew, so that clipping bounds what this rollout changes; what lies between
+      that and the policy that sampled, its age and the sampler's rounding alike, is the truncated
+      weight (decoupled PPO, arXiv 2110.00641, 2505.24298; reference §4.2). With the sampler's own
+      log-probabilities in the ratio instead, tokens would be clipped for what others have changed.
+    rollout_mesh: mesh of the devices that only sample, the last ones, e.g. (1, 2, 1, 1); () samples
+      on those that train. Needs staleness.
   """
 
   prompts: int = 512
@@ -54,8 +64,12 @@ class RlConfig:
   max_refills: int = 10
   samples_every: int = 160
   reference_dtype: str = ''
+  staleness: int = 0
+  rollout_mesh: tuple[int, ...] = ()
 
   def __post_init__(self):
+    if self.staleness < 0 or (self.rollout_mesh and not self.staleness):
+      raise ValueError(f'{self.staleness=} must be >= 0, and > 0 with {self.rollout_mesh=}')
     if self.reference_dtype not in ('', 'float32', 'bfloat16'):
       raise ValueError(f"reference_dtype={self.reference_dtype!r} is not 'float32' or 'bfloat16'")
     if min(self.prompts, self.mini_batches, self.updates, self.rows, self.samples_every) < 1:
@@ -99,6 +113,9 @@ def check(job, mesh):
   for name, size in sizes.items():
     if size % shards:
       raise ValueError(f'{name}={size} does not divide over {shards} batch shards of the mesh')
+  if rl.staleness and job.grpo.tis_cap is None:
+    raise ValueError(f'{rl.staleness=} needs the importance correction: grpo.tis_cap=2.0, say')
+  ahead.check(rl, mesh)
   longest = max(length for _, length in rl.length_schedule)
   if longest > job.sample.max_new:
     raise ValueError(f'rl.length_schedule asks for {longest} tokens, {job.sample.max_new=}')
@@ -122,12 +139,17 @@ class Stage:
   title = 'GRPO'
   figures = metrics.RL_FIGURES
 
-  def __init__(self, job, cfg, tokenizer, problems, rewards, workdir):
-    """`problems` are the training questions; `rewards` a `service.RewardService`."""
+  def __init__(self, job, cfg, tokenizer, problems, rewards, workdir, rollout_mesh=None):
+    """`problems` are the training questions; `rewards` a `service.RewardService`; `rollout_mesh`
+    is where to sample, by default the mesh that is set.
+    """
     self.job, self.cfg, self.tokenizer = job, cfg, tokenizer
     self.rewards, self.workdir, self.total = rewards, workdir, job.rl.updates
     self.stream = batches.ProblemStream(problems, job.rl.prompts, job.seed)
-    self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
+    self._position = self.stream.get_state()  # behind the questions of the last rollout taken
+    specs = transformer.specs(cfg)
+    self.rollouts = ahead.Rollouts(job.rl, rollout_mesh, specs, self._experience)
+    self.tx = state_lib.make_optimizer(job.optimizer, specs)
     self.layout = minibatches.Layout(
       job.rl.prompts * job.sample.group // job.rl.mini_batches, job.rl.rows, job.rl.capacity
     )
@@ -154,7 +176,9 @@ class Stage:
     weights = params_lib.abstract(specs, self.cfg.param_dtype)
     one = minibatches.empty(self.layout, self._scores_old, bool(self.job.grpo.beta))
     waiting = [one] * host['pending']
-    return {'state': jax.eval_shape(self._create, weights), 'pending': waiting}
+    versions = self.rollouts.abstract(host.get('versions', 0), self.cfg.param_dtype)
+    state = jax.eval_shape(self._create, weights)
+    return {'state': state, 'pending': waiting, 'versions': versions}
 
   def _create(self, weights):
     return initial_state(self.job, self.cfg, self.tx, weights)
@@ -164,18 +188,28 @@ class Stage:
     self.state, self.initial = arrays['state'], None
     self.pending = arrays['pending']
     self.iteration, self.seconds = host['iteration'], host['seconds']
+    self._position = host['stream']
     self.stream.set_state(host['stream'])
+    self.rollouts.restore(self.iteration, arrays['versions'])
+
+  def close(self):
+    """Ends the sampling ahead."""
+    self.rollouts.close()
 
   def arrays(self):
-    """Device state and the mini-batches of the rollout that are not consumed yet."""
-    return {'state': self.state, 'pending': self.pending}
+    """Device state, the mini-batches of the rollout that are not consumed yet, and the weights that
+    make the rollouts in flight.
+    """
+    versions = self.rollouts.versions
+    return {'state': self.state, 'pending': self.pending, 'versions': versions}
 
   def host(self):
     """Position of the data stream and counters."""
     return {
       'iteration': self.iteration,
       'pending': len(self.pending),
-      'stream': self.stream.get_state(),
+      'versions': len(self.rollouts.versions),
+      'stream': self._position,
       'seconds': self.spent(),
     }
 
@@ -217,14 +251,9 @@ class Stage:
     """Fills `pending` with the packed mini-batches of a new rollout; returns its metrics."""
     job, cap = self.job, self.job.rl.cap(step)
     began = time.monotonic()
-    found = experience.collect(
-      lambda: self._questions(step),
-      lambda problems, number: self._sample(problems, number, cap),
-      job.grpo,
-      job.rl.dynamic_sampling,
-      job.rl.max_refills,
-    )
-    spent = self._spend('rollout', began)
+    found, spent, self._position = self.rollouts.take(self.iteration, self.state.params)
+    self._spend('rollout', began)
+    age = self.iteration - self.rollouts.made_by(self.iteration)
     reward_PG = experience.shaped(found, cap, job.grpo)
     advantage_B = grpo.advantages(reward_PG, found.valid_PG, job.grpo).reshape(-1)
     began = time.monotonic()
@@ -242,7 +271,27 @@ class Stage:
     self.iteration += 1
     tokens = float(found.rollout.length_B.sum())
     cost = {'speed/rollout_tokens_per_s': tokens / spent, 'compute/flops': self._flops(found)}
+    cost['rollout/staleness'] = float(age)
     return experience.figures(found, cap) | self._notice(found) | self.rewards.metrics() | cost
+
+  def _experience(self, number, weights):
+    """Rollout `number` by `weights`, the seconds it took, and the stream's position behind it.
+
+    What is sampled ahead runs in a thread of its own, which alone moves the stream.
+    """
+    job, began = self.job, time.monotonic()
+    step = number * job.rl.mini_batches
+    policy = rollout.Policy(weights, self.cfg, self.tokenizer)
+    found = experience.collect(
+      lambda: self._questions(step),
+      lambda problems, again: self._sample(policy, problems, number, again),
+      job.grpo,
+      job.rl.dynamic_sampling,
+      job.rl.max_refills,
+    )
+    version = self.rollouts.made_by(number) * job.rl.mini_batches
+    found = dataclasses.replace(found, version=version)
+    return found, time.monotonic() - began, self.stream.get_state()
 
   def _flops(self, found):
     """Counted operations of a rollout, of its scoring and of the updates on it."""
@@ -263,15 +312,16 @@ class Stage:
     """Further metrics of a rollout's experience."""
     return {}
 
-  def _sample(self, problems, number, cap):
-    key = jax.random.fold_in(jax.random.key(self.job.seed), _name('rollout'))
-    key = jax.random.fold_in(jax.random.fold_in(key, self.iteration), number)
+  def _sample(self, policy, problems, number, again):
     job = self.job
+    key = jax.random.fold_in(jax.random.key(job.seed), _name('rollout'))
+    key = jax.random.fold_in(jax.random.fold_in(key, number), again)
+    cap = job.rl.cap(number * job.rl.mini_batches)
     limits = rollout.Limits(job.data.max_prompt, cap, job.rl.rollout_chunk)
-    return experience.sample_once(self.policy, job.sample, problems, limits, key, self.rewards)
+    return experience.sample_once(policy, job.sample, problems, limits, key, self.rewards)
 
   def _scored(self, packed, keep_trainer):
-    """Adds the reference's and the trainer's log-probabilities, all at the rollout's weights."""
+    """Adds the reference's and the trainer's log-probabilities, all before its first update."""
     job, ready, trainer = self.job, [], []
     for one in packed:
       rows, count = minibatches.put(one.batch.rows), one.batch.count
@@ -304,6 +354,7 @@ class Stage:
           trainer_logp=logp_BT[b, : out.length_B[b]],
           verdicts=found.scores[b].verdicts,
           advantage=float(advantage_B[b]),
+          version=found.version,
         )
         for b, text in enumerate(found.texts)
       ],

@@ -12,7 +12,7 @@ import r1jax
 from r1jax.train import metrics
 
 # What may differ when a run goes on: it changes where, how often or how long, not what is computed.
-_FREE = ('workdir', 'mesh', 'loop', 'rl.updates', 'pretrain.updates')
+_FREE = ('workdir', 'mesh', 'loop', 'rl.updates', 'rl.rollout_mesh', 'pretrain.updates')
 _PACKAGES = (
   'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy', 'sentencepiece',
   'tokenizers', 'math-verify', 'ml-collections',

@@ -10,6 +10,7 @@ a job each judges its share of a batch, and all have all verdicts, so that they 
 import collections
 import concurrent.futures
 import dataclasses
+import threading
 import time
 
 from r1jax import processes
@@ -107,7 +108,7 @@ class RewardService:
 
   def __init__(self, config=None):
     self.config = config or RewardConfig()
-    self._pool = None
+    self._pool, self._starting = None, threading.Lock()  # rollouts and examinations may ask at once
     self._failed = collections.deque(maxlen=_WINDOW)
     self._wait_seconds = 0.0
 
@@ -175,8 +176,9 @@ class RewardService:
     raise TypeError(f'no verifier for a gold answer of type {type(gold).__name__}')
 
   def _workers(self):
-    if self._pool is None:
-      self._pool = pool.Pool(self.config.workers, int(self.config.worker_gib * 2**30))
+    with self._starting:
+      if self._pool is None:
+        self._pool = pool.Pool(self.config.workers, int(self.config.worker_gib * 2**30))
     return self._pool
 
   def _collect(self, parts):

@@ -22,6 +22,7 @@ class Sample:
     sampler_logp, trainer_logp: float32 [T], log-probability of each of them, in nats.
     verdicts: name of each reward part -> its Verdict.
     advantage: of the completion, after group normalisation.
+    version: updates of the weights that sampled it.
   """
 
   prompt: str
@@ -31,6 +32,7 @@ class Sample:
   trainer_logp: np.ndarray
   verdicts: dict[str, verdict.Verdict]
   advantage: float
+  version: int = 0
 
   def __post_init__(self):
     lengths = [len(self.tokens), len(self.sampler_logp), len(self.trainer_logp)]
@@ -51,6 +53,7 @@ class Sample:
       'trainer_logp': _floats(self.trainer_logp),
       'rewards': parts,
       'advantage': _floats([self.advantage])[0],
+      'version': self.version,
     }
 
 

@@ -30,7 +30,8 @@ def test_a_sample_is_written_with_all_of_its_parts(tmp_path):
   assert path == tmp_path / 'samples' / 'step_000010.jsonl'
   rows = [json.loads(line) for line in path.read_text().splitlines()]
   assert len(rows) == 2 and set(rows[0]) == {
-    'prompt', 'completion', 'tokens', 'sampler_logp', 'trainer_logp', 'rewards', 'advantage'
+    'prompt', 'completion', 'tokens', 'sampler_logp', 'trainer_logp', 'rewards', 'advantage',
+    'version',
   }  # fmt: skip
   assert rows[0]['completion'] == one.completion and rows[0]['tokens'] == [5, 6, 7]
   assert rows[0]['rewards'] == {'accuracy': {'score': 1.0, 'kind': 'correct', 'why': '2 = 2'}}
