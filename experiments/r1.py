@@ -41,7 +41,7 @@ def tiny(config):
     section.evaluation.update(questions=128, few=128)
   for name in _SFT:
     section = config[name]
-    section.optimizer.lr = 1e-3
+    section.optimizer.lr = 3e-4
     section.sft.mtp_weight = 0.0  # the sampler drafts nothing here
     section.finetune.update(epochs=3.0, batch=32, rows=8, capacity=144)
     section.sample.max_new = 96
