@@ -1,9 +1,10 @@
 """The mesh and the one table from logical to mesh axes.
 
 Arrays carry their sharding in their type (`jax.set_mesh`, Explicit axes), so the compiler never
-guesses: weights are *stored* by `PARAM_RULES`, spread over `fsdp` too (and over `expert`, the
-experts themselves apart), and *used* after `gather`, which makes these two whole again; its
-transpose is the reduce-scatter of the gradient.
+guesses: weights are *stored* for training by `PARAM_RULES`, spread over `fsdp` too (and over
+`expert`, the experts themselves apart), and *used* by `DECODE_RULES`, in which these two are whole
+again: training gathers them layer by layer (the transpose is the reduce-scatter of the gradient), a
+rollout once for all of its tokens.
 """
 
 import math
@@ -24,6 +25,9 @@ PARAM_RULES = {
   'layer': None,
   None: None,
 }
+# In a matmul, and for the length of a rollout. Moving `fsdp` to `tensor` instead of making it whole
+# would take a second layout of the activations.
+DECODE_RULES = PARAM_RULES | {'embed': None, 'expert_embed': None}
 ACT_RULES = {
   'batch': ('data', 'fsdp', 'expert'),
   'heads': 'tensor',
@@ -60,9 +64,8 @@ def param(axes):
 
 
 def gathered(axes):
-  """PartitionSpec in which a weight takes part in a matmul: stored, but whole over `fsdp`."""
-  whole = {'embed', 'expert_embed'}
-  return jax.P(*(None if a in whole else PARAM_RULES[a] for a in axes))
+  """PartitionSpec in which a weight takes part in a matmul, and in which a rollout holds it."""
+  return jax.P(*(DECODE_RULES[a] for a in axes))
 
 
 def act(*axes):

@@ -30,7 +30,7 @@ SMALL = {
   'loop.checkpoint_every': 1,
   'loop.keep': 9,
 }
-TIMINGS = ('speed/', 'reward/wait_seconds', 'compile/')
+TIMINGS = ('speed/', 'reward/wait_seconds', 'compile/', 'handover/')
 
 
 @dataclasses.dataclass(frozen=True)

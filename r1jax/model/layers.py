@@ -39,9 +39,18 @@ def project(x_XD, w_DF, axis):
 
 
 def embed(table_VD, token_X, dtype):
-  """Rows of the embedding table; the table is whole during the look-up."""
-  table_VD = jax.reshard(table_VD, jax.P(None, None))
-  return table_VD.at[token_X].get(out_sharding=sharding.act('batch', None)).astype(dtype)
+  """Rows of the embedding table; each shard of the vocabulary gives those it has, zeros else."""
+  axis, split = sharding.ACT_RULES['vocab'], sharding.gathered(('vocab', 'embed'))
+
+  def local(table_VD, token_X):
+    here_X = token_X - jax.lax.axis_index(axis) * len(table_VD)
+    here_X = jnp.where(here_X < 0, len(table_VD), here_X)  # negative indices would wrap
+    x_XD = table_VD.at[here_X].get(mode='fill', fill_value=0)
+    return jax.lax.psum(x_XD.astype(dtype), axis)
+
+  rows = sharding.act('batch', None)
+  look_up = jax.shard_map(local, in_specs=(split, sharding.act('batch')), out_specs=rows)
+  return look_up(jax.reshard(table_VD, split), token_X)
 
 
 def head(w_VD, x_XD):

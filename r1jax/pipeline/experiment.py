@@ -19,7 +19,7 @@ from r1jax.interchange import source as checkpoints
 from r1jax.model import transformer
 from r1jax.pipeline import ahead, general_rl, plan, pretrain, reasoning_rl, reward_model, workdir
 from r1jax.rewards import judge, service
-from r1jax.sampling import rollout
+from r1jax.sampling import handover, rollout
 from r1jax.train import loop, metrics
 
 
@@ -62,7 +62,7 @@ def _rl(job, config, mesh, make_stage, rewards):
     stage = make_stage(job, cfg, tok, train, rewards, folder)
     stage.began = began
     limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.evaluation.chunk)
-    examiner = _Examiner(job, limits, cfg, tok, held, rewards)
+    examiner = _Examiner(job, limits, cfg, tok, held, rewards, job.rl.rollout_layout)
     stage.initial = _weights(job, cfg)
     before = examiner.judge(stage.initial)
     stage.examine = examiner.figures
@@ -229,8 +229,13 @@ def _weights(job, cfg):
 class _Examiner:
   """Evaluates policies on the same held-out questions with the same random numbers."""
 
-  def __init__(self, job, limits, cfg, tok, held, rewards):
-    """Raises ValueError where the questions do not divide over the mesh."""
+  def __init__(self, job, limits, cfg, tok, held, rewards, layout='same'):
+    """`layout` as `handover.take` knows it.
+
+    Raises:
+      ValueError: the questions do not divide over the mesh.
+    """
+    self.layout = layout
     self.evaluation, self.limits, self.seed = job.evaluation, limits, job.seed
     self.cfg, self.tok, self.rewards = cfg, tok, rewards
     count = min(job.evaluation.questions, len(held))
@@ -246,7 +251,7 @@ class _Examiner:
   def judge(self, weights, questions=None):
     """`heldout.Result` of the first `questions` held-out problems, by default of all."""
     began = time.monotonic()
-    policy = rollout.Policy(weights, self.cfg, self.tok)
+    policy, _ = handover.take(rollout.Policy(weights, self.cfg, self.tok), self.layout)
     problems = self.problems[:questions]
     key = heldout.key(self.seed)
     found = heldout.evaluate(policy, self.evaluation, problems, self.limits, key, self.rewards)

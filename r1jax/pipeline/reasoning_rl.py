@@ -18,7 +18,7 @@ from r1jax.algorithms import grpo
 from r1jax.data import batches
 from r1jax.model import flops, transformer
 from r1jax.pipeline import ahead, experience, minibatches
-from r1jax.sampling import rollout
+from r1jax.sampling import handover, rollout
 from r1jax.train import metrics, optimizer, samples, steps
 from r1jax.train import state as state_lib
 
@@ -39,6 +39,8 @@ class RlConfig:
     max_refills: extra rounds of sampling before the rest is filled with unanimous groups.
     reference_dtype: type of the reference's weights; '' for the policy's. It is never updated by
       steps, so bfloat16 costs it one rounding (and halves its memory).
+    rollout_layout: 'decode' gathers the weights once before a rollout and holds them beside
+      training's until it ends; 'same' saves that memory and gathers them at every token.
     samples_every: updates between rollouts that are written to `samples/`.
     staleness: rollouts sampled ahead of the one trained on, see `pipeline.ahead`; 0 samples and
       trains in turn, as the paper does. A rollout then comes from weights that lack the last
@@ -64,6 +66,7 @@ class RlConfig:
   max_refills: int = 10
   samples_every: int = 160
   reference_dtype: str = ''
+  rollout_layout: str = 'decode'
   staleness: int = 0
   rollout_mesh: tuple[int, ...] = ()
 
@@ -72,6 +75,8 @@ class RlConfig:
       raise ValueError(f'{self.staleness=} must be >= 0, and > 0 with {self.rollout_mesh=}')
     if self.reference_dtype not in ('', 'float32', 'bfloat16'):
       raise ValueError(f"reference_dtype={self.reference_dtype!r} is not 'float32' or 'bfloat16'")
+    if self.rollout_layout not in handover.LAYOUTS:
+      raise ValueError(f"rollout_layout={self.rollout_layout!r} is not 'decode' or 'same'")
     if min(self.prompts, self.mini_batches, self.updates, self.rows, self.samples_every) < 1:
       raise ValueError(f'prompts, mini_batches, updates, rows, samples_every must be >= 1: {self}')
     if self.rollout_chunk and self.prompts % self.rollout_chunk:
@@ -251,7 +256,7 @@ class Stage:
     """Fills `pending` with the packed mini-batches of a new rollout; returns its metrics."""
     job, cap = self.job, self.job.rl.cap(step)
     began = time.monotonic()
-    found, spent, self._position = self.rollouts.take(self.iteration, self.state.params)
+    found, spent, moved, self._position = self.rollouts.take(self.iteration, self.state.params)
     self._spend('rollout', began)
     age = self.iteration - self.rollouts.made_by(self.iteration)
     reward_PG = experience.shaped(found, cap, job.grpo)
@@ -271,17 +276,18 @@ class Stage:
     self.iteration += 1
     tokens = float(found.rollout.length_B.sum())
     cost = {'speed/rollout_tokens_per_s': tokens / spent, 'compute/flops': self._flops(found)}
-    cost['rollout/staleness'] = float(age)
+    cost |= {'rollout/staleness': float(age)} | moved
     return experience.figures(found, cap) | self._notice(found) | self.rewards.metrics() | cost
 
   def _experience(self, number, weights):
-    """Rollout `number` by `weights`, the seconds it took, and the stream's position behind it.
+    """Rollout `number` by `weights`, its seconds, the hand-over's metrics, the stream's position.
 
     What is sampled ahead runs in a thread of its own, which alone moves the stream.
     """
     job, began = self.job, time.monotonic()
     step = number * job.rl.mini_batches
     policy = rollout.Policy(weights, self.cfg, self.tokenizer)
+    policy, moved = handover.take(policy, job.rl.rollout_layout)
     found = experience.collect(
       lambda: self._questions(step),
       lambda problems, again: self._sample(policy, problems, number, again),
@@ -291,7 +297,7 @@ class Stage:
     )
     version = self.rollouts.made_by(number) * job.rl.mini_batches
     found = dataclasses.replace(found, version=version)
-    return found, time.monotonic() - began, self.stream.get_state()
+    return found, time.monotonic() - began, moved, self.stream.get_state()
 
   def _flops(self, found):
     """Counted operations of a rollout, of its scoring and of the updates on it."""

@@ -65,10 +65,10 @@ def candidates(job, cfg, count, limit):
   """Jobs that should fit in `limit` bytes, by their guess, the least change first.
 
   In order: other meshes; one row and one prompt a shard; moments, then the reference in bfloat16;
-  half the length, a quarter, an eighth.
+  no layout of the rollout's own; half the length, a quarter, an eighth.
   """
   found = []
-  for level in range(6):
+  for level in range(8):
     meshes = [s for s in shapes(count) if cfg.moe_layers or s[2] == 1]
     options = [_changed(job, cfg, shape, level) for shape in meshes]
     fitting = [c for c in options if c and c.guess < limit and not refused(c.job, cfg, c.shape)]
@@ -91,7 +91,9 @@ def _changed(job, cfg, shape, level):
   if level >= 3:
     new['reference_dtype'] = 'bfloat16'
   if level >= 4:
-    max_new = sample.max_new >> (level - 3)
+    new['rollout_layout'] = 'same'
+  if level >= 5:
+    max_new = sample.max_new >> (level - 4)
     sample = dataclasses.replace(sample, max_new=max_new)
     changes.append(f'--config.sample.max_new={max_new}')
     schedule = tuple((start, min(length, max_new)) for start, length in rl.length_schedule)

@@ -10,6 +10,7 @@ from r1jax import params as params_lib
 from r1jax import sharding
 from r1jax.model import dispatch, transformer
 from r1jax.planning import phases
+from r1jax.sampling import handover
 
 # What the compiler asks for over the formula: 97 GiB for V3 on v5p:8x8x16, mesh 1,128,1,8, rows of
 # 33,792, where `activations` counts 60.
@@ -19,11 +20,12 @@ _BLOCKS = 8  # query blocks of the reference attention (kernels.reference)
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """Where the bytes of one device are during a phase."""
+  """Where the bytes of one device are during a phase; `decoding`: the rollout's own weights."""
 
   parameters: float
   reference: float
   optimizer: float
+  decoding: float
   gradients: float
   cache: float
   activations: float
@@ -42,6 +44,7 @@ class Held:
   parameters: float
   reference: float
   optimizer: float
+  decoding: float
   gradients: float
   cache: float
 
@@ -54,6 +57,7 @@ def held(job, cfg, mesh):
     weights,
     phases.bytes_held(state.reference),
     phases.bytes_held(state.optimizer),
+    handover.held(cfg, mesh) if len(phases.names(job, cfg, mesh)) == len(phases.NAMES) else 0.0,
     weights,
     _cache(job, cfg, mesh),
   )
@@ -79,14 +83,18 @@ def split(compiled, kept):
   cache = kept.cache if compiled.name == 'rollout' else 0.0
   inside = min(gradients + cache, compiled.temporaries)
   scale = inside / (gradients + cache) if inside else 0.0
-  own = kept.parameters
-  if compiled.name == 'update':
-    own += kept.reference + kept.optimizer
+  decoding = kept.decoding if compiled.name in ('weight hand-over', 'rollout') else 0.0
+  own = {
+    'weight hand-over': kept.parameters + decoding,
+    'rollout': decoding or kept.parameters,
+    'update': kept.parameters + kept.reference + kept.optimizer,
+  }.get(compiled.name, kept.parameters)
   beside = compiled.arguments + compiled.outputs - compiled.shared - own
   return Split(
     parameters=kept.parameters,
     reference=kept.reference,
     optimizer=kept.optimizer,
+    decoding=decoding,
     gradients=gradients * scale,
     cache=cache * scale,
     activations=compiled.temporaries - inside,
@@ -104,7 +112,7 @@ def guess(job, cfg, mesh):
   kept, size = held(job, cfg, mesh), jnp.dtype(cfg.compute_dtype).itemsize
   state = kept.parameters + kept.reference + kept.optimizer
   update = state + kept.gradients + activations(job, cfg, mesh)
-  rollout = state + 1.5 * kept.cache + 2 * layer_bytes(cfg, mesh) * size
+  rollout = state + kept.decoding + 1.5 * kept.cache + 2 * layer_bytes(cfg, mesh) * size
   return max(update, rollout)
 
 

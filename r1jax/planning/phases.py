@@ -1,7 +1,8 @@
 """The programs of an RL job, compiled for devices that need not exist: nothing is allocated.
 
-Three programs make the job: `sample.generate` (prefill and decoding), `steps.score` and
-`steps.grpo_update`, each in its scanned form, so that 61 layers compile like one.
+Four programs make the job: `handover.lay_out` (where decoding has a layout of its own),
+`sample.generate` (prefill and decoding), `steps.score` and `steps.grpo_update`, each in its scanned
+form, so that 61 layers compile like one.
 """
 
 import dataclasses
@@ -17,11 +18,11 @@ from r1jax import sharding
 from r1jax.model import transformer
 from r1jax.pipeline import minibatches, reasoning_rl
 from r1jax.planning import hlo
-from r1jax.sampling import sample
+from r1jax.sampling import handover, sample
 from r1jax.train import state as state_lib
 from r1jax.train import steps
 
-NAMES = ('rollout', 'log-probabilities', 'update')
+NAMES = ('weight hand-over', 'rollout', 'log-probabilities', 'update')
 _STOPS = (64, 8)  # stop sequences and their length: a tokenizer's own differ a little
 
 
@@ -46,6 +47,12 @@ class Compiled:
   program: hlo.Program | None
   refused: str
   seconds: float
+
+
+def names(job, cfg, mesh):
+  """The programs of a job on `mesh`, in the order in which they run."""
+  own = job.rl.rollout_layout == 'decode' and handover.needed(cfg, mesh)
+  return NAMES if own else NAMES[1:]
 
 
 def state(job, cfg, mesh):
@@ -121,12 +128,23 @@ def _batch(job, mesh):
   return jax.tree.map(lambda x: _placed(mesh, x.shape, x.dtype, *axes(x)), one)
 
 
+def _sampling(job, cfg, mesh):
+  """The weights that a rollout reads."""
+  weights = state(job, cfg, mesh)[1].params
+  if len(names(job, cfg, mesh)) < len(NAMES):
+    return weights
+  return jax.eval_shape(lambda w: handover.lay_out(w, cfg), weights)
+
+
+def _hand_over(job, cfg, mesh):
+  return handover.lay_out.lower(state(job, cfg, mesh)[1].params, cfg)
+
+
 def _rollout(job, cfg, mesh):
   prompts = job.rl.rollout_chunk or job.rl.prompts
-  _, abstract = state(job, cfg, mesh)
   key = jax.eval_shape(lambda: jax.random.key(0))
   return sample.generate.lower(
-    abstract.params,
+    _sampling(job, cfg, mesh),
     cfg,
     job.sample,
     _placed(mesh, (prompts, job.data.max_prompt), jnp.int32, 'batch', None),
@@ -157,4 +175,4 @@ def _update(job, cfg, mesh):
 
 
 # How each program is lowered: (job, cfg, mesh) -> `jax.stages.Lowered`.
-LOWER = {'rollout': _rollout, 'log-probabilities': _score, 'update': _update}
+LOWER = dict(zip(NAMES, (_hand_over, _rollout, _score, _update)))

@@ -59,7 +59,7 @@ class Plan:
   @property
   def fits(self):
     """Whether every phase was compiled and fits."""
-    return len(self.splits) == len(phases.NAMES) and not self.worst_over
+    return bool(self.listed) and not self.worst_over
 
   @property
   def worst_over(self):
@@ -138,7 +138,7 @@ def _tried(candidate, cfg, target, settings, say):
     return plan
   mesh = sharding.make_mesh(shape, list(target.devices))
   kept = memory.held(job, cfg, mesh)
-  for name in reversed(phases.NAMES):  # the update first: it needs most
+  for name in reversed(phases.names(job, cfg, mesh)):  # the update first: it needs most
     done = phases.compile_one(name, job, cfg, mesh)
     say(f'  {name}: {done.seconds:.0f} s to compile')
     plan.compiled[name], plan.splits[name] = done, memory.split(done, kept)

@@ -93,7 +93,8 @@ def _speeds(plan):
     cycles = f'{p.compiler:,.2f}' if p.compiler else '-'
     table.add_row(p.name, f'{p.flops / 1e12:,.1f}', f'{p.roofline:,.2f}', cycles,
                   f'{p.wire:,.2f}', f'{p.seconds:,.2f}')  # fmt: skip
-  table.add_row('weight hand-over', *['0'] * 4, '0 (one layout)')
+  if plan.listed[0].name != 'weight hand-over':
+    table.add_row('weight hand-over', *['0'] * 4, '0 (one layout)')
   return [table, _outlook(plan)]
 
 

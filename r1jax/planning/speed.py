@@ -104,16 +104,19 @@ def phase_list(job, cfg, target, mesh, compiled, how_long):
   steps = how_long.longest
   prefill = forward_flops(cfg, chunk * prompt, chunk * prompt**2 / 2)
   decode = steps * forward_flops(cfg, batch, batch * (prompt + steps / 2))
+  handed = kept.parameters + kept.decoding
   every = 2 * (kept.parameters + kept.optimizer) + kept.gradients
-  plans = (
+  plans = [
+    ('weight hand-over', 'weight hand-over', 1 / rl.mini_batches, 0, handed, (1, 0)),
     ('rollout prefill', 'rollout', chunks, prefill, weights, (1, 0)),
     ('rollout decode', 'rollout', chunks, decode, steps * (weights + kept.cache), (0, steps)),
     ('log-probabilities', 'log-probabilities', passes, forward, micro * weights, (1, micro)),
     ('update', 'update', 1.0, 3 * forward, 3 * micro * weights + every, (1, micro)),
-  )
+  ]
   return [
     _phase(name, times, (flops * times / n, moved * times), compiled[program], trips, target.chip)
     for name, program, times, flops, moved, trips in plans
+    if program in compiled
   ]
 
 

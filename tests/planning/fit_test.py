@@ -35,7 +35,7 @@ def test_the_flags_of_a_candidate_make_its_job(found):
       name, _, value = change.removeprefix('--config.').partition('=')
       if name == 'mesh':
         value = tuple(map(int, value.split(',')))
-      elif not name.endswith('dtype') and name != 'optimizer.moments':
+      elif not name.endswith(('dtype', 'layout')) and name != 'optimizer.moments':
         value = ast.literal_eval(value.strip("'"))
       config.update_from_flattened_dict({name: value})
     built = config_lib.build(config)

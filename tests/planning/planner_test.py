@@ -11,6 +11,7 @@ from r1jax import config as config_lib
 from r1jax import sharding
 from r1jax.model import presets
 from r1jax.planning import memory, phases, planner, report, topology
+from r1jax.sampling import handover
 
 needs_libtpu = pytest.mark.skipif(
   not importlib.util.find_spec('libtpu'), reason='libtpu is not installed'
@@ -20,9 +21,10 @@ needs_libtpu = pytest.mark.skipif(
 def job_of(mesh):
   """The tiny preset's job with a model of two layers, so that it compiles in seconds."""
   job = config_lib.build(r1_zero.get_config('tiny'))
-  model = dataclasses.replace(
-    presets.tiny(), layers=2, dense_layers=1, mtp_layers=0, param_dtype='float32'
-  )
+  small = dict(layers=2, dense_layers=1, mtp_layers=0)
+  # In float32 throughout, because the CPU's compiler sends bfloat16 as float32.
+  exact = dict(param_dtype='float32', compute_dtype='float32')
+  model = dataclasses.replace(presets.tiny(), **small, **exact)
   sample = dataclasses.replace(job.sample, cache_growth=1, max_new=32)
   rl = dataclasses.replace(job.rl, capacity=48, length_schedule=((0, 32),))
   data = dataclasses.replace(job.data, max_prompt=16)
@@ -40,11 +42,23 @@ def plan():
 
 def test_a_plan_for_cpu_devices_has_every_phase(plan):
   assert plan.fits and not plan.refused
-  names = [p.name for p in plan.listed]
+  first, *others = plan.listed
+  names = [p.name for p in others]
   assert names == ['rollout prefill', 'rollout decode', 'log-probabilities', 'update']
-  assert all(p.seconds > 0 and p.flops > 0 for p in plan.listed)
+  assert all(p.seconds > 0 and p.flops > 0 for p in others)
+  assert first.name == 'weight hand-over' and first.seconds > 0
   assert plan.outlook.seconds == pytest.approx(sum(p.seconds for p in plan.listed))
-  assert plan.listed[3].work.received['all-reduce'] > 0
+  assert plan.listed[-1].work.received['all-reduce'] > 0
+
+
+def test_a_hand_over_brings_the_bytes_that_the_arrays_say_and_decoding_gathers_none(plan):
+  mesh, listed = sharding.make_mesh(plan.shape, list(plan.target.devices)), plan.listed
+  received = handover.received(plan.cfg, mesh)
+  # One hand-over serves the two mini-batches of a rollout.
+  assert listed[0].work.received['all-gather'] == pytest.approx(received / 2, rel=0.01)
+  assert listed[2].work.received['all-gather'] < listed[0].work.received['all-gather']
+  assert plan.splits['rollout'].decoding == handover.held(plan.cfg, mesh)
+  assert plan.splits['update'].decoding == 0
 
 
 def test_the_bytes_of_a_plan_are_those_of_the_arrays(plan):
