@@ -26,6 +26,7 @@ from r1jax.kernels import (
   grouped_matmul_tpu,
   oracle,
   output_head,
+  output_head_tpu,
   reference,
 )
 
@@ -161,9 +162,14 @@ def _of_readers(keep_BS, out, expected):
   return [('out', out[reads], expected[reads])]
 
 
-@functools.partial(jax.jit, static_argnums=(4,))
-def _head_pull(x, w, target, d, chunk):
-  run = lambda x, w: tuple(output_head.token_scores(x, w, target, _TEMPERATURE, chunk))
+@functools.partial(jax.jit, static_argnums=(4, 5))
+def _head_pull(x, w, target, d, form, chunk):
+  def run(x, w):
+    if form == 'tpu':
+      blocks = output_head_tpu.Blocks(128, 128)
+      return tuple(output_head_tpu.token_scores(x, w, target, _TEMPERATURE, blocks, interpret=True))
+    return tuple(output_head.token_scores(x, w, target, _TEMPERATURE, chunk))
+
   out, pull = jax.vjp(run, x, w)
   return *out, *pull(d)
 
@@ -174,7 +180,7 @@ def _token_scores(case, rng):
   spread = 3 if case.pattern == 'elsewhere' else 0  # targets of another shard of the vocabulary
   target = np.int32(rng.integers(-spread, V + spread, X))
   d = normal(rng, 'float32', (X,), (X,), (X,))
-  found = _head_pull(x, w, target, d, chunk if case.form == 'chunked' else V)
+  found = _head_pull(x, w, target, d, case.form, V if case.form == 'whole' else chunk)
   expected = oracle.token_scores(x, w, target, _TEMPERATURE)
   expected += oracle.token_scores_gradients((x, w), target, _TEMPERATURE, d)
   return list(zip(('norm', 'chosen', 'mean', 'dx', 'dw'), found, expected))
@@ -260,7 +266,7 @@ OPS = {
   ),
   'token_scores': Op(
     _token_scores,
-    ('whole', 'chunked'),
+    ('whole', 'chunked', 'tpu'),
     ('here', 'elsewhere'),
     (
       (1, 7, 6, 3),

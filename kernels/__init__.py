@@ -51,7 +51,7 @@ def resolve(asked, platform=None):
 def describe(form, platform):
   """One line for the plan: which kernels run, and why not others."""
   if form != 'reference':
-    return f'{form}: Pallas attention, decoding and expert matmuls; chunked head by XLA'
+    return f'{form}: Pallas kernels, all but the gradient of the output head'
   why = {
     'tpu': '; our Pallas kernels have not been run on a TPU yet: --config.runtime.kernels=tpu',
     'gpu': '; there is no kernel of our own for GPUs',

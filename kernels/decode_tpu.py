@@ -68,6 +68,7 @@ def _decode(q, k, v, keep_BS, how):
     ),
     compiler_params=pltpu.CompilerParams(dimension_semantics=('parallel', 'parallel', 'arbitrary')),
     interpret=interpret,
+    name='decode',
   )
   return run(block, kept, q, keep_BS.astype(jnp.int32)[:, None], k, *values)
 

@@ -85,6 +85,7 @@ def _call(kernel, grid, specs, scratch, out_shape, interpret):
     out_shape=out_shape,
     compiler_params=pltpu.CompilerParams(dimension_semantics=order, vmem_limit_bytes=64 * 2**20),
     interpret=interpret,
+    name=kernel.func.__name__.strip('_'),
   )
 
 

@@ -171,6 +171,7 @@ def _call(kernel, grid, in_specs, out_spec, out_shape, scratch=(), interpret=Fal
       vmem_limit_bytes=VMEM + VMEM // 4,
     ),
     interpret=interpret,
+    name=kernel.func.__name__.strip('_'),
   )
 
 

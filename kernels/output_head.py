@@ -111,7 +111,7 @@ def _chunked_forward(x_XD, w_VD, target_X, inverse, chunk):
   return out, (x_XD, w_VD, target_X, out[0], out[2])
 
 
-def _chunked_backward(inverse, chunk, saved, cotangents):
+def backward(inverse, chunk, saved, cotangents):
   """Gradients chunk by chunk: each chunk's part of dw is final, dx is a running sum in float32."""
   x_XD, w_VD, target_X, norm_X, mean_X = saved
   d_norm_X, d_chosen_X, d_mean_X = cotangents
@@ -141,4 +141,4 @@ def _chunked_backward(inverse, chunk, saved, cotangents):
   return d_x_XD.astype(x_XD.dtype), d_w_VD, None
 
 
-_chunked.defvjp(_chunked_forward, _chunked_backward)
+_chunked.defvjp(_chunked_forward, backward)

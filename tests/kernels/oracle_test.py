@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from benchmarks import kernel_errors
-from r1jax.kernels import decode_tpu, flash_attention_tpu, oracle, output_head, reference
+from r1jax.kernels import (
+  decode_tpu,
+  flash_attention_tpu,
+  oracle,
+  output_head,
+  output_head_tpu,
+  reference,
+)
 
 BOUNDS = {'float32': 1e-5, 'bfloat16': 0.03}  # of the array's largest value, as in the README
 SMALL, WHOLE = (list(kernel_errors.cases(full)) for full in (False, True))
@@ -107,13 +114,20 @@ def test_huge_scores_and_empty_caches_leave_no_nan_in_decoding(module):
   assert np.isfinite(module.mla_decode(q, cache, keep, 6, 1.0, **how)).all()
 
 
-@pytest.mark.parametrize('chunk', [3, 10])
-def test_huge_logits_leave_no_nan_in_the_head(chunk):
+HEADS = {
+  'whole': lambda *a: output_head.token_scores(*a, 0.5, 10),
+  'chunked': lambda *a: output_head.token_scores(*a, 0.5, 3),
+  'tpu': lambda *a: output_head_tpu.token_scores(*a, 0.5, interpret=True),
+}
+
+
+@pytest.mark.parametrize('form', HEADS)
+def test_huge_logits_leave_no_nan_in_the_head(form):
   x, w = (jnp.asarray(1e3 * normal(n, 8), 'float32') for n in (5, 10))
   target = jnp.arange(5)
 
   def loss(x, w):
-    return sum(s.sum() for s in output_head.token_scores(x, w, target, 0.5, chunk))
+    return sum(s.sum() for s in HEADS[form](x, w, target))
 
   value, gradients = jax.value_and_grad(loss, (0, 1))(x, w)
   assert all(np.isfinite(x).all() for x in (value, *gradients))
