@@ -69,6 +69,7 @@ def rl_rows(job, cfg, mesh):
       f'= {rollouts:,} rollouts',
     ),
     ('tokens', f'at most {worst:,} a rollout, {worst * rollouts:,} in all'),
+    ('sampling', _sampling(rl)),
     (
       'objective',
       f'clip -{job.grpo.clip_low:g}/+{job.grpo.clip_high:g}, beta {job.grpo.beta:g}, '
@@ -76,6 +77,14 @@ def rl_rows(job, cfg, mesh):
     ),
     ('memory', memory(job, cfg, mesh)),
   ]
+
+
+def _sampling(rl):
+  """When and where rollouts are sampled."""
+  if not rl.staleness:
+    return 'and training take turns on the same devices'
+  where = f'devices of its own, mesh {rl.rollout_mesh}' if rl.rollout_mesh else 'the same device'
+  return f'{rl.staleness} rollout(s) ahead of training, on {where}, with as many sets of weights'
 
 
 def preference_rows(job):
