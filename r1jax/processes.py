@@ -8,9 +8,12 @@ who was lost, and each process says so in one line and exits, wherever its own t
 """
 
 import contextlib
+import ctypes
+import faulthandler
 import os
 import pickle
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -25,6 +28,7 @@ SILENCE = 30.0  # seconds without a beat after which a process counts as lost
 _BEAT = 5.0
 _JAX_SILENCE = 50  # JAX's own watch steps in where ours could not be set up
 _PATIENCE = 3.0  # an error here may only be the echo of another process's end: wait for that word
+_BLOCK = 1 << 18  # bytes that processes hand each other at a time
 _HELLO = 320  # bytes of the hub's address as it is told to the others
 
 _lifeline = None
@@ -50,6 +54,7 @@ def join(coordinator=None, count=None, number=None):
       f'process {number} of {count} cannot reach --coordinator={coordinator}: {error}'
     ) from error
   if jax.process_count() > 1:
+    _delay_aborts()
     _lifeline = _Lifeline(coordinator)
 
 
@@ -81,11 +86,13 @@ def gather(value):
     return [value]
   data = np.frombuffer(pickle.dumps(value), np.uint8)
   sizes = multihost_utils.process_allgather(np.int32(data.size)).reshape(-1)
-  # Sizes that are powers of two: a program is compiled for each, so there must be few.
-  width = 1 << int(sizes.max() - 1).bit_length()
-  padded = np.zeros(width, np.uint8)
-  padded[: data.size] = data
-  rows = multihost_utils.process_allgather(padded)
+  blocks = []
+  for first in range(0, int(sizes.max()), _BLOCK):
+    block = np.zeros(_BLOCK, np.uint8)  # of one size, so that one program is compiled
+    part = data[first : first + _BLOCK]
+    block[: part.size] = part
+    blocks.append(multihost_utils.process_allgather(block))
+  rows = np.concatenate(blocks, axis=1)
   return [pickle.loads(row[:size].tobytes()) for row, size in zip(rows, sizes)]
 
 
@@ -205,9 +212,25 @@ class _Lifeline:
       _exit(status)
 
 
+def _delay_aborts():
+  """Makes an abort take six seconds, in which the lifeline can say why.
+
+  JAX's client aborts at once where process 0 is lost. A handler is called with the number of its
+  signal, so `sleep` itself will do: SIGABRT is 6. No Python may run there, as any lock may be held.
+  """
+  libc = ctypes.CDLL(None)
+  traced = faulthandler.is_enabled()
+  faulthandler.disable()
+  libc.signal(signal.SIGABRT, ctypes.cast(libc.sleep, ctypes.c_void_p))
+  if traced:
+    faulthandler.enable()  # prints its trace, then calls the handler before it
+
+
 def _say(text):
-  # Not through sys.stderr, whose lock a stuck thread may hold.
-  os.write(2, f'{text}\n'.encode())
+  """The last words on stderr: what other threads write from now on is lost."""
+  own = os.dup(2)
+  os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+  os.write(own, f'{text}\n'.encode())  # not by sys.stderr, whose lock a stuck thread may hold
 
 
 def _exit(status):

@@ -32,7 +32,8 @@ def small(tmp_path_factory):
   """Overrides of a run of a model of two layers, for tests that start many runs."""
   base = small_base.write(tmp_path_factory.mktemp('base') / 'model')
   length = {'reward__length': 1.0, 'reward__length_limit': 24, 'reward__length_buffer': 24}
-  return {'checkpoint': base} | length
+  # With one growth of the cache, examinations and rollouts are the same program.
+  return {'checkpoint': base, 'sample__cache_growth': 1} | length
 
 
 @pytest.fixture(scope='session')

@@ -137,7 +137,7 @@ def waiting():
   try:
     for number, process in enumerate(started):
       shares = [range(0, 2), range(2, 5), range(5, 7), range(7, 10)]
-      said = f'{number} [0, 1, 2, 3] [10, 100, 1000, 10000] {shares[number]}\n'
+      said = f'{number} [0, 1, 2, 3] [1, 100, 10000, 1000000] {shares[number]}\n'
       # Gloo, which makes the collectives, reports on stdout too.
       while (line := process.stdout.readline()) != said:
         assert line.startswith('[Gloo]'), line + process.stderr.read()

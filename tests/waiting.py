@@ -16,7 +16,7 @@ processes.SILENCE, processes._BEAT = 4.0, 0.5
 def main():
   address, count, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
   processes.join(address, count, number)
-  found = processes.gather({'from': number, 'long': 'x' * 10 ** (number + 1)})
+  found = processes.gather({'from': number, 'long': 'x' * 10 ** (2 * number)})
   shares = [range(10)[processes.share(10)]]
   print(number, [f['from'] for f in found], [len(f['long']) for f in found], *shares, flush=True)
   if number == 1:
