@@ -5,9 +5,9 @@
 For every candidate the TPU compiler (libtpu) writes down the bundles that it scheduled for one step
 of each kernel's grid. A bundle takes a cycle where nothing stalls, so `schedule`, steps x bundles /
 clock, knows of the matrix, vector and load units but of no stall. `matmuls` is the steps' FLOPs
-over the data sheet's peak, `memory` the bytes that the blocks move over its bandwidth; `sum` adds up
-the largest of the three over an op's kernels and ranks the candidates. None is a measurement. `MXU`
-is the share of the matrix units' slots that the bundles fill.
+over the data sheet's peak, `memory` the bytes that the blocks move over its bandwidth; `sum` adds
+the largest of the three up over an op's kernels and ranks the candidates. None is a measurement.
+`MXU` is the share of the matrix units' slots that the bundles fill.
 """
 
 import dataclasses
