@@ -4,9 +4,10 @@
 
 For every candidate the TPU compiler (libtpu) writes down the bundles that it scheduled for one step
 of each kernel's grid. A bundle takes a cycle where nothing stalls, so `schedule`, steps x bundles /
-clock, knows of the matrix, vector and load units but of no stall; `memory` is the bytes that the
-blocks move over the data sheet's bandwidth. The larger of the two ranks candidates; neither is a
-measurement. `MXU` is the share of the matrix units' slots that the bundles fill.
+clock, knows of the matrix, vector and load units but of no stall. `matmuls` is the steps' FLOPs
+over the data sheet's peak, `memory` the bytes that the blocks move over its bandwidth; `sum` adds
+the largest of the three up over an op's kernels and ranks the candidates. None is a measurement.
+`MXU` is the share of the matrix units' slots that the bundles fill.
 """
 
 import dataclasses
@@ -32,8 +33,9 @@ _TOPOLOGIES = flags.DEFINE_list('topologies', ['v5e:2x2', 'v5p:2x2x1', 'v6e:2x2'
 _TOKENS = flags.DEFINE_integer('tokens', 4096, 'length of a row and of a cache; rows of experts')
 _BLOCKS = flags.DEFINE_list('blocks', [], 'only these candidates, 512x512 and so on')
 _COLUMNS = ('chip', 'blocks', 'kernel', 'VMEM MiB', 'bundles', 'MXU', 'spills')
-_COLUMNS += ('schedule', 'memory', 'sum of larger')
+_COLUMNS += ('schedule', 'matmuls', 'memory', 'sum')
 _PROGRAMS = {'dx': 'product'}  # two products are one kernel, with figures of the larger
+_CORES = {'v4': 2, 'v5p': 2}  # of a device; they share the parallel axes of a grid
 _BYTES = 2  # of a value, bfloat16
 
 
@@ -43,11 +45,13 @@ class Kernel:
 
   Attributes:
     steps: of the grid, that compute.
+    flops: of a step's matmuls.
     moved: bytes between HBM and VMEM.
     vmem: bytes of its blocks, two of each, and of its scratch.
   """
 
   steps: int
+  flops: float
   moved: float
   vmem: float
 
@@ -71,7 +75,7 @@ class Sweep:
 
 def _attention(heads, key_heads, H, U):
   """One row, forward and both backward kernels."""
-  T, groups = _TOKENS.value, heads // key_heads
+  T = _TOKENS.value
   q, k, v = ((1, T, n, width) for n, width in ((heads, H), (key_heads, H), (key_heads, U)))
 
   def run(blocks):
@@ -89,13 +93,22 @@ def _attention(heads, key_heads, H, U):
     steps, scores = heads * pairs, 3 * 4 * bq * bk
     keys, queries = bk * (H + U) * _BYTES, bq * (H + U) * _BYTES
     own_q, own_k = heads * T // bq * queries, key_heads * T // bk * keys
+    pair, accumulated = 2 * bq * bk, 4 * bq * U
     return {
-      'forward': Kernel(steps, steps * keys + own_q, 2 * (keys + queries) + 4 * bq * U + scores),
+      'forward': Kernel(
+        steps, pair * (H + U), steps * keys + own_q, 2 * (keys + queries) + accumulated + scores
+      ),
       'query': Kernel(
-        steps, steps * (keys + bk * H * _BYTES) + 2 * own_q, 2 * (keys + 2 * queries) + scores
+        steps,
+        pair * (2 * H + U),
+        steps * (keys + bk * H * _BYTES) + 2 * own_q,
+        2 * (keys + bk * H * _BYTES + 2 * queries) + accumulated + scores,
       ),
       'key': Kernel(
-        steps, steps * queries + 2 * own_k / groups * groups, 4 * (keys + queries) + scores
+        steps,
+        pair * (2 * H + 2 * U),
+        steps * queries + 2 * own_k,
+        2 * queries + 4 * keys + 4 * bk * (H + U) + scores,
       ),
     }
 
@@ -118,7 +131,8 @@ def _decode(heads, key_heads, H, U):
     (slots,), G = blocks, heads // Y
     steps = B * Y * S // slots
     vmem = 2 * _BYTES * (slots * width + G * (H + U)) + 4 * G * (U + 2 * slots)
-    return {'decode': Kernel(steps, B * Y * S * width * _BYTES, vmem)}
+    flops = 2 * G * slots * (H + U)
+    return {'decode': Kernel(steps, flops, B * Y * S * width * _BYTES, vmem)}
 
   caches = [(B, S, H)] if latent else [(B, Y, S, H), (B, Y, S, U)]
   operands = [*((s, 'bfloat16') for s in ((B, heads, H), *caches)), ((B, S), 'bool')]
@@ -145,14 +159,15 @@ def _experts(E, D, M):
     passes = math.ceil(width / columns)
     moved = _BYTES * (X * inner * passes + E * inner * width + X * width)
     vmem = 2 * _BYTES * (rows * inner + inner * columns + rows * columns) + 8 * rows * columns
-    return Kernel(passes * _items(E, X, rows), moved, vmem)
+    return Kernel(passes * _items(E, X, rows), 2 * rows * inner * columns, moved, vmem)
 
   def kernels(blocks):
     rows, high, wide = blocks[0], min(blocks[1], D), min(blocks[1], M)
     across, down = math.ceil(M / wide), math.ceil(D / high)
     moved = _BYTES * (X * D * across + X * M * down + E * D * M)
     vmem = 2 * _BYTES * (rows * (high + wide) + high * wide) + 4 * high * wide
-    gradient = Kernel(across * down * _items(E, X, rows), moved, vmem)
+    steps = across * down * _items(E, X, rows)
+    gradient = Kernel(steps, 2 * rows * high * wide, moved, vmem)
     return {'product': product(blocks, D, M), 'dx': product(blocks, M, D), 'weight': gradient}
 
   operands = [((X, D), 'bfloat16'), ((E, D, M), 'bfloat16'), ((E,), 'int32')]
@@ -173,7 +188,8 @@ def _head(V, D):
     passes = math.ceil(X / tokens)
     moved = _BYTES * D * (X + passes * V)
     vmem = 2 * _BYTES * D * (tokens + vocab) + 16 * tokens * vocab
-    return {'scores': Kernel(passes * math.ceil(V / vocab), moved, vmem)}
+    flops = 2 * tokens * vocab * D
+    return {'scores': Kernel(passes * math.ceil(V / vocab), flops, moved, vmem)}
 
   operands = [((X, D), 'bfloat16'), ((V, D), 'bfloat16'), ((X,), 'int32')]
   sizes = [(512, 256), (512, 512), (1024, 256), (1024, 512)]
@@ -261,10 +277,13 @@ def rows_of(table, sweep, target, folder):
       total = 0.0
       for name, k in sweep.kernels(blocks).items():
         bundles, share, spills = found[_PROGRAMS.get(name, name)]
-        schedule, memory = k.steps * bundles / target.chip.clock, k.moved / target.chip.bandwidth
-        total += max(schedule, memory)
+        chip = target.chip
+        schedule = k.steps * bundles / chip.clock / _CORES.get(chip.name, 1)
+        memory = k.moved / chip.bandwidth
+        matmuls = k.steps * k.flops / chip.peak
+        total += max(schedule, memory, matmuls)
         figures = (f'{bundles:,}', f'{share:.0%}', f'{spills:,}')
-        times = (f'{1e6 * t:,.0f}' for t in (schedule, memory, total))
+        times = (f'{1e6 * t:,.0f}' for t in (schedule, matmuls, memory, total))
         row = (*label, name, f'{k.vmem / 2**20:.1f}', *figures, *times)
         table.add_row(*row)
         print(*row, file=sys.stderr, flush=True)
