@@ -6,6 +6,8 @@ gate, the fastest form while experts are tiny; `sorted` computes only the chosen
 expert parallel, see dispatch.py.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -45,14 +47,22 @@ def route(params, moe, x_XD):
   logits_XE = jnp.einsum('xd,de->xe', x_XD.astype(jnp.float32), params['w_router'])
   score_XE = jax.nn.sigmoid(logits_XE)
   biased_XE = jax.lax.stop_gradient(score_XE + params['router_bias'])
-  if moe.top_groups < moe.groups:
-    biased_XE = _mask_groups(moe, biased_XE)
-  chosen_XK = jax.lax.top_k(biased_XE, moe.per_token)[1]
+  rows = jax.typeof(biased_XE).sharding.spec
+  # An island, because the compiler left alone gathers the scores of all tokens for top_k.
+  select = jax.shard_map(partial(_select, moe), in_specs=rows, out_specs=rows)
+  chosen_XK = select(biased_XE)
   hot_XKE = jax.nn.one_hot(chosen_XK, moe.experts)
   gate_XK = jnp.einsum('xke,xe->xk', hot_XKE, score_XE)
   if moe.normalise:
     gate_XK = gate_XK / gate_XK.sum(-1, keepdims=True)
   return score_XE, chosen_XK, gate_XK * moe.scale
+
+
+def _select(moe, biased_XE):
+  """The best experts of the best groups."""
+  if moe.top_groups < moe.groups:
+    biased_XE = _mask_groups(moe, biased_XE)
+  return jax.lax.top_k(biased_XE, moe.per_token)[1]
 
 
 def _mask_groups(moe, biased_XE):
