@@ -80,7 +80,6 @@ def rl_rows(job, cfg, mesh):
   ]
 
 
-<<<<<<< HEAD
 def expert_rows(job, cfg, mesh):
   """How tokens reach their experts in each phase; nothing where all experts are on each device."""
   ways = sharding.ways(mesh, 'experts')
@@ -94,14 +93,14 @@ def expert_rows(job, cfg, mesh):
   }
   said = [f'{name} {dispatch.describe(cfg, n // shards, ways)}' for name, n in tokens.items()]
   return [('experts', '; '.join(said))]
-=======
+
+
 def _sampling(rl):
   """When and where rollouts are sampled."""
   if not rl.staleness:
     return 'and training take turns on the same devices'
   where = f'devices of its own, mesh {rl.rollout_mesh}' if rl.rollout_mesh else 'the same device'
   return f'{rl.staleness} rollout(s) ahead of training, on {where}, with as many sets of weights'
->>>>>>> elastic
 
 
 def preference_rows(job):
