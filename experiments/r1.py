@@ -67,12 +67,14 @@ def students(config):
   rl_vs_distill.base(config.base_qwen, presets.tiny_qwen2())
   rl_vs_distill.base(config.base_llama, presets.tiny_llama())
   for name in r1.BASES:
+    config[name].pretrain.updates = config[name].optimizer.steps = 1400
     tiny_base.in_two_languages(config[name].pretrain.corpus)
   rl_vs_distill.trained_by_rl(config.rl_qwen)
+  config.rl_qwen.rl.updates = config.rl_qwen.optimizer.steps = 60
   for name in ('distill_qwen', 'distill_llama', 'matched_qwen'):
     rl_vs_distill.distilled(config[name])
   for name in ('distill_qwen', 'distill_llama'):
-    config[name].finetune.epochs = 4.0
+    config[name].finetune.epochs = 10.0
 
 
 def hub(config):
