@@ -35,6 +35,7 @@ _BLOCKS = flags.DEFINE_list('blocks', [], 'only these candidates, 512x512 and so
 _COLUMNS = ('chip', 'blocks', 'kernel', 'VMEM MiB', 'bundles', 'MXU', 'spills')
 _COLUMNS += ('schedule', 'matmuls', 'memory', 'sum')
 _PROGRAMS = {'dx': 'product'}  # two products are one kernel, with figures of the larger
+_NAMES = 'forward|query|key|product|weight|scores|decode'  # of our kernels in a program
 _CORES = {'v4': 2, 'v5p': 2}  # of a device; they share the parallel axes of a grid
 _BYTES = 2  # of a value, bfloat16
 
@@ -237,7 +238,7 @@ def read(path):
   if 'custom_call_target="tpu_custom_call"' not in text:
     return []
   number, stem = re.match(r'(.*?)-(?:\d+)-schedule', path.name), path.parent
-  name = re.search(r'%([a-z]+)(?:_kernel)?[.\d]* = ', text)[1]
+  name = re.search(rf'%\S*?({_NAMES})\S* = ', text)[1]  # transpose_jvp_key_kernel__.1 and so on
   table = next(stem.glob(f'{number[1]}-*-final_hlo-static-per-bundle-utilization.txt'))
   lines = [line.split() for line in table.read_text().splitlines()]
   rows = np.array([line for line in lines if line and all(x.isdigit() for x in line)], int)
