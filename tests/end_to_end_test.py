@@ -117,6 +117,7 @@ def test_samples_tell_everything_about_every_completion(reference):
         'trainer_logp',
         'rewards',
         'advantage',
+        'version',
       }
       assert 1 <= len(sample['tokens']) <= cap
       assert tok.decode(sample['tokens']) == sample['completion']

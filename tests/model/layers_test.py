@@ -38,16 +38,16 @@ def test_swiglu_gates_with_silu():
 
 
 def test_embed_takes_rows_and_head_multiplies_by_them():
-  table, token = tiny.put(normal(10, 8)), np.array([3, 0, 9])
+  table, token = tiny.put(normal(10, 8)), tiny.put([3, 0, 9])
   x = layers.embed(table, token, jnp.float32)
-  np.testing.assert_array_equal(x, np.asarray(table)[token])
+  np.testing.assert_array_equal(x, np.asarray(table)[np.asarray(token)])
   np.testing.assert_allclose(layers.head(table, x), x @ np.asarray(table).T, atol=1e-5)
   low = layers.head(table, x.astype(jnp.bfloat16))
   assert low.dtype == jnp.float32
 
 
 def test_the_embedding_gradient_counts_every_use_of_a_token():
-  table, token = normal(10, 8), np.array([3, 3, 9])
+  table, token = normal(10, 8), tiny.put([3, 3, 9])
   gradient = jax.grad(lambda w: layers.embed(w, token, jnp.float32).sum())(table)
   expected = np.zeros((10, 8))
   expected[3], expected[9] = 2, 1
