@@ -1,6 +1,10 @@
-"""DeepSeek-R1 whole: R1-Zero, cold start, reasoning RL, rejection sampling, SFT (reference §1.6).
+"""DeepSeek-R1 whole: R1-Zero, cold start, reasoning RL, rejection sampling, SFT, RL for all
+scenarios, and students (reference §1.6, §1.8, §1.10).
 
-python -m r1jax.main --config=experiments/r1.py
+  python -m r1jax.main --config=experiments/r1.py
+
+Seeds 0 and 1, an hour each on one busy vCPU: R1-Zero 91 and 89 % right in mixed languages (60 %
+consistent), R1 87 and 90 % in one (100 %); students 79 to 82 %. The README has the tables.
 """
 
 from experiments import general_rl, r1_zero, reward_model, rl_vs_distill, tiny_base
