@@ -27,8 +27,8 @@ SECTIONS = {
   'scenarios': {'general.questions': 8},
   'base_qwen': {'pretrain.updates': 4} | HELD,
   'base_llama': {'pretrain.updates': 4} | HELD,
-  'distill_qwen': HELD,
-  'distill_llama': HELD,
+  'distill_qwen': {'finetune.epochs': 1.0} | HELD,
+  'distill_llama': {'finetune.epochs': 1.0} | HELD,
   'rl_qwen': ROLLOUT | HELD,
   'matched_qwen': HELD,
 }
