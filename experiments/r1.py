@@ -14,7 +14,6 @@ from r1jax.model import presets
 from r1jax.pipeline import r1
 
 PRESETS = ('tiny', 'hub')
-_RL = ('r1_zero', 'dev2')
 _SFT = ('dev1', 'dev3')
 
 
@@ -93,12 +92,16 @@ def hub(config):
   config.cold_start.cold_start.seeds = 0  # these too
   config.data.name = 'jsonl'
   config.data.max_prompt = 512
-  for name in _RL:
+  for name in ('r1_zero', 'dev2', 'r1', 'rl_qwen'):
     section = config[name]
     section.sample.max_new = 1024
     section.rl.update(prompts=32, mini_batches=2, rows=4, capacity=1536, updates=500)
     section.rl.length_schedule = ((0, 1024),)
-    section.optimizer.lr = 1e-6
+    if name != 'rl_qwen':  # which has Zero-Qwen-32B's rate
+      section.optimizer.lr = 1e-6
+  config.r1.general.update(preference_updates=120, capacity=2048)
+  config.scenarios.general.capacity = 2048
+  config.scenarios.sample.max_new = 1024
   for name in _SFT:
     config[name].finetune.update(rows=4, capacity=2048)
     config[name].sample.max_new = 1024
@@ -117,7 +120,3 @@ def hub_students(config):
   for name in ('distill_qwen', 'distill_llama', 'matched_qwen'):
     config[name].finetune.update(rows=4, capacity=2048)
     config[name].sample.max_new = 1024
-  section = config.rl_qwen
-  section.sample.max_new = 1024
-  section.rl.update(prompts=32, mini_batches=2, rows=4, capacity=1536, updates=500)
-  section.rl.length_schedule = ((0, 1024),)

@@ -98,6 +98,7 @@ class Job:
   loop: loop.LoopConfig
 
 
+_WEIGHTS = ('helpful_weight', 'harmless_weight')  # of a reward's parts: scores stand alone
 # Fields of ModelConfig that `runtime` decides.
 _RUNTIME = {'compute_dtype', 'param_dtype', 'remat', 'scan_layers', 'kernels'}
 
@@ -174,7 +175,7 @@ def _without_training(config, stage):
   if stage == 'scenarios':
     config.reward.language = 1.0  # for both, reasoning and general (reference §1.4)
     config.general = describe(general_rl.GeneralConfig())
-    for name in ('preference_updates', 'share', 'window', 'tolerance'):
+    for name in ('preference_updates', 'share', 'window', 'tolerance', *_WEIGHTS):
       del config.general[name]
     for name in ('questions', 'samples', 'every', 'few', 'chunk'):
       del config.evaluation[name]

@@ -4,12 +4,16 @@ import json
 import pathlib
 import shutil
 
+import jax
 import pytest
 
 from experiments import r1 as experiment
 from r1jax import config as config_lib
-from r1jax.pipeline import nodes, r1, stages
+from r1jax import sharding
+from r1jax.pipeline import general_rl, nodes, r1, reasoning_rl, stages
 from tests.evaluation import finished
+
+CHECKS = {'reasoning_rl': reasoning_rl.check, 'general_rl': general_rl.check}
 
 
 @pytest.fixture
@@ -130,6 +134,8 @@ def test_every_stage_alone_is_a_job(preset, tmp_path):
       assert job.stage == step.kind
       assert job.checkpoint == (str(tmp_path) if 'checkpoint' in step.reads else '')
       assert job.workdir == str(tmp_path / name)
+      if step.kind in CHECKS:
+        CHECKS[step.kind](job, sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1]))
 
 
 def test_the_papers_values_stand_in_the_default():
