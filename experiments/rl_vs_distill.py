@@ -17,6 +17,7 @@ def get_config(preset='tiny'):
     raise ValueError(f"experiments/rl_vs_distill.py has no preset {preset!r}; it has 'tiny'")
   config = rl_vs_distill.default()
   config.workdir = f'runs/rl_vs_distill_{preset}'
+  config.workers = 2
   config.runtime.update(config_lib.describe(config_lib.CPU_RUNTIME))
   config.data.max_prompt = 48
   config.data.levels = (1, 3)

@@ -17,13 +17,14 @@ learned too, it is that over them.
 """
 
 import dataclasses
+import functools
 
 import ml_collections
 
 from r1jax import config as config_lib
 from r1jax.evaluation import stage_report
 from r1jax.interchange import source as checkpoints
-from r1jax.pipeline import nodes, single, stages
+from r1jax.pipeline import nodes, single, stages, workers
 from r1jax.pipeline.nodes import Step
 from r1jax.rewards import preference
 
@@ -98,6 +99,7 @@ def default():
   config.mesh = (1, -1, 1, 1)
   config.checkpoint = ''  # the base
   config.until = ''  # stages to make, with what they need; '' makes all
+  config.workers = 1  # processes that make stages side by side; an accelerator belongs to one
   whole = config_lib.default('reasoning_rl')
   config.runtime, config.data, config.loop = whole.runtime, whole.data, whole.loop
   for name, step in STEPS.items():
@@ -128,11 +130,15 @@ def run(config):
   """
   if not config.checkpoint:
     raise ValueError('config.checkpoint is empty: the pipeline starts from a base model')
-  graph = stages.Graph(config.workdir, graph_nodes(config), given(config))
-  _check_paths(config, graph.chosen(config.until))
-  graph.run(config.until)
+  _check_paths(config, graph(config).chosen(config.until))
+  made = workers.run(functools.partial(graph, config), config.workers, config.until)
   if not config.until:
-    stage_report.show(graph.place('report'))
+    stage_report.show(made.place('report'))
+
+
+def graph(config):
+  """The pipeline as a `stages.Graph` in its work directory."""
+  return stages.Graph(config.workdir, graph_nodes(config), given(config))
 
 
 def given(config):

@@ -9,6 +9,7 @@ that RL took: sampling, scoring and updates. What the teacher's sampling took st
 """
 
 import dataclasses
+import functools
 import json
 import math
 
@@ -22,7 +23,7 @@ import scipy.special
 from r1jax import config as config_lib
 from r1jax.evaluation import paper
 from r1jax.interchange import source as checkpoints
-from r1jax.pipeline import distill, nodes, single, stages
+from r1jax.pipeline import distill, nodes, single, stages, workers
 from r1jax.train import metrics
 
 TABLE = 'rl_vs_distill.json'
@@ -59,6 +60,7 @@ def default():
   config.workdir = 'runs/rl_vs_distill'
   config.mesh = (1, -1, 1, 1)
   config.checkpoint = ''  # the teacher
+  config.workers = 1  # processes that make stages side by side; an accelerator belongs to one
   whole = config_lib.default('reasoning_rl')
   config.runtime, config.data, config.loop = whole.runtime, whole.data, whole.loop
   for name, step in STEPS.items():
@@ -78,11 +80,14 @@ def run(config):
   """
   if not config.checkpoint or not config.seeds:
     raise ValueError(f'give a teacher and seeds: {config.checkpoint=}, {config.seeds=}')
-  graph = stages.Graph(
-    config.workdir, graph_nodes(config), {'teacher': checkpoints.open(config.checkpoint)}
-  )
-  graph.run()
-  rich.console.Console().print(show(json.loads((graph.place('report') / TABLE).read_text())))
+  made = workers.run(functools.partial(graph, config), config.workers)
+  rich.console.Console().print(show(json.loads((made.place('report') / TABLE).read_text())))
+
+
+def graph(config):
+  """The comparison as a `stages.Graph` in its work directory."""
+  given = {'teacher': checkpoints.open(config.checkpoint)}
+  return stages.Graph(config.workdir, graph_nodes(config), given)
 
 
 def graph_nodes(config):

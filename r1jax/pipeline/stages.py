@@ -96,10 +96,10 @@ class Graph:
     for node in self.nodes:
       if node.name not in chosen:
         continue
-      if self._finished(node):
+      if self.finished(node):
         self.say(f'{node.name}: done')
       else:
-        self._make(node)
+        self.make(node)
     return self.write_manifest()
 
   def place(self, name):
@@ -142,12 +142,7 @@ class Graph:
         waiting += known[name].needs
     return chosen
 
-  def _record(self, node):
-    """`stage.json` of the stage where it is for this key, else {}."""
-    found = _read(self.folder / node.name)
-    return found if found.get('key') == self.keys[node.name] else {}
-
-  def _finished(self, node):
+  def finished(self, node):
     """Whether the stage is done; its outputs are compared with what was made."""
     found = self._record(node)
     if not found and jax.process_index() == 0:
@@ -166,25 +161,8 @@ class Graph:
         )
     return True
 
-  def _clear(self, node):
-    """Moves a folder of another key away and brings one of this key back; each is one rename."""
-    folder, aside = self.folder / node.name, self.folder / 'superseded'
-    if folder.exists():
-      old = _read(folder).get('key', 'unknown')
-      aside.mkdir(exist_ok=True)
-      target = aside / f'{node.name}-{old[:12]}'
-      number = 1
-      while target.exists():
-        number += 1
-        target = aside / f'{node.name}-{old[:12]}-{number}'
-      os.rename(folder, target)
-      self.say(f'{node.name}: its config, code or input has changed; the old folder is {target}')
-    before = aside / f'{node.name}-{self.keys[node.name][:12]}'
-    if _read(before).get('key') == self.keys[node.name]:
-      os.rename(before, folder)
-      self.say(f'{node.name}: {before} is for this config, code and input and is used again')
-
-  def _make(self, node):
+  def make(self, node):
+    """Makes a stage whose needs are finished, from where an earlier attempt ended."""
     folder, key = self.folder / node.name, self.keys[node.name]
     spent = _spent(folder, self._record(node))
     self.say(f'{node.name}: {"goes on" if self._record(node) else "begins"}')
@@ -209,6 +187,29 @@ class Graph:
       self._write_record(folder, record)
     _barrier(f'{node.name} is recorded')
     self.write_manifest()
+
+  def _record(self, node):
+    """`stage.json` of the stage where it is for this key, else {}."""
+    found = _read(self.folder / node.name)
+    return found if found.get('key') == self.keys[node.name] else {}
+
+  def _clear(self, node):
+    """Moves a folder of another key away and brings one of this key back; each is one rename."""
+    folder, aside = self.folder / node.name, self.folder / 'superseded'
+    if folder.exists():
+      old = _read(folder).get('key', 'unknown')
+      aside.mkdir(exist_ok=True)
+      target = aside / f'{node.name}-{old[:12]}'
+      number = 1
+      while target.exists():
+        number += 1
+        target = aside / f'{node.name}-{old[:12]}-{number}'
+      os.rename(folder, target)
+      self.say(f'{node.name}: its config, code or input has changed; the old folder is {target}')
+    before = aside / f'{node.name}-{self.keys[node.name][:12]}'
+    if _read(before).get('key') == self.keys[node.name]:
+      os.rename(before, folder)
+      self.say(f'{node.name}: {before} is for this config, code and input and is used again')
 
   def _write_record(self, folder, record):
     if jax.process_index() == 0:
