@@ -37,17 +37,18 @@ def tiny(config):
   config.data.languages = tiny_world.BILINGUAL
   config.loop.checkpoint_every = 10
   general_rl.on_two_cores(config.r1)
-  # What has been fine-tuned loses more than it wins at R1-Zero's rate.
-  for name, updates, rate, end in (
-    ('r1_zero', 100, 3e-4, 0.3),
-    ('dev2', 60, 1e-4, 0.1),
-    ('r1', 60, 1e-4, 0.1),
-  ):
+  for name, updates in (('r1_zero', 100), ('dev2', 60), ('r1', 60)):
     section = config[name]
     r1_zero.on_two_cores(section)
     section.rl.updates = updates
-    section.optimizer.update(lr=rate, schedule='cosine', steps=updates, end_fraction=end)
     section.evaluation.update(questions=128, few=128)
+  # What has been fine-tuned is near its best: larger steps on the few groups that still differ lose
+  # more than they win, and at R1's temperature of 0.7 three quarters of the groups do not differ.
+  config.r1_zero.optimizer.update(lr=3e-4, schedule='cosine', steps=100, end_fraction=0.3)
+  config.dev2.optimizer.update(lr=1e-4, schedule='cosine', steps=60, end_fraction=0.1)
+  config.r1.optimizer.update(lr=4e-5, schedule='constant')
+  config.r1.sample.temperature = 1.0
+  config.r1.general.preference_updates = 24
   for name in _SFT:
     section = config[name]
     section.optimizer.lr = 3e-4

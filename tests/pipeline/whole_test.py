@@ -86,6 +86,7 @@ def test_killed_between_and_inside_stages_the_pipeline_ends_in_the_same_report(t
   again = finish(whole)
   assert 'begins' not in again and 'report: done' in again
   changed = finish(whole, dev3__finetune__epochs=2.0)
-  begun = {line.split(':')[0] for line in changed.splitlines() if line.endswith(': begins')}
+  said = [line.rpartition('| ')[2] for line in changed.splitlines()]
+  begun = {line.split(':')[0] for line in said if line.endswith(': begins')}
   assert not begun & {'r1_zero', 'dev2', 'resample', 'exam_dev2', 'distill_qwen'}
   assert {'dev3', 'exam_dev3', 'helpful', 'r1', 'scenarios_base', 'report'} <= begun
