@@ -131,7 +131,8 @@ def run(config):
   if not config.checkpoint:
     raise ValueError('config.checkpoint is empty: the pipeline starts from a base model')
   _check_paths(config, graph(config).chosen(config.until))
-  made = workers.run(functools.partial(graph, config), config.workers, config.until)
+  plain = config.copy_and_resolve_references()  # references do not pickle
+  made = workers.run(functools.partial(graph, plain), config.workers, config.until)
   if not config.until:
     stage_report.show(made.place('report'))
 

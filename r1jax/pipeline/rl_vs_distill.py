@@ -80,7 +80,8 @@ def run(config):
   """
   if not config.checkpoint or not config.seeds:
     raise ValueError(f'give a teacher and seeds: {config.checkpoint=}, {config.seeds=}')
-  made = workers.run(functools.partial(graph, config), config.workers)
+  plain = config.copy_and_resolve_references()  # references do not pickle
+  made = workers.run(functools.partial(graph, plain), config.workers)
   rich.console.Console().print(show(json.loads((made.place('report') / TABLE).read_text())))
 
 

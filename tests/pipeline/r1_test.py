@@ -1,7 +1,9 @@
 """The graph of R1: who reads whom, and what a changed config makes again."""
 
+import functools
 import json
 import pathlib
+import pickle
 import shutil
 
 import jax
@@ -35,6 +37,11 @@ def changed(config, folder, **values):
       nodes.put(config, name.replace('__', '.'), value)
   after = graph(config, folder).keys
   return {name for name in before if before[name] != after[name]}
+
+
+def test_a_worker_builds_the_same_graph_from_what_it_is_sent(config):
+  build = functools.partial(r1.graph, config.copy_and_resolve_references())
+  assert pickle.loads(pickle.dumps(build))().keys == r1.graph(config).keys
 
 
 def test_stages_read_what_the_paper_says(config):
