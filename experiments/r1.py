@@ -3,8 +3,8 @@ scenarios, and students (reference §1.6, §1.8, §1.10).
 
   python -m r1jax.main --config=experiments/r1.py
 
-Seeds 0, 1, 2 on two vCPUs: R1-Zero 91, 89 and 88 % right in mixed languages (65 % consistent), R1 90,
-91 and 91 % in one (100 %). The README has the tables.
+Seeds 0, 1, 2 on two vCPUs: R1-Zero 91, 89 and 88 % right in mixed languages (65 % consistent), R1
+90, 91 and 91 % in one (100 %). The README has the tables.
 """
 
 from experiments import general_rl, r1_zero, reward_model, rl_vs_distill, tiny_base
