@@ -11,9 +11,8 @@ from ml_collections import config_flags
 
 from r1jax import config as config_lib
 from r1jax import processes
-from r1jax.pipeline import r1, rl_vs_distill, single
-from r1jax.rewards import service
-from r1jax.train import checkpoint, loop, optimizer
+from r1jax.pipeline import r1, rl_vs_distill, single, stages
+from r1jax.train import loop
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'experiment file, with an optional preset behind a colon', lock_config=True
@@ -25,14 +24,6 @@ _PROCESSES = flags.DEFINE_integer('processes', 1, 'number of processes')
 _PROCESS = flags.DEFINE_integer('process', 0, 'number of this process')
 _DISTRIBUTED = flags.DEFINE_bool(
   'distributed', False, 'many processes that JAX finds by itself: all workers of a TPU slice'
-)
-
-EXPECTED = (
-  ValueError,
-  checkpoint.CheckpointError,
-  optimizer.NonFiniteError,
-  service.VerifierFailure,
-  OSError,
 )
 
 
@@ -63,7 +54,7 @@ def main(argv):
     processes.abandon(text, 130, text)
     print(text)
     sys.exit(130)
-  except EXPECTED as error:
+  except stages.EXPECTED as error:
     fail(error)
   except Exception as error:
     processes.abandon(f'{type(error).__name__}: {error}', 1, traceback.format_exc())

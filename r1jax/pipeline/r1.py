@@ -17,7 +17,6 @@ learned too, it is that over them.
 """
 
 import dataclasses
-import functools
 
 import ml_collections
 
@@ -131,8 +130,7 @@ def run(config):
   if not config.checkpoint:
     raise ValueError('config.checkpoint is empty: the pipeline starts from a base model')
   _check_paths(config, graph(config).chosen(config.until))
-  plain = config.copy_and_resolve_references()  # references do not pickle
-  made = workers.run(functools.partial(graph, plain), config.workers, config.until)
+  made = workers.run(graph, config, config.until)
   if not config.until:
     stage_report.show(made.place('report'))
 

@@ -9,7 +9,6 @@ that RL took: sampling, scoring and updates. What the teacher's sampling took st
 """
 
 import dataclasses
-import functools
 import json
 import math
 
@@ -80,8 +79,7 @@ def run(config):
   """
   if not config.checkpoint or not config.seeds:
     raise ValueError(f'give a teacher and seeds: {config.checkpoint=}, {config.seeds=}')
-  plain = config.copy_and_resolve_references()  # references do not pickle
-  made = workers.run(functools.partial(graph, plain), config.workers)
+  made = workers.run(graph, config)
   rich.console.Console().print(show(json.loads((made.place('report') / TABLE).read_text())))
 
 

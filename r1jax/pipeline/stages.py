@@ -20,8 +20,17 @@ import jax
 from jax.experimental import multihost_utils
 
 from r1jax.pipeline import fingerprint, workdir
-from r1jax.train import metrics
+from r1jax.rewards import service
+from r1jax.train import checkpoint, metrics, optimizer
 
+# What a stage raises with a reason that is all a user needs: no traceback helps.
+EXPECTED = (
+  ValueError,
+  checkpoint.CheckpointError,
+  optimizer.NonFiniteError,
+  service.VerifierFailure,
+  OSError,
+)
 DONE, BEGUN, WAITING, GIVEN = 'done', 'begun', 'waiting', 'given'
 _RECORD = 'stage.json'
 

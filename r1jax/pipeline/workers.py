@@ -20,7 +20,6 @@ import jax
 from r1jax.pipeline import stages
 from r1jax.train import loop
 
-_DONE, _STOPPED, _FAILED = 'done', 'stopped', 'failed'
 _TICK = 0.5  # seconds between looks at whether a signal has come
 
 
@@ -33,13 +32,13 @@ class _Worker:
   stage: str = ''
 
 
-def run(build, count, until='', say=print):
-  """Makes the stages of the graph `build()` as `Graph.run` does, up to `count` at a time.
+def run(build, config, until='', say=print):
+  """Makes the stages of the graph `build(config)` as `Graph.run` does, several side by side.
 
   Args:
-    build: () -> `stages.Graph`, the same one in every process; must pickle.
-    count: processes; where JAX has an accelerator, or several processes already, or there are
-      fewer cores, it becomes fewer, which is said.
+    build: a module's function, ConfigDict -> `stages.Graph`: every process calls it.
+    config: `config.workers` is the most processes; where JAX has an accelerator, or several
+      processes already, or there are fewer cores, it becomes fewer, which is said.
     until: as in `Graph.run`.
     say: hears what happens, a line at a time.
 
@@ -47,43 +46,42 @@ def run(build, count, until='', say=print):
     The graph; its manifest is written.
 
   Raises:
+    ValueError: `config.workers` is under 1.
     loop.Interrupted: a signal came; what stages save is saved.
     stages.StageError: a stage failed (the others are stopped), or as `Graph.run`.
-    ValueError: `count` is under 1.
     Where one process makes all: what `Graph.run` raises.
   """
-  if count < 1:
-    raise ValueError(f'config.workers={count} must be at least 1')
-  graph, cores = build(), _cores()
-  possible = _possible(cores, count)
-  if possible < count and jax.process_index() == 0:
-    say(f'{count} workers are asked for, {possible} can be had here: {_why(cores)}')
-  if possible == 1:
+  if config.workers < 1:
+    raise ValueError(f'{config.workers=} must be at least 1')
+  graph, cores = build(config), _cores()
+  most, why = _most(cores)
+  if most < config.workers and jax.process_index() == 0:
+    say(f'workers={config.workers} is asked for, {most} can be had here: {why}')
+  count = min(most, config.workers)
+  if count == 1:
     graph.run(until)
     return graph
-  with _crew(build, possible, cores) as crew, loop.Signals() as signals:
+  plain = config.copy_and_resolve_references()  # references do not pickle
+  shares = [cores[number::count] for number in range(count)]
+  with _crew(build, plain, shares) as crew, loop.Signals() as signals:
     _supervise(graph, crew, until, signals, say)
   graph.write_manifest()
   return graph
 
 
-def _possible(cores, count):
-  """How many workers this machine can have: an accelerator belongs to one process."""
-  alone = jax.default_backend() != 'cpu' or jax.process_count() > 1
-  return 1 if alone else max(1, min(count, len(cores)))
-
-
-def _why(cores):
+def _most(cores):
+  """(Most workers this machine can have, why no more): an accelerator belongs to one process."""
   if jax.process_count() > 1:
-    return f'{jax.process_count()} processes make each stage together'
+    return 1, f'{jax.process_count()} processes make each stage together'
   if jax.default_backend() != 'cpu':
-    return f'one process holds the {jax.default_backend()}'
-  return f'there are {len(cores)} cores'
+    return 1, f'one process holds the {jax.default_backend()}'
+  return len(cores), f'one for each core, {len(cores)} in all'
 
 
 def _supervise(graph, crew, until, signals, say):
   """Hands out stages until all chosen ones are finished."""
-  waiting = [node for node in graph.nodes if node.name in graph.chosen(until)]
+  chosen = graph.chosen(until)
+  waiting = [node for node in graph.nodes if node.name in chosen]
   finished = set(graph.given)
   while waiting or any(worker.stage for worker in crew):
     for worker in crew:
@@ -92,16 +90,14 @@ def _supervise(graph, crew, until, signals, say):
     busy = {worker.pipe: worker for worker in crew if worker.stage}
     ready = connection.wait(list(busy), _TICK) if busy else ()
     if signals.asked:
-      _stop(crew)
       raise loop.Interrupted(
         f'stopped by {signals.asked}; what the stages save is saved, the same command goes on',
         signal.Signals[signals.asked],
       )
     for pipe in ready:
-      name, busy[pipe].stage = busy[pipe].stage, ''
-      _take(pipe, name, busy[pipe].process, crew)
-      finished.add(name)
-      say(f'{name}: made')
+      finished.add(_taken(busy[pipe]))
+      say(f'{busy[pipe].stage}: made')
+      busy[pipe].stage = ''
       graph.write_manifest()
 
 
@@ -120,46 +116,48 @@ def _hand_out(graph, worker, waiting, finished, say):
     return
 
 
-def _take(pipe, name, process, crew):
-  """Reads what became of a stage; of a failure, stops the others and raises StageError."""
+def _taken(worker):
+  """The name of the stage that a worker has made; StageError where it has not."""
   try:
-    state, text = pipe.recv()
+    fault = worker.pipe.recv()
   except EOFError:
-    process.join(_TICK)
-    state, text = _FAILED, f'its process ended with status {process.exitcode} (-9: out of memory?)'
-  if state != _DONE:
-    _stop([worker for worker in crew if worker.stage])
-    raise stages.StageError(f'stage {name}: {text}')
-
-
-def _stop(crew):
-  """Asks every busy worker to save and end, and waits for that."""
-  for worker in crew:
-    if worker.process.is_alive():
-      os.kill(worker.process.pid, signal.SIGTERM)
-  for worker in crew:
-    worker.process.join()
+    worker.process.join(_TICK)
+    fault = f'its process ended with status {worker.process.exitcode} (-9: out of memory?)'
+  if fault:
+    raise stages.StageError(f'stage {worker.stage}: {fault}')
+  return worker.stage
 
 
 @contextlib.contextmanager
-def _crew(build, count, cores):
-  """Starts the workers, each on its share of the cores; ends them."""
+def _crew(build, config, shares):
+  """Starts a worker on each share of the cores; at the end, those still busy save first."""
   spawn, crew = multiprocessing.get_context('spawn'), []
   try:
-    for number in range(count):
+    for cores in shares:
       ours, theirs = spawn.Pipe()
-      process = spawn.Process(target=_work, args=(build, theirs))
-      with _on(cores[number::count]):
+      process = spawn.Process(target=_work, args=(build, config, theirs))
+      with _on(cores):
         process.start()
       theirs.close()
       crew.append(_Worker(process, ours))
     yield crew
   finally:
-    for worker in crew:
-      worker.pipe.close()  # an idle worker ends at that
-    for worker in crew:
-      worker.process.join(_TICK)
+    try:
+      _stop(crew)
+    finally:  # a second Ctrl-C waits for nobody
+      for worker in crew:
+        worker.process.kill()
+
+
+def _stop(crew):
+  """Ends the workers: asks the busy ones, and waits until they have saved."""
+  for worker in crew:
+    if worker.stage:
+      worker.process.terminate()
+    else:
       worker.process.kill()
+  for worker in crew:
+    worker.process.join()
 
 
 def _cores():
@@ -183,31 +181,28 @@ def _on(cores):
     os.sched_setaffinity(0, before)
 
 
-def _work(build, pipe):
-  """The process of a worker: makes the stages that it is told until the pipe closes."""
+def _work(build, config, pipe):
+  """The process of a worker: makes the stages that it is told; sends '' or what went wrong."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the first process passes it on
   threading.Thread(target=_end_with_parent, daemon=True).start()
-  out = sys.stdout = sys.stderr = _Labelled(sys.stdout)
-  graph = build()
+  sys.stdout = out = _Labelled(sys.stdout)
+  graph = build(config)
   by_name = {node.name: node for node in graph.nodes}
-  with contextlib.suppress(EOFError):
-    while True:
-      out.label = pipe.recv()
-      pipe.send(_made(graph, by_name[out.label]))
+  while True:
+    out.label = pipe.recv()
+    pipe.send(_fault(graph, by_name[out.label]))
 
 
-def _made(graph, node):
-  """(state, text) of making a stage."""
+def _fault(graph, node):
+  """Makes a stage; '' or why it is not made."""
   try:
     graph.make(node)
-  except loop.Interrupted as stop:
-    return _STOPPED, str(stop)
-  except (ValueError, OSError) as error:
-    return _FAILED, str(error)
+  except (loop.Interrupted, *stages.EXPECTED) as error:
+    return str(error)
   except Exception as error:
     traceback.print_exc()
-    return _FAILED, f'{type(error).__name__}: {error}'
-  return _DONE, ''
+    return f'{type(error).__name__}: {error}'
+  return ''
 
 
 def _end_with_parent():

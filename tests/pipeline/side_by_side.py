@@ -6,25 +6,31 @@ import pathlib
 import sys
 import time
 
+import ml_collections
+
 from r1jax.pipeline import stages, workers
 
 CODE = 'r1jax.data.template'
-# `left` and `right` each wait until the other has begun; so does nothing else.
 NEEDS = {'first': (), 'left': ('first',), 'right': ('first',), 'last': ('left', 'right')}
-_OTHER = {'left': 'right', 'right': 'left'}
+MEETING = {'left': 'right', 'right': 'left'}  # each waits until the other has begun
 
 
-def graph(folder, told=''):
-  """The graph; `told` is 'fail' or 'wait' for what `right` does after it has begun."""
-  make = lambda name: functools.partial(_make, name, told)
+def settings(folder, count, told=''):
+  """A config; `told` is 'fail' or 'wait' for what `right` does after it has begun."""
+  return ml_collections.ConfigDict({'workdir': str(folder), 'workers': count, 'told': told})
+
+
+def graph(config):
+  """The graph of such a config."""
+  make = lambda name: functools.partial(_make, name, config.told)
   nodes = [stages.Node(name, needs, {}, CODE, make(name)) for name, needs in NEEDS.items()]
-  return stages.Graph(folder, nodes, say=lambda text: None)
+  return stages.Graph(config.workdir, nodes, say=lambda text: None)
 
 
 def _make(name, told, folder, inputs):
-  (folder / 'process').write_text(f'{os.getpid()} {sorted(os.sched_getaffinity(0))}')
-  if name in _OTHER:
-    _wait_for(folder.parent / _OTHER[name] / 'process')
+  (folder / 'process').write_text(f'{os.getpid()} {workers._cores()}')
+  if name in MEETING:
+    _wait_for(folder.parent / MEETING[name] / 'process')
   print(f'the stage {name}')
   if name == 'right' and told == 'fail':
     raise ValueError('3 is no 4')
@@ -44,4 +50,4 @@ def _wait_for(path, seconds=60):
 
 
 if __name__ == '__main__':
-  workers.run(functools.partial(graph, pathlib.Path(sys.argv[1]), *sys.argv[3:]), int(sys.argv[2]))
+  workers.run(graph, settings(pathlib.Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]))

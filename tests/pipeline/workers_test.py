@@ -97,8 +97,12 @@ def test_a_stopped_pipeline_leaves_no_process_and_goes_on(tmp_path, number):
 def test_what_cannot_have_workers_makes_one_stage_after_another_and_says_so(tmp_path, monkeypatch):
   heard = []
   monkeypatch.setattr(workers, '_cores', lambda: [0])
-  build = lambda: side_by_side.graph(tmp_path)
-  monkeypatch.setattr(side_by_side, '_OTHER', {})
-  workers.run(build, 2, say=heard.append)
-  assert heard == ['2 workers are asked for, 1 can be had here: there are 1 cores']
+  monkeypatch.setattr(side_by_side, 'MEETING', {})
+  workers.run(side_by_side.graph, side_by_side.settings(tmp_path, 2), say=heard.append)
+  assert heard == ['workers=2 is asked for, 1 can be had here: one for each core, 1 in all']
   assert set(statuses(tmp_path).values()) == {'done'}
+
+
+def test_fewer_than_one_worker_is_refused(tmp_path):
+  with pytest.raises(ValueError, match='config.workers=0 must be at least 1'):
+    workers.run(side_by_side.graph, side_by_side.settings(tmp_path, 0))
