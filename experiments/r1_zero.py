@@ -92,13 +92,13 @@ def small(config):
 
 def v3_671b(config):
   """R1-Zero as published; its clip range is not reported, R1's first RL stage uses 10 (§1.3)."""
-  config.mesh = (1, -1, 64, 4)  # with 512 chips 128 batch shards, which divide all that follows
+  config.mesh = (1, -1, 64, 4)  # with 1,024 chips 256 batch shards, which divide all that follows
   config.sample.max_new = 65_536
-  config.rl.rollout_chunk = config.rl.rows = 128
+  config.rl.rollout_chunk = config.rl.rows = 256
   config.grpo.clip_low = config.grpo.clip_high = 10.0
   config.grpo.tis_cap = 2.0  # bfloat16 sampler and trainer differ (reference §4.2)
   config.data.max_prompt = 1024
-  config.evaluation.update(every=400, few=128)
+  config.evaluation.update(every=400, few=256)
 
 
 def qwen_1_5b(config):

@@ -20,12 +20,17 @@ _BLOCKS = 8  # query blocks of the reference attention (kernels.reference)
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """Where the bytes of one device are during a phase; `decoding`: the rollout's own weights."""
+  """Where the bytes of one device are during a phase.
+
+  `decoding`: the rollout's own weights; `ahead`: the older sets that rollouts ahead of training
+  are sampled by (`rl.staleness`).
+  """
 
   parameters: float
   reference: float
   optimizer: float
   decoding: float
+  ahead: float
   gradients: float
   cache: float
   activations: float
@@ -45,6 +50,7 @@ class Held:
   reference: float
   optimizer: float
   decoding: float
+  ahead: float
   gradients: float
   cache: float
 
@@ -58,6 +64,7 @@ def held(job, cfg, mesh):
     phases.bytes_held(state.reference),
     phases.bytes_held(state.optimizer),
     handover.held(cfg, mesh) if len(phases.names(job, cfg, mesh)) == len(phases.NAMES) else 0.0,
+    job.rl.staleness * weights,
     weights,
     _cache(job, cfg, mesh),
   )
@@ -95,6 +102,7 @@ def split(compiled, kept):
     reference=kept.reference,
     optimizer=kept.optimizer,
     decoding=decoding,
+    ahead=kept.ahead,
     gradients=gradients * scale,
     cache=cache * scale,
     activations=compiled.temporaries - inside,
@@ -110,7 +118,7 @@ def guess(job, cfg, mesh):
   float32 scores of the vocabulary.
   """
   kept, size = held(job, cfg, mesh), jnp.dtype(cfg.compute_dtype).itemsize
-  state = kept.parameters + kept.reference + kept.optimizer
+  state = kept.parameters + kept.reference + kept.optimizer + kept.ahead
   update = state + kept.gradients + activations(job, cfg, mesh)
   rollout = state + kept.decoding + 1.5 * kept.cache + 2 * layer_bytes(cfg, mesh) * size
   return max(update, rollout)

@@ -95,8 +95,15 @@ def make(job, target, settings, say=lambda text: None):
   """`Plan` of the job on the target; `say` hears what is being tried.
 
   Raises:
-    ValueError: the mesh asked for does not multiply to the target's devices.
+    ValueError: the mesh asked for does not multiply to the target's devices, or the rollouts have
+      a mesh of their own.
   """
+  if job.rl.rollout_mesh:
+    raise ValueError(
+      f'rl.rollout_mesh={job.rl.rollout_mesh}: a plan is of one mesh. Plan the devices that train '
+      'and those that sample one after the other, each with its own --topology and '
+      "--config.rl.staleness=0 --config.rl.rollout_mesh='()'"
+    )
   began, cfg = time.monotonic(), architecture(job)
   shape = fit.resolve(job.mesh, len(target.devices))
   first = fit.Candidate(dataclasses.replace(job, mesh=shape), shape, (), 0.0)

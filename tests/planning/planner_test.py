@@ -10,7 +10,7 @@ from experiments import r1_zero
 from r1jax import config as config_lib
 from r1jax import sharding
 from r1jax.model import presets
-from r1jax.planning import memory, phases, planner, report, topology
+from r1jax.planning import fit, memory, phases, planner, report, topology
 from r1jax.sampling import handover
 
 needs_libtpu = pytest.mark.skipif(
@@ -72,6 +72,25 @@ def test_the_bytes_of_a_plan_are_those_of_the_arrays(plan):
   done = plan.compiled['update']
   compiled = done.arguments + done.outputs - done.shared + done.temporaries
   assert whole.total == pytest.approx(compiled, rel=0.01)
+
+
+def test_weights_kept_for_rollouts_ahead_of_training_are_counted_in_every_phase():
+  job = job_of((1, 1, 1, 1))
+  late = dataclasses.replace(job, rl=dataclasses.replace(job.rl, staleness=2))
+  mesh = fit.described((1, 1, 1, 1))
+  held = memory.held(late, job.model, mesh)
+  assert held.ahead == 2 * held.parameters > 0 == memory.held(job, job.model, mesh).ahead
+  more = memory.guess(late, job.model, mesh) - memory.guess(job, job.model, mesh)
+  assert more == held.ahead
+  done = phases.Compiled('update', held.parameters, 0, 0, 0, None, '', 0.0)
+  assert memory.split(done, held).ahead == held.ahead
+
+
+def test_rollouts_on_devices_of_their_own_are_not_planned_as_if_they_shared():
+  job = job_of((1, 1, 1, 1))
+  rl = dataclasses.replace(job.rl, staleness=1, rollout_mesh=(1, 1, 1, 1))
+  with pytest.raises(ValueError, match='a plan is of one mesh'):
+    planner.make(dataclasses.replace(job, rl=rl), topology.target('cpu:1'), planner.Settings())
 
 
 def test_the_report_says_the_same_in_json_html_and_tables(plan):
