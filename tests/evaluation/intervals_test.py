@@ -27,6 +27,12 @@ def test_the_default_covers_better_than_the_bootstrap_where_questions_are_few_an
   assert held['bootstrap'] + 0.02 < held['wilson'] <= 0.97, held
 
 
+@pytest.mark.parametrize('mean', (0.05, 0.95))
+def test_few_questions_nearly_all_alike_are_covered_too(mean):
+  rate_RP = interval_coverage.world(np.random.default_rng(1), (30, 64), mean, 0.7, 1000)
+  assert 0.92 < interval_coverage.coverage(rate_RP, 64, mean)['wilson'] < 0.98
+
+
 def test_the_bootstrap_is_the_middle_of_means_of_questions_drawn_with_replacement():
   rate_P = np.random.default_rng(0).random(40)
   rng = np.random.default_rng(7)
