@@ -4,6 +4,8 @@ The functions see local arrays (they are called inside `shard_map`), masks are b
 whose keys are all masked yields finite numbers that no caller reads.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -11,6 +13,8 @@ from r1jax.kernels.output_head import token_scores
 
 __all__ = ['attention', 'gqa_decode', 'grouped_matmul', 'mla_decode', 'token_scores']
 
+BLOCK = 512  # most queries whose scores are in memory at once
+REMADE = 1024  # tokens of a row from which on the backward pass makes scores again
 MASKED = -1e30  # finite, so that a fully masked row has no NaN, forward or backward
 
 
@@ -18,8 +22,10 @@ def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale):
   """Causal attention within segments of packed rows; query head n reads key head n * Y // N.
 
   Float32 softmax, result in v's type as [B, T, N, U]. Three choices make it fast on XLA:CPU:
-  matmuls batched as [B*Y, (N/Y)*T, H]; blocks of queries, each against the keys before its end
+  matmuls batched as [B*Y, (N/Y)*T, H]; spans of queries, each against the keys before its end
   only; and the softmax's division moved behind the second matmul, where there is less to divide.
+  Long rows must not fill the memory instead: their spans go by in blocks, and their scores are made
+  again in the backward pass.
   """
   B, T, N, H = q_BTNH.shape
   Y, U = k_BTYH.shape[2], v_BTYU.shape[3]
@@ -27,25 +33,56 @@ def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale):
   q_BYGTH = (q_BTNH * scale).reshape(B, T, Y, G, H).transpose(0, 2, 3, 1, 4)
   k = k_BTYH.transpose(0, 2, 1, 3).reshape(B * Y, T, H)
   v = v_BTYU.transpose(0, 2, 1, 3).reshape(B * Y, T, U)
-  blocks = []
-  for start, end in _query_blocks(T):
-    q = q_BYGTH[:, :, :, start:end].reshape(B * Y, G * (end - start), H)
-    score = jnp.einsum('bth,bsh->bts', q, k[:, :end], preferred_element_type=jnp.float32)
-    same = segment_BT[:, start:end, None] == segment_BT[:, None, :end]
-    keep = same & (jnp.arange(start, end)[:, None] >= jnp.arange(end))
-    score = score.reshape(B, Y, G, end - start, end)
+
+  def attend(start, end, first, q_BYGtH):
+    """Queries from position `first` on, which may be traced, all of them within start..end."""
+    t = q_BYGtH.shape[3]
+    score = jnp.einsum(
+      'bth,bsh->bts',
+      q_BYGtH.reshape(B * Y, G * t, H),
+      k[:, :end],
+      preferred_element_type=jnp.float32,
+    )
+    own_Bt = jax.lax.dynamic_slice_in_dim(segment_BT[:, start:end], first - start, t, 1)
+    same = own_Bt[:, :, None] == segment_BT[:, None, :end]
+    keep = same & ((first + jnp.arange(t))[:, None] >= jnp.arange(end))
+    score = score.reshape(B, Y, G, t, end)
     weight, total = _exponentials(jnp.where(keep[:, None, None], score, MASKED))
-    weight = weight.reshape(B * Y, G * (end - start), end).astype(v.dtype)
+    weight = weight.reshape(B * Y, G * t, end).astype(v.dtype)
     mixed = jnp.einsum('bts,bsu->btu', weight, v[:, :end], preferred_element_type=jnp.float32)
-    blocks.append(mixed.reshape(B, Y, G, end - start, U) / total)
-  out = jnp.concatenate(blocks, axis=3).astype(v.dtype)
+    return mixed.reshape(B, Y, G, t, U) / total
+
+  parts = []
+  for start, end, blocks in _spans(T):
+    q = q_BYGTH[:, :, :, start:end]
+    one = partial(attend, start, end)
+    one = jax.checkpoint(one) if T > REMADE else one
+    parts.append(one(start, q) if blocks == 1 else _one_by_one(one, start, q, blocks))
+  out = jnp.concatenate(parts, axis=3).astype(v.dtype)
   return out.transpose(0, 3, 1, 2, 4).reshape(B, T, N, U)
 
 
-def _query_blocks(length):
-  """(start, end) of blocks of at least 64 queries, at most 8 of them."""
+def _spans(length):
+  """(start, end, blocks): at most 8 spans of at least 64 queries, and what is left of long rows.
+
+  A span is one block of at most `BLOCK` queries, or several whole ones.
+  """
   size = max(64, -(-length // 8))
-  return [(start, min(start + size, length)) for start in range(0, length, size)]
+  if size <= BLOCK:
+    return [(start, min(start + size, length), 1) for start in range(0, length, size)]
+  size, whole = -(-size // BLOCK) * BLOCK, length // BLOCK * BLOCK
+  ends = [(start, min(start + size, whole)) for start in range(0, whole, size)]
+  rest = [(whole, length, 1)] if whole < length else []
+  return [(start, end, (end - start) // BLOCK) for start, end in ends] + rest
+
+
+def _one_by_one(attend, start, q_BYGtH, blocks):
+  """A span's blocks in a loop, so that the scores of only one are in memory."""
+  B, Y, G, t, H = q_BYGtH.shape
+  q = jnp.moveaxis(q_BYGtH.reshape(B, Y, G, blocks, t // blocks, H), 3, 0)
+  first = start + jnp.arange(blocks) * (t // blocks)
+  out = jax.lax.map(lambda block: attend(*block), (first, q))
+  return jnp.moveaxis(out, 0, 3).reshape(B, Y, G, t, -1)
 
 
 def _exponentials(score):

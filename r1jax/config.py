@@ -43,6 +43,7 @@ class RuntimeConfig:
       updates are smaller than half a bfloat16 step and would be lost (V3 keeps float32 master
       weights, reference §2.6).
     remat: recompute each layer in the backward pass instead of keeping its activations.
+    offload: keep the inputs of those layers in the host's memory until the backward pass.
     scan_layers: one compiled layer in a loop; False unrolls (fast on CPU, slow to compile).
     dispatch: 'sorted' or 'dense' experts, see `model.config.MoeConfig`.
     kernels: 'auto', 'reference', 'tpu' or 'gpu', see `kernels.resolve`; a form that does not exist
@@ -52,6 +53,7 @@ class RuntimeConfig:
   compute_dtype: str = 'bfloat16'
   param_dtype: str = 'float32'
   remat: bool = True
+  offload: bool = False
   scan_layers: bool = True
   dispatch: str = 'sorted'
   kernels: str = 'auto'
@@ -100,7 +102,7 @@ class Job:
 
 _WEIGHTS = ('helpful_weight', 'harmless_weight')  # of a reward's parts: scores stand alone
 # Fields of ModelConfig that `runtime` decides.
-_RUNTIME = {'compute_dtype', 'param_dtype', 'remat', 'scan_layers', 'kernels'}
+_RUNTIME = {'compute_dtype', 'param_dtype', 'remat', 'offload', 'scan_layers', 'kernels'}
 
 
 def default(stage):

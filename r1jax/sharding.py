@@ -12,15 +12,15 @@ import math
 import jax
 import numpy as np
 
-MESH_AXES = ('data', 'fsdp', 'expert', 'tensor')
+MESH_AXES = ('data', 'fsdp', 'expert', 'tensor', 'context')
 
 PARAM_RULES = {
-  'embed': ('fsdp', 'expert'),
+  'embed': ('fsdp', 'expert', 'context'),
   'heads': 'tensor',
   'ffn': 'tensor',
   'vocab': 'tensor',
   'experts': 'expert',
-  'expert_embed': 'fsdp',
+  'expert_embed': ('fsdp', 'context'),
   'latent': None,
   'layer': None,
   None: None,
@@ -28,14 +28,24 @@ PARAM_RULES = {
 # In a matmul, and for the length of a rollout. Moving `fsdp` to `tensor` instead of making it whole
 # would take a second layout of the activations.
 DECODE_RULES = PARAM_RULES | {'embed': None, 'expert_embed': None}
+# `batch` is the axis of whole sequences and of flattened tokens. A packed row of training belongs
+# to the devices of a `context` axis together: all of them have its ids, each computes its share of
+# the tokens, and in attention, which needs the whole row, its share of the heads.
 ACT_RULES = {
-  'batch': ('data', 'fsdp', 'expert'),
+  'batch': ('data', 'fsdp', 'expert', 'context'),
+  'rows': ('data', 'fsdp', 'expert'),
   'heads': 'tensor',
   'ffn': 'tensor',
   'vocab': 'tensor',
   'experts': 'expert',
   None: None,
 }
+
+
+def full(shape):
+  """The sizes of all `MESH_AXES`; the last, context, may be left out and is 1 then."""
+  shape = tuple(int(n) for n in shape)
+  return (*shape, 1) if len(shape) == len(MESH_AXES) - 1 else shape
 
 
 def make_mesh(shape=(1, 1, 1, 1), devices=None):
@@ -45,9 +55,12 @@ def make_mesh(shape=(1, 1, 1, 1), devices=None):
     ValueError: the shape does not multiply to the number of devices.
   """
   devices = jax.devices() if devices is None else devices
-  shape, count = tuple(int(n) for n in shape), len(devices)
+  shape, count = full(shape), len(devices)
   if len(shape) != len(MESH_AXES) or shape.count(-1) > 1 or any(n < 1 and n != -1 for n in shape):
-    raise ValueError(f'mesh={shape} needs one size for each of {MESH_AXES}, at most one of them -1')
+    raise ValueError(
+      f'mesh={shape} needs one size for each of {MESH_AXES}, at most one of them -1; the last may '
+      'be left out'
+    )
   known = math.prod(n for n in shape if n != -1)
   if (-1 in shape and count % known) or (-1 not in shape and known != count):
     raise ValueError(
@@ -74,14 +87,35 @@ def act(*axes):
 
 
 def batch_shards(mesh):
-  """Over how many shards the batch axis is split on `mesh`."""
+  """Over how many shards whole sequences are split on `mesh`."""
   return ways(mesh, 'batch')
+
+
+def row_shards(mesh):
+  """Over how many shards the packed rows of training are split on `mesh`."""
+  return ways(mesh, 'rows')
 
 
 def ways(mesh, axis):
   """Over how many devices a logical axis of activations is split on `mesh`."""
   names = jax.tree.leaves(ACT_RULES[axis])
   return math.prod(mesh.shape[a] for a in names)
+
+
+def flat(x_BT):
+  """[B, T, ...] -> [B * T, ...], each device with its share of the tokens."""
+  row, _, *rest = jax.typeof(x_BT).sharding.spec
+  shape = (x_BT.shape[0] * x_BT.shape[1], *x_BT.shape[2:])
+  x_X = jax.lax.reshape(x_BT, shape, out_sharding=jax.P(row, *rest))
+  return jax.reshard(x_X, jax.P(ACT_RULES['batch'], *rest))
+
+
+def in_rows(x_X, like_BT):
+  """[B * T, ...] -> [B, T, ...] on the devices where the rows of `like_BT` are."""
+  row, rest = jax.typeof(like_BT).sharding.spec[0], jax.typeof(x_X).sharding.spec[1:]
+  x_X = jax.reshard(x_X, jax.P(row, *rest))
+  shape = (*like_BT.shape[:2], *x_X.shape[1:])
+  return jax.lax.reshape(x_X, shape, out_sharding=jax.P(row, None, *rest))
 
 
 def put(array, spec):

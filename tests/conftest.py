@@ -46,7 +46,7 @@ def small_one(small, tmp_path_factory):
 def small_eight(small, tmp_path_factory):
   """The same run on a mesh of eight devices."""
   folder = tmp_path_factory.mktemp('eight') / 'run'
-  return runs.finish(folder, devices=8, mesh='(1,2,4,1)', **small)
+  return runs.finish(folder, devices=8, mesh='(1,2,2,1,2)', **small)
 
 
 def pytest_addoption(parser):

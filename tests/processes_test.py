@@ -14,7 +14,7 @@ import pytest
 from r1jax import processes
 from tests import runs
 
-MESH = '(1,2,4,1)'
+MESH = '(1,2,2,1,2)'
 MINUTE = 60.0  # within which all are to have stopped
 
 

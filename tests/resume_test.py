@@ -101,7 +101,7 @@ def test_a_run_moves_from_one_device_to_eight_to_four_and_its_losses_do_not(
   eight = runs.finish(folder, devices=8, mesh='(1,2,4,1)', rl__updates=3, **small)
   assert 'at update 1 of 3' in eight.stdout
   (folder / 'summary.json').unlink()
-  four = runs.finish(folder, devices=4, mesh='(1,1,2,2)', **small)
+  four = runs.finish(folder, devices=4, mesh='(1,1,2,1,2)', **small)
   assert 'at update 3 of 4' in four.stdout
   for found, wanted in zip(four.figures, small_one.figures, strict=True):
     assert found.keys() == wanted.keys()

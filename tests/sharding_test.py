@@ -11,8 +11,20 @@ from tests.model import tiny
 
 def test_the_free_axis_takes_the_devices_that_are_left():
   mesh = sharding.make_mesh((2, -1, 1, 2), jax.devices()[:8])
-  assert dict(mesh.shape) == {'data': 2, 'fsdp': 2, 'expert': 1, 'tensor': 2}
+  assert dict(mesh.shape) == {'data': 2, 'fsdp': 2, 'expert': 1, 'tensor': 2, 'context': 1}
   assert sharding.batch_shards(mesh) == 4
+
+
+def test_rows_belong_to_the_devices_of_a_context_axis_together():
+  mesh = sharding.make_mesh((1, 2, 1, 1, 4), jax.devices()[:8])
+  assert (sharding.row_shards(mesh), sharding.batch_shards(mesh)) == (2, 8)
+  with jax.set_mesh(mesh):
+    rows = sharding.put(np.arange(4 * 12 * 3).reshape(4, 12, 3), sharding.act('rows', None, None))
+    there = jax.jit(sharding.flat)(rows)
+    back = jax.jit(sharding.in_rows)(there, rows)
+    assert there.addressable_shards[0].data.shape == (6, 3)
+    assert back.addressable_shards[0].data.shape == (2, 12, 3)
+    np.testing.assert_array_equal(back, rows)
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,8 @@ def chunked(teacher, student, hidden, target_BT, chunk):
   B, T = target_BT.shape
   if T % chunk:
     raise ValueError(f'rows of {T} tokens do not divide into chunks of {chunk}: change kl.chunk')
-  target_CBT = _cut(target_BT, target_BT.shape, chunk)
-  hidden = [_cut(x_XD, (B, T, x_XD.shape[-1]), chunk) for x_XD in hidden]
+  target_CBT = _cut(target_BT, chunk)
+  hidden = [_cut(sharding.in_rows(x_XD, target_BT), chunk) for x_XD in hidden]
 
   @jax.checkpoint
   def one(_, part):
@@ -70,7 +70,7 @@ def chunked(teacher, student, hidden, target_BT, chunk):
     return None, (_token_logp(logits[1], target_BT), forward_kl(*logits))
 
   _, found = jax.lax.scan(one, None, (target_CBT, *hidden))
-  spec = sharding.act('batch', None)
+  spec = jax.typeof(target_BT).sharding.spec
   return tuple(jax.lax.reshape(x.transpose(1, 0, 2), (B, T), out_sharding=spec) for x in found)
 
 
@@ -100,18 +100,13 @@ def loss(cfg, batch, logp_BT, kl_BT):
   return total, tally.measure(figures, {}, mask_BT.astype(jnp.float32))
 
 
-def _cut(x, shape, chunk):
-  """[B, T, ...] in any layout -> [C, B, chunk, ...]."""
-  B, T, *rest = shape
-  blank = [None] * len(rest)
-  spec = sharding.act('batch', None, None, *blank)
-  x = jax.lax.reshape(x, (B, T // chunk, chunk, *rest), out_sharding=spec)
-  return jnp.moveaxis(x, 1, 0)
+def _cut(x_BT, chunk):
+  """[B, T, ...] -> [C, B, chunk, ...]."""
+  B, T, *rest = x_BT.shape
+  row, *other = jax.typeof(x_BT).sharding.spec
+  spec = jax.P(row, None, *other)
+  return jnp.moveaxis(jax.lax.reshape(x_BT, (B, T // chunk, chunk, *rest), out_sharding=spec), 1, 0)
 
 
 def _logits(head, x_BTD):
-  B, T, D = x_BTD.shape
-  flat_XD = jax.lax.reshape(x_BTD, (B * T, D), out_sharding=sharding.act('batch', None))
-  logits_XV = head(flat_XD)
-  spec = sharding.act('batch', None, 'vocab')
-  return jax.lax.reshape(logits_XV, (B, T, logits_XV.shape[-1]), out_sharding=spec)
+  return sharding.in_rows(head(sharding.flat(x_BTD)), x_BTD)

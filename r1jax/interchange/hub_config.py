@@ -47,6 +47,7 @@ class Run(NamedTuple):
   """How a model is run, see `config.RuntimeConfig`."""
 
   remat: bool = True
+  offload: bool = False
   scan_layers: bool = True
   dispatch: str = 'sorted'
   kernels: str = 'auto'
@@ -97,6 +98,7 @@ def _read(hub, path, compute_dtype, param_dtype, run):
     compute_dtype=compute_dtype or kind,
     param_dtype=param_dtype or kind,
     remat=run.remat,
+    offload=run.offload,
     scan_layers=run.scan_layers,
     kernels=kernels.resolve(run.kernels),
   )

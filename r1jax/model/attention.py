@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from r1jax import kernels, sharding
 from r1jax.model import layers
@@ -31,16 +32,38 @@ def island(f, in_axes, out_axes):
   return jax.shard_map(f, in_specs=in_specs, out_specs=sharding.act(*out_axes))
 
 
-def causal(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, form):
-  """Packed causal attention -> [B, T, N, U]."""
-  head = ('batch', None, 'heads', None)
+def causal(q_XNH, k_XYH, v_XYU, segment_BT, scale, form):
+  """Packed causal attention -> [X, N, U].
 
-  def local(q, k, v, segment):
-    return kernels.attention(q, k, v, segment, scale, form)
+  Where the devices of a `context` axis share rows, each gives its tokens for a share of the heads
+  before, and the other way round behind: an all-to-all each (Ulysses, arXiv 2309.14509).
+  """
+  row, head = jax.typeof(segment_BT).sharding.spec[0], sharding.act('batch', 'heads', None)
 
-  return island(local, (head, head, head, ('batch', None)), head)(
-    q_BTNH, k_BTYH, v_BTYU, segment_BT
-  )
+  def local(q_XNH, k_XYH, v_XYU, segment_BT):
+    # Where sequences are spread over `context` too, as for sampling, each device has whole ones.
+    shared = row != sharding.ACT_RULES['batch'] and jax.lax.axis_size('context') > 1
+    arrays = (q_XNH, k_XYH, v_XYU)
+    arrays = _to_heads(arrays) if shared else arrays
+    q, k, v = (x.reshape(*segment_BT.shape, *x.shape[1:]) for x in arrays)
+    out = kernels.attention(q, k, v, segment_BT, scale, form)
+    out_XNU = out.reshape(-1, *out.shape[2:])
+    return _exchange(out_XNU, 0, 1) if shared else out_XNU
+
+  specs = (head, head, head, jax.P(row, None))
+  return jax.shard_map(local, in_specs=specs, out_specs=head)(q_XNH, k_XYH, v_XYU, segment_BT)
+
+
+def _to_heads(arrays):
+  """Own tokens of all heads -> all tokens of own heads; too few key heads are repeated."""
+  ways = jax.lax.axis_size('context')
+  wide = (jnp.repeat(x, max(ways // x.shape[1], 1), axis=1) for x in arrays)
+  return [_exchange(x, 1, 0) for x in wide]
+
+
+def _exchange(x, give, take):
+  """Gives the other devices of `context` a piece each of axis `give`, joins theirs along `take`."""
+  return jax.lax.all_to_all(x, 'context', split_axis=give, concat_axis=take, tiled=True)
 
 
 def split_heads(x_XF, shape, axes):

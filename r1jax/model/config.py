@@ -86,12 +86,15 @@ class ModelConfig:
   compute_dtype: str = 'bfloat16'
   param_dtype: str = 'bfloat16'
   remat: bool = True
+  offload: bool = False  # what remat keeps, each layer's input, waits in the host's memory
   scan_layers: bool = True  # False unrolls: longer compilation, no copies of weights (fast on CPU)
   kernels: str = 'reference'  # which form of the ops runs, as `kernels.resolve` found it
 
   def __post_init__(self):
     if self.kernels not in kernels.FORMS:
       raise ValueError(f'kernels={self.kernels!r} is not one of {", ".join(kernels.FORMS)}')
+    if self.offload and not self.remat:
+      raise ValueError('offload=True moves what remat keeps to the host: set remat=True too')
     if self.attention not in ('mla', 'gqa'):
       raise ValueError(f"attention {self.attention!r} is not 'mla' or 'gqa'")
     if self.attention == 'gqa' and (not self.kv_heads or self.heads % self.kv_heads):
@@ -120,18 +123,29 @@ class ModelConfig:
     size).
     """
     tensor, fsdp, expert = shape['tensor'], shape['fsdp'], shape['expert']
+    context = shape['context']
     sizes = [
-      ('heads', self.heads, tensor),
+      ('heads', self.heads, tensor * context),
       ('vocab', self.vocab, tensor),
       ('ffn', self.ffn, tensor),
     ]
-    sizes += [('width', self.width, fsdp * expert)]
     if self.attention == 'gqa':
       sizes += [('kv_heads', self.kv_heads, tensor)]
     if self.moe and self.moe_layers:
       sizes += [('moe.experts', self.moe.experts, expert), ('moe.ffn', self.moe.ffn, tensor)]
+    # What is gathered for a matmul: the residual width, and the latents that heads are made of.
+    stored = {'width': self.width}
+    if self.attention == 'mla':
+      stored |= {'q_latent': self.q_latent, 'kv_latent': self.kv_latent}
+    sizes += [(name, size, fsdp * expert * context) for name, size in stored.items()]
     for name, size, shards in sizes:
       if size % shards:
         raise ValueError(
           f'model.{name}={size} does not divide over {shards} shards of the mesh {shape}'
         )
+    here = self.kv_heads // tensor if self.attention == 'gqa' else self.heads
+    if here % context and context % here:
+      raise ValueError(
+        f'{here} of model.kv_heads={self.kv_heads} are on a device; {context} devices of the '
+        f'context axis share them neither evenly nor as whole copies: mesh {shape}'
+      )

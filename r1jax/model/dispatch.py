@@ -68,7 +68,7 @@ def to_experts(experts, cfg, x_XD, chosen_XK, gate_XK):
 
   def shard(experts, *tokens):
     # Without these casts, the gradient of what is equal on several shards is summed wrongly.
-    experts = jax.lax.pcast(experts, ('data', 'fsdp'), to='varying')
+    experts = jax.lax.pcast(experts, ('data', 'fsdp', 'context'), to='varying')
     tokens = jax.lax.pcast(tokens, 'tensor', to='varying')
     held, shards = len(tokens[0]), jax.lax.axis_size('expert')
     rounds = even_rounds(cfg, held, shards)

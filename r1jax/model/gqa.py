@@ -1,6 +1,6 @@
 """Grouped-query attention of the Qwen and Llama families (reference §3.3)."""
 
-from r1jax import kernels
+from r1jax import kernels, sharding
 from r1jax.model import attention, layers, rope
 from r1jax.params import Param
 
@@ -26,17 +26,10 @@ def params(cfg):
 
 def attend(params, cfg, x_XD, ctx):
   """Attention over packed rows; returns (out_XD, this layer's cache entries [B, Y, T, *])."""
-  B, T = ctx.segment_BT.shape
-
-  def rows(x_XNH):
-    return attention.split_heads(x_XNH, (B, T, *x_XNH.shape[1:]), ('batch', None, 'heads', None))
-
-  q, k, v = (rows(x) for x in _query_key_value(params, cfg, x_XD, ctx))
-  out = attention.causal(q, k, v, ctx.segment_BT, _scale(cfg), cfg.kernels)
-  return attention.output(params['w_out'], out), {
-    'k': k.transpose(0, 2, 1, 3),
-    'v': v.transpose(0, 2, 1, 3),
-  }
+  q, k, v = _query_key_value(params, cfg, x_XD, ctx)
+  out_XNU = attention.causal(q, k, v, ctx.segment_BT, _scale(cfg), cfg.kernels)
+  k, v = (sharding.in_rows(x, ctx.segment_BT).transpose(0, 2, 1, 3) for x in (k, v))
+  return attention.output(params['w_out'], out_XNU), {'k': k, 'v': v}
 
 
 def decode(params, cfg, x_BD, ctx, cache):

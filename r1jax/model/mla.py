@@ -3,7 +3,6 @@
 The cache holds one row of kv_latent + head_rope values a token (576 for V3), shared by all heads.
 """
 
-import jax
 import jax.numpy as jnp
 
 from r1jax import kernels, sharding
@@ -31,31 +30,22 @@ def params(cfg):
 
 def attend(params, cfg, x_XD, ctx):
   """Attention over packed rows; returns (out_XD, this layer's cache entries [B, T, *])."""
-  B, T = ctx.segment_BT.shape
   nope_XNH, pe_XNR = _query(params, cfg, x_XD, ctx)
   latent_XC, pe_XR = _latent(params, cfg, x_XD, ctx)
   kv_XF = layers.project(latent_XC, params['w_kv_up'], 'heads')
-  kv = attention.split_heads(
-    kv_XF, (B, T, cfg.heads, cfg.head_nope + cfg.head_value), ('batch', None, 'heads', None)
+  head = ('batch', 'heads', None)
+  kv_XNF = attention.split_heads(
+    kv_XF, (len(x_XD), cfg.heads, cfg.head_nope + cfg.head_value), head
   )
-  shape = (B, T, cfg.heads, cfg.head_rope)
-  shared = jax.lax.reshape(
-    pe_XR, (B, T, 1, cfg.head_rope), out_sharding=sharding.act('batch', *[None] * 3)
-  )
-  pe = jnp.broadcast_to(shared, shape, out_sharding=sharding.act('batch', None, 'heads', None))
-  q_BTNH = attention.split_heads(
-    jnp.concatenate([nope_XNH, pe_XNR], -1),
-    (B, T, cfg.heads, cfg.head_qk),
-    ('batch', None, 'heads', None),
-  )
-  k_BTNH = jnp.concatenate([kv[..., : cfg.head_nope], pe], -1)
-  v = kv[..., cfg.head_nope :]
-  out = attention.causal(q_BTNH, k_BTNH, v, ctx.segment_BT, _scale(cfg), cfg.kernels)
-  entry = jnp.concatenate([latent_XC, pe_XR], -1)
-  entry = jax.lax.reshape(
-    entry, (B, T, entry.shape[-1]), out_sharding=sharding.act('batch', None, None)
-  )
-  return attention.output(params['w_out'], out), {'latent': entry}
+  shared = jnp.broadcast_to(pe_XR[:, None], pe_XNR.shape, out_sharding=sharding.act(*head))
+  q_XNH = jnp.concatenate([nope_XNH, pe_XNR], -1)
+  k_XNH = jnp.concatenate([kv_XNF[..., : cfg.head_nope], shared], -1)
+  v_XNU = kv_XNF[..., cfg.head_nope :]
+  out_XNU = attention.causal(q_XNH, k_XNH, v_XNU, ctx.segment_BT, _scale(cfg), cfg.kernels)
+  entry_XA = jnp.concatenate([latent_XC, pe_XR], -1)
+  return attention.output(params['w_out'], out_XNU), {
+    'latent': sharding.in_rows(entry_XA, ctx.segment_BT)
+  }
 
 
 def decode(params, cfg, x_BD, ctx, cache):

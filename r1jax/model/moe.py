@@ -32,7 +32,7 @@ def params(cfg):
 def feed_forward(params, cfg, x_XD, token_mask_BT):
   """Shared expert plus the chosen ones; returns (y_XD, router statistics of unmasked tokens)."""
   score_XE, chosen_XK, gate_XK = route(params, cfg.moe, x_XD)
-  mask_X = jax.lax.reshape(token_mask_BT, (len(x_XD),), out_sharding=sharding.act('batch'))
+  mask_X = sharding.flat(token_mask_BT)
   served_XK = jnp.where(mask_X[:, None], chosen_XK, -1)  # all padding would queue at one expert
   y_XD = dispatch.to_experts(params['experts'], cfg, x_XD, served_XK, gate_XK.astype(x_XD.dtype))
   y_XD = y_XD + layers.swiglu(params['shared'], x_XD)
@@ -79,14 +79,10 @@ def statistics(moe, score_XE, chosen_XK, token_mask_BT):
   """`load_E`: tokens per expert; `balance`: sum over rows of the sequence-wise loss (reference
   §2.4).
   """
-  B, T = token_mask_BT.shape
   mask_BT1 = token_mask_BT.astype(jnp.float32)[:, :, None]
   hot_XE = jax.nn.one_hot(chosen_XK, moe.experts).sum(1)
-  rows = (B, T, moe.experts)
-  hot_BTE, score_BTE = (
-    jax.lax.reshape(a, rows, out_sharding=sharding.act('batch', None, None)) * mask_BT1
-    for a in (hot_XE, score_XE / score_XE.sum(-1, keepdims=True))
-  )
+  score_XE = score_XE / score_XE.sum(-1, keepdims=True)
+  hot_BTE, score_BTE = (sharding.in_rows(a, token_mask_BT) * mask_BT1 for a in (hot_XE, score_XE))
   tokens_B1 = jnp.maximum(mask_BT1.sum(1), 1)
   fraction_BE = hot_BTE.sum(1) * moe.experts / (moe.per_token * tokens_B1)
   balance = (jax.lax.stop_gradient(fraction_BE) * score_BTE.sum(1) / tokens_B1).sum()

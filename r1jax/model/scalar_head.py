@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 
 from r1jax import sharding
@@ -48,8 +47,7 @@ def scores(params, cfg, token_BT, segment_BT, position_BT, texts):
   """
   hidden_XD = transformer.forward(params, cfg, token_BT, segment_BT, position_BT).hidden_XD
   score_X = jnp.einsum('xd,d->x', hidden_XD.astype(jnp.float32), params[HEAD])
-  spec = sharding.act('batch', None)
-  score_BT = jax.lax.reshape(score_X, token_BT.shape, out_sharding=spec)
+  score_BT = sharding.in_rows(score_X, token_BT)
   following_BT = jnp.pad(segment_BT, ((0, 0), (0, 1)))[:, 1:]
   last_BT = jnp.where(segment_BT != following_BT, segment_BT, 0)
   return jnp.stack(

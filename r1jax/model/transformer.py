@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import ad_checkpoint
 
 from r1jax import params as params_lib
 from r1jax import sharding
@@ -14,6 +15,15 @@ from r1jax.model.attention import Context
 from r1jax.params import Param
 
 ATTENTION = {'mla': mla, 'gqa': gqa}
+
+# Of a rematerialised layer nothing is kept but its input; with `offload` that waits on the host.
+_KEPT = 'layer input'
+_TO_HOST = jax.checkpoint_policies.save_and_offload_only_these_names(
+  names_which_can_be_saved=[],
+  names_which_can_be_offloaded=[_KEPT],
+  offload_src='device',
+  offload_dst='pinned_host',
+)
 
 
 class Output(NamedTuple):
@@ -133,13 +143,17 @@ def _mtp_kind(cfg):
 
 
 def _embed(params, cfg, token):
-  token_X = jax.lax.reshape(token, (token.size,), out_sharding=sharding.act('batch'))
-  return layers.embed(params['embed'], token_X, jnp.dtype(cfg.compute_dtype))
+  return layers.embed(params['embed'], _tokens(token), jnp.dtype(cfg.compute_dtype))
 
 
 def _context(cfg, position, **kwargs):
-  position_X = jax.lax.reshape(position, (position.size,), out_sharding=sharding.act('batch'))
-  return Context(*rope.tables(cfg.rope, cfg.head_rope, cfg.max_length, position_X), **kwargs)
+  tables = rope.tables(cfg.rope, cfg.head_rope, cfg.max_length, _tokens(position))
+  return Context(*tables, **kwargs)
+
+
+def _tokens(x):
+  """Rows [B, T] flattened; one token a sequence, [B], as it is."""
+  return sharding.flat(x) if x.ndim == 2 else x
 
 
 def _block(params, cfg, kind, x_XD, ctx, cache):
@@ -171,12 +185,13 @@ def _layers(params, cfg, x_XD, ctx, cache=None):
 
     def body(x_XD, layer, kind=kind, cut=cut):
       weights, rows = layer
+      x_XD = ad_checkpoint.checkpoint_name(x_XD, _KEPT)
       weights = params_lib.gather(weights, cut)
       x_XD, entry, stats = _block(weights, cfg, kind, x_XD, ctx, rows)
       return x_XD, (entry, stats)
 
     if cfg.remat and cache is None:
-      body = jax.checkpoint(body)
+      body = jax.checkpoint(body, policy=_TO_HOST if cfg.offload else None)
     rows = None if cache is None else cache[kind]
     if cfg.scan_layers:
       x_XD, (entries[kind], stats) = jax.lax.scan(body, x_XD, (params[kind], rows))

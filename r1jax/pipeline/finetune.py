@@ -53,9 +53,9 @@ class FinetuneConfig:
 
 def check(job, mesh):
   """Raises ValueError where rows do not divide over the mesh."""
-  rows, shards = job.finetune.rows, sharding.batch_shards(mesh)
+  rows, shards = job.finetune.rows, sharding.row_shards(mesh)
   if rows % shards:
-    raise ValueError(f'finetune.rows={rows} does not divide over {shards} batch shards')
+    raise ValueError(f'finetune.rows={rows} does not divide over {shards} shards of rows')
 
 
 class Stage(supervised.Stage):
@@ -122,7 +122,7 @@ def pack(tokens, cfg):
   mask = packed.real & (packed.position >= begin_B[packed.source])
   learned = int(mask.sum())
   weight = np.full(mask.shape, 1 / learned, np.float32)
-  shape, spec = (micro, cfg.rows, cfg.capacity), sharding.act(None, 'batch', None)
+  shape, spec = (micro, cfg.rows, cfg.capacity), sharding.act(None, 'rows', None)
   put = lambda x: sharding.put(x.reshape(shape), spec)
   rows = steps.Rows(put(packed.token), put(packed.segment), put(packed.position))
   loss = sft.Batch(put(mask), put(weight), rows.segment)

@@ -100,7 +100,7 @@ def empty(layout, with_old, with_reference):
 
 def put(batch):
   """The batch on the devices: rows spread over the batch axes, the count everywhere."""
-  spec = sharding.act(None, 'batch', None)
+  spec = sharding.act(None, 'rows', None)
   return jax.tree.map(lambda x: sharding.put(x, spec if x.ndim == 3 else jax.P()), batch)
 
 

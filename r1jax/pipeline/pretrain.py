@@ -55,9 +55,9 @@ class PretrainConfig:
 
 def check(job, mesh):
   """Raises ValueError where rows do not divide over the mesh."""
-  shards, rows = sharding.batch_shards(mesh), job.pretrain.rows // job.pretrain.micro
+  shards, rows = sharding.row_shards(mesh), job.pretrain.rows // job.pretrain.micro
   if rows % shards:
-    raise ValueError(f'pretrain.rows / micro = {rows} does not divide over {shards} batch shards')
+    raise ValueError(f'pretrain.rows / micro = {rows} does not divide over {shards} shards of rows')
 
 
 class Stage(supervised.Stage):
@@ -105,7 +105,7 @@ class Stage(supervised.Stage):
     packed = next(self.stream)
     mask = packed.real & (packed.position > 0)
     weight = np.full(mask.shape, 1 / mask.sum(), np.float32)
-    shape, spec = (pre.micro, -1, pre.capacity), sharding.act(None, 'batch', None)
+    shape, spec = (pre.micro, -1, pre.capacity), sharding.act(None, 'rows', None)
     put = lambda x: sharding.put(x.reshape(shape), spec)
     rows = steps.Rows(put(packed.token), put(packed.segment), put(packed.position))
     loss = sft.Batch(put(mask), put(weight), rows.segment)

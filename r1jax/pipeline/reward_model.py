@@ -66,10 +66,10 @@ def check(job, mesh):
     raise ValueError(
       'config.reward_model.path is empty: give a JSONL file of {"question", "chosen", "rejected"}'
     )
-  shards, rows = sharding.batch_shards(mesh), job.reward_model.pairs // job.reward_model.micro
+  shards, rows = sharding.row_shards(mesh), job.reward_model.pairs // job.reward_model.micro
   if rows % shards:
     raise ValueError(
-      f'reward_model.pairs / micro = {rows} does not divide over {shards} batch shards'
+      f'reward_model.pairs / micro = {rows} does not divide over {shards} shards of rows'
     )
 
 
@@ -130,7 +130,7 @@ class Stage(supervised.Stage):
     for first in range(0, len(pairs), size):
       part = pairs[first : first + size]
       rows = self._rows(part, size)
-      put = jax.tree.map(lambda x: sharding.put(x, sharding.act('batch', None)), rows)
+      put = jax.tree.map(lambda x: sharding.put(x, sharding.act('rows', None)), rows)
       score_BK = steps.preference_scores(self.state.params, self.cfg, put, 2)
       found.append(sharding.fetch(score_BK)[: len(part)])
     return np.concatenate(found)
@@ -173,7 +173,7 @@ class Stage(supervised.Stage):
     share = 1 / rm.pairs if self.objective == 'pairwise' else 0.5 / rm.pairs
     label_BK = np.tile(np.array([1, 0], np.int32), (rm.pairs, 1))
     loss = losses.Batch(label_BK, np.full((rm.pairs, 2), share, np.float32))
-    spec = sharding.act(None, 'batch', None)
+    spec = sharding.act(None, 'rows', None)
     cut = lambda x: sharding.put(x.reshape(rm.micro, -1, x.shape[-1]), spec)
     rows, loss = jax.tree.map(cut, (rows, loss))
     return steps.Batch(rows, loss, np.int32(rm.micro))

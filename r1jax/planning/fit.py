@@ -1,6 +1,8 @@
 """Changes that make a job fit, and the search for the best mesh."""
 
 import dataclasses
+import itertools
+import math
 
 import jax
 
@@ -14,6 +16,7 @@ class Candidate:
   """A job that differs from what was asked by `changes`, as flags that a person can type."""
 
   job: object
+  cfg: object
   shape: tuple[int, ...]
   changes: tuple[str, ...]
   guess: float
@@ -21,22 +24,19 @@ class Candidate:
 
 def described(shape):
   """A mesh of that shape without devices."""
+  shape = sharding.full(shape)
   explicit = (jax.sharding.AxisType.Explicit,) * len(shape)
   return jax.sharding.AbstractMesh(shape, sharding.MESH_AXES, axis_types=explicit)
 
 
 def resolve(shape, count):
   """A mesh shape with its -1 filled in; ValueError where it does not multiply to `count`."""
-  known = 1
-  for n in shape:
-    known *= n if n != -1 else 1
-  full = tuple(count // known if n == -1 else n for n in shape)
-  size = 1
-  for n in full:
-    size *= n
-  if size != count:
-    raise ValueError(f'mesh={tuple(shape)} does not multiply to the {count} devices')
-  return full
+  shape = sharding.full(shape)
+  known = math.prod(n for n in shape if n != -1)
+  found = tuple(count // known if n == -1 else n for n in shape)
+  if math.prod(found) != count:
+    raise ValueError(f'mesh={shape} does not multiply to the {count} devices')
+  return found
 
 
 def refused(job, cfg, shape):
@@ -51,38 +51,35 @@ def refused(job, cfg, shape):
 
 
 def shapes(count):
-  """Every mesh of `count` devices: all ways to write it as fsdp x expert x tensor."""
+  """Every mesh of `count` devices: all ways to write it as fsdp x expert x tensor x context."""
   divisors = [n for n in range(1, count + 1) if count % n == 0]
-  return [
-    (1, count // (expert * tensor), expert, tensor)
-    for expert in divisors
-    for tensor in divisors
-    if count % (expert * tensor) == 0
-  ]
+  ways = itertools.product(divisors, repeat=3)
+  return [(1, count // math.prod(w), *w) for w in ways if count % math.prod(w) == 0]
 
 
 def candidates(job, cfg, count, limit):
   """Jobs that should fit in `limit` bytes, by their guess, the least change first.
 
   In order: other meshes; one row and one prompt a shard; moments, then the reference in bfloat16;
-  no layout of the rollout's own; half the length, a quarter, an eighth.
+  layers' inputs on the host; no layout of the rollout's own; half the length, a quarter, an eighth.
   """
   found = []
-  for level in range(8):
+  for level in range(9):
     meshes = [s for s in shapes(count) if cfg.moe_layers or s[2] == 1]
     options = [_changed(job, cfg, shape, level) for shape in meshes]
-    fitting = [c for c in options if c and c.guess < limit and not refused(c.job, cfg, c.shape)]
-    # Few experts in a row and few tensor shards communicate least.
-    found += sorted(fitting, key=lambda c: (c.shape[2] * c.shape[3], c.shape[2]))
+    fitting = [c for c in options if c and c.guess < limit and not refused(c.job, c.cfg, c.shape)]
+    # Few experts in a row, few tensor shards and few devices to a row communicate least.
+    found += sorted(fitting, key=lambda c: (math.prod(c.shape[2:]), c.shape[4], c.shape[2]))
   return found
 
 
 def _changed(job, cfg, shape, level):
   """The job on another mesh with `level` of the changes made; None where nothing divides."""
-  shards = sharding.batch_shards(described(shape))
+  mesh = described(shape)
+  shards, row_shards = sharding.batch_shards(mesh), sharding.row_shards(mesh)
   changes = [f'--config.mesh={",".join(map(str, shape))}'] if shape != job.mesh else []
   rl, sample, data = job.rl, job.sample, job.data
-  rows = shards if level else -(-rl.rows // shards) * shards
+  rows = row_shards if level else -(-rl.rows // row_shards) * row_shards
   chunk = rl.rollout_chunk or rl.prompts
   chunk = shards if level else -(-chunk // shards) * shards
   if rl.prompts % chunk:
@@ -90,10 +87,13 @@ def _changed(job, cfg, shape, level):
   new = {'rows': rows, 'rollout_chunk': chunk}
   if level >= 3:
     new['reference_dtype'] = 'bfloat16'
-  if level >= 4:
-    new['rollout_layout'] = 'same'
+  if level >= 4 and not cfg.offload:
+    cfg = dataclasses.replace(cfg, remat=True, offload=True)
+    changes += [f'--config.runtime.{name}=True' for name in ('remat', 'offload')]
   if level >= 5:
-    max_new = sample.max_new >> (level - 4)
+    new['rollout_layout'] = 'same'
+  if level >= 6:
+    max_new = sample.max_new >> (level - 5)
     sample = dataclasses.replace(sample, max_new=max_new)
     changes.append(f'--config.sample.max_new={max_new}')
     schedule = tuple((start, min(length, max_new)) for start, length in rl.length_schedule)
@@ -105,14 +105,17 @@ def _changed(job, cfg, shape, level):
     changes.append('--config.optimizer.moments=bfloat16')
   evaluation, more = _evaluation(job.evaluation, shards)
   rl = dataclasses.replace(rl, **new)
+  model = cfg if job.model else None
+  runtime = dataclasses.replace(job.runtime, remat=cfg.remat, offload=cfg.offload)
   job = dataclasses.replace(
-    job, mesh=shape, rl=rl, sample=sample, optimizer=optimizer, evaluation=evaluation
-  )
+    job, mesh=shape, model=model, runtime=runtime, rl=rl, sample=sample, optimizer=optimizer,
+    evaluation=evaluation,
+  )  # fmt: skip
   try:
-    cfg.check_mesh(dict(described(shape).shape))
+    cfg.check_mesh(dict(mesh.shape))
   except ValueError:
     return None
-  return Candidate(job, shape, (*changes, *more), memory.guess(job, cfg, described(shape)))
+  return Candidate(job, cfg, shape, (*changes, *more), memory.guess(job, cfg, mesh))
 
 
 def _flag(value):
@@ -131,7 +134,7 @@ def largest(job, cfg, mesh, free, measured):
 
   `free` bytes are left to the activations of an update, `measured` is what they take now.
   """
-  shards = sharding.batch_shards(mesh)
+  shards = sharding.row_shards(mesh)
   rows = int(job.rl.rows / shards * free / measured) * shards
   factor, length = measured / memory.activations(job, cfg, mesh), job.rl.capacity
   low, high = 0, length * 16

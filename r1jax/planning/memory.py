@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from r1jax import params as params_lib
 from r1jax import sharding
+from r1jax.kernels import reference
 from r1jax.model import dispatch, transformer
 from r1jax.planning import phases
 from r1jax.sampling import handover
@@ -15,7 +16,6 @@ from r1jax.sampling import handover
 # What the compiler asks for over the formula: 97 GiB for V3 on v5p:8x8x16, mesh 1,128,1,8, rows of
 # 33,792, where `activations` counts 60.
 _EXCESS = 1.6
-_BLOCKS = 8  # query blocks of the reference attention (kernels.reference)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,13 +126,17 @@ def guess(job, cfg, mesh):
 
 def activations(job, cfg, mesh):
   """Guess of what an update holds beside state and gradients."""
-  shards, size = sharding.batch_shards(mesh), jnp.dtype(cfg.compute_dtype).itemsize
+  shards, size = sharding.row_shards(mesh), jnp.dtype(cfg.compute_dtype).itemsize
   rows, length = job.rl.rows / shards, job.rl.capacity
-  tokens = math.ceil(rows * length)
+  context = sharding.batch_shards(mesh) / shards
+  tokens = math.ceil(rows * length / context)
   heads = cfg.heads / sharding.ways(mesh, 'heads')
-  scores = 3 * 4 * rows * heads * min(length, max(64, length / _BLOCKS)) * length
+  scores = (
+    3 * 4 * rows * heads / context * min(length, max(64, length / 8), reference.BLOCK) * length
+  )
   scores_of_vocabulary = 3 * 4 * tokens * cfg.vocab / sharding.ways(mesh, 'vocab')
-  residual = cfg.layers * tokens * cfg.width * size
+  kept = 2 if cfg.offload else cfg.layers  # with `offload` those on their way
+  residual = kept * tokens * cfg.width * size
   heads_wide = 8 * tokens * heads * (cfg.head_qk + cfg.head_value) * size
   experts = 0.0
   if cfg.moe_layers:

@@ -34,6 +34,7 @@ class Compiled:
     name: one of `NAMES`.
     arguments, outputs, shared, temporaries: bytes; `shared` are outputs in arguments' place.
       `temporaries` is what the compiler asked for where that was too much, the others are then 0.
+    host: bytes that wait in the host's memory meanwhile (`runtime.offload`).
     program: collectives and cycles; None where it did not compile.
     refused: the compiler's reason, '' where there is none.
     seconds: the compilation took.
@@ -44,6 +45,7 @@ class Compiled:
   outputs: float
   shared: float
   temporaries: float
+  host: float
   program: hlo.Program | None
   refused: str
   seconds: float
@@ -89,7 +91,7 @@ def compile_one(name, job, cfg, mesh):
       if 'RESOURCE_EXHAUSTED' not in str(error):
         raise
       spent = time.monotonic() - began
-      return Compiled(name, 0, 0, 0, wanted(str(error)), None, str(error).split('\n')[0], spent)
+      return Compiled(name, 0, 0, 0, wanted(str(error)), 0, None, str(error).split('\n')[0], spent)
   found, program = done.memory_analysis(), hlo.read(done.as_text(), mesh.size)
   fixed = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
   peak = found.peak_memory_in_bytes - found.generated_code_size_in_bytes - fixed
@@ -103,6 +105,7 @@ def compile_one(name, job, cfg, mesh):
     found.output_size_in_bytes,
     found.alias_size_in_bytes,
     temporaries,
+    found.host_temp_size_in_bytes,
     program,
     '',
     time.monotonic() - began,
@@ -124,7 +127,7 @@ def _placed(mesh, shape, dtype, *axes):
 
 def _batch(job, mesh):
   one = minibatches.empty(layout(job), job.rl.mini_batches > 1, bool(job.grpo.beta)).batch
-  axes = lambda x: (None, 'batch', None) if x.ndim == 3 else ()
+  axes = lambda x: (None, 'rows', None) if x.ndim == 3 else ()
   return jax.tree.map(lambda x: _placed(mesh, x.shape, x.dtype, *axes(x)), one)
 
 

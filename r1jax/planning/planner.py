@@ -106,8 +106,8 @@ def make(job, target, settings, say=lambda text: None):
     )
   began, cfg = time.monotonic(), architecture(job)
   shape = fit.resolve(job.mesh, len(target.devices))
-  first = fit.Candidate(dataclasses.replace(job, mesh=shape), shape, (), 0.0)
-  plan = _tried(first, cfg, target, settings, say)
+  first = fit.Candidate(dataclasses.replace(job, mesh=shape), cfg, shape, (), 0.0)
+  plan = _tried(first, target, settings, say)
   attempts, best = [('as asked', plan.verdict())], plan
   if settings.search or not plan.fits:
     options = fit.candidates(first.job, cfg, len(target.devices), target.chip.memory)
@@ -115,7 +115,7 @@ def make(job, target, settings, say=lambda text: None):
     for option in options:
       if wanted == 0 or time.monotonic() - began > settings.budget:
         break
-      found = _tried(option, cfg, target, settings, say)
+      found = _tried(option, target, settings, say)
       attempts.append((' '.join(option.changes), found.verdict() + _speed(found)))
       wanted -= found.fits
       best = found if _better(found, best) else best
@@ -135,9 +135,9 @@ def _speed(plan):
   return f', {plan.outlook.seconds:,.0f} s an update' if plan.outlook else ''
 
 
-def _tried(candidate, cfg, target, settings, say):
+def _tried(candidate, target, settings, say):
   """Compiles the programs of a candidate until one does not fit."""
-  job, shape = candidate.job, candidate.shape
+  job, cfg, shape = candidate.job, candidate.cfg, candidate.shape
   plan = Plan(job, cfg, target, shape, candidate.changes)
   plan.refused = fit.refused(job, cfg, shape)
   say(f'{" ".join(candidate.changes) or "as asked"}')

@@ -64,6 +64,8 @@ def _memory(plan):
   rows = {part: [getattr(split, part) for split in splits] for part in _PARTS}
   rows['total'] = [split.total for split in splits]
   rows['left'] = [plan.target.chip.memory - split.total for split in splits]
+  if any(c.host for c in plan.compiled.values()):
+    rows['on the host'] = [plan.compiled[name].host for name in plan.splits]
   for name, values in rows.items():
     table.add_row(name, *(f'{v / size:,.2f}' for v in values))
   return [table]
@@ -142,6 +144,7 @@ def as_json(plan):
       name: dataclasses.asdict(split) | {'total': split.total}
       for name, split in plan.splits.items()
     },
+    'host_bytes': {name: c.host for name, c in plan.compiled.items()},
     'compile_seconds': {name: c.seconds for name, c in plan.compiled.items()},
     'phases': [_phase(p) for p in plan.listed],
     'outlook': dataclasses.asdict(plan.outlook) if plan.outlook else None,

@@ -130,8 +130,7 @@ def _prefill(params, cfg, prompt_PT, length_P):
   position_PT = jax.reshard(jnp.broadcast_to(jnp.arange(T), (P, T)), sharding.act('batch', None))
   segment_PT = (position_PT < length_P[:, None]).astype(jnp.int32)
   output = transformer.forward(params, cfg, prompt_PT, segment_PT, position_PT)
-  spec = sharding.act('batch', None, None)
-  hidden_PTD = jax.lax.reshape(output.hidden_XD, (P, T, cfg.width), out_sharding=spec)
+  hidden_PTD = sharding.in_rows(output.hidden_XD, prompt_PT)
   last_PT1 = (position_PT == length_P[:, None] - 1)[:, :, None]
   hidden_PD = jnp.where(last_PT1, hidden_PTD, 0).sum(1)
   return output.entries, transformer.logits(params, cfg, hidden_PD)

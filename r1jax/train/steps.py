@@ -48,12 +48,10 @@ def token_logp(params, cfg, rows, temperature):
 
 def _aligned(params, cfg, hidden_XD, token_BT, ahead, temperature=1.0):
   """(logp_BT, entropy_BT) of token t by the hidden state at t - `ahead`."""
-  flat, spec = sharding.act('batch'), sharding.act('batch', None)
-  token_X = jax.lax.reshape(jnp.roll(token_BT, -ahead, axis=1), (token_BT.size,), out_sharding=flat)
+  token_X = sharding.flat(jnp.roll(token_BT, -ahead, axis=1))
   head = transformer.head_weights(params, cfg)
   scores = logprobs.token_logp(head, hidden_XD, token_X, temperature, cfg.kernels)
-  rows = (jax.lax.reshape(x, token_BT.shape, out_sharding=spec) for x in scores)
-  return tuple(jnp.roll(x, ahead, axis=1) for x in rows)
+  return tuple(jnp.roll(sharding.in_rows(x, token_BT), ahead, axis=1) for x in scores)
 
 
 def _micro(tree, i):

@@ -131,9 +131,10 @@ def test_a_student_equal_to_its_teacher_has_no_divergence_and_no_gradient():
   assert float(metrics['optimizer/grad_norm']) < 1e-5
 
 
-def test_the_update_is_the_same_on_every_mesh():
+@pytest.mark.parametrize('shape', [(2, 2, 1, 2), (1, 2, 1, 1, 2)])
+def test_the_update_is_the_same_on_every_mesh(shape):
   expected, metrics = update(0.5)
-  with tiny.mesh(2, 2, 1, 2):
+  with tiny.mesh(*shape):
     found, others = update(0.5)
   assert tiny.worst(found.params, expected.params) < 1e-5
   assert tiny.worst(others, metrics) < 1e-4

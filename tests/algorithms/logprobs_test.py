@@ -88,7 +88,7 @@ def test_loss_gradients_and_figures_are_the_same_on_every_mesh():
   token_X, mask_BT = rng.integers(0, 16, 96), rng.integers(0, 2, (8, 12))
   floats = [rng.normal(-1, 0.3, (8, 12)).astype('f') for _ in range(5)]
   batch = grpo.Batch(mask_BT, *floats, np.sort(rng.integers(0, 3, (8, 12))))
-  for shape in ((1, 1, 1, 1), (2, 1, 2, 2), (1, 2, 4, 1), (1, 2, 1, 4)):
+  for shape in ((1, 1, 1, 1), (2, 1, 2, 2), (1, 2, 4, 1), (1, 2, 1, 4), (1, 1, 1, 2, 4)):
     with tiny.mesh(*shape):
       there = jax.tree.map(lambda x: sharding.put(x, sharding.act('batch', None)), batch)
       w = sharding.put(w_VD, sharding.param(('vocab', 'embed')))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from r1jax import kernels
+from r1jax.kernels import oracle, reference
 
 RNG = np.random.default_rng(0)
 
@@ -37,6 +38,32 @@ def test_packed_attention_is_a_loop_over_queries(heads, key_heads):
   segment = np.array([[1, 1, 1, 2, 2, 2, 2], [1, 1, 2, 3, 3, 0, 0]])
   out = kernels.attention(q, k, v, jnp.asarray(segment), 0.7)
   np.testing.assert_allclose(out, packed(q, k, v, segment, 0.7), atol=1e-5)
+
+
+@pytest.mark.parametrize('length', [75, 128, 130])
+def test_long_rows_in_a_loop_of_blocks_have_the_values_and_gradients_of_the_oracle(
+  monkeypatch, length
+):
+  # 75 tokens are spans of a block each, 128 of several, 130 leave some over.
+  monkeypatch.setattr(reference, 'BLOCK', 8)
+  monkeypatch.setattr(reference, 'REMADE', 32)
+  operands = normal(2, length, 6, 5), normal(2, length, 2, 5), normal(2, length, 2, 3)
+  segment, d = np.sort(RNG.integers(0, 4, (2, length)), 1), normal(2, length, 6, 3)
+  product = lambda q, k, v: (kernels.attention(q, k, v, jnp.asarray(segment), 0.7) * d).sum()
+  out = kernels.attention(*operands, jnp.asarray(segment), 0.7)
+  np.testing.assert_allclose(out, oracle.attention(*operands, segment, 0.7), atol=1e-5)
+  wanted = oracle.attention_gradients(operands, segment, 0.7, d)
+  for found, true in zip(jax.grad(product, (0, 1, 2))(*operands), wanted, strict=True):
+    np.testing.assert_allclose(found, true, atol=2e-5)
+
+
+@pytest.mark.parametrize('length', [1, 64, 144, 513, 4096, 4097, 33_792, 34_000])
+def test_spans_hold_every_query_once_and_no_block_is_too_large(length):
+  spans = reference._spans(length)
+  assert [start for start, _, _ in spans] == [0, *(end for _, end, _ in spans[:-1])]
+  assert spans[-1][1] == length and len(spans) <= 9
+  for start, end, blocks in spans:
+    assert (end - start) % blocks == 0 and (end - start) // blocks <= reference.BLOCK
 
 
 def test_latent_decoding_reads_the_kept_slots_and_returns_the_latent_part():

@@ -70,10 +70,15 @@ def test_an_impossible_router_is_refused_with_the_numbers(changes, message):
 
 @pytest.mark.parametrize(
   'axis, shards, name',
-  [('tensor', 8, 'heads=4'), ('fsdp', 5, 'width=32'), ('expert', 16, 'moe.experts=8')],
+  [
+    ('tensor', 8, 'heads=4'),
+    ('fsdp', 5, 'width=32'),
+    ('expert', 16, 'moe.experts=8'),
+    ('context', 3, 'heads=4'),
+  ],
 )
 def test_a_mesh_that_does_not_divide_the_model_is_refused_with_the_numbers(axis, shards, name):
-  shape = {'data': 1, 'fsdp': 1, 'expert': 1, 'tensor': 1}
+  shape = {'data': 1, 'fsdp': 1, 'expert': 1, 'tensor': 1, 'context': 1}
   tiny.MLA.check_mesh(shape)
   with pytest.raises(ValueError, match=name):
     tiny.MLA.check_mesh(shape | {axis: shards})

@@ -71,6 +71,8 @@ CASES = [
   ((1, 1, 1, 1), 'sorted', 'even', 1),
   ((1, 2, 2, 2), 'sorted', 'even', 64),
   ((1, 1, 8, 1), 'dense', 'even', 64),
+  ((1, 1, 2, 1, 4), 'sorted', 'one shard', 2),
+  ((1, 2, 2, 1, 2), 'dense', 'even', 64),
 ]
 
 

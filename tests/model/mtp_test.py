@@ -31,8 +31,7 @@ def pull(params, cfg, token_BT, rows, probe_BTD):
     ahead_XD, _ = transformer.predict_ahead(
       params, cfg, output.hidden_XD, next_BT, rows.segment, rows.position
     )
-    spec = sharding.act('batch', None, None)
-    return (jax.lax.reshape(ahead_XD, (B, T, cfg.width), out_sharding=spec) * probe_BTD).sum()
+    return (sharding.in_rows(ahead_XD, rows.segment) * probe_BTD).sum()
 
   return jax.grad(loss)(params)
 

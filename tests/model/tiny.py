@@ -78,13 +78,13 @@ def rows(lengths, width, seed=0, vocab=64):
       segment[b, end - length : end] = number
       position[b, end - length : end] = np.arange(length)
   token = np.where(segment > 0, token, 0)
-  return steps.Rows(*(put(x.astype(np.int32)) for x in (token, segment, position)))
+  return steps.Rows(*(put(x.astype(np.int32), name='rows') for x in (token, segment, position)))
 
 
-def put(array, axis=0):
-  """A host array on the mesh that is set; `axis` is its batch axis."""
+def put(array, axis=0, name='batch'):
+  """A host array on the mesh that is set; `axis` is its axis of sequences or, by `name`, rows."""
   array = np.asarray(array)
-  names = ['batch' if i == axis else None for i in range(array.ndim)]
+  names = [name if i == axis else None for i in range(array.ndim)]
   return sharding.put(array, sharding.act(*names))
 
 
@@ -107,8 +107,7 @@ def scores(params, cfg, rows):
   """(logits_BTV, transformer.Output) of packed rows."""
   output = transformer.forward(params, cfg, rows.token, rows.segment, rows.position)
   flat_XV = transformer.logits(params, cfg, output.hidden_XD)
-  spec, shape = sharding.act('batch', None, 'vocab'), (*rows.token.shape, cfg.vocab)
-  return jax.lax.reshape(flat_XV, shape, out_sharding=spec), output
+  return sharding.in_rows(flat_XV, rows.token), output
 
 
 forward = jax.jit(scores, static_argnames='cfg')

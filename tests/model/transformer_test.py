@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from r1jax.model import transformer
+from r1jax.train import steps
 from tests.model import tiny
 
 B, T = 4, 12
@@ -49,10 +50,8 @@ def test_decoding_step_by_step_is_the_forward_pass(cfg):
   weights, start = tiny.weights(cfg), np.array([0, 3, 1, 7])
   rows = tiny.rows([[T]] * B, T)
   behind_BT = np.arange(T) >= start[:, None]
-  rows = rows.replace(
-    segment=tiny.put(behind_BT.astype(np.int32)),
-    position=tiny.put(np.maximum(np.arange(T) - start[:, None], 0).astype(np.int32)),
-  )
+  places = np.maximum(np.arange(T) - start[:, None], 0)
+  rows = steps.Rows(*(tiny.put(np.asarray(x, np.int32)) for x in (rows.token, behind_BT, places)))
   expected, output = tiny.forward(weights, cfg, rows)
   cache = jax.tree.map(jnp.zeros_like, output.entries)
   for t in range(T):
@@ -67,7 +66,7 @@ def test_no_logit_depends_on_later_tokens_or_on_other_segments(params):
   # Each of the B * T tokens is a different one, so the embedding's gradient tells positions apart.
   rows = tiny.rows([[5, 4], [12], [1, 11], [3, 3, 3]], T)
   token_BT = np.arange(1, B * T + 1).reshape(B, T).astype(np.int32)
-  rows = rows.replace(token=tiny.put(token_BT))
+  rows = rows.replace(token=tiny.put(token_BT, name='rows'))
   segment_BT = np.asarray(rows.segment)
   for t in range(T):
     one = np.where(np.arange(T)[:, None] == t, probe(), 0).astype(np.float32)
@@ -84,7 +83,9 @@ def test_a_sequence_alone_has_the_logits_of_the_sequence_packed_with_others(para
   token_BT, places = np.array(alone.token), [(0, 0, 5), (0, 5, 9), (0, 9, 12), (1, 0, 7)]
   for b, (row, start, end) in enumerate(places):
     token_BT[b, : end - start] = np.asarray(packed.token)[row, start:end]
-  apart = np.asarray(tiny.forward(params, tiny.MLA, alone.replace(token=tiny.put(token_BT)))[0])
+  apart = np.asarray(
+    tiny.forward(params, tiny.MLA, alone.replace(token=tiny.put(token_BT, name='rows')))[0]
+  )
   for b, (row, start, end) in enumerate(places):
     np.testing.assert_allclose(apart[b, : end - start], together[row, start:end], atol=1e-5)
 
@@ -96,10 +97,11 @@ def test_rows_of_padding_are_finite_forward_and_backward(params):
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
-def test_scanned_and_rematerialised_layers_have_the_gradient_of_plain_unrolled_ones(params):
+def test_scanned_rematerialised_and_offloaded_layers_have_the_gradient_of_plain_ones(params):
   rows = tiny.rows([[5, 4], [12], [1, 11], [3, 3, 3]], T)
   plain = pull(params, UNROLLED, rows, probe())
-  assert tiny.worst(pull(params, tiny.MLA, rows, probe()), plain) < 1e-5
+  for cfg in (tiny.MLA, dataclasses.replace(tiny.MLA, offload=True)):
+    assert tiny.worst(pull(params, cfg, rows, probe()), plain) < 1e-5
 
 
 def test_bfloat16_is_finite_and_near_float32(params):

@@ -77,7 +77,7 @@ def test_the_schedule_decides_how_long_completions_are():
 
 
 def test_a_mesh_of_another_size_is_refused():
-  assert fit.resolve((1, -1, 2, 4), 64) == (1, 8, 2, 4)
+  assert fit.resolve((1, -1, 2, 4), 64) == (1, 8, 2, 4, 1)
   with pytest.raises(ValueError, match='does not multiply to the 12 devices'):
     fit.resolve((1, -1, 2, 4), 12)
 

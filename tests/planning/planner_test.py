@@ -51,6 +51,23 @@ def test_a_plan_for_cpu_devices_has_every_phase(plan):
   assert plan.listed[-1].work.received['all-reduce'] > 0
 
 
+@needs_libtpu
+def test_offloaded_layers_keep_their_inputs_on_the_host_and_the_device_gets_that_much_back():
+  mesh = sharding.make_mesh((1, 4, 1, 1), list(topology.target('v5e:2x2').devices))
+  job = job_of((1, 4, 1, 1))
+  wide = dataclasses.replace(job.model, layers=9, dense_layers=9, moe=None, remat=True)
+  job = dataclasses.replace(job, rl=dataclasses.replace(job.rl, capacity=512, rows=64))
+  kept, moved = (
+    phases.compile_one('update', job, cfg, mesh)
+    for cfg in (
+      dataclasses.replace(wide, scan_layers=True, offload=offload) for offload in (False, True)
+    )
+  )
+  inputs = 9 * (64 // 4) * 512 * wide.width * 4
+  assert (kept.host, moved.host) == (0, inputs)
+  assert kept.temporaries - moved.temporaries > 0.5 * inputs
+
+
 def test_a_hand_over_brings_the_bytes_that_the_arrays_say_and_decoding_gathers_none(plan):
   mesh, listed = sharding.make_mesh(plan.shape, list(plan.target.devices)), plan.listed
   received = handover.received(plan.cfg, mesh)
@@ -82,7 +99,7 @@ def test_weights_kept_for_rollouts_ahead_of_training_are_counted_in_every_phase(
   assert held.ahead == 2 * held.parameters > 0 == memory.held(job, job.model, mesh).ahead
   more = memory.guess(late, job.model, mesh) - memory.guess(job, job.model, mesh)
   assert more == held.ahead
-  done = phases.Compiled('update', held.parameters, 0, 0, 0, None, '', 0.0)
+  done = phases.Compiled('update', held.parameters, 0, 0, 0, 0, None, '', 0.0)
   assert memory.split(done, held).ahead == held.ahead
 
 

@@ -150,8 +150,9 @@ def test_a_growing_cache_gives_the_same_completions(free):
   same(generate(scfg=dataclasses.replace(CONFIG, cache_growth=3)), free)
 
 
-def test_another_mesh_gives_the_same_completions(free):
-  with tiny.mesh(2, 1, 2, 2):
+@pytest.mark.parametrize('shape', [(2, 1, 2, 2), (1, 1, 1, 2, 4)])
+def test_another_mesh_gives_the_same_completions(free, shape):
+  with tiny.mesh(*shape):
     same(generate(), free)
 
 

@@ -34,7 +34,7 @@ def mesh():
 
 def device(tree):
   """[A, B, T] arrays with B split over the mesh that is set."""
-  return jax.tree.map(lambda x: tiny.put(x, axis=1), tree)
+  return jax.tree.map(lambda x: tiny.put(x, axis=1, name='rows'), tree)
 
 
 def micro_batches(seeds=(0, 1), kept=None):
@@ -99,7 +99,15 @@ def reference():
   return language()
 
 
-@pytest.mark.parametrize('shape, remat', [((2, 1, 2, 2), False), ((1, 2, 4, 1), True)])
+@pytest.mark.parametrize(
+  'shape, remat',
+  [
+    ((2, 1, 2, 2), False),
+    ((1, 2, 4, 1), True),
+    ((1, 2, 1, 1, 4), True),
+    ((1, 1, 2, 2, 2), False),
+  ],
+)
 def test_loss_and_gradient_are_the_same_on_every_mesh(reference, shape, remat):
   with tiny.mesh(*shape):
     _, after, metrics = language(cfg=dataclasses.replace(LANGUAGE, remat=remat))
@@ -111,7 +119,7 @@ def test_the_loss_is_the_cross_entropy_and_the_bias_moves_by_the_sign_rule(refer
   weights, after, metrics = reference
   rows, total, seen, load = micro_batches(), 0.0, 0, 0
   for a in range(2):
-    micro = jax.tree.map(lambda x, a=a: tiny.put(x[a]), rows)
+    micro = jax.tree.map(lambda x, a=a: tiny.put(x[a], name='rows'), rows)
     logits_BTV, output = tiny.forward(tiny.weights(LANGUAGE), LANGUAGE, micro)
     logp_BTV = np.asarray(jax.nn.log_softmax(logits_BTV))
     for b, t in np.argwhere((rows.segment[a] > 0) & (rows.position[a] > 0)):
@@ -157,14 +165,14 @@ def test_micro_batches_beyond_the_count_are_not_read(reference):
   _, clean, _ = language(rows, count=1)
   weight = np.asarray(language_batch(rows, 1).loss.weight_BT).copy()
   weight[1] = np.nan
-  _, junked, _ = language(junk, count=1, weight_BT=tiny.put(weight, axis=1))
+  _, junked, _ = language(junk, count=1, weight_BT=tiny.put(weight, axis=1, name='rows'))
   assert tiny.worst(junked.params, clean.params) == 0
 
 
 def test_gradients_that_are_not_finite_change_nothing_and_are_counted(reference):
   weight = np.asarray(language_batch(micro_batches()).loss.weight_BT).copy()
   weight[0, 0, 3] = np.inf
-  weights, after, metrics = language(weight_BT=tiny.put(weight, axis=1))
+  weights, after, metrics = language(weight_BT=tiny.put(weight, axis=1, name='rows'))
   assert metrics['optimizer/skipped'] == 1
   assert after.step == 1
   assert tiny.worst(after.params, weights) == 0
@@ -173,7 +181,7 @@ def test_gradients_that_are_not_finite_change_nothing_and_are_counted(reference)
 def test_scores_are_the_log_probabilities_of_a_forward_pass_at_the_temperature():
   rows = micro_batches()
   found = np.asarray(scores(rows, count=1))
-  micro = jax.tree.map(lambda x: tiny.put(x[0]), rows)
+  micro = jax.tree.map(lambda x: tiny.put(x[0], name='rows'), rows)
   logits_BTV, _ = tiny.forward(tiny.weights(POLICY), POLICY, micro)
   logp_BTV = np.asarray(jax.nn.log_softmax(logits_BTV / TEMPERATURE))
   for b, t in np.argwhere(rows.position[0] > 0):
