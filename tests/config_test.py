@@ -11,17 +11,12 @@ from r1jax import config as config_lib
 from r1jax import params, sharding
 from r1jax.model import transformer
 from r1jax.pipeline import minibatches, reasoning_rl
+from r1jax.planning import fit
 from r1jax.train import state as state_lib
 from r1jax.train import steps
 
 # One GPU and 512 chips, as descriptions: no device and no array of that size is made.
 MESHES = {'small': (1, 1, 1, 1), 'v3_671b': (1, 2, 64, 4)}
-
-
-def described(shape):
-  """A mesh without devices."""
-  explicit = (jax.sharding.AxisType.Explicit,) * len(shape)
-  return jax.sharding.AbstractMesh(shape, sharding.MESH_AXES, axis_types=explicit)
 
 
 def abstract_step(job, mesh):
@@ -34,7 +29,7 @@ def abstract_step(job, mesh):
   one = minibatches.empty(minibatches.Layout(per_update, rl.rows, rl.capacity), True, True)
 
   def placed(x):
-    spec = sharding.act(None, 'batch', None) if x.ndim == 3 else jax.P()
+    spec = sharding.act(None, 'rows', None) if x.ndim == 3 else jax.P()
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=jax.sharding.NamedSharding(mesh, spec))
 
   return tx, state, jax.tree.map(placed, one.batch)
@@ -43,7 +38,7 @@ def abstract_step(job, mesh):
 @pytest.mark.parametrize('preset', MESHES)
 def test_the_step_of_a_large_preset_lowers_without_allocating_it(preset):
   job = config_lib.build(r1_zero.get_config(preset))
-  mesh = described(MESHES[preset])
+  mesh = fit.described(MESHES[preset])
   reasoning_rl.check(job, mesh)
   job.model.check_mesh(dict(mesh.shape))
   with jax.sharding.use_abstract_mesh(mesh):
@@ -69,7 +64,7 @@ def test_every_weight_of_the_paper_is_split_over_its_mesh():
   specs = transformer.specs(job.model)
   count = params.count(specs) - params.count(specs['mtp'])
   assert round(count / 1e9, 3) == 671.026
-  weights = jax.tree.leaves(params.abstract(specs, 'bfloat16', described(MESHES['v3_671b'])))
+  weights = jax.tree.leaves(params.abstract(specs, 'bfloat16', fit.described(MESHES['v3_671b'])))
   held = sum(np.prod(w.sharding.shard_shape(w.shape)) * w.dtype.itemsize for w in weights)
   whole = sum(np.prod(w.shape, dtype=float) * w.dtype.itemsize for w in weights)
   assert held < whole / 512 * 1.1  # what is not split weighs little

@@ -53,6 +53,12 @@ def test_a_length_schedule_starts_at_0_ascends_and_allows_tokens(schedule):
     reasoning_rl.RlConfig(length_schedule=schedule)
 
 
+def test_rows_that_a_context_axis_cannot_cut_into_equal_shares_are_refused(job):
+  mesh = sharding.make_mesh((1, 1, 1, 1, 8), jax.devices()[:8])
+  with pytest.raises(ValueError, match='2 x 147, do not divide over 8 devices of the context axis'):
+    reasoning_rl.check(changed(job, rl={'rows': 2, 'capacity': 147}), mesh)
+
+
 def test_the_cap_is_that_of_the_last_start_reached():
   cfg = reasoning_rl.RlConfig(length_schedule=((0, 5), (3, 8), (7, 6)))
   assert [cfg.cap(step) for step in (0, 2, 3, 6, 7, 99)] == [5, 5, 8, 8, 6, 6]
@@ -68,4 +74,4 @@ def test_the_plan_tells_the_batch_and_the_parameters(job):
   assert '50 from update 0, 96 from update 4' in told['length']
   assert '1,200,920 + 319,272' in told['parameters']
   assert 'weights, gradients and moments' in told['memory']
-  assert 'data 1, fsdp 1, expert 1, tensor 1 on 1 cpu' in told['mesh']
+  assert 'data 1, fsdp 1, expert 1, tensor 1, context 1 on 1 cpu' in told['mesh']
