@@ -11,6 +11,7 @@ import math
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 
 MESH_AXES = ('data', 'fsdp', 'expert', 'tensor', 'context')
 
@@ -68,7 +69,10 @@ def make_mesh(shape=(1, 1, 1, 1), devices=None):
       f'({devices[0].platform}); axes are {MESH_AXES}'
     )
   shape = tuple(count // known if n == -1 else n for n in shape)
-  return jax.make_mesh(shape, MESH_AXES, devices=devices)
+  # A torus axis is split where no whole ones multiply to a size: 4 on a v5p of 8 x 8 x 16.
+  placed = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+  explicit = (jax.sharding.AxisType.Explicit,) * len(MESH_AXES)
+  return jax.sharding.Mesh(placed, MESH_AXES, axis_types=explicit)
 
 
 def param(axes):

@@ -120,6 +120,14 @@ def test_the_report_says_the_same_in_json_html_and_tables(plan):
 
 
 @needs_libtpu
+@pytest.mark.parametrize('name, shape', [('v5p:8x8x16', (1, 4, 64, 4)), ('v6e:4x8', (1, 2, 1, 16))])
+def test_a_mesh_whose_sizes_are_no_products_of_the_torus_splits_an_axis_of_it(name, shape):
+  devices = topology.target(name).devices
+  mesh = sharding.make_mesh(shape, list(devices))
+  assert set(mesh.devices.flat) == set(devices) and mesh.devices.shape == (*shape, 1)
+
+
+@needs_libtpu
 def test_the_real_compiler_plans_for_a_slice_that_is_not_here():
   target = topology.target('v5e:2x2')
   mesh = sharding.make_mesh((1, 2, 1, 2), list(target.devices))
