@@ -56,16 +56,16 @@ def make_mesh(shape=(1, 1, 1, 1), devices=None):
     ValueError: the shape does not multiply to the number of devices.
   """
   devices = jax.devices() if devices is None else devices
-  shape, count = full(shape), len(devices)
+  asked, shape, count = tuple(int(n) for n in shape), full(shape), len(devices)
   if len(shape) != len(MESH_AXES) or shape.count(-1) > 1 or any(n < 1 and n != -1 for n in shape):
     raise ValueError(
-      f'mesh={shape} needs one size for each of {MESH_AXES}, at most one of them -1; the last may '
+      f'mesh={asked} needs one size for each of {MESH_AXES}, at most one of them -1; the last may '
       'be left out'
     )
   known = math.prod(n for n in shape if n != -1)
   if (-1 in shape and count % known) or (-1 not in shape and known != count):
     raise ValueError(
-      f'mesh={shape} needs {known} devices x whole number, but {count} are here '
+      f'mesh={asked} needs {known} devices x whole number, but {count} are here '
       f'({devices[0].platform}); axes are {MESH_AXES}'
     )
   shape = tuple(count // known if n == -1 else n for n in shape)
