@@ -152,8 +152,8 @@ def _context(cfg, position, **kwargs):
 
 
 def _tokens(x):
-  """Rows [B, T] flattened; one token a sequence, [B], as it is."""
-  return sharding.flat(x) if x.ndim == 2 else x
+  """Rows [B, T] flattened, or [B] of one token a sequence, each device with its share."""
+  return sharding.flat(x) if x.ndim == 2 else jax.reshard(x, sharding.act('batch'))
 
 
 def _block(params, cfg, kind, x_XD, ctx, cache):
