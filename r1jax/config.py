@@ -114,7 +114,7 @@ def default(stage):
   config.stage = stage
   config.seed = 0
   config.workdir = f'runs/{stage}'
-  config.mesh = (1, -1, 1, 1)  # data, fsdp, expert, tensor; -1 takes the devices that are left
+  config.mesh = (1, -1, 1, 1)  # data, fsdp, expert, tensor, and context if given; -1: what is left
   config.checkpoint = ''
   config.model = architecture(model_config.ModelConfig())
   config.runtime = describe(RuntimeConfig())
