@@ -14,7 +14,7 @@ from r1jax.kernels.output_head import token_scores
 __all__ = ['attention', 'gqa_decode', 'grouped_matmul', 'mla_decode', 'token_scores']
 
 BLOCK = 512  # most queries whose scores are in memory at once
-REMADE = 1024  # tokens of a row from which on the backward pass makes scores again
+REMADE = 1024  # tokens of a row above which the backward pass makes scores again
 MASKED = -1e30  # finite, so that a fully masked row has no NaN, forward or backward
 
 

@@ -49,14 +49,13 @@ def full(shape):
   return (*shape, 1) if len(shape) == len(MESH_AXES) - 1 else shape
 
 
-def make_mesh(shape=(1, 1, 1, 1), devices=None):
-  """Mesh with axes `MESH_AXES`; one entry of `shape` may be -1 (what is left of the devices).
+def sizes(shape, count, where=''):
+  """The sizes of all `MESH_AXES` on `count` devices; one of `shape` may be -1 (what is left).
 
   Raises:
-    ValueError: the shape does not multiply to the number of devices.
+    ValueError: the shape does not multiply to the number of devices; `where` says what those are.
   """
-  devices = jax.devices() if devices is None else devices
-  asked, shape, count = tuple(int(n) for n in shape), full(shape), len(devices)
+  asked, shape = tuple(int(n) for n in shape), full(shape)
   if len(shape) != len(MESH_AXES) or shape.count(-1) > 1 or any(n < 1 and n != -1 for n in shape):
     raise ValueError(
       f'mesh={asked} needs one size for each of {MESH_AXES}, at most one of them -1; the last may '
@@ -65,10 +64,16 @@ def make_mesh(shape=(1, 1, 1, 1), devices=None):
   known = math.prod(n for n in shape if n != -1)
   if (-1 in shape and count % known) or (-1 not in shape and known != count):
     raise ValueError(
-      f'mesh={asked} needs {known} devices x whole number, but {count} are here '
-      f'({devices[0].platform}); axes are {MESH_AXES}'
+      f'mesh={asked} needs {known} devices x whole number, but {count} are here{where}; axes are '
+      f'{MESH_AXES}'
     )
-  shape = tuple(count // known if n == -1 else n for n in shape)
+  return tuple(count // known if n == -1 else n for n in shape)
+
+
+def make_mesh(shape=(1, 1, 1, 1), devices=None):
+  """Mesh with axes `MESH_AXES`, its shape and errors as of `sizes`."""
+  devices = jax.devices() if devices is None else devices
+  shape = sizes(shape, len(devices), f' ({devices[0].platform})')
   # A torus axis is split where no whole ones multiply to a size: 4 on a v5p of 8 x 8 x 16.
   placed = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
   explicit = (jax.sharding.AxisType.Explicit,) * len(MESH_AXES)
@@ -104,6 +109,20 @@ def ways(mesh, axis):
   """Over how many devices a logical axis of activations is split on `mesh`."""
   names = jax.tree.leaves(ACT_RULES[axis])
   return math.prod(mesh.shape[a] for a in names)
+
+
+def check_rows(name, rows, capacity, mesh):
+  """Raises ValueError where packed rows of `capacity` tokens do not divide over `mesh`; `name` is
+  what the config calls their number.
+  """
+  shards, context = row_shards(mesh), batch_shards(mesh) // row_shards(mesh)
+  if rows % shards:
+    raise ValueError(f'{name}={rows} does not divide over {shards} shards of rows of the mesh')
+  if rows // shards * capacity % context:
+    raise ValueError(
+      f'{name}={rows}: the tokens of a shard, {rows // shards} rows x {capacity}, do not divide '
+      f'over {context} devices of the context axis: change their number or capacity'
+    )
 
 
 def flat(x_BT):

@@ -27,6 +27,12 @@ def test_rows_belong_to_the_devices_of_a_context_axis_together():
     np.testing.assert_array_equal(back, rows)
 
 
+def test_sizes_are_filled_in_without_any_device():
+  assert sharding.sizes((1, -1, 2, 4), 64) == (1, 8, 2, 4, 1)
+  with pytest.raises(ValueError, match='needs 8 devices x whole number, but 12 are here'):
+    sharding.sizes((1, -1, 2, 4), 12)
+
+
 @pytest.mark.parametrize(
   'shape, message',
   [

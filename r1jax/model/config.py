@@ -143,8 +143,8 @@ class ModelConfig:
         raise ValueError(
           f'model.{name}={size} does not divide over {shards} shards of the mesh {shape}'
         )
-    here = self.kv_heads // tensor if self.attention == 'gqa' else self.heads
-    if here % context and context % here:
+    here = self.kv_heads // tensor
+    if self.attention == 'gqa' and here % context and context % here:
       raise ValueError(
         f'{here} of model.kv_heads={self.kv_heads} are on a device; {context} devices of the '
         f'context axis share them neither evenly nor as whole copies: mesh {shape}'

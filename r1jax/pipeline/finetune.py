@@ -53,9 +53,7 @@ class FinetuneConfig:
 
 def check(job, mesh):
   """Raises ValueError where rows do not divide over the mesh."""
-  rows, shards = job.finetune.rows, sharding.row_shards(mesh)
-  if rows % shards:
-    raise ValueError(f'finetune.rows={rows} does not divide over {shards} shards of rows')
+  sharding.check_rows('finetune.rows', job.finetune.rows, job.finetune.capacity, mesh)
 
 
 class Stage(supervised.Stage):

@@ -55,9 +55,8 @@ class PretrainConfig:
 
 def check(job, mesh):
   """Raises ValueError where rows do not divide over the mesh."""
-  shards, rows = sharding.row_shards(mesh), job.pretrain.rows // job.pretrain.micro
-  if rows % shards:
-    raise ValueError(f'pretrain.rows / micro = {rows} does not divide over {shards} shards of rows')
+  pre = job.pretrain
+  sharding.check_rows('pretrain.rows / micro', pre.rows // pre.micro, pre.capacity, mesh)
 
 
 class Stage(supervised.Stage):

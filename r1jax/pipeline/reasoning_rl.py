@@ -101,7 +101,6 @@ class RlConfig:
 def check(job, mesh):
   """Raises ValueError, with the numbers, where the batch arithmetic of a job does not work out."""
   rl, group, shards = job.rl, job.sample.group, sharding.batch_shards(mesh)
-  row_shards = sharding.row_shards(mesh)
   total = rl.prompts * group
   if group < 2:
     raise ValueError(f'sample.group={group}: an advantage compares at least 2 samples')
@@ -118,13 +117,7 @@ def check(job, mesh):
   for name, size in sizes.items():
     if size % shards:
       raise ValueError(f'{name}={size} does not divide over {shards} batch shards of the mesh')
-  if rl.rows % row_shards:
-    raise ValueError(f'rl.rows={rl.rows} does not divide over {row_shards} shards of rows')
-  if rl.rows * rl.capacity % shards:
-    raise ValueError(
-      f'the tokens of a shard of rows, {rl.rows // row_shards} x {rl.capacity}, do not divide over '
-      f'{shards // row_shards} devices of the context axis: change rl.capacity'
-    )
+  sharding.check_rows('rl.rows', rl.rows, rl.capacity, mesh)
   if rl.staleness and job.grpo.tis_cap is None:
     raise ValueError(f'{rl.staleness=} needs the importance correction: grpo.tis_cap=2.0, say')
   ahead.check(rl, mesh)

@@ -66,11 +66,8 @@ def check(job, mesh):
     raise ValueError(
       'config.reward_model.path is empty: give a JSONL file of {"question", "chosen", "rejected"}'
     )
-  shards, rows = sharding.row_shards(mesh), job.reward_model.pairs // job.reward_model.micro
-  if rows % shards:
-    raise ValueError(
-      f'reward_model.pairs / micro = {rows} does not divide over {shards} shards of rows'
-    )
+  rm = job.reward_model
+  sharding.check_rows('reward_model.pairs / micro', rm.pairs // rm.micro, rm.capacity, mesh)
 
 
 class Stage(supervised.Stage):

@@ -29,16 +29,6 @@ def described(shape):
   return jax.sharding.AbstractMesh(shape, sharding.MESH_AXES, axis_types=explicit)
 
 
-def resolve(shape, count):
-  """A mesh shape with its -1 filled in; ValueError where it does not multiply to `count`."""
-  shape = sharding.full(shape)
-  known = math.prod(n for n in shape if n != -1)
-  found = tuple(count // known if n == -1 else n for n in shape)
-  if math.prod(found) != count:
-    raise ValueError(f'mesh={shape} does not multiply to the {count} devices')
-  return found
-
-
 def refused(job, cfg, shape):
   """Why a job cannot run on a mesh of that shape; '' where it can."""
   mesh = described(shape)

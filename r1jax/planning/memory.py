@@ -135,6 +135,7 @@ def activations(job, cfg, mesh):
     3 * 4 * rows * heads / context * min(length, max(64, length / 8), reference.BLOCK) * length
   )
   vocab = cfg.vocab / sharding.ways(mesh, 'vocab')
+  # The matrix and its gradient in float32, both again in bfloat16.
   head = 12 * vocab * cfg.width + 3 * min(4 * tokens * vocab, output_head.CHUNK_BYTES)
   kept = 2 if cfg.offload else cfg.layers  # with `offload` those on their way
   residual = kept * tokens * cfg.width * size

@@ -105,7 +105,7 @@ def make(job, target, settings, say=lambda text: None):
       "--config.rl.staleness=0 --config.rl.rollout_mesh='()'"
     )
   began, cfg = time.monotonic(), architecture(job)
-  shape = fit.resolve(job.mesh, len(target.devices))
+  shape = sharding.sizes(job.mesh, len(target.devices))
   first = fit.Candidate(dataclasses.replace(job, mesh=shape), cfg, shape, (), 0.0)
   plan = _tried(first, target, settings, say)
   attempts, best = [('as asked', plan.verdict())], plan

@@ -56,7 +56,7 @@ def test_shared_rows_have_the_logits_and_the_gradient_of_one_device(cfg, shape):
   assert tiny.worst(found, alone(cfg)) < 1e-5
 
 
-def test_a_layer_moves_queries_keys_values_and_what_they_became_and_nothing_else():
+def test_the_all_to_alls_of_a_layer_carry_queries_keys_values_and_results_once():
   cfg, ways = GQA, 2
   with tiny.mesh(1, 1, 1, 1, ways):
     compiled = tiny.forward.lower(*arguments(cfg)[:3]).compile()

@@ -55,7 +55,7 @@ def test_a_length_schedule_starts_at_0_ascends_and_allows_tokens(schedule):
 
 def test_rows_that_a_context_axis_cannot_cut_into_equal_shares_are_refused(job):
   mesh = sharding.make_mesh((1, 1, 1, 1, 8), jax.devices()[:8])
-  with pytest.raises(ValueError, match='2 x 147, do not divide over 8 devices of the context axis'):
+  with pytest.raises(ValueError, match='2 rows x 147, do not divide over 8 devices of the context'):
     reasoning_rl.check(changed(job, rl={'rows': 2, 'capacity': 147}), mesh)
 
 

@@ -76,12 +76,6 @@ def test_the_schedule_decides_how_long_completions_are():
   assert speed.lengths(job, 14_200).mean == 14_200
 
 
-def test_a_mesh_of_another_size_is_refused():
-  assert fit.resolve((1, -1, 2, 4), 64) == (1, 8, 2, 4, 1)
-  with pytest.raises(ValueError, match='does not multiply to the 12 devices'):
-    fit.resolve((1, -1, 2, 4), 12)
-
-
 def test_a_mesh_that_leaves_rows_over_is_refused_with_the_numbers():
   job, cfg = job_of('v3_671b')
   assert not fit.refused(job, cfg, (1, 4, 64, 4))
