@@ -38,7 +38,7 @@ def tiny(config, model):
   config.data.max_prompt = 48
   config.data.levels = (1, 3)
   config.sample.max_new = 96
-  config.finetune.update(epochs=6.0, batch=64, rows=16, capacity=192)
+  config.finetune.update(epochs=6.0, batch=64, rows=4, capacity=192)
   config.optimizer.update(lr=4e-3, warmup=20)
   config.evaluation.update(temperature=1.0, top_p=1.0, few=256)
   config.loop.checkpoint_every = 100

@@ -54,7 +54,7 @@ def tiny(config):
     section = config[name]
     section.optimizer.lr = 3e-4
     section.sft.mtp_weight = 0.0  # the sampler drafts nothing here
-    section.finetune.update(epochs=3.0, batch=32, rows=8, capacity=144)
+    section.finetune.update(epochs=3.0, batch=32, rows=4, capacity=144)
     section.sample.max_new = 96
     section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, few=128)
   for name, group in (('cold_start', 8), ('resample', 4)):
@@ -69,6 +69,7 @@ def tiny(config):
   config.scenarios.general.update(questions=256, rows=32, capacity=160)
   for name in ('helpful', 'harmless'):
     reward_model.on_two_cores(config[name])
+  config.helpful.reward_model.capacity = 144  # it reads the summaries alone
   students(config)
 
 

@@ -34,5 +34,5 @@ def tiny(config):
 
 def on_two_cores(section):
   """The stage's own settings, as in experiments/r1.py too."""
-  section.reward_model.update(updates=80, pairs=32, micro=1, capacity=240, heldout=256, every=20)
+  section.reward_model.update(updates=80, pairs=32, micro=8, capacity=240, heldout=256, every=20)
   section.optimizer.update(lr=1e-3, schedule='cosine', warmup=5, steps=80, end_fraction=0.1)

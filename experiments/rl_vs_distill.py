@@ -36,7 +36,7 @@ def base(section, model):
   """The student's own pre-training: the teacher's corpus and tokenizer, a few minutes."""
   section.model = config_lib.architecture(model)
   tiny_base.documents(section.pretrain.corpus)
-  section.pretrain.update(updates=700, rows=24, micro=1, capacity=128)
+  section.pretrain.update(updates=700, rows=24, micro=6, capacity=128)
   section.optimizer.update(
     lr=4e-3, schedule='cosine', warmup=50, steps=700, end_fraction=0.05, weight_decay=0.1
   )
@@ -54,6 +54,6 @@ def trained_by_rl(section):
 def distilled(section):
   """SFT of a pre-trained student on its teacher's samples."""
   section.sample.max_new = 96
-  section.finetune.update(batch=64, rows=16, capacity=192)
+  section.finetune.update(batch=64, rows=4, capacity=192)  # fit the CPU cache
   section.optimizer.update(lr=2e-3, warmup=20)
   section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, samples=1, few=128)

@@ -227,10 +227,13 @@ def _delay_aborts():
 
 
 def _say(text):
-  """The last words on stderr: what other threads write from now on is lost."""
+  """The last words on stderr: what other threads write from now on is lost.
+
+  JAX's threads report the same loss at the same moment and may be within a line of theirs.
+  """
   own = os.dup(2)
   os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-  os.write(own, f'{text}\n'.encode())  # not by sys.stderr, whose lock a stuck thread may hold
+  os.write(own, f'\n{text}\n'.encode())  # not by sys.stderr, whose lock a stuck thread may hold
 
 
 def _exit(status):
