@@ -155,8 +155,10 @@ def waiting():
 def stopped(waiting, victim):
   """(exit statuses, last lines) of the others, which end within a minute."""
   others = [process for number, process in enumerate(waiting) if number != victim]
-  said = [process.communicate(timeout=MINUTE)[1].strip().splitlines()[-1] for process in others]
-  return {process.returncode for process in others}, set(said)
+  said = [process.communicate(timeout=MINUTE)[1] for process in others]
+  last = {text.strip().splitlines()[-1] for text in said}
+  assert len(last) == 1, said
+  return {process.returncode for process in others}, last
 
 
 @pytest.mark.parametrize('victim', (0, 2))

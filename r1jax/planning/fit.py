@@ -48,19 +48,17 @@ def shapes(count):
 
 
 def candidates(job, cfg, count, limit):
-  """Jobs that should fit in `limit` bytes, by their guess, the least change first.
+  """Yields jobs that should fit in `limit` bytes, by their guess, the least change first.
 
   In order: other meshes; one row and one prompt a shard; moments, then the reference in bfloat16;
   layers' inputs on the host; no layout of the rollout's own; half the length, a quarter, an eighth.
   """
-  found = []
+  meshes = [s for s in shapes(count) if cfg.moe_layers or s[2] == 1]
   for level in range(9):
-    meshes = [s for s in shapes(count) if cfg.moe_layers or s[2] == 1]
     options = [_changed(job, cfg, shape, level) for shape in meshes]
     fitting = [c for c in options if c and c.guess < limit and not refused(c.job, c.cfg, c.shape)]
     # Few experts in a row, few tensor shards and few devices to a row communicate least.
-    found += sorted(fitting, key=lambda c: (math.prod(c.shape[2:]), c.shape[4], c.shape[2]))
-  return found
+    yield from sorted(fitting, key=lambda c: (math.prod(c.shape[2:]), c.shape[4], c.shape[2]))
 
 
 def _changed(job, cfg, shape, level):

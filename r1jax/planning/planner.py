@@ -1,7 +1,9 @@
 """Makes a plan: compiles the job as asked and, where it does not fit, tries what would."""
 
 import dataclasses
+import os
 import time
+from concurrent import futures
 
 from r1jax import sharding
 from r1jax.interchange import huggingface
@@ -110,16 +112,16 @@ def make(job, target, settings, say=lambda text: None):
   plan = _tried(first, target, settings, say)
   attempts, best = [('as asked', plan.verdict())], plan
   if settings.search or not plan.fits:
-    options = fit.candidates(first.job, cfg, len(target.devices), target.chip.memory)
-    wanted = _SEARCHED if settings.search else 1
-    for option in options:
+    wanted, hopeful = _SEARCHED if settings.search else 1, False
+    for option in fit.candidates(first.job, cfg, len(target.devices), target.chip.memory):
+      hopeful = True
       if wanted == 0 or time.monotonic() - began > settings.budget:
         break
       found = _tried(option, target, settings, say)
       attempts.append((' '.join(option.changes), found.verdict() + _speed(found)))
       wanted -= found.fits
       best = found if _better(found, best) else best
-    if not options:
+    if not hopeful:
       attempts.append(('every mesh, batch, type and length tried', 'no estimate fits'))
   best.attempts = attempts
   return best
@@ -136,7 +138,11 @@ def _speed(plan):
 
 
 def _tried(candidate, target, settings, say):
-  """Compiles the programs of a candidate until one does not fit."""
+  """Compiles the programs of a candidate until one does not fit.
+
+  A compiler keeps about one core busy: what should fit, by its guess, is compiled side by side,
+  anything else one after the other, so that nothing is compiled for a job that is given up.
+  """
   job, cfg, shape = candidate.job, candidate.cfg, candidate.shape
   plan = Plan(job, cfg, target, shape, candidate.changes)
   plan.refused = fit.refused(job, cfg, shape)
@@ -145,12 +151,16 @@ def _tried(candidate, target, settings, say):
     return plan
   mesh = sharding.make_mesh(shape, list(target.devices))
   kept = memory.held(job, cfg, mesh)
-  for name in reversed(phases.names(job, cfg, mesh)):  # the update first: it needs most
-    done = phases.compile_one(name, job, cfg, mesh)
-    say(f'  {name}: {done.seconds:.0f} s to compile')
-    plan.compiled[name], plan.splits[name] = done, memory.split(done, kept)
-    if plan.worst_over:
-      return plan
+  names = phases.names(job, cfg, mesh)[::-1]  # the update first: it needs most
+  one = lambda name: phases.compile_one(name, job, cfg, mesh)
+  hopeful = memory.guess(job, cfg, mesh) < target.chip.memory
+  with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    for name, done in zip(names, (pool.map if hopeful else map)(one, names)):
+      say(f'  {name}: {done.seconds:.0f} s to compile')
+      plan.compiled[name], plan.splits[name] = done, memory.split(done, kept)
+      if plan.worst_over:
+        pool.shutdown(cancel_futures=True)
+        return plan
   plan.lengths = speed.lengths(job, settings.mean)
   listed = speed.phase_list(job, cfg, target, mesh, plan.compiled, plan.lengths)
   saved = speed.state_bytes(job, cfg, mesh)
