@@ -11,8 +11,6 @@ import numpy as np
 
 from r1jax.evaluation import intervals
 
-Estimate = intervals.Estimate
-
 
 def pass_at_1(correct_PG, counted_PG=None, interval='wilson'):
   """Accuracy averaged over G samples of each of P questions, with its interval.

@@ -15,7 +15,7 @@ import rich.table
 import rich.text
 
 from r1jax import sharding
-from r1jax.evaluation import passk
+from r1jax.evaluation import intervals, passk
 from r1jax.train import metrics
 
 # Panels of report.png: title, metric, axis label, whether it is a share from 0 to 1.
@@ -31,7 +31,7 @@ PANELS = (
 class Evaluation:
   """Held-out result of a policy: pass@1, share of well-formed replies, mean tokens of a reply."""
 
-  pass_at_1: passk.Estimate
+  pass_at_1: intervals.Estimate
   format_rate: float
   mean_length: float
 

@@ -20,7 +20,14 @@ def draw(content, path):
   """Draws the figures of `stage_report.gather` into a PNG, replaced whole."""
   from matplotlib import figure  # a quarter of a second, which only the end of a run pays
 
-  rows = 4 if content['distillation'] or content['rl_vs_distill'] or content['hacking'] else 3
+  asked = [card for card in content['models'].values() if 'scenarios' in card]
+  last = (
+    (_students, content['distillation']),
+    (_compared, content['rl_vs_distill']),
+    (_preferences, asked),
+  )
+  last = [(panel, found) for panel, found in last if found]
+  rows = 4 if last else 3
   drawing = figure.Figure(figsize=(11, 3.2 * rows))
   axes = drawing.subplots(rows, 3).ravel()
   _bars(axes[:3], content['models'])
@@ -29,10 +36,10 @@ def draw(content, path):
     report.draw(axis, curve['steps'], curve['values'], share)
     axis.set_title(f'R1-Zero: {title}', loc='left', fontsize=10, fontweight='bold')
     axis.set_xlabel('update')
-  if rows == 4:
-    _students(axes[9], content['distillation'])
-    _compared(axes[10], content['rl_vs_distill'])
-    _preferences(axes[11], content['models'])
+  for axis, (panel, found) in zip(axes[9:], last):
+    panel(axis, found)
+  for axis in axes[9 + len(last) :]:
+    axis.set_axis_off()
   drawing.tight_layout()
   tmp = path.with_suffix('.tmp.png')
   drawing.savefig(tmp, dpi=110, metadata={'Software': None})
@@ -63,9 +70,6 @@ def _bars(axes, cards):
 def _students(axis, found):
   """The teacher and its students."""
   _title(axis, 'Distillation')
-  if not found:
-    axis.set_axis_off()
-    return
   names = ['teacher\nDev2']
   names += [student_report.TITLES[name].replace('-', '\n') for name in found['students']]
   students = [one['accuracy'] for one in found['students'].values()]
@@ -75,20 +79,13 @@ def _students(axis, found):
 def _compared(axis, found):
   """The base, after RL and after distillation of as many operations."""
   _title(axis, 'RL against distillation')
-  if not found:
-    axis.set_axis_off()
-    return
   names = ['base', 'RL', 'distilled', 'teacher\nDev2']
   _accuracies(axis, names, [row['accuracy'] for row in found['rows'].values()])
 
 
-def _preferences(axis, found):
+def _preferences(axis, asked):
   """What reward models and references say of replies to general requests, stage by stage."""
-  asked = [card for card in found.values() if 'scenarios' in card]
   _title(axis, 'General requests, held out')
-  if not asked:
-    axis.set_axis_off()
-    return
   for number, (kind, color) in enumerate(zip(SCENARIOS, (_BLUE, _GREEN, _ORANGE))):
     scores = [card['scenarios'].get(kind) for card in asked]
     places = [p + 0.27 * (number - 1) for p, score in enumerate(scores) if score]

@@ -117,7 +117,7 @@ class Stage(supervised.Stage):
     return found | ({'eval/preference': self.accuracy().mean} if due else {})
 
   def accuracy(self):
-    """Share of held-out pairs whose preferred text scores higher, a `passk.Estimate`."""
+    """Share of held-out pairs whose preferred text scores higher, an `intervals.Estimate`."""
     score_PK = self.scores(self.held)
     return passk.pass_at_1((score_PK[:, :1] > score_PK[:, 1:]).astype(float))
 

@@ -12,12 +12,14 @@ import pytest
 import rich.console
 
 from r1jax import sharding
-from r1jax.evaluation import passk, report
+from r1jax.evaluation import intervals, report
 from r1jax.rewards import verdict
 
 
 def _evaluation(mean, length):
-  return report.Evaluation(passk.Estimate(mean, mean - 0.05, mean + 0.05, 100, 400), 0.9, length)
+  return report.Evaluation(
+    intervals.Estimate(mean, mean - 0.05, mean + 0.05, 100, 400), 0.9, length
+  )
 
 
 def _summary(**changes):
