@@ -11,6 +11,7 @@ from r1jax.interchange import source as checkpoints
 from r1jax.planning import fit, memory, phases, speed, topology
 
 _SEARCHED = 3  # meshes that --search compiles
+_GIB = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,15 +74,14 @@ class Plan:
     """One line."""
     if self.refused:
       return f'cannot run: {self.refused}'
-    gib = 2**30
     if self.worst_over:
       name = max(self.splits, key=lambda n: self.splits[n].total)
-      need = self.splits[name].total / gib
-      return f'{name} needs {need:,.1f} GiB a device, {self.worst_over / gib:,.1f} GiB too many'
+      need = self.splits[name].total / _GIB
+      return f'{name} needs {need:,.1f} GiB a device, {self.worst_over / _GIB:,.1f} GiB too many'
     if not self.fits:
       return 'fits as far as it was compiled'
     free = self.target.chip.memory - max(s.total for s in self.splits.values())
-    return f'fits, {free / gib:,.1f} GiB a device left'
+    return f'fits, {free / _GIB:,.1f} GiB a device left'
 
 
 def architecture(job):
@@ -137,6 +137,22 @@ def _speed(plan):
   return f', {plan.outlook.seconds:,.0f} s an update' if plan.outlook else ''
 
 
+def _too_much(kept, chip):
+  """Why the arrays alone do not fit, whatever a compiler does; '' where they do."""
+  state = kept.parameters + kept.reference + kept.optimizer + kept.ahead
+  phases_hold = {
+    'an update holds gradients': kept.gradients,
+    'a rollout holds its weights and cache': kept.decoding + kept.cache,
+  }
+  for what, more in phases_hold.items():
+    if state + more > chip.memory:
+      return (
+        f'{what} of {more / _GIB:,.1f} GiB a device beside {state / _GIB:,.1f} of state, '
+        f'and {chip.name} has {chip.memory / _GIB:,.1f}'
+      )
+  return ''
+
+
 def _tried(candidate, target, settings, say):
   """Compiles the programs of a candidate until one does not fit.
 
@@ -151,6 +167,9 @@ def _tried(candidate, target, settings, say):
     return plan
   mesh = sharding.make_mesh(shape, list(target.devices))
   kept = memory.held(job, cfg, mesh)
+  plan.refused = _too_much(kept, target.chip)
+  if plan.refused:
+    return plan
   names = phases.names(job, cfg, mesh)[::-1]  # the update first: it needs most
   one = lambda name: phases.compile_one(name, job, cfg, mesh)
   hopeful = memory.guess(job, cfg, mesh) < target.chip.memory
