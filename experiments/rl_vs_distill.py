@@ -54,6 +54,6 @@ def trained_by_rl(section):
 def distilled(section):
   """SFT of a pre-trained student on its teacher's samples."""
   section.sample.max_new = 96
-  section.finetune.update(batch=64, rows=4, capacity=192)  # fit the CPU cache
+  section.finetune.update(batch=64, rows=4, capacity=192)  # few rows stay empty
   section.optimizer.update(lr=2e-3, warmup=20)
   section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, samples=1, few=128)

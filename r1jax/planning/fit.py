@@ -40,6 +40,19 @@ def refused(job, cfg, shape):
   return ''
 
 
+def too_much(kept, chip):
+  """Why a job's arrays (`memory.Held`) alone exceed a chip's memory; '' where they do not."""
+  inside = {
+    'an update holds gradients': kept.gradients,
+    'a rollout holds its weights and cache': kept.decoding + kept.cache,
+  }
+  for what, size in inside.items():
+    if kept.state + size > chip.memory:
+      gib = [f'{n / 2**30:,.1f}' for n in (size, kept.state, chip.memory)]
+      return f'{what} of {gib[0]} GiB a device beside {gib[1]} of state, {chip.name} has {gib[2]}'
+  return ''
+
+
 def shapes(count):
   """Every mesh of `count` devices: all ways to write it as fsdp x expert x tensor x context."""
   divisors = [n for n in range(1, count + 1) if count % n == 0]

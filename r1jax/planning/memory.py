@@ -50,6 +50,11 @@ class Held:
   gradients: float
   cache: float
 
+  @property
+  def state(self):
+    """What stays on the device in every phase."""
+    return self.parameters + self.reference + self.optimizer + self.ahead
+
 
 def held(job, cfg, mesh):
   """`Held` of a job on a mesh (which may be abstract)."""
@@ -114,9 +119,8 @@ def guess(job, cfg, mesh):
   whole matrix, the gradient of that, and a chunk of logits.
   """
   kept, size = held(job, cfg, mesh), jnp.dtype(cfg.compute_dtype).itemsize
-  state = kept.parameters + kept.reference + kept.optimizer + kept.ahead
-  update = state + kept.gradients + activations(job, cfg, mesh)
-  rollout = state + kept.decoding + 1.5 * kept.cache + 2 * layer_bytes(cfg, mesh) * size
+  update = kept.state + kept.gradients + activations(job, cfg, mesh)
+  rollout = kept.state + kept.decoding + 1.5 * kept.cache + 2 * layer_bytes(cfg, mesh) * size
   return max(update, rollout)
 
 

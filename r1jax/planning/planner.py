@@ -112,16 +112,16 @@ def make(job, target, settings, say=lambda text: None):
   plan = _tried(first, target, settings, say)
   attempts, best = [('as asked', plan.verdict())], plan
   if settings.search or not plan.fits:
-    wanted, hopeful = _SEARCHED if settings.search else 1, False
+    wanted, any_fits = _SEARCHED if settings.search else 1, False
     for option in fit.candidates(first.job, cfg, len(target.devices), target.chip.memory):
-      hopeful = True
+      any_fits = True
       if wanted == 0 or time.monotonic() - began > settings.budget:
         break
       found = _tried(option, target, settings, say)
       attempts.append((' '.join(option.changes), found.verdict() + _speed(found)))
       wanted -= found.fits
       best = found if _better(found, best) else best
-    if not hopeful:
+    if not any_fits:
       attempts.append(('every mesh, batch, type and length tried', 'no estimate fits'))
   best.attempts = attempts
   return best
@@ -135,22 +135,6 @@ def _better(new, old):
 
 def _speed(plan):
   return f', {plan.outlook.seconds:,.0f} s an update' if plan.outlook else ''
-
-
-def _too_much(kept, chip):
-  """Why the arrays alone do not fit, whatever a compiler does; '' where they do."""
-  state = kept.parameters + kept.reference + kept.optimizer + kept.ahead
-  phases_hold = {
-    'an update holds gradients': kept.gradients,
-    'a rollout holds its weights and cache': kept.decoding + kept.cache,
-  }
-  for what, more in phases_hold.items():
-    if state + more > chip.memory:
-      return (
-        f'{what} of {more / _GIB:,.1f} GiB a device beside {state / _GIB:,.1f} of state, '
-        f'and {chip.name} has {chip.memory / _GIB:,.1f}'
-      )
-  return ''
 
 
 def _tried(candidate, target, settings, say):
@@ -167,7 +151,7 @@ def _tried(candidate, target, settings, say):
     return plan
   mesh = sharding.make_mesh(shape, list(target.devices))
   kept = memory.held(job, cfg, mesh)
-  plan.refused = _too_much(kept, target.chip)
+  plan.refused = fit.too_much(kept, target.chip)
   if plan.refused:
     return plan
   names = phases.names(job, cfg, mesh)[::-1]  # the update first: it needs most

@@ -107,10 +107,9 @@ def test_weights_kept_for_rollouts_ahead_of_training_are_counted_in_every_phase(
 def test_what_cannot_fit_by_its_arrays_alone_is_refused_before_anything_is_compiled(phase):
   job, target = job_of((1, 1, 1, 1)), topology.target('cpu:1')
   kept = memory.held(job, job.model, fit.described((1, 1, 1, 1)))
-  state = kept.parameters + kept.reference + kept.optimizer
   assert kept.gradients < kept.cache
   enough = {'an update': 0, 'a rollout': kept.gradients}[phase]
-  chip = dataclasses.replace(target.chip, memory=state + enough)
+  chip = dataclasses.replace(target.chip, memory=kept.state + enough)
   small = dataclasses.replace(target, chip=chip)
   found = planner.make(job, small, planner.Settings(budget=0.0))
   assert found.refused.startswith(f'{phase} holds') and not found.compiled
