@@ -1,5 +1,6 @@
 """Everything of a run that lives on the devices."""
 
+import functools
 from typing import Any
 
 import flax.struct
@@ -39,7 +40,18 @@ def create(params, tx, with_reference, types=None):
 
 
 def make_optimizer(cfg, specs):
-  """The optimizer of `optimizer.OptimizerConfig` for the weights of a spec tree."""
+  """The optimizer of `optimizer.OptimizerConfig` for the weights of a spec tree.
+
+  Equal arguments give the same object: it is a static argument of the update steps, which stages of
+  one process then share instead of compiling them again.
+  """
+  leaves, tree = jax.tree.flatten(specs, is_leaf=params_lib.is_param)
+  return _make_optimizer(cfg, tuple(leaves), tree)
+
+
+@functools.cache
+def _make_optimizer(cfg, leaves, tree):
+  specs = jax.tree.unflatten(tree, leaves)
   return optimizer.make(cfg, params_lib.trainable_mask(specs), params_lib.decay_mask(specs))
 
 

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from r1jax import params as params_lib
+from r1jax.train import optimizer
 from r1jax.train import state as state_lib
 
 
@@ -27,3 +29,12 @@ def test_by_default_the_reference_is_a_copy_of_the_policys_types(one_device):
   state = state_lib.create(params, optax.sgd(1.0), True)
   assert state.reference['w'].dtype == params['w'].dtype
   assert state_lib.create(params, optax.sgd(1.0), False).reference is None
+
+
+def test_stages_with_equal_optimizers_share_one_object_and_so_what_is_compiled():
+  make = lambda lr, width: state_lib.make_optimizer(
+    optimizer.OptimizerConfig(lr=lr), {'w': params_lib.Param((width, 2), (None, None))}
+  )
+  assert make(1e-3, 3) is make(1e-3, 3)
+  assert make(1e-3, 3) is not make(2e-3, 3)
+  assert make(1e-3, 3) is not make(1e-3, 4)
