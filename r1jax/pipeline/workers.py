@@ -150,12 +150,16 @@ def _crew(build, config, shares):
 
 
 def _stop(crew):
-  """Ends the workers: asks the busy ones, and waits until they have saved."""
+  """Ends the workers: asks the busy ones, and waits until they have saved.
+
+  A stage that saves ends its worker's stage, not its worker: that finds its pipe closed.
+  """
   for worker in crew:
     if worker.stage:
       worker.process.terminate()
     else:
       worker.process.kill()
+    worker.pipe.close()
   for worker in crew:
     worker.process.join()
 
@@ -182,15 +186,19 @@ def _on(cores):
 
 
 def _work(build, config, pipe):
-  """The process of a worker: makes the stages that it is told; sends '' or what went wrong."""
+  """The process of a worker: makes the stages that it is told; sends '' or what went wrong.
+
+  It ends when the first process has closed the pipe.
+  """
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the first process passes it on
   threading.Thread(target=_end_with_parent, daemon=True).start()
   sys.stdout = out = _Labelled(sys.stdout)
   graph = build(config)
   by_name = {node.name: node for node in graph.nodes}
-  while True:
-    out.label = pipe.recv()
-    pipe.send(_fault(graph, by_name[out.label]))
+  with contextlib.suppress(EOFError, OSError):
+    while True:
+      out.label = pipe.recv()
+      pipe.send(_fault(graph, by_name[out.label]))
 
 
 def _fault(graph, node):

@@ -3,12 +3,14 @@
 import functools
 import os
 import pathlib
+import signal
 import sys
 import time
 
 import ml_collections
 
 from r1jax.pipeline import stages, workers
+from r1jax.train import loop
 
 CODE = 'r1jax.data.template'
 NEEDS = {'first': (), 'left': ('first',), 'right': ('first',), 'last': ('left', 'right')}
@@ -16,7 +18,10 @@ MEETING = {'left': 'right', 'right': 'left'}  # each waits until the other has b
 
 
 def settings(folder, count, told=''):
-  """A config; `told` is 'fail' or 'wait' for what `right` does after it has begun."""
+  """A config; `told` is 'fail' or 'wait' for what `right` does after it has begun.
+
+  `left` then trains: it saves and stops when a signal comes.
+  """
   return ml_collections.ConfigDict({'workdir': str(folder), 'workers': count, 'told': told})
 
 
@@ -32,6 +37,10 @@ def _make(name, told, folder, inputs):
   if name in MEETING:
     _wait_for(folder.parent / MEETING[name] / 'process')
   print(f'the stage {name}')
+  if name == 'left' and told:
+    _train(folder)
+  if name == 'right' and told:
+    _wait_for(folder.parent / 'left' / 'trains')
   if name == 'right' and told == 'fail':
     raise ValueError('3 is no 4')
   if name == 'right' and told == 'wait':
@@ -41,11 +50,23 @@ def _make(name, told, folder, inputs):
   return stages.Made({'data': 'text'}, {'length': len(text)})
 
 
-def _wait_for(path, seconds=60):
+def _train(folder):
+  with loop.Signals() as signals:
+    (folder / 'trains').write_text('')
+    _wait_until(lambda: signals.asked)
+  (folder / 'saved').write_text(signals.asked)
+  raise loop.Interrupted('saved', signal.SIGTERM)
+
+
+def _wait_for(path):
+  _wait_until(path.exists)
+
+
+def _wait_until(holds, seconds=60):
   end = time.monotonic() + seconds
-  while not path.exists():
+  while not holds():
     if time.monotonic() > end:
-      raise TimeoutError(f'{path} never came')
+      raise TimeoutError(f'not within {seconds} s')
     time.sleep(0.01)
 
 

@@ -69,12 +69,13 @@ def test_two_stages_that_wait_for_each_other_are_made_by_two_processes_on_their_
 
 
 @TWO_CORES
-def test_a_stage_that_fails_stops_the_others_and_says_which(tmp_path):
+def test_a_stage_that_fails_stops_the_others_which_save_and_says_which(tmp_path):
   made = start(tmp_path, 2, 'fail')
   stderr = made.communicate(timeout=120)[1]
   assert made.returncode == 1 and 'StageError: stage right: 3 is no 4' in stderr
   found = statuses(tmp_path)
   assert found['first'] == 'done' and found['right'] == 'begun' and found['last'] == 'waiting'
+  assert (tmp_path / 'left' / 'saved').read_text() == 'SIGTERM'
 
 
 @TWO_CORES
@@ -82,10 +83,13 @@ def test_a_stage_that_fails_stops_the_others_and_says_which(tmp_path):
 def test_a_stopped_pipeline_leaves_no_process_and_goes_on(tmp_path, number):
   made = start(tmp_path, 2, 'wait')
   pids = [process(tmp_path, name)[0] for name in ('left', 'right')]
+  while not (tmp_path / 'left' / 'trains').exists():
+    time.sleep(0.01)
   made.send_signal(number)
   stderr = made.communicate(timeout=120)[1]
   assert made.returncode != 0
-  assert number == signal.SIGKILL or 'stopped by SIGTERM' in stderr
+  if number == signal.SIGTERM:
+    assert 'stopped by SIGTERM' in stderr and (tmp_path / 'left' / 'saved').exists()
   end = time.monotonic() + 30
   while any(map(is_alive, pids)) and time.monotonic() < end:
     time.sleep(0.01)
