@@ -109,6 +109,14 @@ def lay(sequences, bins, capacity, rows, pad=0):
   return out
 
 
+def filled(segment, rows):
+  """Share of the places of the first `rows` rows that hold a token, for a segment [..., capacity].
+
+  The rest of those rows is computed and thrown away: shorter or fewer rows would be faster.
+  """
+  return float((segment > 0).sum() / (rows * segment.shape[-1]))
+
+
 class ProblemStream:
   """Endless batches of problems in a new order each epoch.
 

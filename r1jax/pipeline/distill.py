@@ -86,7 +86,7 @@ class Stage(finetune.Stage):
     """One update on the next examples."""
     fine, began = self.job.finetune, time.monotonic()
     tokens = [self.tokens[i] for i in next(self.stream)]
-    batch, learned = finetune.pack(tokens, fine)
+    batch, learned, filled = finetune.pack(tokens, fine)
     self.state, found = self._learn(batch)
     jax.block_until_ready(found)
     spent = time.monotonic() - began
@@ -95,6 +95,7 @@ class Stage(finetune.Stage):
       'loss/total': found.pop('sft/loss'),
       'optimizer/lr': optimizer.learning_rate(self.rate)(step),
       'speed/train_tokens_per_s': learned / spent,
+      'packing/filled': filled,
       'compute/flops': self._flops([len(one.ids) for one in tokens]),
     }
     return figures | found | self.examine(self.state.params, step + 1)

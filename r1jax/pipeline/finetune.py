@@ -84,7 +84,7 @@ class Stage(supervised.Stage):
   def update(self, step):
     """One update on the next examples."""
     fine, began = self.job.finetune, time.monotonic()
-    batch, learned = pack([self.tokens[i] for i in next(self.stream)], fine)
+    batch, learned, filled = pack([self.tokens[i] for i in next(self.stream)], fine)
     self.state, found = steps.language_update(
       self.state,
       batch,
@@ -101,12 +101,13 @@ class Stage(supervised.Stage):
       'loss/total': found.pop('sft/loss'),
       'optimizer/lr': optimizer.learning_rate(self.rate)(step),
       'speed/train_tokens_per_s': learned / spent,
+      'packing/filled': filled,
     }
     return figures | found | self.examine(self.state.params, step + 1)
 
 
 def pack(tokens, cfg):
-  """Examples packed best-fit: (`steps.Batch` on the devices, tokens learned).
+  """Examples packed best-fit: (`steps.Batch` on the devices, tokens learned, `batches.filled`).
 
   Args:
     tokens: list of `examples.Tokens`.
@@ -124,7 +125,9 @@ def pack(tokens, cfg):
   put = lambda x: sharding.put(x.reshape(shape), spec)
   rows = steps.Rows(put(packed.token), put(packed.segment), put(packed.position))
   loss = sft.Batch(put(mask), put(weight), rows.segment)
-  return steps.Batch(rows, loss, np.int32(-(-len(bins) // cfg.rows))), learned
+  count = -(-len(bins) // cfg.rows)
+  filled = batches.filled(packed.segment, count * cfg.rows)
+  return steps.Batch(rows, loss, np.int32(count)), learned, filled
 
 
 def _check_lengths(tokens, capacity):

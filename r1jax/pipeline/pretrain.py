@@ -79,7 +79,7 @@ class Stage(supervised.Stage):
   def update(self, step):
     """One update on the next packed batch."""
     pre, began = self.job.pretrain, time.monotonic()
-    batch, tokens = self._batch()
+    batch, tokens, filled = self._batch()
     self.state, found = steps.language_update(
       self.state,
       batch,
@@ -96,6 +96,7 @@ class Stage(supervised.Stage):
       'loss/total': found.pop('sft/loss'),
       'optimizer/lr': optimizer.learning_rate(self.job.optimizer)(step),
       'speed/train_tokens_per_s': tokens / spent,
+      'packing/filled': filled,
     }
     return figures | found | self.examine(self.state.params, step + 1)
 
@@ -108,4 +109,5 @@ class Stage(supervised.Stage):
     put = lambda x: sharding.put(x.reshape(shape), spec)
     rows = steps.Rows(put(packed.token), put(packed.segment), put(packed.position))
     loss = sft.Batch(put(mask), put(weight), rows.segment)
-    return steps.Batch(rows, loss, np.int32(pre.micro)), int(packed.real.sum())
+    filled = batches.filled(packed.segment, len(packed.segment))
+    return steps.Batch(rows, loss, np.int32(pre.micro)), int(packed.real.sum()), filled

@@ -236,7 +236,11 @@ class Stage:
       temperature=self.job.sample.temperature,
       reference_every=self.job.rl.reference_every,
     )
-    self._tokens += int((minibatch.batch.rows.segment > 0).sum())
+    segment_ABT = minibatch.batch.rows.segment
+    self._tokens += int((segment_ABT > 0).sum())
+    figures['packing/filled'] = batches.filled(
+      segment_ABT, int(minibatch.batch.count) * self.layout.rows
+    )
     if not self.pending:  # the next rollout needs these weights anyway
       jax.block_until_ready(found)
     self._training += self._spend('update', began)

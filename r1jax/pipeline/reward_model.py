@@ -107,11 +107,13 @@ class Stage(supervised.Stage):
   def update(self, step):
     """One update on the next pairs."""
     began = time.monotonic()
+    batch, filled = self._batch(next(self.stream))
     self.state, found = steps.preference_update(
-      self.state, self._batch(next(self.stream)), cfg=self.cfg, objective=self.objective, tx=self.tx
+      self.state, batch, cfg=self.cfg, objective=self.objective, tx=self.tx
     )
     jax.block_until_ready(found)
     self.seconds['update'] += time.monotonic() - began
+    found['packing/filled'] = filled
     found['optimizer/lr'] = optimizer.learning_rate(self.job.optimizer)(step)
     due = self.rm.every and (step + 1) % self.rm.every == 0
     return found | ({'eval/preference': self.accuracy().mean} if due else {})
@@ -166,6 +168,7 @@ class Stage(supervised.Stage):
 
   def _batch(self, pairs):
     rm, rows = self.rm, self._rows(pairs, self.rm.pairs)
+    filled = batches.filled(rows.segment, rm.pairs)
     # A pair is one unit of a pairwise loss, two of a pointwise one.
     share = 1 / rm.pairs if self.objective == 'pairwise' else 0.5 / rm.pairs
     label_BK = np.tile(np.array([1, 0], np.int32), (rm.pairs, 1))
@@ -173,4 +176,4 @@ class Stage(supervised.Stage):
     spec = sharding.act(None, 'rows', None)
     cut = lambda x: sharding.put(x.reshape(rm.micro, -1, x.shape[-1]), spec)
     rows, loss = jax.tree.map(cut, (rows, loss))
-    return steps.Batch(rows, loss, np.int32(rm.micro))
+    return steps.Batch(rows, loss, np.int32(rm.micro)), filled

@@ -34,6 +34,7 @@ SFT_FIGURES = (
   ('loss', 'loss/total', '.3f'),
   ('lr', 'optimizer/lr', '.2e'),
   ('grad', 'optimizer/grad_norm', '.2f'),
+  ('filled', 'packing/filled', '.0%'),
   ('train tok/s', 'speed/train_tokens_per_s', ',.0f'),
 )
 

@@ -136,7 +136,7 @@ def test_only_replies_are_learned_and_the_rate_ends_at_a_tenth(given, tmp_path):
   stage = distill.Stage(
     job, cfg, tokenizer.load(given / 'teacher'), examples.Examples(given / 'data')
   )
-  batch, learned = distill.finetune.pack(stage.tokens[:16], job.finetune)
+  batch, learned, _ = distill.finetune.pack(stage.tokens[:16], job.finetune)
   expected = sum(len(one.ids) - one.begin for one in stage.tokens[:16])
   assert learned == expected == int(np.asarray(batch.loss.mask_BT).sum())
   rate = distill.optimizer.learning_rate(dataclasses.replace(stage.rate, warmup=0, steps=100))

@@ -53,12 +53,13 @@ def test_the_defaults_are_the_papers():
 
 def test_every_reply_token_and_nothing_else_is_learned(tok, one_device):
   tokens = [examples.encode(one, tok) for one in SET[:4]]
-  batch, learned = finetune.pack(tokens, CONFIG)
+  batch, learned, filled = finetune.pack(tokens, CONFIG)
   mask, token = np.array(batch.loss.mask_BT), np.array(batch.rows.token)
   wanted = sorted(i for one in tokens for i in one.ids[one.begin :].tolist())
   assert sorted(token[mask].tolist()) == wanted and learned == len(wanted)
   np.testing.assert_allclose(np.array(batch.loss.weight_BT)[mask].sum(), 1, rtol=1e-5)
   assert mask.shape == (2, 2, 64) and int(batch.count) == 1
+  assert filled == sum(len(one.ids) for one in tokens) / (2 * 64)  # of the one micro-batch computed
 
 
 def test_an_epoch_shows_every_example_once(job, tok, one_device):
