@@ -20,7 +20,7 @@ import rich.table
 from absl import app, flags
 
 from r1jax.kernels import reference
-from r1jax.model import presets
+from r1jax.model import attention, presets
 
 _ROUNDS = flags.DEFINE_integer('rounds', 15, 'rounds, in each of which every form runs once')
 _CALLS = flags.DEFINE_integer('calls', 4, 'calls of a form in a round')
@@ -181,6 +181,39 @@ def grouped_decoding():
   return Op('GQA decode', forms, (q, k, v, keep, *across, turned), False)
 
 
+def grouped_steps():
+  """Eight steps of it as a rollout takes them: a token's key and value are written, then read."""
+  cfg = presets.tiny_qwen2()
+  Y, H = cfg.kv_heads, cfg.head_qk
+  q, k, v = draw((_SEQUENCES, cfg.heads, H), *[(_SEQUENCES, Y, _SLOTS, H)] * 2)
+  first = 100
+
+  def steps(q, k, v, slot_axis, scores):
+    def one(slot, carried):
+      k, v, out = carried
+      new = out.reshape(_SEQUENCES, Y, -1, H)[:, :, 0]
+      k = attention.write(k, jnp.expand_dims(new, slot_axis), slot, slot_axis)
+      v = attention.write(v, new[:, :, None], slot, 2)
+      keep = jnp.arange(_SLOTS) <= slot + jnp.zeros((_SEQUENCES, 1), int)
+      return k, v, scores(q, k, v, keep)
+
+    return jax.lax.fori_loop(first, first + 8, one, (k, v, q))[2]
+
+  def ours(q, k, v, k_BYHS):
+    return steps(q, k, v, 2, lambda q, k, v, keep: reference.gqa_decode(q, k, v, keep, 0.1))
+
+  def slots_last(q, k, v, k_BYHS):
+    def scores(q, k, v, keep):
+      score = jnp.einsum('bygh,byhs->bygs', q.reshape(_SEQUENCES, Y, -1, H), k)
+      weight = jnp.where(keep[:, None, None], score * 0.1, reference.MASKED)
+      return jnp.einsum('bygs,bysu->bygu', jax.nn.softmax(weight, -1), v).reshape(q.shape)
+
+    return steps(q, k_BYHS, v, 3, scores)
+
+  forms = (('caches [B, Y, S, H]', ours), ('keys [B, Y, H, S]', slots_last))
+  return Op('GQA write, decode x 8', forms, (q, k, v, k.transpose(0, 1, 3, 2)), False)
+
+
 def gradient(form):
   """Gradients of the form's summed squares in its float operands."""
 
@@ -234,7 +267,7 @@ def main(argv):
   tokens = _ROWS * _LENGTH
   ops = [op(n, t) for op in (gate_and_up, query_key_value, gate_and_up_stored)
          for n, t in ((tokens, True), (_SEQUENCES, False))]  # fmt: skip
-  ops += [training_attention(), latent_decoding(), grouped_decoding()]
+  ops += [training_attention(), latent_decoding(), grouped_decoding(), grouped_steps()]
   table = rich.table.Table('op', 'pass', 'form', 'ms', 'times the first')
   for op in ops:
     report(op, table)
