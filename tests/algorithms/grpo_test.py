@@ -183,7 +183,9 @@ def test_on_the_first_on_policy_step_the_ratio_is_exactly_1(importance, given):
   batch = dataclasses.replace(batch, old_logp_BT=logp_BT if given else None)
   (_, figures), grad_BT = value_grad(cfg, batch, logp_BT)
   figures = tally.results(figures)
-  assert figures['grpo/ratio'] == figures['grpo/ratio_max'] == 1
+  assert figures['grpo/ratio_max'] == 1
+  # The mean's weights 1/length are summed twice, on some machines in two orders: a rounding apart.
+  assert figures['grpo/ratio'] == pytest.approx(1, rel=2e-7)
   assert figures['grpo/clip_low'] == figures['grpo/clip_high'] == figures['grpo/old_kl'] == 0
   expected_BT = -batch.advantage_BT * batch.weight_BT * batch.mask_BT
   np.testing.assert_allclose(grad_BT, expected_BT, rtol=1e-5, atol=1e-8)
