@@ -159,19 +159,15 @@ def grouped_decoding():
   turned = k.transpose(0, 1, 3, 2)
   keep = jnp.arange(_SLOTS) < 100 + jnp.zeros((_SEQUENCES, 1), int)
 
-  def weights(score, keep):
-    return jax.nn.softmax(jnp.where(keep[:, None, None], score * 0.1, reference.MASKED), -1)
-
   def ours(q, k, v, keep, *others):
     return reference.gqa_decode(q, k, v, keep, 0.1)
 
   def slots_outside(q, k, v, keep, k_BSYH, v_BSYH, k_BYHS):
     score = jnp.einsum('bygh,bsyh->bygs', q.reshape(-1, Y, G, H), k_BSYH)
-    return jnp.einsum('bygs,bsyu->bygu', weights(score, keep), v_BSYH).reshape(q.shape)
+    return jnp.einsum('bygs,bsyu->bygu', _weights(score, keep), v_BSYH).reshape(q.shape)
 
   def slots_last(q, k, v, keep, k_BSYH, v_BSYH, k_BYHS):
-    score = jnp.einsum('bygh,byhs->bygs', q.reshape(-1, Y, G, H), k_BYHS)
-    return jnp.einsum('bygs,bysu->bygu', weights(score, keep), v).reshape(q.shape)
+    return _over_keys_with_slots_last(q, k_BYHS, v, keep)
 
   forms = (
     ('caches [B, Y, S, H]', ours),
@@ -181,34 +177,38 @@ def grouped_decoding():
   return Op('GQA decode', forms, (q, k, v, keep, *across, turned), False)
 
 
+def _weights(score_BYGS, keep):
+  return jax.nn.softmax(jnp.where(keep[:, None, None], score_BYGS * 0.1, reference.MASKED), -1)
+
+
+def _over_keys_with_slots_last(q, k_BYHS, v, keep):
+  B, Y, H, _ = k_BYHS.shape
+  score = jnp.einsum('bygh,byhs->bygs', q.reshape(B, Y, -1, H), k_BYHS)
+  return jnp.einsum('bygs,bysu->bygu', _weights(score, keep), v).reshape(q.shape)
+
+
 def grouped_steps():
   """Eight steps of it as a rollout takes them: a token's key and value are written, then read."""
   cfg = presets.tiny_qwen2()
   Y, H = cfg.kv_heads, cfg.head_qk
   q, k, v = draw((_SEQUENCES, cfg.heads, H), *[(_SEQUENCES, Y, _SLOTS, H)] * 2)
-  first = 100
 
-  def steps(q, k, v, slot_axis, scores):
+  def steps(q, k, v, slot_axis, decode):
     def one(slot, carried):
       k, v, out = carried
       new = out.reshape(_SEQUENCES, Y, -1, H)[:, :, 0]
       k = attention.write(k, jnp.expand_dims(new, slot_axis), slot, slot_axis)
       v = attention.write(v, new[:, :, None], slot, 2)
       keep = jnp.arange(_SLOTS) <= slot + jnp.zeros((_SEQUENCES, 1), int)
-      return k, v, scores(q, k, v, keep)
+      return k, v, decode(q, k, v, keep)
 
-    return jax.lax.fori_loop(first, first + 8, one, (k, v, q))[2]
+    return jax.lax.fori_loop(100, 108, one, (k, v, q))[2]
 
   def ours(q, k, v, k_BYHS):
     return steps(q, k, v, 2, lambda q, k, v, keep: reference.gqa_decode(q, k, v, keep, 0.1))
 
   def slots_last(q, k, v, k_BYHS):
-    def scores(q, k, v, keep):
-      score = jnp.einsum('bygh,byhs->bygs', q.reshape(_SEQUENCES, Y, -1, H), k)
-      weight = jnp.where(keep[:, None, None], score * 0.1, reference.MASKED)
-      return jnp.einsum('bygs,bysu->bygu', jax.nn.softmax(weight, -1), v).reshape(q.shape)
-
-    return steps(q, k_BYHS, v, 3, scores)
+    return steps(q, k_BYHS, v, 3, _over_keys_with_slots_last)
 
   forms = (('caches [B, Y, S, H]', ours), ('keys [B, Y, H, S]', slots_last))
   return Op('GQA write, decode x 8', forms, (q, k, v, k.transpose(0, 1, 3, 2)), False)

@@ -7,7 +7,6 @@ student also learns the teacher's whole distribution over each token of the samp
 import dataclasses
 import json
 import pathlib
-import time
 
 import jax
 import rich.console
@@ -21,7 +20,7 @@ from r1jax.model import flops
 from r1jax.pipeline import experiment, finetune, plan, workdir
 from r1jax.rewards import service
 from r1jax.sampling import rollout
-from r1jax.train import loop, metrics, optimizer, steps
+from r1jax.train import loop, metrics, steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,35 +81,9 @@ class Stage(finetune.Stage):
     if bool(teacher) != bool(job.distill.kl.weight):
       raise ValueError(f'a teacher goes with a weight, {job.distill.kl.weight=}')
 
-  def update(self, step):
-    """One update on the next examples."""
-    fine, began = self.job.finetune, time.monotonic()
-    tokens = [self.tokens[i] for i in next(self.stream)]
-    batch, learned, filled = finetune.pack(tokens, fine)
-    self.state, found = self._learn(batch)
-    jax.block_until_ready(found)
-    spent = time.monotonic() - began
-    self.seconds['update'] += spent
-    figures = {
-      'loss/total': found.pop('sft/loss'),
-      'optimizer/lr': optimizer.learning_rate(self.rate)(step),
-      'speed/train_tokens_per_s': learned / spent,
-      'packing/filled': filled,
-      'compute/flops': self._flops([len(one.ids) for one in tokens]),
-    }
-    return figures | found | self.examine(self.state.params, step + 1)
-
   def _learn(self, batch):
     if self.teacher is None:
-      return steps.language_update(
-        self.state,
-        batch,
-        cfg=self.cfg,
-        scfg=self.job.sft,
-        tx=self.tx,
-        balance=self.job.finetune.balance,
-        bias_speed=self.job.finetune.bias_speed,
-      )
+      return super()._learn(batch)
     return steps.distill_update(
       self.state,
       self.teacher.params,
@@ -121,10 +94,11 @@ class Stage(finetune.Stage):
       tx=self.tx,
     )
 
-  def _flops(self, lengths):
+  def _cost(self, lengths):
     """Counted operations of an update; the teacher's forward pass where it takes part."""
     own = flops.training(self.cfg, lengths)
-    return float(own + (flops.forward(self.teacher.cfg, lengths) if self.teacher else 0))
+    taught = flops.forward(self.teacher.cfg, lengths) if self.teacher else 0
+    return {'compute/flops': float(own + taught)}
 
 
 def run(job, config, mesh):

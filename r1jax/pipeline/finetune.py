@@ -84,16 +84,9 @@ class Stage(supervised.Stage):
   def update(self, step):
     """One update on the next examples."""
     fine, began = self.job.finetune, time.monotonic()
-    batch, learned, filled = pack([self.tokens[i] for i in next(self.stream)], fine)
-    self.state, found = steps.language_update(
-      self.state,
-      batch,
-      cfg=self.cfg,
-      scfg=self.job.sft,
-      tx=self.tx,
-      balance=fine.balance,
-      bias_speed=fine.bias_speed,
-    )
+    tokens = [self.tokens[i] for i in next(self.stream)]
+    batch, learned, filled = pack(tokens, fine)
+    self.state, found = self._learn(batch)
     jax.block_until_ready(found)
     spent = time.monotonic() - began
     self.seconds['update'] += spent
@@ -103,7 +96,24 @@ class Stage(supervised.Stage):
       'speed/train_tokens_per_s': learned / spent,
       'packing/filled': filled,
     }
+    figures |= self._cost([len(one.ids) for one in tokens])
     return figures | found | self.examine(self.state.params, step + 1)
+
+  def _learn(self, batch):
+    """(state, metrics) after an update on the batch."""
+    return steps.language_update(
+      self.state,
+      batch,
+      cfg=self.cfg,
+      scfg=self.job.sft,
+      tx=self.tx,
+      balance=self.job.finetune.balance,
+      bias_speed=self.job.finetune.bias_speed,
+    )
+
+  def _cost(self, lengths):
+    """Further metrics of an update on examples of these lengths."""
+    return {}
 
 
 def pack(tokens, cfg):

@@ -152,7 +152,7 @@ def _crew(build, config, shares):
 def _stop(crew):
   """Ends the workers: asks the busy ones, and waits until they have saved.
 
-  A stage that saves ends its worker's stage, not its worker: that finds its pipe closed.
+  A stage that catches the signal saves and ends, but not its worker: that finds its pipe closed.
   """
   for worker in crew:
     if worker.stage:
