@@ -14,9 +14,9 @@ from r1jax.data import examples, tokenizer
 from r1jax.data.tasks import corpus, tiny_world
 from r1jax.interchange import exporting, huggingface, source
 from r1jax.model import flops, presets
-from r1jax.pipeline import distill
+from r1jax.pipeline import distill, finetune
 from r1jax.sampling import sample
-from r1jax.train import metrics
+from r1jax.train import metrics, optimizer
 from tests.interchange import families
 from tests.model import tiny
 
@@ -136,10 +136,10 @@ def test_only_replies_are_learned_and_the_rate_ends_at_a_tenth(given, tmp_path):
   stage = distill.Stage(
     job, cfg, tokenizer.load(given / 'teacher'), examples.Examples(given / 'data')
   )
-  batch, learned, _ = distill.finetune.pack(stage.tokens[:16], job.finetune)
+  batch, learned, _ = finetune.pack(stage.tokens[:16], job.finetune)
   expected = sum(len(one.ids) - one.begin for one in stage.tokens[:16])
   assert learned == expected == int(np.asarray(batch.loss.mask_BT).sum())
-  rate = distill.optimizer.learning_rate(dataclasses.replace(stage.rate, warmup=0, steps=100))
+  rate = optimizer.learning_rate(dataclasses.replace(stage.rate, warmup=0, steps=100))
   assert float(rate(100)) == pytest.approx(0.1 * float(rate(0)), rel=1e-5)
 
 
