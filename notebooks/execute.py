@@ -18,6 +18,7 @@ import sys
 import tempfile
 
 os.environ['MPLBACKEND'] = 'agg'  # no window
+import jax
 from matplotlib import pyplot
 
 _ADDRESS = re.compile(r'github(\.com)?/[\w.-]+/[\w.-]+(?=/blob/|\.git)')
@@ -35,6 +36,7 @@ def execute(notebook):
     cell['outputs'] = [_text(printed.getvalue())] if printed.getvalue() else []
     cell['outputs'] += [_picture(pyplot.figure(n)) for n in pyplot.get_fignums()]
     pyplot.close('all')
+  jax.block_until_ready(jax.live_arrays())  # XLA's threads must not outlive the process
 
 
 def _text(text):
