@@ -18,8 +18,9 @@ import sys
 import tempfile
 
 os.environ['MPLBACKEND'] = 'agg'  # no window
-import jax
 from matplotlib import pyplot
+
+from r1jax import processes
 
 _ADDRESS = re.compile(r'github(\.com)?/[\w.-]+/[\w.-]+(?=/blob/|\.git)')
 
@@ -36,7 +37,7 @@ def execute(notebook):
     cell['outputs'] = [_text(printed.getvalue())] if printed.getvalue() else []
     cell['outputs'] += [_picture(pyplot.figure(n)) for n in pyplot.get_fignums()]
     pyplot.close('all')
-  jax.block_until_ready(jax.live_arrays())  # XLA's threads must not outlive the process
+  processes.settle()  # here its names are lost, and what they stand for cannot be waited for
 
 
 def _text(text):

@@ -7,9 +7,11 @@ ended that; a host that is gone, or a process that is frozen, misses its beats. 
 who was lost, and each process says so in one line and exits, wherever its own threads are stuck.
 """
 
+import atexit
 import contextlib
 import ctypes
 import faulthandler
+import functools
 import os
 import pickle
 import secrets
@@ -78,6 +80,24 @@ def abandon(reason, status, report):
     return
   time.sleep(_PATIENCE)
   _lifeline.abandon(' '.join(reason.split()), status, report)
+
+
+@functools.cache
+def settle_at_exit():
+  """From now on this process ends only when it has settled."""
+  atexit.register(settle)
+
+
+def settle():
+  """Waits for all that is still computed: XLA's CPU threads may crash in a process that ends.
+
+  Of several processes one may be gone, and what waits for it never be done: there, does nothing.
+  """
+  if jax.process_count() > 1:
+    return
+  for array in jax.live_arrays():
+    with contextlib.suppress(RuntimeError):  # its computation failed, which was said elsewhere
+      array.block_until_ready()
 
 
 def gather(value):

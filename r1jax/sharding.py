@@ -7,14 +7,13 @@ again: training gathers them layer by layer (the transpose is the reduce-scatter
 rollout once for all of its tokens.
 """
 
-import atexit
-import contextlib
-import functools
 import math
 
 import jax
 import numpy as np
 from jax.experimental import mesh_utils
+
+from r1jax import processes
 
 MESH_AXES = ('data', 'fsdp', 'expert', 'tensor', 'context')
 
@@ -78,27 +77,13 @@ def make_mesh(shape=(1, 1, 1, 1), devices=None):
 
   A process that made one ends only when nothing that it holds is computed any more.
   """
-  _settle_at_exit()
+  processes.settle_at_exit()
   devices = jax.devices() if devices is None else devices
   shape = sizes(shape, len(devices), f' ({devices[0].platform})')
   # A torus axis is split where no whole ones multiply to a size: 4 on a v5p of 8 x 8 x 16.
   placed = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
   explicit = (jax.sharding.AxisType.Explicit,) * len(MESH_AXES)
   return jax.sharding.Mesh(placed, MESH_AXES, axis_types=explicit)
-
-
-@functools.cache
-def _settle_at_exit():
-  """Lets the process end in order: where XLA's CPU threads compute on, it may end in SIGSEGV."""
-  atexit.register(_settle)
-
-
-def _settle():
-  if jax.process_count() > 1:
-    return  # another process may be gone, and what waits for it never be done
-  for array in jax.live_arrays():
-    with contextlib.suppress(RuntimeError):  # deleted, or its computation failed
-      array.block_until_ready()
 
 
 def param(axes):

@@ -14,6 +14,20 @@ import pytest
 from r1jax import processes
 from tests import runs
 
+# Seconds of work, under way when the last line has run. Handlers go from the last to the first.
+LEAVES_EARLY = """
+import atexit
+atexit.register(lambda: print(y.is_ready()))
+import jax
+from r1jax import sharding
+if {meshed}:
+  sharding.make_mesh((1, 1, 1, 1))
+f = jax.jit(lambda x: jax.lax.fori_loop(0, 100, lambda i, x: x @ x / 1024, x))
+y = jax.numpy.ones((1024, 1024))
+f(y).block_until_ready()
+y = f(f(y))
+"""
+
 MESH = '(1,2,2,1,2)'
 MINUTE = 60.0  # within which all are to have stopped
 
@@ -182,3 +196,13 @@ def test_an_error_of_one_process_ends_all_with_its_reason(waiting):
   assert status == {1}
   assert line == 'error: process 1 of 4 stopped: the disk is full; all processes stop here'
   assert waiting[1].communicate()[1].splitlines()[-1] == 'error: a full disk'
+
+
+@pytest.mark.parametrize('meshed', [True, False])
+def test_a_process_with_a_mesh_ends_when_all_is_computed(meshed):
+  command = [sys.executable, '-c', LEAVES_EARLY.format(meshed=meshed)]
+  done = subprocess.run(
+    command, cwd=runs.ROOT, env=runs.environment(), capture_output=True, text=True, timeout=300
+  )
+  # Without a mesh it is still computing: the handler is what waits.
+  assert (done.returncode, done.stdout) == (0, f'{meshed}\n'), done.stderr

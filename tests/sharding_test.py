@@ -1,30 +1,12 @@
 """The mesh and the rules table."""
 
-import subprocess
-import sys
-
 import jax
 import numpy as np
 import pytest
 
 from r1jax import params, sharding
 from r1jax.model import config, transformer
-from tests import runs
 from tests.model import tiny
-
-# Seconds of work, under way when the last line has run. Handlers go from the last to the first.
-LEAVES_EARLY = """
-import atexit
-atexit.register(lambda: print(y.is_ready()))
-import jax
-from r1jax import sharding
-if {meshed}:
-  sharding.make_mesh((1, 1, 1, 1))
-f = jax.jit(lambda x: jax.lax.fori_loop(0, 100, lambda i, x: x @ x / 1024, x))
-y = jax.numpy.ones((1024, 1024))
-f(y).block_until_ready()
-y = f(f(y))
-"""
 
 
 def test_the_free_axis_takes_the_devices_that_are_left():
@@ -94,13 +76,3 @@ def test_put_splits_what_fetch_gives_back_whole():
     split = sharding.put(array, sharding.act('batch', 'ffn'))
     assert split.addressable_shards[0].data.shape == (2, 2)
     np.testing.assert_array_equal(sharding.fetch({'x': split})['x'], array)
-
-
-@pytest.mark.parametrize('meshed', [True, False])
-def test_a_process_with_a_mesh_ends_when_all_is_computed(meshed):
-  command = [sys.executable, '-c', LEAVES_EARLY.format(meshed=meshed)]
-  done = subprocess.run(
-    command, cwd=runs.ROOT, env=runs.environment(), capture_output=True, text=True, timeout=300
-  )
-  # Without a mesh it is still computing: the handler is what waits.
-  assert (done.returncode, done.stdout) == (0, f'{meshed}\n'), done.stderr
