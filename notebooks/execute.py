@@ -37,7 +37,7 @@ def execute(notebook):
     cell['outputs'] = [_text(printed.getvalue())] if printed.getvalue() else []
     cell['outputs'] += [_picture(pyplot.figure(n)) for n in pyplot.get_fignums()]
     pyplot.close('all')
-  processes.settle()  # here its names are lost, and what they stand for cannot be waited for
+  processes.settle()  # while its arrays are still held: its names end here
 
 
 def _text(text):
