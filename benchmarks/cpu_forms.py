@@ -20,7 +20,7 @@ import rich.table
 from absl import app, flags
 
 from r1jax.kernels import reference
-from r1jax.model import attention, presets
+from r1jax.model import presets
 
 _ROUNDS = flags.DEFINE_integer('rounds', 15, 'rounds, in each of which every form runs once')
 _CALLS = flags.DEFINE_integer('calls', 4, 'calls of a form in a round')
@@ -159,20 +159,20 @@ def grouped_decoding():
   turned = k.transpose(0, 1, 3, 2)
   keep = jnp.arange(_SLOTS) < 100 + jnp.zeros((_SEQUENCES, 1), int)
 
-  def ours(q, k, v, keep, *others):
-    return reference.gqa_decode(q, k, v, keep, 0.1)
+  def ours(q, k, v, keep, k_BSYH, v_BSYH, k_BYHS):
+    return reference.gqa_decode(q, k_BYHS, v, keep, 0.1)
 
   def slots_outside(q, k, v, keep, k_BSYH, v_BSYH, k_BYHS):
     score = jnp.einsum('bygh,bsyh->bygs', q.reshape(-1, Y, G, H), k_BSYH)
     return jnp.einsum('bygs,bsyu->bygu', _weights(score, keep), v_BSYH).reshape(q.shape)
 
-  def slots_last(q, k, v, keep, k_BSYH, v_BSYH, k_BYHS):
-    return _over_keys_with_slots_last(q, k_BYHS, v, keep)
+  def slots_first(q, k, v, keep, *others):
+    return _over_rows_of_keys(q, k, v, keep)
 
   forms = (
-    ('caches [B, Y, S, H]', ours),
+    ('keys [B, Y, H, S]', ours),
+    ('keys [B, Y, S, H]', slots_first),
     ('caches [B, S, Y, H]', slots_outside),
-    ('keys [B, Y, H, S]', slots_last),
   )
   return Op('GQA decode', forms, (q, k, v, keep, *across, turned), False)
 
@@ -181,9 +181,9 @@ def _weights(score_BYGS, keep):
   return jax.nn.softmax(jnp.where(keep[:, None, None], score_BYGS * 0.1, reference.MASKED), -1)
 
 
-def _over_keys_with_slots_last(q, k_BYHS, v, keep):
-  B, Y, H, _ = k_BYHS.shape
-  score = jnp.einsum('bygh,byhs->bygs', q.reshape(B, Y, -1, H), k_BYHS)
+def _over_rows_of_keys(q, k_BYSH, v, keep):
+  B, Y, _, H = k_BYSH.shape
+  score = jnp.einsum('bygh,bysh->bygs', q.reshape(B, Y, -1, H), k_BYSH)
   return jnp.einsum('bygs,bysu->bygu', _weights(score, keep), v).reshape(q.shape)
 
 
@@ -197,20 +197,20 @@ def grouped_steps():
     def one(slot, carried):
       k, v, out = carried
       new = out.reshape(_SEQUENCES, Y, -1, H)[:, :, 0]
-      k = attention.write(k, jnp.expand_dims(new, slot_axis), slot, slot_axis)
-      v = attention.write(v, new[:, :, None], slot, 2)
+      k = jax.lax.dynamic_update_index_in_dim(k, new, slot, slot_axis)
+      v = jax.lax.dynamic_update_index_in_dim(v, new, slot, 2)
       keep = jnp.arange(_SLOTS) <= slot + jnp.zeros((_SEQUENCES, 1), int)
       return k, v, decode(q, k, v, keep)
 
     return jax.lax.fori_loop(100, 108, one, (k, v, q))[2]
 
   def ours(q, k, v, k_BYHS):
-    return steps(q, k, v, 2, lambda q, k, v, keep: reference.gqa_decode(q, k, v, keep, 0.1))
+    return steps(q, k_BYHS, v, 3, lambda q, k, v, keep: reference.gqa_decode(q, k, v, keep, 0.1))
 
-  def slots_last(q, k, v, k_BYHS):
-    return steps(q, k_BYHS, v, 3, _over_keys_with_slots_last)
+  def slots_first(q, k, v, k_BYHS):
+    return steps(q, k, v, 2, _over_rows_of_keys)
 
-  forms = (('caches [B, Y, S, H]', ours), ('keys [B, Y, H, S]', slots_last))
+  forms = (('keys [B, Y, H, S]', ours), ('keys [B, Y, S, H]', slots_first))
   return Op('GQA write, decode x 8', forms, (q, k, v, k.transpose(0, 1, 3, 2)), False)
 
 

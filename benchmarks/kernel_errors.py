@@ -150,6 +150,7 @@ def _gqa_decode(case, rng):
   keep = kept(case.pattern, rng, B, S)
   q, k, v = normal(rng, case.dtype, (B, N, H), (B, Y, S, H), (B, Y, S, U))
   k, v = _unread(rng, keep, k, v)
+  k = k.swapaxes(2, 3)
   out = _grouped(q, k, v, keep, case.form, slots)
   return _of_readers(keep, out, oracle.gqa_decode(q, k, v, keep, _SCALE))
 

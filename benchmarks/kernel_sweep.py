@@ -135,7 +135,7 @@ def _decode(heads, key_heads, H, U):
     flops = 2 * G * slots * (H + U)
     return {'decode': Kernel(steps, flops, B * Y * S * width * _BYTES, vmem)}
 
-  caches = [(B, S, H)] if latent else [(B, Y, S, H), (B, Y, S, U)]
+  caches = [(B, S, H)] if latent else [(B, Y, H, S), (B, Y, S, U)]
   operands = [*((s, 'bfloat16') for s in ((B, heads, H), *caches)), ((B, S), 'bool')]
   return Sweep(run, operands, kernels, [(256,), (512,), (1024,), (2048,)])
 

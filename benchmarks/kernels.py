@@ -63,11 +63,12 @@ def attention(heads, key_heads, query_width, value_width):
 def decoding():
   """The two decodings, at V3's latent widths and at a 1.5B Qwen's heads (reference §2.1, §3.3)."""
   S, kept = _TOKENS.value + 4, ((8, _TOKENS.value + 4), 'bool')
-  rows, heads = ((8, S, 576), 'bfloat16'), ((8, 2, S, 128), 'bfloat16')
+  rows = ((8, S, 576), 'bfloat16')
+  caches = [((8, 2, 128, S), 'bfloat16'), ((8, 2, S, 128), 'bfloat16')]
   latent = [lambda *a, op=op: op.mla_decode(*a, 512, 0.1) for op in (tpu, reference)]
   grouped = [lambda *a, op=op: op.gqa_decode(*a, 0.1) for op in (tpu, reference)]
   yield 'MLA decode 128 heads', latent, [((8, 128, 576), 'bfloat16'), rows, kept]
-  yield 'GQA decode 12/2', grouped, [((8, 12, 128), 'bfloat16'), heads, heads, kept]
+  yield 'GQA decode 12/2', grouped, [((8, 12, 128), 'bfloat16'), *caches, kept]
 
 
 def experts():

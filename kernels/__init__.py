@@ -69,9 +69,9 @@ def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale, form='reference'):
   return _MODULES[form].mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale)
 
 
-def gqa_decode(q_BNH, k_BYSH, v_BYSU, keep_BS, scale, form='reference'):
+def gqa_decode(q_BNH, k_BYHS, v_BYSU, keep_BS, scale, form='reference'):
   """One query a sequence over per-head caches -> [B, N, U]."""
-  return _MODULES[form].gqa_decode(q_BNH, k_BYSH, v_BYSU, keep_BS, scale)
+  return _MODULES[form].gqa_decode(q_BNH, k_BYHS, v_BYSU, keep_BS, scale)
 
 
 def grouped_matmul(x_XD, w_EDM, size_E, form='reference'):

@@ -23,11 +23,11 @@ def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale, slots=SLOTS, *, in
   return out[:, 0]
 
 
-def gqa_decode(q_BNH, k_BYSH, v_BYSU, keep_BS, scale, slots=SLOTS, *, interpret=False):
+def gqa_decode(q_BNH, k_BYHS, v_BYSU, keep_BS, scale, slots=SLOTS, *, interpret=False):
   """Same contract as `reference.gqa_decode`, but a sequence that keeps no slot gets zeros."""
-  (B, N, H), Y, U = q_BNH.shape, k_BYSH.shape[1], v_BYSU.shape[3]
+  (B, N, H), Y, U = q_BNH.shape, k_BYHS.shape[1], v_BYSU.shape[3]
   q_BYGH = q_BNH.reshape(B, Y, N // Y, H)
-  out = _decode(q_BYGH, k_BYSH, v_BYSU, keep_BS, (U, scale, slots, interpret))
+  out = _decode(q_BYGH, k_BYHS, v_BYSU, keep_BS, (U, scale, slots, interpret))
   return out.reshape(B, N, U)
 
 
@@ -41,18 +41,25 @@ def _live(keep_BS, slots):
 
 
 def _decode(q, k, v, keep_BS, how):
-  """Queries [B, Y, G, H] over k [B, Y, S, H]; without v, the values are k's first columns."""
-  (B, Y, G, H), S, (width, scale, slots, interpret) = q.shape, k.shape[2], how
+  """Queries [B, Y, G, H] over keys k [B, Y, H, S] and values v [B, Y, S, U]; without v over rows k
+  [B, Y, S, H], whose first columns are the values."""
+  (B, Y, G, H), S, (width, scale, slots, interpret) = q.shape, keep_BS.shape[1], how
   slots = min(slots, S)
   block, kept = _live(keep_BS, slots)
-  values = [] if v is None else [v]
+  row = lambda b, y, j, block, kept: (b, y, block[b, j], 0)
+  column = lambda b, y, j, block, kept: (b, y, 0, block[b, j])
+  if v is None:
+    caches, cache_specs = [k], [pl.BlockSpec((1, 1, slots, H), row)]
+  else:
+    caches = [k, v]
+    cache_specs = [
+      pl.BlockSpec((1, 1, H, slots), column),
+      pl.BlockSpec((1, 1, slots, width), row),
+    ]
   specs = [
     pl.BlockSpec((1, 1, G, H), lambda b, y, j, block, kept: (b, y, 0, 0)),
     pl.BlockSpec((1, 1, slots), lambda b, y, j, block, kept: (b, 0, block[b, j])),
-    *[
-      pl.BlockSpec((1, 1, slots, x.shape[3]), lambda b, y, j, block, kept: (b, y, block[b, j], 0))
-      for x in (k, *values)
-    ],
+    *cache_specs,
   ]
   run = pl.pallas_call(
     partial(_kernel, width, scale, S if S % slots else 0),
@@ -70,7 +77,7 @@ def _decode(q, k, v, keep_BS, how):
     interpret=interpret,
     name='decode',
   )
-  return run(block, kept, q, keep_BS.astype(jnp.int32)[:, None], k, *values)
+  return run(block, kept, q, keep_BS.astype(jnp.int32)[:, None], *caches)
 
 
 def _kernel(width, scale, ragged, block, kept, *refs):
@@ -87,15 +94,15 @@ def _kernel(width, scale, ragged, block, kept, *refs):
   @pl.when(kept[b, j] > 0)
   def live():
     keys = k[0, 0]
-    values = v[0][0, 0] if v else keys[:, :width]
+    values, across = (v[0][0, 0], 0) if v else (keys[:, :width], 1)
     visible = keep[0] > 0
     if ragged:  # what lies behind the cache's end may be anything, NaN included
-      first = j * keys.shape[0]
+      first = j * visible.shape[1]
       visible = visible & (jax.lax.broadcasted_iota(jnp.int32, visible.shape, 1) + first < ragged)
       row = jax.lax.broadcasted_iota(jnp.int32, values.shape, 0) + first
       values = jnp.where(row < ragged, values, jnp.zeros_like(values))
     score = jax.lax.dot_general(
-      q[0, 0], keys, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32
+      q[0, 0], keys, (((1,), (across,)), ((), ())), preferred_element_type=jnp.float32
     )
     score = jnp.where(visible, score * scale, MASKED)
     new_top = jnp.maximum(top[...], score.max(1, keepdims=True))

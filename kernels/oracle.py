@@ -59,11 +59,11 @@ def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale):
   return np.einsum('bns,bsu->bnu', prob, cache[..., :value_width])
 
 
-def gqa_decode(q_BNH, k_BYSH, v_BYSU, keep_BS, scale):
+def gqa_decode(q_BNH, k_BYHS, v_BYSU, keep_BS, scale):
   """One query a head over the kept slots of its key head -> [B, N, U]; zeros over none."""
-  q, k, v = (np.float64(x) for x in (q_BNH, k_BYSH, v_BYSU))
+  q, k, v = (np.float64(x) for x in (q_BNH, k_BYHS, v_BYSU))
   k, v = (np.repeat(x, q.shape[1] // x.shape[1], axis=1) for x in (k, v))
-  prob = _softmax(scale * np.einsum('bnh,bnsh->bns', q, k), np.asarray(keep_BS)[:, None])
+  prob = _softmax(scale * np.einsum('bnh,bnhs->bns', q, k), np.asarray(keep_BS)[:, None])
   return np.einsum('bns,bnsu->bnu', prob, v)
 
 

@@ -104,12 +104,12 @@ def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale):
   return mixed_BNA[..., :value_width]
 
 
-def gqa_decode(q_BNH, k_BYSH, v_BYSU, keep_BS, scale):
-  """One query a sequence over per-head caches [B, Y, S, *]; result [B, N, U]."""
+def gqa_decode(q_BNH, k_BYHS, v_BYSU, keep_BS, scale):
+  """One query a sequence over per-head caches, keys with their slots last; result [B, N, U]."""
   B, N, H = q_BNH.shape
-  Y = k_BYSH.shape[1]
+  Y = k_BYHS.shape[1]
   q = q_BNH.reshape(B, Y, N // Y, H)
-  score = jnp.einsum('bygh,bysh->bygs', q, k_BYSH, preferred_element_type=jnp.float32) * scale
+  score = jnp.einsum('bygh,byhs->bygs', q, k_BYHS, preferred_element_type=jnp.float32) * scale
   prob = jax.nn.softmax(jnp.where(keep_BS[:, None, None], score, MASKED), axis=-1)
   return jnp.einsum('bygs,bysu->bygu', prob.astype(q.dtype), v_BYSU).reshape(B, N, -1)
 

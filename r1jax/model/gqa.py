@@ -25,26 +25,27 @@ def params(cfg):
 
 
 def attend(params, cfg, x_XD, ctx):
-  """Attention over packed rows; returns (out_XD, this layer's cache entries [B, Y, T, *])."""
+  """Attention over packed rows; returns (out_XD, cache entries k [B, Y, H, T], v [B, Y, T, U])."""
   q, k, v = _query_key_value(params, cfg, x_XD, ctx)
   out_XNU = attention.causal(q, k, v, ctx.segment_BT, _scale(cfg), cfg.kernels)
-  k, v = (sharding.in_rows(x, ctx.segment_BT).transpose(0, 2, 1, 3) for x in (k, v))
-  return attention.output(params['w_out'], out_XNU), {'k': k, 'v': v}
+  k_BTYH, v_BTYU = (sharding.in_rows(x, ctx.segment_BT) for x in (k, v))
+  entries = {'k': k_BTYH.transpose(0, 2, 3, 1), 'v': v_BTYU.transpose(0, 2, 1, 3)}
+  return attention.output(params['w_out'], out_XNU), entries
 
 
 def decode(params, cfg, x_BD, ctx, cache):
   """One token a sequence against the cache; returns (out_BD, cache with the token written)."""
   q_BNH, k_BYH, v_BYU = _query_key_value(params, cfg, x_BD, ctx)
-  k_BYSH = attention.write(cache['k'], k_BYH[:, :, None], ctx.slot, 2)
-  v_BYSU = attention.write(cache['v'], v_BYU[:, :, None], ctx.slot, 2)
+  k_BYHS = attention.write(cache, 'k', k_BYH[..., None], ctx.slot)
+  v_BYSU = attention.write(cache, 'v', v_BYU[:, :, None], ctx.slot)
 
   def local(q, k, v, keep):
     return kernels.gqa_decode(q, k, v, keep, _scale(cfg), cfg.kernels)
 
   head, rows = ('batch', 'heads', None), ('batch', 'heads', None, None)
   axes = (head, rows, rows, ('batch', None))
-  out_BNU = attention.island(local, axes, head)(q_BNH, k_BYSH, v_BYSU, ctx.keep_BS)
-  return attention.output(params['w_out'], out_BNU), {'k': k_BYSH, 'v': v_BYSU}
+  out_BNU = attention.island(local, axes, head)(q_BNH, k_BYHS, v_BYSU, ctx.keep_BS)
+  return attention.output(params['w_out'], out_BNU), {'k': k_BYHS, 'v': v_BYSU}
 
 
 def _scale(cfg):

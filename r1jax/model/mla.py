@@ -53,7 +53,7 @@ def decode(params, cfg, x_BD, ctx, cache):
   nope_BNH, pe_BNR = _query(params, cfg, x_BD, ctx)
   latent_BC, pe_BR = _latent(params, cfg, x_BD, ctx)
   row_B1A = jnp.concatenate([latent_BC, pe_BR], -1)[:, None]
-  latent_BSA = attention.write(cache['latent'], row_B1A, ctx.slot, 1)
+  latent_BSA = attention.write(cache, 'latent', row_B1A, ctx.slot)
   up = attention.split_heads(
     params['w_kv_up'].astype(x_BD.dtype),
     (cfg.kv_latent, cfg.heads, cfg.head_nope + cfg.head_value),

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from r1jax import sharding
-from r1jax.model import transformer
+from r1jax.model import attention, transformer
 from r1jax.sampling import draw
 
 
@@ -113,7 +113,7 @@ def generate(params, cfg, scfg, prompt_PT, length_P, key, *, cap, stop_KW):
   state = _start(scfg, logits_BV, uniform_TB, cache, stop_KW)
   request = _Request(length_B, prompt_PT.shape[1], uniform_TB, cap, stop_KW)
   for end in _bounds(scfg):
-    cache = jax.tree.map(partial(_grow, slots=request.width + end), state.cache)
+    cache = attention.grow(state.cache, request.width + end)
     state = _decode(params, cfg, scfg, request, state.replace(cache=cache), end)
   return state.out.replace(stopped_B=state.stopped_B)
 
@@ -139,13 +139,6 @@ def _prefill(params, cfg, prompt_PT, length_P):
 def _fan_out(x, group, axis=0):
   """Repeats every prompt's entry `group` times along the batch axis."""
   return jnp.repeat(x, group, axis=axis, out_sharding=jax.typeof(x).sharding)
-
-
-def _grow(x, slots):
-  """Pads a cache array with zeros to `slots` columns."""
-  axis = x.ndim - 2
-  pad = [(0, slots - n if i == axis else 0) for i, n in enumerate(x.shape)]
-  return jnp.pad(x, pad)
 
 
 def _start(scfg, logits_BV, uniform_TB, cache, stop_KW):

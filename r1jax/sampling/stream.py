@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r1jax import sharding
-from r1jax.model import transformer
+from r1jax.model import attention, transformer
 from r1jax.sampling import draw
 
 SMALLEST = 64  # slots of the smallest cache
@@ -63,7 +63,7 @@ def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
     if number + 1 < scfg.max_new:
       if length + number + 1 > width:
         width = _slots(length + number + 1)
-        state = state.replace(cache=_grow(state.cache, width))
+        state = state.replace(cache=_grow(state.cache, slots=width))
       state = _step(params, cfg, how, state, key)
     token = int(token_B[0])
     yield token
@@ -89,8 +89,8 @@ def _prefill(params, cfg, how, prompt_BT, length, key):
 
 @partial(jax.jit, static_argnames=('cfg', 'how'), donate_argnames='state')
 def _step(params, cfg, how, state, key):
-  slots = jax.tree.leaves(state.cache)[0].shape[-2]
-  keep_BS = jax.reshard(jnp.arange(slots)[None] <= state.position, sharding.act('batch', None))
+  slots = jnp.arange(attention.slots(state.cache))
+  keep_BS = jax.reshard(slots[None] <= state.position, sharding.act('batch', None))
   position_B = jax.reshard(state.position[None], sharding.act('batch'))
   hidden_BD, cache = transformer.decode_step(
     params, cfg, state.token_B, position_B, state.position, keep_BS, state.cache
@@ -108,12 +108,4 @@ def _draw(params, cfg, hidden_BD, position, key, how):
   return draw.draw(transformer.logits(params, cfg, hidden_BD), uniform_B, *how)[0]
 
 
-@partial(jax.jit, static_argnames='slots')
-def _grow(cache, slots):
-  """The cache with zeros up to `slots` columns."""
-
-  def one(x):
-    axis = x.ndim - 2
-    return jnp.pad(x, [(0, slots - n if i == axis else 0) for i, n in enumerate(x.shape)])
-
-  return jax.tree.map(one, cache)
+_grow = jax.jit(attention.grow, static_argnames='slots')

@@ -76,12 +76,12 @@ def test_latent_decoding_reads_the_kept_slots_and_returns_the_latent_part():
 
 
 def test_grouped_query_decoding_reads_the_kept_slots_of_its_own_key_head():
-  q, k, v = normal(3, 6, 5), normal(3, 2, 9, 5), normal(3, 2, 9, 4)
+  q, k, v = normal(3, 6, 5), normal(3, 2, 5, 9), normal(3, 2, 9, 4)
   keep = RNG.random((3, 9)) < 0.5
   keep[:, 2] = True
   out = kernels.gqa_decode(q, k, v, jnp.asarray(keep), 0.3)
   for b, n in np.ndindex(3, 6):
-    key, value = k[b, n // 3, keep[b]], v[b, n // 3, keep[b]]
+    key, value = k[b, n // 3][:, keep[b]].T, v[b, n // 3, keep[b]]
     np.testing.assert_allclose(out[b, n], attend(q[b, n], key, value, 0.3), atol=1e-5)
 
 

@@ -70,7 +70,7 @@ def test_decoding_equals_the_plain_form_over_ragged_caches(slots, dtype, bound):
   out = decode_tpu.mla_decode(q, cache, keep, 16, 0.3, 16, interpret=True)
   plain = reference.mla_decode(*(x.astype(jnp.float32) for x in (q, cache)), keep, 16, 0.3)
   np.testing.assert_allclose(np.float32(out), plain, atol=bound)
-  q, k, v = normal(rng, dtype, (3, 6, 24), (3, 2, slots, 24), (3, 2, slots, 8))
+  q, k, v = normal(rng, dtype, (3, 6, 24), (3, 2, 24, slots), (3, 2, slots, 8))
   out = decode_tpu.gqa_decode(q, k, v, keep, 0.3, 16, interpret=True)
   plain = reference.gqa_decode(*(x.astype(jnp.float32) for x in (q, k, v)), keep, 0.3)
   np.testing.assert_allclose(np.float32(out), plain, atol=bound)
@@ -80,9 +80,13 @@ def test_slots_that_are_not_kept_may_hold_anything():
   rng, keep = np.random.default_rng(0), keeps(np.random.default_rng(1), 3, 50)
   q, cache = normal(rng, 'float32', (3, 4, 24), (3, 50, 24))
   junk = jnp.where(keep[:, :, None], cache, 1e30)
-  for decode in (decode_tpu.mla_decode,):
-    a, b = (decode(q, c, keep, 16, 0.3, 16, interpret=True) for c in (cache, junk))
-    np.testing.assert_array_equal(a, b)
+  latent = lambda c: decode_tpu.mla_decode(q, c, keep, 16, 0.3, 16, interpret=True)
+  np.testing.assert_array_equal(latent(cache), latent(junk))
+  rows = lambda c: jnp.stack([c, c], 1)
+  heads = lambda c: decode_tpu.gqa_decode(
+    q, rows(c).swapaxes(2, 3), rows(c), keep, 0.3, 16, interpret=True
+  )
+  np.testing.assert_array_equal(heads(cache), heads(junk))
 
 
 def test_a_sequence_that_keeps_nothing_gets_zeros_and_runs_agree_bit_for_bit():
