@@ -15,7 +15,7 @@ from r1jax import sharding
 from r1jax.algorithms import sft
 from r1jax.data import batches, examples
 from r1jax.pipeline import supervised
-from r1jax.train import metrics, optimizer, steps
+from r1jax.train import metrics, steps
 from r1jax.train import state as state_lib
 
 
@@ -92,7 +92,6 @@ class Stage(supervised.Stage):
     self.seconds['update'] += spent
     figures = {
       'loss/total': found.pop('sft/loss'),
-      'optimizer/lr': optimizer.learning_rate(self.rate)(step),
       'speed/train_tokens_per_s': learned / spent,
       'packing/filled': filled,
     }

@@ -13,7 +13,7 @@ from r1jax.algorithms import sft
 from r1jax.data import batches
 from r1jax.data.tasks import corpus as corpus_lib
 from r1jax.pipeline import supervised
-from r1jax.train import metrics, optimizer, steps
+from r1jax.train import metrics, steps
 from r1jax.train import state as state_lib
 
 
@@ -94,7 +94,6 @@ class Stage(supervised.Stage):
     self.seconds['update'] += spent
     figures = {
       'loss/total': found.pop('sft/loss'),
-      'optimizer/lr': optimizer.learning_rate(self.job.optimizer)(step),
       'speed/train_tokens_per_s': tokens / spent,
       'packing/filled': filled,
     }

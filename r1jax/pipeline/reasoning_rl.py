@@ -19,7 +19,7 @@ from r1jax.data import batches
 from r1jax.model import flops, transformer
 from r1jax.pipeline import ahead, experience, minibatches
 from r1jax.sampling import handover, rollout
-from r1jax.train import metrics, optimizer, samples, steps
+from r1jax.train import metrics, samples, steps
 from r1jax.train import state as state_lib
 
 
@@ -248,7 +248,6 @@ class Stage:
       figures['speed/train_tokens_per_s'] = self._tokens / self._training
       self._tokens, self._training = 0, 0.0
     found['grpo/clip_fraction'] = found['grpo/clip_low'] + found['grpo/clip_high']
-    found['optimizer/lr'] = optimizer.learning_rate(self.job.optimizer)(step)
     return figures | found | self.examine(self.state.params, step + 1)
 
   @property

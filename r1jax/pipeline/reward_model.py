@@ -13,8 +13,8 @@ from r1jax.evaluation import passk
 from r1jax.model import scalar_head
 from r1jax.pipeline import supervised
 from r1jax.rewards import judge, preference
-from r1jax.train import optimizer, steps
 from r1jax.train import state as state_lib
+from r1jax.train import steps
 
 FIGURES = (
   ('loss', 'preference/loss', '.3f'),
@@ -114,7 +114,6 @@ class Stage(supervised.Stage):
     jax.block_until_ready(found)
     self.seconds['update'] += time.monotonic() - began
     found['packing/filled'] = filled
-    found['optimizer/lr'] = optimizer.learning_rate(self.job.optimizer)(step)
     due = self.rm.every and (step + 1) % self.rm.every == 0
     return found | ({'eval/preference': self.accuracy().mean} if due else {})
 

@@ -3,8 +3,10 @@
 import dataclasses
 from typing import NamedTuple
 
+import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 
@@ -58,46 +60,82 @@ class SkipState(NamedTuple):
   total: jax.Array
 
 
-def learning_rate(config):
-  """The schedule: number of updates done -> learning rate of the next; the first is not 0."""
-  if config.schedule == 'cosine':
-    after = optax.cosine_decay_schedule(
-      config.lr, config.steps - config.warmup, config.end_fraction
-    )
-  else:
-    after = optax.constant_schedule(config.lr)
-  if config.warmup == 0:
-    return after
-  start, span = config.lr / config.warmup, max(config.warmup - 1, 1)
-  return optax.join_schedules(
-    [optax.linear_schedule(start, config.lr, span), after], [config.warmup]
-  )
+@flax.struct.dataclass
+class Schedule:
+  """Learning rates as numbers that a compiled update takes as inputs, float32 []: the peak, updates
+  of warm-up, the update at which the fall ends and the share of the peak left there."""
+
+  peak: jax.Array
+  warmup: jax.Array
+  steps: jax.Array
+  end: jax.Array
 
 
-def make(config, trainable, decay):
-  """The optimizer of a tree of weights.
+@flax.struct.dataclass
+class Optimizer:
+  """A rule, which is compiled, and its schedule, which is not: stages that differ in their rates
+  alone share their programs."""
+
+  rule: optax.GradientTransformation = flax.struct.field(pytree_node=False)
+  schedule: Schedule
+
+  def init(self, weights):
+    """The state before the first update."""
+    return self.rule.init(weights)
+
+
+def schedule(config):
+  """The `Schedule` of an OptimizerConfig."""
+  falls = config.schedule == 'cosine'
+  steps, end = (config.steps, config.end_fraction) if falls else (config.warmup + 1, 1.0)
+  return Schedule(*(np.float32(x) for x in (config.lr, config.warmup, steps, end)))
+
+
+def unscheduled(config):
+  """`config` with what only the schedule and the loop read replaced: equal where `rule` is."""
+  same = {'lr': 0.0, 'schedule': 'constant', 'warmup': 0, 'steps': 0, 'max_skipped': 1}
+  return dataclasses.replace(config, end_fraction=0.0, **same)
+
+
+def learning_rate(schedule, done):
+  """The rate of the update that follows `done` others, float32 []; the first is not 0."""
+  rising = (done + 1) / jnp.maximum(schedule.warmup, 1)
+  share = jnp.clip((done - schedule.warmup) / (schedule.steps - schedule.warmup), 0, 1)
+  falling = schedule.end + (1 - schedule.end) * (1 + jnp.cos(jnp.pi * share)) / 2
+  return schedule.peak * jnp.where(done < schedule.warmup, rising, falling)
+
+
+def rule(config, trainable, decay):
+  """How a tree of weights follows its gradients at a given learning rate.
 
   Moments are `config.moments` whatever the weights are. Leaves outside `trainable` get no update,
   no state and no part in the clipped norm. An update with non-finite gradients is skipped
   (`skip_nonfinite`).
 
   Args:
-    config: OptimizerConfig.
+    config: OptimizerConfig; its schedule is not read.
     trainable: tree of bool, where the optimizer acts (`params.trainable_mask`).
     decay: tree of bool, which weights decay (`params.decay_mask`).
 
   Returns:
-    optax.GradientTransformation whose state is a SkipState.
+    optax.GradientTransformationExtraArgs that takes `rate` and whose state is a SkipState.
   """
   adamw = optax.chain(
     optax.clip_by_global_norm(config.clip_norm),
     optax.scale_by_adam(config.b1, config.b2, config.eps),
     optax.add_decayed_weights(config.weight_decay, decay),
-    optax.scale_by_learning_rate(learning_rate(config)),
+    _descend(),
   )
   labels = jax.tree.map(lambda acts: 'trained' if acts else 'frozen', trainable)
   parts = {'trained': _in_float32(adamw, config.moments), 'frozen': optax.set_to_zero()}
   return skip_nonfinite(optax.partition(parts, labels))
+
+
+def _descend():
+  def update(updates, state, params=None, *, rate, **_):
+    return jax.tree.map(lambda u: -rate * u, updates), state
+
+  return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
 def _in_float32(inner, kept):
@@ -106,11 +144,12 @@ def _in_float32(inner, kept):
   def init(params):
     return _real_as(kept, inner.init(_float32(params)))
 
-  def update(grads, state, params):
-    updates, state = inner.update(_float32(grads), _real_as(jnp.float32, state), _float32(params))
+  def update(grads, state, params, **extra):
+    arguments = _float32(grads), _real_as(jnp.float32, state), _float32(params)
+    updates, state = inner.update(*arguments, **extra)
     return updates, _real_as(kept, state)
 
-  return optax.GradientTransformation(init, update)
+  return optax.GradientTransformationExtraArgs(init, update)
 
 
 def _float32(tree):
@@ -134,13 +173,15 @@ def skip_nonfinite(inner):
   `check_streak`.
   """
 
+  inner = optax.with_extra_args_support(inner)
+
   def init(params):
     counters = [jnp.zeros((), jnp.int32) for _ in range(3)]  # one buffer each: the state is donated
     return SkipState(inner.init(params), *counters)
 
-  def update(grads, state, params):
+  def update(grads, state, params, **extra):
     finite = jnp.isfinite(global_norm(grads))
-    updates, advanced = inner.update(grads, state.inner, params)
+    updates, advanced = inner.update(grads, state.inner, params, **extra)
     # -0.0 is the one number that leaves every weight's bits alone, -0.0 too.
     updates = jax.tree.map(lambda u: jnp.where(finite, u, -jnp.zeros_like(u)), updates)
     kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), advanced, state.inner)
@@ -148,24 +189,26 @@ def skip_nonfinite(inner):
     in_a_row = skipped * (state.in_a_row + 1)
     return updates, SkipState(kept, state.made + made, in_a_row, state.total + skipped)
 
-  return optax.GradientTransformation(init, update)
+  return optax.GradientTransformationExtraArgs(init, update)
 
 
 def step(optimizer, grads, state, weights):
   """One update.
 
   Args:
-    optimizer: what `make` returned.
+    optimizer: `Optimizer`.
     grads: tree like `weights`.
     state: SkipState.
     weights: tree of arrays.
 
   Returns:
-    (new weights, new state, metrics), metrics being `optimizer/grad_norm` (before clipping),
-    `optimizer/skipped` (in all so far) and `optimizer/skipped_in_a_row`; float32 [].
+    (new weights, new state, metrics), metrics being `optimizer/lr`, `optimizer/grad_norm` (before
+    clipping), `optimizer/skipped` (in all so far) and `optimizer/skipped_in_a_row`; float32 [].
   """
-  updates, state = optimizer.update(grads, state, weights)
+  rate = learning_rate(optimizer.schedule, state.made)
+  updates, state = optimizer.rule.update(grads, state, weights, rate=rate)
   metrics = {
+    'optimizer/lr': rate,
     'optimizer/grad_norm': global_norm(grads),
     'optimizer/skipped': state.total.astype(jnp.float32),
     'optimizer/skipped_in_a_row': state.in_a_row.astype(jnp.float32),

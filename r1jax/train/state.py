@@ -42,17 +42,18 @@ def create(params, tx, with_reference, types=None):
 def make_optimizer(cfg, specs):
   """The optimizer of `optimizer.OptimizerConfig` for the weights of a spec tree.
 
-  Equal arguments give the same object: it is a static argument of the update steps, which stages of
-  one process then share instead of compiling them again.
+  Where arguments are equal but for the schedule, the rule is the same object: stages of one process
+  then share their update steps instead of compiling them again.
   """
   leaves, tree = jax.tree.flatten(specs, is_leaf=params_lib.is_param)
-  return _make_optimizer(cfg, tuple(leaves), tree)
+  rule = _rule(optimizer.unscheduled(cfg), tuple(leaves), tree)
+  return optimizer.Optimizer(rule, optimizer.schedule(cfg))
 
 
 @functools.cache
-def _make_optimizer(cfg, leaves, tree):
+def _rule(cfg, leaves, tree):
   specs = jax.tree.unflatten(tree, leaves)
-  return optimizer.make(cfg, params_lib.trainable_mask(specs), params_lib.decay_mask(specs))
+  return optimizer.rule(cfg, params_lib.trainable_mask(specs), params_lib.decay_mask(specs))
 
 
 def refresh_reference(state, every):

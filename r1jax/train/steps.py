@@ -92,7 +92,7 @@ def _accumulate(loss_fn, params, batch):
 
 @partial(
   jax.jit,
-  static_argnames=('cfg', 'gcfg', 'tx', 'temperature', 'reference_every'),
+  static_argnames=('cfg', 'gcfg', 'temperature', 'reference_every'),
   donate_argnames=('state',),
 )
 def grpo_update(state, batch, *, cfg, gcfg, tx, temperature, reference_every):
@@ -112,7 +112,7 @@ def grpo_update(state, batch, *, cfg, gcfg, tx, temperature, reference_every):
 
 @partial(
   jax.jit,
-  static_argnames=('cfg', 'scfg', 'tx', 'balance', 'bias_speed'),
+  static_argnames=('cfg', 'scfg', 'balance', 'bias_speed'),
   donate_argnames=('state',),
 )
 def language_update(state, batch, *, cfg, scfg, tx, balance, bias_speed):
@@ -146,7 +146,7 @@ def language_update(state, batch, *, cfg, scfg, tx, balance, bias_speed):
   return state, metrics | tally.results(figures) | {'sft/loss': loss}
 
 
-@partial(jax.jit, static_argnames=('cfg', 'teacher_cfg', 'kcfg', 'tx'), donate_argnames=('state',))
+@partial(jax.jit, static_argnames=('cfg', 'teacher_cfg', 'kcfg'), donate_argnames=('state',))
 def distill_update(state, teacher, batch, *, cfg, teacher_cfg, kcfg, tx):
   """One update of a student on samples and on its teacher's distribution over their tokens.
 
@@ -172,7 +172,7 @@ def distill_update(state, teacher, batch, *, cfg, teacher_cfg, kcfg, tx):
   return state, metrics | tally.results(figures) | {'sft/loss': total}
 
 
-@partial(jax.jit, static_argnames=('cfg', 'objective', 'tx'), donate_argnames=('state',))
+@partial(jax.jit, static_argnames=('cfg', 'objective'), donate_argnames=('state',))
 def preference_update(state, batch, *, cfg, objective, tx):
   """One update of a reward model (reference §1.4): (state, metrics of `preference.loss`)."""
 

@@ -1,5 +1,7 @@
 """The state of a stage and its reference policy."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,10 +33,16 @@ def test_by_default_the_reference_is_a_copy_of_the_policys_types(one_device):
   assert state_lib.create(params, optax.sgd(1.0), False).reference is None
 
 
-def test_stages_with_equal_optimizers_share_one_object_and_so_what_is_compiled():
-  make = lambda lr, width: state_lib.make_optimizer(
-    optimizer.OptimizerConfig(lr=lr), {'w': params_lib.Param((width, 2), (None, None))}
-  )
-  assert make(1e-3, 3) is make(1e-3, 3)
-  assert make(1e-3, 3) is not make(2e-3, 3)
-  assert make(1e-3, 3) is not make(1e-3, 4)
+def test_stages_whose_optimizers_differ_in_rates_share_one_rule_and_so_what_is_compiled():
+  def rule(width=3, **values):
+    config = optimizer.OptimizerConfig(**{'lr': 1e-3} | values)
+    specs = {'w': params_lib.Param((width, 2), (None, None))}
+    return state_lib.make_optimizer(config, specs).rule
+
+  rates = {'lr': 2e-3, 'schedule': 'cosine', 'steps': 9, 'warmup': 2, 'end_fraction': 0.5}
+  assert rule() is rule(**rates, max_skipped=3)
+  for field in dataclasses.fields(optimizer.OptimizerConfig):
+    if field.name not in (*rates, 'max_skipped'):
+      other = 'bfloat16' if field.name == 'moments' else 0.123
+      assert rule(**{field.name: other}) is not rule(), field.name
+  assert rule(width=4) is not rule()

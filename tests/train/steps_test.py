@@ -14,7 +14,10 @@ from tests.model import tiny
 T, SPEED, TEMPERATURE = 8, 0.001, 0.7
 LENGTHS = [[8], [5, 3], [4, 2], [8], [3, 3, 2], [8], [7], [2, 6]]
 # Plain descent that leaves the gradient in its state, where the tests read it.
-DESCENT = optimizer.skip_nonfinite(optax.chain(optax.trace(0.0), optax.scale(-0.1)))
+DESCENT = optimizer.Optimizer(
+  optimizer.skip_nonfinite(optax.chain(optax.trace(0.0), optax.scale(-0.1))),
+  optimizer.schedule(optimizer.OptimizerConfig(lr=0.1)),
+)
 LANGUAGE = dataclasses.replace(tiny.MLA, layers=2, dense_layers=0, remat=False)
 POLICY = dataclasses.replace(LANGUAGE, mtp_layers=0, scan_layers=False)
 LANGUAGE_OPTIONS = {'scfg': sft.SftConfig(), 'tx': DESCENT, 'balance': 0.01, 'bias_speed': SPEED}
@@ -155,6 +158,17 @@ def test_the_same_micro_batch_twice_has_the_gradient_of_once_without_recompilati
   _, twice, figures_twice = language(rows, count=2)
   assert tiny.worst(gradient(twice), gradient(once)) < 1e-5
   assert tiny.worst(figures_twice, figures_once) < 1e-5
+  assert steps.language_update._cache_size() == programs
+
+
+def test_another_schedule_is_followed_without_recompilation(reference):
+  programs = steps.language_update._cache_size()
+  schedule = optimizer.schedule(optimizer.OptimizerConfig(lr=0.7, warmup=7))
+  options = LANGUAGE_OPTIONS | {'tx': DESCENT.replace(schedule=schedule)}
+  before = state.create(tiny.weights(LANGUAGE), DESCENT, False)
+  batch = language_batch(micro_batches())
+  _, metrics = steps.language_update(before, batch, cfg=LANGUAGE, **options)
+  assert metrics['optimizer/lr'] == pytest.approx(0.1)
   assert steps.language_update._cache_size() == programs
 
 
