@@ -11,7 +11,8 @@ from ml_collections import config_flags
 
 from r1jax import config as config_lib
 from r1jax import processes
-from r1jax.pipeline import r1, rl_vs_distill, single, stages
+from r1jax.pipeline import r1, rl_vs_distill, single
+from r1jax.pipeline.graph import stages
 from r1jax.train import loop
 
 _CONFIG = config_flags.DEFINE_config_file(

@@ -9,6 +9,5 @@ reward_model   helpfulness and harmlessness, from Dev3
 general_rl     RL for all scenarios: Dev3 -> R1
 distill        the curated samples -> SFT of smaller students
 
-single runs one of them; r1 is the graph of all, rl_vs_distill that of one comparison over seeds
-(stages: a graph, nodes: a stage of its own as one of its nodes).
+single runs one of them; r1 is the graph of all, rl_vs_distill that of one comparison over seeds.
 """

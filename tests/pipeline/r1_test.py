@@ -11,7 +11,8 @@ import pytest
 from experiments import r1 as experiment
 from r1jax import config as config_lib
 from r1jax import sharding
-from r1jax.pipeline import general_rl, nodes, r1, reasoning_rl, stages
+from r1jax.pipeline import general_rl, r1, reasoning_rl
+from r1jax.pipeline.graph import nodes, stages
 from tests.evaluation import finished
 
 CHECKS = {'reasoning_rl': reasoning_rl.check, 'general_rl': general_rl.check}

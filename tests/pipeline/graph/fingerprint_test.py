@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from r1jax.pipeline import fingerprint
+from r1jax.pipeline.graph import fingerprint
 
 
 @pytest.fixture

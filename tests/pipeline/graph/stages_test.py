@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from r1jax.pipeline import stages
+from r1jax.pipeline.graph import stages
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CODE = 'r1jax.data.template'
@@ -151,7 +151,7 @@ def test_a_graph_with_a_stage_before_its_input_or_twice_is_refused(tmp_path):
 
 _SLOW = """
 import pathlib, sys, time
-from r1jax.pipeline import stages
+from r1jax.pipeline.graph import stages
 
 def maker(name):
   def make(folder, inputs):

@@ -6,7 +6,8 @@ import json
 import ml_collections
 
 from r1jax import config as config_lib
-from r1jax.pipeline import harvest, single, stages
+from r1jax.pipeline import harvest, single
+from r1jax.pipeline.graph import stages
 
 
 @dataclasses.dataclass(frozen=True)

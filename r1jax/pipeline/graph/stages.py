@@ -19,7 +19,8 @@ from collections.abc import Callable
 import jax
 from jax.experimental import multihost_utils
 
-from r1jax.pipeline import fingerprint, workdir
+from r1jax.pipeline import workdir
+from r1jax.pipeline.graph import fingerprint
 from r1jax.rewards import service
 from r1jax.train import checkpoint, metrics, optimizer
 

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from r1jax.pipeline import workers
+from r1jax.pipeline.graph import workers
 from tests import runs
-from tests.pipeline import side_by_side
+from tests.pipeline.graph import side_by_side
 
 TWO_CORES = pytest.mark.skipif(
   not hasattr(os, 'sched_getaffinity') or len(os.sched_getaffinity(0)) < 2,
@@ -23,7 +23,7 @@ TWO_CORES = pytest.mark.skipif(
 
 def start(folder, count, *told):
   return subprocess.Popen(
-    [sys.executable, '-m', 'tests.pipeline.side_by_side', str(folder), str(count), *told],
+    [sys.executable, '-m', 'tests.pipeline.graph.side_by_side', str(folder), str(count), *told],
     cwd=runs.ROOT,
     env=os.environ | {'JAX_PLATFORMS': 'cpu'},
     stdout=subprocess.PIPE,
@@ -32,11 +32,18 @@ def start(folder, count, *told):
   )
 
 
+def wait_until(condition, seconds=60):
+  """Returns once the condition holds; fails when it does not in time."""
+  end = time.monotonic() + seconds
+  while not condition():
+    assert time.monotonic() < end, f'not within {seconds} s'
+    time.sleep(0.01)
+
+
 def process(folder, name):
   """(process, cores) that made a stage, once it has begun."""
   path = folder / name / 'process'
-  while not path.exists() or not path.read_text():
-    time.sleep(0.01)
+  wait_until(lambda: path.exists() and path.read_text())
   number, cores = path.read_text().split(' ', 1)
   return int(number), json.loads(cores)
 
@@ -83,17 +90,13 @@ def test_a_stage_that_fails_stops_the_others_which_save_and_says_which(tmp_path)
 def test_a_stopped_pipeline_leaves_no_process_and_goes_on(tmp_path, number):
   made = start(tmp_path, 2, 'wait')
   pids = [process(tmp_path, name)[0] for name in ('left', 'right')]
-  while not (tmp_path / 'left' / 'trains').exists():
-    time.sleep(0.01)
+  wait_until((tmp_path / 'left' / 'trains').exists)
   made.send_signal(number)
   stderr = made.communicate(timeout=120)[1]
   assert made.returncode != 0
   if number == signal.SIGTERM:
     assert 'stopped by SIGTERM' in stderr and (tmp_path / 'left' / 'saved').exists()
-  end = time.monotonic() + 30
-  while any(map(is_alive, pids)) and time.monotonic() < end:
-    time.sleep(0.01)
-  assert not any(map(is_alive, pids))
+  wait_until(lambda: not any(map(is_alive, pids)), 30)
   assert start(tmp_path, 2).wait(120) == 0
   assert (tmp_path / 'last' / 'text').read_text() == '((()first)left(()first)right)last'
 

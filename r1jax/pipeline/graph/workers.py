@@ -17,7 +17,7 @@ from multiprocessing import connection
 
 import jax
 
-from r1jax.pipeline import stages
+from r1jax.pipeline.graph import stages
 from r1jax.train import loop
 
 _TICK = 0.5  # seconds between looks at whether a signal has come

@@ -1,4 +1,7 @@
-"""A graph of small stages for tests of workers: python -m tests.pipeline.side_by_side DIR COUNT."""
+"""A graph of small stages for tests of workers.
+
+python -m tests.pipeline.graph.side_by_side DIR COUNT
+"""
 
 import functools
 import os
@@ -9,7 +12,7 @@ import time
 
 import ml_collections
 
-from r1jax.pipeline import stages, workers
+from r1jax.pipeline.graph import stages, workers
 from r1jax.train import loop
 
 CODE = 'r1jax.data.template'
