@@ -9,7 +9,7 @@ import pytest
 
 from r1jax import sharding
 from r1jax.interchange import huggingface
-from r1jax.model import transformer
+from r1jax.model import attention, transformer
 from r1jax.sampling import sample, stream
 from tests.interchange import families
 
@@ -97,10 +97,6 @@ def test_decoding_step_by_step_agrees(model):
   prompt, given = PROMPTS[0], 5
   arrays = prompt[None, :given], np.ones((1, given)), np.arange(given)[None]
   out, _ = forward(params, cfg, *arrays)
-  spare = len(prompt) - given
-
-  def grow(x):
-    return jnp.pad(x, [(0, spare if i == x.ndim - 2 else 0) for i in range(x.ndim)])
 
   @jax.jit
   def step(params, token_B, at, cache):
@@ -109,7 +105,7 @@ def test_decoding_step_by_step_agrees(model):
     hidden_BD, cache = transformer.decode_step(params, cfg, token_B, at_B, at, keep_BS, cache)
     return transformer.logits(params, cfg, hidden_BD), cache
 
-  cache = jax.tree.map(grow, out.entries)
+  cache = attention.grow(out.entries, len(prompt))
   for at in range(given, len(prompt)):
     logits, cache = step(params, jnp.asarray(prompt[at : at + 1]), jnp.int32(at), cache)
     stored = STORED[f'{name}/logits/0'][at]
