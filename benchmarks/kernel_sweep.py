@@ -34,8 +34,7 @@ _TOKENS = flags.DEFINE_integer('tokens', 4096, 'length of a row and of a cache; 
 _BLOCKS = flags.DEFINE_list('blocks', [], 'only these candidates, 512x512 and so on')
 _COLUMNS = ('chip', 'blocks', 'kernel', 'VMEM MiB', 'bundles', 'MXU', 'spills')
 _COLUMNS += ('schedule', 'matmuls', 'memory', 'sum')
-_PROGRAMS = {'dx': 'product'}  # two products are one kernel, with figures of the larger
-_NAMES = 'forward|query|key|product|weight|scores|decode'  # of our kernels in a program
+_NAMES = 'forward|query|key|product|dx|weight|scores|decode'  # of our kernels in a program
 _CORES = {'v4': 2, 'v5p': 2}  # of a device; they share the parallel axes of a grid
 _BYTES = 2  # of a value, bfloat16
 
@@ -277,7 +276,7 @@ def rows_of(table, sweep, target, folder):
         continue
       total = 0.0
       for name, k in sweep.kernels(blocks).items():
-        bundles, share, spills = found[_PROGRAMS.get(name, name)]
+        bundles, share, spills = found[name]
         chip = target.chip
         schedule = k.steps * bundles / chip.clock / _CORES.get(chip.name, 1)
         memory = k.moved / chip.bandwidth

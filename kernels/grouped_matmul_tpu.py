@@ -150,11 +150,12 @@ def _product(x_XD, w, size_E, transposed, how):
     pl.BlockSpec((rows, columns), lambda n, i, *table: (Work(*table).tile_J[i], n)),
     _shape((X, width), x_XD.dtype, x_XD),
     interpret=interpret,
+    name='dx' if transposed else 'product',
   )
   return run(*table, x_XD, w)
 
 
-def _call(kernel, grid, in_specs, out_spec, out_shape, scratch=(), interpret=False):
+def _call(kernel, grid, in_specs, out_spec, out_shape, *, name, scratch=(), interpret=False):
   """`pallas_call` over a table of work; the grid's last axis are the items, in their order."""
   return pl.pallas_call(
     kernel,
@@ -171,7 +172,7 @@ def _call(kernel, grid, in_specs, out_spec, out_shape, scratch=(), interpret=Fal
       vmem_limit_bytes=VMEM + VMEM // 4,
     ),
     interpret=interpret,
-    name=kernel.func.__name__.strip('_'),
+    name=name,
   )
 
 
@@ -215,8 +216,9 @@ def _weight_gradient(x_XD, d_XM, size_E, dtype, how):
     ],
     pl.BlockSpec((1, high, wide), lambda a, b, i, *table: (Work(*table).group_J[i], a, b)),
     _shape((len(size_E), D, M), dtype, x_XD),
-    [(high, wide)],
-    interpret,
+    name='weight',
+    scratch=[(high, wide)],
+    interpret=interpret,
   )
   return run(*table, x_XD, d_XM.astype(x_XD.dtype))
 
