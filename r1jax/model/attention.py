@@ -8,10 +8,6 @@ import jax.numpy as jnp
 from r1jax import kernels, sharding
 from r1jax.model import layers
 
-# Where a cache array has its slots, by name. Keys have them last: a query's scores are then plain
-# matrix products, for which XLA:CPU needs half the time (kernels/README.md).
-SLOT_AXIS = {'latent': -2, 'k': -1, 'v': -2}
-
 
 class Context(NamedTuple):
   """What an attention layer knows besides its input.
@@ -73,29 +69,6 @@ def _exchange(x, give, take):
 def split_heads(x_XF, shape, axes):
   """[X, heads * width] -> `shape`, laid out along `axes`."""
   return jax.lax.reshape(x_XF, shape, out_sharding=sharding.act(*axes))
-
-
-def write(cache, name, entry, slot):
-  """The layer's cache array `name` with one entry a sequence put at `slot`."""
-  kept = cache[name]
-  axis = kept.ndim + SLOT_AXIS[name]
-  return jax.lax.dynamic_update_slice_in_dim(kept, entry.astype(kept.dtype), slot, axis)
-
-
-def slots(cache):
-  """Slots of a cache, as many in each of its arrays."""
-  [(path, kept), *_] = jax.tree.leaves_with_path(cache)
-  return kept.shape[SLOT_AXIS[path[-1].key]]
-
-
-def grow(cache, slots):
-  """The cache of all layers, with zeros up to `slots` slots."""
-
-  def one(path, kept):
-    axis = kept.ndim + SLOT_AXIS[path[-1].key]
-    return jnp.pad(kept, [(0, slots - n if i == axis else 0) for i, n in enumerate(kept.shape)])
-
-  return jax.tree.map_with_path(one, cache)
 
 
 def output(w_out, out):

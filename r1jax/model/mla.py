@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from r1jax import kernels, sharding
 from r1jax.model import attention, layers, rope
+from r1jax.model import cache as cache_lib
 from r1jax.params import Param
 
 
@@ -53,7 +54,7 @@ def decode(params, cfg, x_BD, ctx, cache):
   nope_BNH, pe_BNR = _query(params, cfg, x_BD, ctx)
   latent_BC, pe_BR = _latent(params, cfg, x_BD, ctx)
   row_B1A = jnp.concatenate([latent_BC, pe_BR], -1)[:, None]
-  latent_BSA = attention.write(cache, 'latent', row_B1A, ctx.slot)
+  latent_BSA = cache_lib.write(cache, 'latent', row_B1A, ctx.slot)
   up = attention.split_heads(
     params['w_kv_up'].astype(x_BD.dtype),
     (cfg.kv_latent, cfg.heads, cfg.head_nope + cfg.head_value),

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from r1jax import sharding
-from r1jax.model import attention, transformer
+from r1jax.model import cache as cache_lib
+from r1jax.model import transformer
 from r1jax.sampling import draw
 
 
@@ -113,7 +114,7 @@ def generate(params, cfg, scfg, prompt_PT, length_P, key, *, cap, stop_KW):
   state = _start(scfg, logits_BV, uniform_TB, cache, stop_KW)
   request = _Request(length_B, prompt_PT.shape[1], uniform_TB, cap, stop_KW)
   for end in _bounds(scfg):
-    cache = attention.grow(state.cache, request.width + end)
+    cache = cache_lib.grow(state.cache, request.width + end)
     state = _decode(params, cfg, scfg, request, state.replace(cache=cache), end)
   return state.out.replace(stopped_B=state.stopped_B)
 

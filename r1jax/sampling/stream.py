@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from r1jax import sharding
-from r1jax.model import attention, transformer
+from r1jax.model import cache as cache_lib
+from r1jax.model import transformer
 from r1jax.sampling import draw
 
 SMALLEST = 64  # slots of the smallest cache
@@ -63,7 +64,7 @@ def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
     if number + 1 < scfg.max_new:
       if length + number + 1 > width:
         width = _slots(length + number + 1)
-        state = state.replace(cache=_grow(state.cache, slots=width))
+        state = state.replace(cache=_grow(state.cache, size=width))
       state = _step(params, cfg, how, state, key)
     token = int(token_B[0])
     yield token
@@ -89,7 +90,7 @@ def _prefill(params, cfg, how, prompt_BT, length, key):
 
 @partial(jax.jit, static_argnames=('cfg', 'how'), donate_argnames='state')
 def _step(params, cfg, how, state, key):
-  slots = jnp.arange(attention.slots(state.cache))
+  slots = jnp.arange(cache_lib.slots(state.cache))
   keep_BS = jax.reshard(slots[None] <= state.position, sharding.act('batch', None))
   position_B = jax.reshard(state.position[None], sharding.act('batch'))
   hidden_BD, cache = transformer.decode_step(
@@ -108,4 +109,4 @@ def _draw(params, cfg, hidden_BD, position, key, how):
   return draw.draw(transformer.logits(params, cfg, hidden_BD), uniform_B, *how)[0]
 
 
-_grow = jax.jit(attention.grow, static_argnames='slots')
+_grow = jax.jit(cache_lib.grow, static_argnames='size')

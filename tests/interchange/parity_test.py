@@ -9,7 +9,8 @@ import pytest
 
 from r1jax import sharding
 from r1jax.interchange import huggingface
-from r1jax.model import attention, transformer
+from r1jax.model import cache as cache_lib
+from r1jax.model import transformer
 from r1jax.sampling import sample, stream
 from tests.interchange import families
 
@@ -105,7 +106,7 @@ def test_decoding_step_by_step_agrees(model):
     hidden_BD, cache = transformer.decode_step(params, cfg, token_B, at_B, at, keep_BS, cache)
     return transformer.logits(params, cfg, hidden_BD), cache
 
-  cache = attention.grow(out.entries, len(prompt))
+  cache = cache_lib.grow(out.entries, len(prompt))
   for at in range(given, len(prompt)):
     logits, cache = step(params, jnp.asarray(prompt[at : at + 1]), jnp.int32(at), cache)
     stored = STORED[f'{name}/logits/0'][at]

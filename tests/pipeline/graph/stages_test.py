@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -11,8 +10,8 @@ import time
 import pytest
 
 from r1jax.pipeline.graph import stages
+from tests import runs
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 CODE = 'r1jax.data.template'
 
 
@@ -179,7 +178,7 @@ stages.Graph(pathlib.Path(sys.argv[1]), nodes).run()
 def test_kill_9_at_any_moment_and_again_ends_in_the_same_outputs(tmp_path):
   start = lambda folder: subprocess.Popen(
     [sys.executable, '-c', _SLOW, str(folder)],
-    cwd=ROOT,
+    cwd=runs.ROOT,
     stdout=subprocess.PIPE,
     env=os.environ | {'JAX_PLATFORMS': 'cpu'},
   )
