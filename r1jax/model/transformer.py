@@ -193,12 +193,30 @@ def _layers(params, cfg, x_XD, ctx, cache=None):
     if cfg.remat and cache is None:
       body = jax.checkpoint(body, policy=_TO_HOST if cfg.offload else None)
     rows = None if cache is None else cache[kind]
-    if cfg.scan_layers:
-      x_XD, (entries[kind], stats) = jax.lax.scan(body, x_XD, (params[kind], rows))
-    else:
-      x_XD, entries[kind], stats = _unrolled(body, x_XD, params[kind], rows)
+    run = _unrolled if not cfg.scan_layers else _scanned if cache is None else _scanned_in_place
+    x_XD, entries[kind], stats = run(body, x_XD, params[kind], rows)
     router = stats if kind == 'moe' else router
   return x_XD, entries, {f'{k[:-2]}_LE' if k.endswith('_E') else k: v for k, v in router.items()}
+
+
+def _scanned(body, x_XD, stack, rows):
+  x_XD, (entries, stats) = jax.lax.scan(body, x_XD, (stack, rows))
+  return x_XD, entries, stats
+
+
+def _scanned_in_place(body, x_XD, stack, cache):
+  """Carries the cache of all layers: as a scan's input and output XLA:GPU would hold it twice."""
+
+  def step(carry, layer):
+    (x_XD, cache), (weights, i) = carry, layer
+    rows = jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, keepdims=False), cache)
+    x_XD, (entry, stats) = body(x_XD, (weights, rows))
+    put = lambda a, new: jax.lax.dynamic_update_index_in_dim(a, new, i, 0)
+    return (x_XD, jax.tree.map(put, cache, entry)), stats
+
+  number = jnp.arange(len(jax.tree.leaves(cache)[0]))
+  (x_XD, cache), stats = jax.lax.scan(step, (x_XD, cache), (stack, number))
+  return x_XD, cache, stats
 
 
 def _unrolled(body, x_XD, stack, rows):
