@@ -27,6 +27,11 @@ INSTALL = [
   'scipy>=1.13',
 ]
 
+# XLA's compiler for GPUs and NVIDIA's assembler, 0.7 GB, without the libraries that a GPU needs to
+# run what they make.
+GPU_COMPILER = ['jax[cuda13-local]>=0.10', 'nvidia-cuda-nvcc>=13,<14']
+X86_LINUX = 'sys_platform == "linux" and platform_machine == "x86_64"'
+
 setuptools.setup(
   name='r1jax',
   version='0.1.0',
@@ -41,14 +46,15 @@ setuptools.setup(
   install_requires=INSTALL,
   extras_require={
     'gpu': ['jax[cuda13]>=0.10'],
+    'gpu-compiler': GPU_COMPILER,
     'tpu': ['jax[tpu]>=0.10'],
     'test': [
       'pytest>=8.3',
       'pytest-xdist>=3.6',
       'hypothesis>=6.120',
       'ruff>=0.11',
-      # The TPU compiler, which needs no TPU, in the version that belongs to this jax.
-      'jax[tpu]>=0.10; sys_platform == "linux" and platform_machine == "x86_64"',
+      # Compilers for TPUs and GPUs, which need neither, in the versions that belong to this jax.
+      *(f'{package}; {X86_LINUX}' for package in ('jax[tpu]>=0.10', *GPU_COMPILER)),
     ],
   },
 )

@@ -1,12 +1,14 @@
 """Ops of the performance-critical core; the model calls these names and nothing below them.
 
-Each takes `form`, which of its implementations runs: 'reference' (plain JAX, any platform) or 'tpu'
-(Pallas). `resolve` turns what a user asks for into one of them. README.md has the contracts.
+Each takes `form`, which of its implementations runs: 'reference' (plain JAX, any platform), 'tpu'
+(Pallas, Mosaic TPU) or 'gpu' (Pallas, Mosaic GPU, Hopper). `resolve` turns what a user asks for
+into one of them. README.md has the contracts.
 """
+
+import importlib
 
 import jax
 
-from r1jax.kernels import reference, tpu
 from r1jax.kernels.output_head import Scores
 
 __all__ = [
@@ -20,15 +22,22 @@ __all__ = [
   'mla_decode',
   'resolve',
   'token_scores',
+  'whole_blocks',
 ]
 
 ASKED = ('auto', 'reference', 'tpu', 'gpu')
-_MODULES = {'reference': reference, 'tpu': tpu}
-FORMS = tuple(_MODULES)
+FORMS = ('reference', 'tpu', 'gpu')
+_BLOCK = {'gpu': 128}  # slots: what a form's decoding reads at once, and caches have multiples of
+_HOPPER = '9.0'  # the compute capability whose tensor core instructions the GPU kernels are
 
 
-def resolve(asked, platform=None):
-  """The form that runs where `asked` for on `platform` (default: where JAX runs).
+def _ops(form):
+  # On demand: Mosaic GPU takes 0.2 s to import, and not every wheel of JAX has it.
+  return importlib.import_module(f'r1jax.kernels.{form}')
+
+
+def resolve(asked, device=None):
+  """The form that runs where `asked` for on `device` (default: JAX's first).
 
   Raises:
     ValueError: what was asked for does not exist here, and why.
@@ -37,48 +46,59 @@ def resolve(asked, platform=None):
     raise ValueError(f'kernels={asked!r} is not one of {", ".join(ASKED)}')
   if asked in ('reference', 'auto'):  # auto takes what has been run: no Pallas kernel has, yet
     return 'reference'
-  platform = platform or jax.default_backend()
-  if asked not in FORMS:
+  device = device or jax.devices()[0]
+  if device.platform != asked:
     raise ValueError(
-      f'kernels={asked!r}: no kernel of this project has been run on a {asked}, so there are none; '
-      "'auto' or 'reference' leaves the ops to XLA"
+      f"kernels={asked!r} runs on a {asked} only; this is a {device.platform}: use 'auto'"
     )
-  if platform != asked:
-    raise ValueError(f"kernels={asked!r} runs on a {asked} only; this is a {platform}: use 'auto'")
+  capability = getattr(device, 'compute_capability', _HOPPER)
+  if asked == 'gpu' and capability != _HOPPER:
+    raise ValueError(
+      f"kernels='gpu' needs a Hopper GPU, compute capability {_HOPPER}; this one has {capability}: "
+      "use 'auto'"
+    )
   return asked
 
 
 def describe(form, platform):
   """One line for the plan: which kernels run, and why not others."""
   if form != 'reference':
-    return f'{form}: Pallas kernels, all but the gradient of the output head'
+    return (
+      f'{form}: Pallas kernels, all but the gradient of the output head; never timed on a {form}'
+    )
   why = {
     'tpu': '; our Pallas kernels have not been run on a TPU yet: --config.runtime.kernels=tpu',
-    'gpu': '; there is no kernel of our own for GPUs',
+    'gpu': '; our Pallas kernels have not been run on a GPU yet: --config.runtime.kernels=gpu',
   }.get(platform, '')
   return f'reference: plain JAX, compiled by XLA for {platform}{why}'
 
 
+def whole_blocks(slots, form):
+  """`slots` of a cache, rounded up to what the form's decoding reads."""
+  block = _BLOCK.get(form, 1)
+  return -(-slots // block) * block
+
+
 def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, form='reference'):
   """Causal attention within segments of packed rows -> [B, T, N, U] in v's type."""
-  return _MODULES[form].attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale)
+  return _ops(form).attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale)
 
 
 def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale, form='reference'):
   """One query a sequence over the shared latent cache -> [B, N, value_width]."""
-  return _MODULES[form].mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale)
+  return _ops(form).mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale)
 
 
 def gqa_decode(q_BNH, k_BYHS, v_BYSU, keep_BS, scale, form='reference'):
   """One query a sequence over per-head caches -> [B, N, U]."""
-  return _MODULES[form].gqa_decode(q_BNH, k_BYHS, v_BYSU, keep_BS, scale)
+  return _ops(form).gqa_decode(q_BNH, k_BYHS, v_BYSU, keep_BS, scale)
 
 
 def grouped_matmul(x_XD, w_EDM, size_E, form='reference'):
   """Rows in E consecutive groups, each times its own matrix; rows beyond them are zero."""
-  return _MODULES[form].grouped_matmul(x_XD, w_EDM, size_E)
+  return _ops(form).grouped_matmul(x_XD, w_EDM, size_E)
 
 
 def token_scores(x_XD, w_VD, target_X, temperature, form='reference'):
   """`Scores` of the targets under softmax(x @ w.T / temperature), without the logits in memory."""
-  return _MODULES[form].token_scores(x_XD, w_VD, target_X, temperature)
+  return _ops(form).token_scores(x_XD, w_VD, target_X, temperature)

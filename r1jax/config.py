@@ -206,8 +206,8 @@ def describe(instance):
   return ml_collections.ConfigDict(fields)
 
 
-def build(config):
-  """ConfigDict -> `Job`.
+def build(config, device=None):
+  """ConfigDict -> `Job`; its kernels are those of `device` (default: JAX's first).
 
   Raises:
     ValueError: what a module's dataclass refuses, with the section it stands in.
@@ -216,7 +216,7 @@ def build(config):
   for field in dataclasses.fields(Job):
     kind = _unwrap(_hints(Job)[field.name])
     if field.name == 'model':
-      values['model'] = _model(config)
+      values['model'] = _model(config, device)
     elif dataclasses.is_dataclass(kind):
       values[field.name] = _typed(kind, config.get(field.name, None), field.name)
     else:
@@ -226,22 +226,22 @@ def build(config):
   return Job(**values)
 
 
-def _model(config):
+def _model(config, device):
   """The architecture in the config; None where the checkpoint brings its own, or none is used."""
   if config.checkpoint or 'runtime' not in config:
     return None
   section = config.get('model', None)
   if section is None:
     raise ValueError('config.checkpoint is empty: this preset needs a checkpoint folder')
-  section = ml_collections.ConfigDict(section.to_dict() | _runtime_fields(config.runtime))
+  section = ml_collections.ConfigDict(section.to_dict() | _runtime_fields(config.runtime, device))
   if section.get('moe', None):
     section.moe.dispatch = config.runtime.dispatch
   return _typed(model_config.ModelConfig, section, 'model')
 
 
-def _runtime_fields(runtime):
+def _runtime_fields(runtime, device):
   fields = {name: runtime[name] for name in _RUNTIME}
-  return fields | {'kernels': kernels.resolve(runtime.kernels)}
+  return fields | {'kernels': kernels.resolve(runtime.kernels, device)}
 
 
 def _typed(kind, section, where):

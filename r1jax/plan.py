@@ -2,7 +2,8 @@
 
 python -m r1jax.plan --config=experiments/r1_zero.py:v3_671b --topology=v5p:8x8x16
 
-Nothing of the machine is needed: TPU slices are compiled for by libtpu (pip install -e '.[tpu]').
+Nothing of the machine is needed but its compiler: libtpu for TPU slices (pip install -e '.[tpu]'),
+JAX's CUDA plugin for GPUs (pip install -e '.[gpu-compiler]'; CPU devices stand in without it).
 """
 
 import json
@@ -44,10 +45,11 @@ def main(argv):
       raise ValueError(f'unknown arguments {argv[1:]}; overrides are written --config.key=value')
     if flags.FLAGS.config is None:
       raise ValueError('no experiment given: --config=experiments/r1_zero.py')
-    job = config_lib.build(flags.FLAGS.config)
+    target = _target()
+    job = config_lib.build(flags.FLAGS.config, target.devices[0])
     if job.stage != 'reasoning_rl':
       raise ValueError(f'config.stage={job.stage!r}: only reasoning_rl has a plan')
-    found = _plan(job)
+    found = _plan(job, target)
   except (ValueError, OSError) as error:
     main_lib.fail(error)
   for table in report.tables(found):
@@ -59,11 +61,14 @@ def main(argv):
   sys.exit(0 if found.fits else 2)
 
 
-def _plan(job):
+def _target():
   count = re.fullmatch(r'(?:cpu|a100|h100|h200|b200):(\d+)', _TOPOLOGY.value)
   if count:
     jax.config.update('jax_num_cpu_devices', int(count[1]))
-  target = topology.target(_TOPOLOGY.value)
+  return topology.target(_TOPOLOGY.value)
+
+
+def _plan(job, target):
   settings = planner.Settings(_LENGTH.value, _SEARCH.value, _BUDGET.value)
   say = lambda text: print(text, file=sys.stderr, flush=True)
   return planner.make(job, target, settings, say)

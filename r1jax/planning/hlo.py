@@ -70,6 +70,18 @@ def array_bytes(shape):
   return [_bytes(kind, dims) for kind, dims in _ARRAY.findall(shape)]
 
 
+def _elements(shape):
+  """The elements of the text of a tuple's type."""
+  found, depth = [''], 0
+  for letter in shape.strip()[1:-1]:
+    depth += (letter in '({[') - (letter in ')}]')
+    if letter == ',' and not depth:
+      found.append('')
+    else:
+      found[-1] += letter
+  return found
+
+
 def _bytes(kind, dims):
   count = 1
   for size in filter(None, dims.split(',')):
@@ -160,9 +172,11 @@ class _Reader:
     if group == 1:
       return Work()
     opcode = _OPCODE.search(body)
-    sizes = array_bytes(body[: opcode.start() + 1])
-    # The type of an asynchronous start holds the operand too, and the result is the larger one.
-    size = max(sizes) if opcode[1].endswith('-start') else sum(sizes)
+    shape = body[: opcode.start() + 1]
+    # The type of an asynchronous start is (operands, results, ..), but that of an all-reduce.
+    if opcode[1].endswith('-start') and kind != 'all-reduce':
+      shape = _elements(shape)[1]
+    size = sum(array_bytes(shape))
     others = (group - 1) / group
     share = {'all-reduce': 2 * others, 'reduce-scatter': group - 1, 'collective-permute': 1}
     received = size * share.get(kind, others)

@@ -95,8 +95,8 @@ def compile_one(name, job, cfg, mesh):
   found, program = done.memory_analysis(), hlo.read(done.as_text(), mesh.size)
   fixed = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
   peak = found.peak_memory_in_bytes - found.generated_code_size_in_bytes - fixed
-  # The TPU's figure for temporaries is their sum, its peak is what is alive at once; the CPU's
-  # temporaries are one allocation, and its peak leaves them out.
+  # The TPU's figure for temporaries is their sum, its peak is what is alive at once; on a CPU or a
+  # GPU they are one allocation, which the CPU's peak leaves out.
   alive = peak if mesh.devices.flat[0].platform == 'tpu' else found.temp_size_in_bytes
   temporaries = min(found.temp_size_in_bytes, alive)
   return Compiled(

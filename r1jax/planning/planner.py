@@ -5,7 +5,7 @@ import os
 import time
 from concurrent import futures
 
-from r1jax import sharding
+from r1jax import kernels, sharding
 from r1jax.interchange import huggingface
 from r1jax.interchange import source as checkpoints
 from r1jax.planning import fit, memory, phases, speed, topology
@@ -84,13 +84,14 @@ class Plan:
     return f'fits, {free / _GIB:,.1f} GiB a device left'
 
 
-def architecture(job):
-  """The job's ModelConfig, from its checkpoint where it names one."""
+def architecture(job, device=None):
+  """The job's ModelConfig, from its checkpoint where it names one; its kernels are `device`'s."""
   if job.model is not None:
     return job.model
-  return huggingface.read_config(
-    checkpoints.open(job.checkpoint), **dataclasses.asdict(job.runtime)
-  )
+  runtime = dataclasses.asdict(job.runtime)
+  form = kernels.resolve(runtime.pop('kernels'), device)
+  cfg = huggingface.read_config(checkpoints.open(job.checkpoint), **runtime)
+  return dataclasses.replace(cfg, kernels=form)
 
 
 def make(job, target, settings, say=lambda text: None):
@@ -106,7 +107,7 @@ def make(job, target, settings, say=lambda text: None):
       'and those that sample one after the other, each with its own --topology and '
       "--config.rl.staleness=0 --config.rl.rollout_mesh='()'"
     )
-  began, cfg = time.monotonic(), architecture(job)
+  began, cfg = time.monotonic(), architecture(job, target.devices[0])
   shape = sharding.sizes(job.mesh, len(target.devices))
   first = fit.Candidate(dataclasses.replace(job, mesh=shape), cfg, shape, (), 0.0)
   plan = _tried(first, target, settings, say)

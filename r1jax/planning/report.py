@@ -6,13 +6,17 @@ import io
 
 import rich.box
 import rich.console
+import rich.markup
 import rich.table
 
-from r1jax import sharding
+from r1jax import kernels, sharding
 from r1jax.pipeline import plan as pipeline_plan
 from r1jax.planning import fit, memory
 
 _GIB = 2**30
+_STAND_IN = rich.markup.escape(
+  "compiled for CPU devices; its own compiler: pip install -e '.[gpu-compiler]'"
+)
 _PARTS = [field.name for field in dataclasses.fields(memory.Split)]
 
 
@@ -33,7 +37,7 @@ def _head(plan):
   table.title = f'Plan for {plan.target.name}'
   chip, job = plan.target.chip, plan.job
   sizes = ', '.join(f'{a} {n}' for a, n in zip(sharding.MESH_AXES, plan.shape))
-  how = 'its own compiler' if plan.target.exact else 'data sheet estimate, compiled for CPU devices'
+  how = 'its own compiler' if plan.target.exact else _STAND_IN
   rows = [
     ('devices', f'{len(plan.target.devices)} x {chip.name}, {chip.memory / _GIB:,.0f} GiB; {how}'),
     ('data sheet', f'{chip.peak / 1e12:,.4g} TFLOP/s, {chip.bandwidth / 1e9:,.0f} GB/s memory, '
@@ -42,6 +46,7 @@ def _head(plan):
     ('batch', f'{job.rl.prompts} prompts x {job.sample.group}, prompt {job.data.max_prompt:,} + '
      f'{job.sample.max_new:,} new, chunks of {job.rl.rollout_chunk or job.rl.prompts} prompts, '
      f'rows of {job.rl.rows} x {job.rl.capacity:,}'),
+    ('kernels', kernels.describe(plan.cfg.kernels, plan.target.devices[0].platform)),
     *pipeline_plan.expert_rows(job, plan.cfg, fit.described(plan.shape)),
     ('changed', ' '.join(plan.changes) or 'nothing'),
     ('verdict', plan.verdict()),

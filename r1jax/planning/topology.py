@@ -1,7 +1,8 @@
 """Machines by name: their data sheets, and devices to compile for without having them.
 
-`v4:`, `v5e:`, `v5p:` and `v6e:` shapes come from libtpu, whose compiler is the real one; `cpu:N` is
-this machine; a GPU (`h100:8`) is compiled for CPU devices and timed by its data sheet.
+`v4:`, `v5e:`, `v5p:` and `v6e:` shapes come from libtpu, `h100:8` from JAX's CUDA plugin: both hold
+the real compiler, which needs no device. Without the plugin CPU devices stand in for GPUs. `cpu:N`
+is this machine.
 """
 
 import dataclasses
@@ -12,6 +13,8 @@ import time
 import jax
 import jax.numpy as jnp
 from jax.experimental import topologies
+
+from r1jax.planning import gpus
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +59,13 @@ CHIPS = {
     Chip('b200', 180e9, 2250e12, 8e12, 900e9, 0, 8, f'{_GPU}DGX B200'),
   )
 }
-GPUS = ('a100', 'h100', 'h200', 'b200')
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
   """Devices that a plan compiles for.
 
-  `exact` says whether the devices' own compiler is asked ('tpu', 'cpu') or another stands in (GPU).
+  `exact` says whether the devices' own compiler is asked, or the CPU's stands in for a GPU's.
   """
 
   name: str
@@ -84,16 +86,18 @@ def target(name):
     ValueError: no such machine, or what it takes to compile for it is missing.
   """
   kind, _, shape = name.partition(':')
-  if kind == 'cpu' or kind in GPUS:
-    if not re.fullmatch(r'\d*', shape):
+  if kind == 'cpu' or kind in gpus.BOARDS:
+    if not re.fullmatch(r'([1-9]\d*)?', shape):
       raise ValueError(f'topology {name!r}: a number of devices stands behind the colon')
-    devices = _cpu_devices(int(shape or 1))
-    chip = _measured_cpu(len(devices)) if kind == 'cpu' else CHIPS[kind]
-    return Target(name, chip, devices, kind == 'cpu')
+    count = int(shape or 1)
+    own = _gpu_devices(kind, count) if kind in gpus.BOARDS else ()
+    devices = own or _cpu_devices(count)
+    chip = CHIPS[kind] if kind in gpus.BOARDS else _measured_cpu(count)
+    return Target(name, chip, devices, kind == 'cpu' or bool(own))
   if kind not in CHIPS or not re.fullmatch(r'\d+x\d+(x\d+)?', shape):
     raise ValueError(
       f'topology {name!r} is not a TPU slice like v5e:4x4 or v5p:4x4x8, cpu:N, or one of '
-      f'{", ".join(GPUS)} with a number (h100:8)'
+      f'{", ".join(gpus.BOARDS)} with a number (h100:8)'
     )
   return Target(name, CHIPS[kind], _tpu_devices(name), True)
 
@@ -111,6 +115,23 @@ def _tpu_devices(name):
     raise ValueError(
       f"topology {name!r}: {why}; the TPU compiler comes with pip install -e '.[tpu]'"
     ) from error
+
+
+def _gpu_devices(kind, count):
+  """GPUs of the plugin's compiler, on as few hosts as hold them; none where no plugin is."""
+  hosts = -(-count // CHIPS[kind].host_devices)
+  if count % hosts:
+    raise ValueError(f'topology {kind}:{count}: {count} do not divide over {hosts} hosts')
+  try:
+    described = topologies.get_topology_desc(
+      kind,
+      platform='cuda',
+      target_config=gpus.BOARDS[kind].config(),
+      topology=f'1x{hosts}x{count // hosts}',
+    )
+  except NotImplementedError:  # no plugin has registered itself
+    return ()
+  return tuple(described.devices)
 
 
 def _cpu_devices(count):

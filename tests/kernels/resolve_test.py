@@ -1,5 +1,7 @@
 """Which kernels run is decided once, and never silently something else."""
 
+import dataclasses
+
 import pytest
 
 from experiments import r1_zero
@@ -8,38 +10,51 @@ from r1jax import kernels
 from r1jax.model import config as model_config
 
 
-@pytest.mark.parametrize(
-  'asked, platform, form',
-  [
-    ('auto', 'cpu', 'reference'),
-    ('auto', 'gpu', 'reference'),
-    ('auto', 'tpu', 'reference'),
-    ('tpu', 'tpu', 'tpu'),
-    ('reference', 'tpu', 'reference'),
-  ],
-)
-def test_auto_is_the_form_that_has_been_run(asked, platform, form):
-  assert kernels.resolve(asked, platform) == form
+@dataclasses.dataclass(frozen=True)
+class Device:
+  """What `resolve` asks of a device."""
+
+  platform: str
+  compute_capability: str = ''
+
+
+CPU, TPU, HOPPER, AMPERE = Device('cpu'), Device('tpu'), Device('gpu', '9.0'), Device('gpu', '8.0')
 
 
 @pytest.mark.parametrize(
-  'asked, platform, why',
+  'asked, device, form',
   [
-    ('gpu', 'gpu', 'none'),
-    ('tpu', 'cpu', 'runs on a tpu only; this is a cpu'),
-    ('fast', 'cpu', "'fast' is not one of"),
+    ('auto', CPU, 'reference'),
+    ('auto', HOPPER, 'reference'),
+    ('auto', TPU, 'reference'),
+    ('tpu', TPU, 'tpu'),
+    ('gpu', HOPPER, 'gpu'),
+    ('reference', TPU, 'reference'),
   ],
 )
-def test_what_does_not_exist_is_refused_with_the_reason(asked, platform, why):
+def test_auto_is_the_form_that_has_been_run(asked, device, form):
+  assert kernels.resolve(asked, device) == form
+
+
+@pytest.mark.parametrize(
+  'asked, device, why',
+  [
+    ('gpu', CPU, 'runs on a gpu only; this is a cpu'),
+    ('gpu', AMPERE, r'compute capability 9\.0; this one has 8\.0'),
+    ('tpu', CPU, 'runs on a tpu only; this is a cpu'),
+    ('fast', CPU, "'fast' is not one of"),
+  ],
+)
+def test_what_does_not_exist_is_refused_with_the_reason(asked, device, why):
   with pytest.raises(ValueError, match=why):
-    kernels.resolve(asked, platform)
+    kernels.resolve(asked, device)
 
 
 def test_the_plan_says_what_runs_and_what_else_there_is():
-  assert 'kernels=tpu' in kernels.describe('reference', 'tpu')
-  assert 'no kernel of our own' in kernels.describe('reference', 'gpu')
+  for name in ('tpu', 'gpu'):
+    assert f'kernels={name}' in kernels.describe('reference', name)
+    assert kernels.describe(name, name).startswith(f'{name}: Pallas')
   assert kernels.describe('reference', 'cpu').endswith('for cpu')
-  assert kernels.describe('tpu', 'tpu').startswith('tpu: Pallas')
 
 
 def test_a_config_resolves_its_kernels_when_it_is_built():
@@ -48,5 +63,6 @@ def test_a_config_resolves_its_kernels_when_it_is_built():
   config.runtime.kernels = 'gpu'
   with pytest.raises(ValueError, match="kernels='gpu'"):
     config_lib.build(config)
+  assert config_lib.build(config, HOPPER).model.kernels == 'gpu'
   with pytest.raises(ValueError, match="kernels='auto' is not one of reference"):
     model_config.ModelConfig(kernels='auto')

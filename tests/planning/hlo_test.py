@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from r1jax.planning import hlo
+from r1jax.planning import hlo, topology
 from tests.model import tiny
 
 
@@ -81,6 +81,54 @@ def test_collectives_that_share_a_channel_all_count_but_not_the_pieces_of_one_fu
   entry = PLAIN.replace('NAME', 'one') + PLAIN.replace('NAME', 'two') + fusions
   program = hlo.read(f'{pieces}ENTRY %main (p: f32[4]) -> f32[8] {{\n{entry}}}\n', 2)
   assert program.once.count == {'all-gather': 3}
+
+
+def ring(x_BD):
+  """Each collective once; 80 rows of a matrix of 80 on each of eight devices."""
+  everything = jax.lax.all_gather(x_BD, 'x', tiled=True)
+  total = jax.lax.psum(jnp.sin(everything), 'x')
+  scattered = jax.lax.psum_scatter(total * total.T, 'x', tiled=True)
+  turned = jax.lax.all_to_all(scattered, 'x', 1, 0, tiled=True).reshape(x_BD.shape)
+  return jax.lax.ppermute(turned * x_BD, 'x', [(i, (i + 1) % 8) for i in range(8)])
+
+
+def test_the_collectives_of_a_gpu_program_are_those_that_it_was_written_with():
+  target = topology.target('h100:8')
+  if not target.exact:
+    pytest.skip("the GPU's compiler is not installed: pip install -e '.[gpu-compiler]'")
+  mesh, rows = jax.sharding.Mesh(target.devices, ('x',)), jax.P('x')
+  looped = lambda x: jax.lax.fori_loop(0, 7, lambda _, x: ring(x), x)
+  f = jax.jit(jax.shard_map(looped, mesh=mesh, in_specs=rows, out_specs=rows))
+  x = jax.ShapeDtypeStruct((80, 80), jnp.bfloat16, sharding=jax.NamedSharding(mesh, rows))
+  program = hlo.read(f.lower(x).compile().as_text(), 8)
+  whole = 80 * 80 * 2
+  assert program.once.count == dict.fromkeys(hlo.KINDS, 7)
+  assert program.once.received == {
+    'all-gather': 7 * whole * 7 / 8,
+    'all-reduce': 7 * whole * 7 / 8 * 2,
+    'reduce-scatter': 7 * whole * 7 / 8,
+    'all-to-all': 7 * whole / 8 * 7 / 8,
+    'collective-permute': 7 * whole / 8,
+  }
+  assert program.loops == 0 and not program.loop.count
+
+
+@pytest.mark.parametrize(
+  'start, size',
+  [
+    ('(f32[4]{0:T(128)}, f32[8]{0}) all-gather-start(%p)', 16),
+    ('((f32[4], bf16[2]), (f32[8], /*index=1*/bf16[4])) all-gather-start(%p, %q)', 20),
+    ('f32[8] all-reduce-start(%p)', 32),
+    ('(f32[8], bf16[4]) all-reduce-start(%p, %q)', 40),
+    ('((f32[8]), f32[4]) reduce-scatter-start(%p)', 16),
+    ('((f32[8]), f32[8]) all-to-all-start(%p)', 16),
+    ('(f32[8], f32[8], u32[], u32[]) collective-permute-start(%p)', 32),
+  ],
+)
+def test_of_an_asynchronous_start_the_results_count_and_not_the_operands(start, size):
+  line = f'  %a = {start}, channel_id=1, replica_groups={{{{0,1}}}}\n'
+  text = f'ENTRY %main (p: f32[4]) -> f32[8] {{\n{line}}}\n'
+  assert sum(hlo.read(text, 2).once.received.values()) == size
 
 
 def test_all_arrays_of_one_collective_count():

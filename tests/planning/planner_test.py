@@ -1,10 +1,11 @@
-"""A whole plan: on CPU devices, on a TPU slice that nobody has, and what is refused."""
+"""A whole plan: on CPU devices, on GPUs and a TPU slice that nobody has, and what is refused."""
 
 import dataclasses
 import importlib.util
 import json
 
 import pytest
+from jax.experimental import topologies
 
 from experiments import r1_zero
 from r1jax import config as config_lib
@@ -33,14 +34,20 @@ def job_of(mesh):
   )
 
 
-@pytest.fixture(scope='module')
-def plan():
-  """The plan for eight CPU devices."""
-  target = topology.target('cpu:8')
-  return planner.make(job_of((1, 4, 1, 2)), target, planner.Settings())
+@pytest.fixture(scope='module', params=['cpu:8', 'h100:8'])
+def plan(request):
+  """The plan for eight devices by their own compiler."""
+  job, target = job_of((1, 4, 1, 2)), topology.target(request.param)
+  if not target.exact:
+    pytest.skip("the GPU's compiler is not installed: pip install -e '.[gpu-compiler]'")
+  if request.param != 'cpu:8':
+    # One layer, because the GPU's compiler takes longer; it sends bfloat16 as it is.
+    fewer = dict(layers=1, moe=None, compute_dtype='bfloat16')
+    job = dataclasses.replace(job, model=dataclasses.replace(job.model, **fewer))
+  return planner.make(job, target, planner.Settings())
 
 
-def test_a_plan_for_cpu_devices_has_every_phase(plan):
+def test_a_plan_has_every_phase(plan):
   assert plan.fits and not plan.refused
   first, *others = plan.listed
   names = [p.name for p in others]
@@ -131,6 +138,21 @@ def test_the_report_says_the_same_in_json_html_and_tables(plan):
   assert '<script' not in page and 'http' not in page.replace('https://', '')
 
 
+def test_without_the_plugin_cpu_devices_stand_in_for_gpus_and_the_plan_says_so(monkeypatch):
+  def absent(*args, **kwargs):
+    raise NotImplementedError('topology not implemented for cuda')  # as JAX says it
+
+  monkeypatch.setattr(topologies, 'get_topology_desc', absent)
+  target = topology.target('h100:2')
+  assert not target.exact and {d.platform for d in target.devices} == {'cpu'}
+  assert target.chip == topology.CHIPS['h100'] and len(target.devices) == 2
+  job = job_of((1, 2, 1, 1))
+  found = planner.Plan(job, job.model, target, job.mesh, ())
+  assert not report.as_json(found)['own_compiler']
+  page = report.as_html(found)
+  assert 'compiled for CPU devices' in page and '.[gpu-compiler]' in page
+
+
 @needs_libtpu
 @pytest.mark.parametrize('name, shape', [('v5p:8x8x16', (1, 4, 64, 4)), ('v6e:4x8', (1, 2, 1, 16))])
 def test_a_mesh_whose_sizes_are_no_products_of_the_torus_splits_an_axis_of_it(name, shape):
@@ -164,7 +186,14 @@ def test_the_size_is_read_from_what_the_compiler_says(message, gib):
 
 
 @pytest.mark.parametrize(
-  'name, why', [('v9:2x2', 'is not a TPU slice'), ('cpu:512', '8 are here'), ('h100:x', 'number')]
+  'name, why',
+  [
+    ('v9:2x2', 'is not a TPU slice'),
+    ('cpu:512', '8 are here'),
+    ('h100:x', 'number'),
+    ('h100:0', 'number'),
+    ('h100:15', '15 do not divide over 2 hosts'),
+  ],
 )
 def test_a_machine_that_is_none_is_refused(name, why):
   with pytest.raises(ValueError, match=why):
