@@ -1,13 +1,17 @@
-"""Compiles the ops for TPUs that are not here, and says what each needs beside its operands.
+"""Compiles the ops for accelerators that are not here, or times them on the one that is.
 
-  python -m benchmarks.kernels --topologies=v5e:2x2,v5p:2x2x1,v6e:2x2 --tokens=1024
+  python -m benchmarks.kernels --topologies=v5e:2x2,v5p:2x2x1,v6e:2x2,h100:1 --tokens=1024
+  python -m benchmarks.kernels --time --tokens=1024 --tokens=4096 --tokens=32768
 
-Needs the libtpu wheel, no TPU. A kernel that does not fit VMEM does not compile. Times are not
-printed: the compiler's own figure does not look inside a Mosaic kernel, and no TPU was at hand.
+The first needs the TPU's and the GPU's compiler (pip install -e '.[test]'), but no device: it says
+what each op needs beside its operands; a kernel that does not fit VMEM or shared memory does not
+compile. The second needs the device: our kernels, XLA's form and what others offer take turns
+(A B A B), printed are medians, the ratio to ours and ours' share of what the data sheet allows.
 """
 
 import dataclasses
-import os
+import statistics
+import time
 
 import jax
 import jax.numpy as jnp
@@ -15,88 +19,28 @@ import numpy as np
 import rich.console
 import rich.table
 from absl import app, flags
-from jax.experimental import topologies
 
+from benchmarks import kernel_cases
+from r1jax import kernels, sharding
 from r1jax import params as params_lib
-from r1jax import sharding
-from r1jax.kernels import output_head, reference, tpu
 from r1jax.model import presets, transformer
+from r1jax.planning import topology
 from r1jax.train import steps
 
-# A description is enough: no device is looked for, and other processes may load the library too.
-_QUIET = {
-  'TPU_SKIP_MDS_QUERY': '1',
-  'TPU_WORKER_HOSTNAMES': 'localhost',
-  'TPU_ACCELERATOR_TYPE': 'v5litepod-4',
-  'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
-}
 _TOPOLOGIES = flags.DEFINE_list('topologies', ['v5e:2x2', 'v5p:2x2x1', 'v6e:2x2'], 'to compile for')
-_TOKENS = flags.DEFINE_integer('tokens', 1024, 'length of a row, and of a cache')
+_TOKENS = flags.DEFINE_multi_integer('tokens', [1024], 'length of a row, and of a cache')
 _REFERENCE = flags.DEFINE_bool('reference', True, 'also compile the plain forms')
 _MODELS = flags.DEFINE_bool('models', True, 'also compile whole models on four chips')
 _VOCAB = flags.DEFINE_integer('vocab', 32_768, 'rows of the output head')
-
-
-def squared(f, count):
-  """Gradients of the summed squares of f's results in its first `count` operands."""
-
-  def loss(*operands):
-    leaves = jax.tree.leaves(f(*operands))
-    return sum((x.astype(jnp.float32) ** 2).sum() for x in leaves)
-
-  return jax.grad(loss, tuple(range(count)))
-
-
-def attention(heads, key_heads, query_width, value_width):
-  """Name, (kernel, reference) with gradients, operands."""
-  T = _TOKENS.value
-  operands = [
-    ((1, T, heads, query_width), 'bfloat16'),
-    ((1, T, key_heads, query_width), 'bfloat16'),
-    ((1, T, key_heads, value_width), 'bfloat16'),
-    ((1, T), 'int32'),
-  ]
-  pair = [squared(lambda *a, op=op: op.attention(*a, 0.1), 3) for op in (tpu, reference)]
-  return f'attention {heads}/{key_heads} {query_width}/{value_width}', pair, operands
-
-
-def decoding():
-  """The two decodings, at V3's latent widths and at a 1.5B Qwen's heads (reference §2.1, §3.3)."""
-  S, kept = _TOKENS.value + 4, ((8, _TOKENS.value + 4), 'bool')
-  rows = ((8, S, 576), 'bfloat16')
-  caches = [((8, 2, 128, S), 'bfloat16'), ((8, 2, S, 128), 'bfloat16')]
-  latent = [lambda *a, op=op: op.mla_decode(*a, 512, 0.1) for op in (tpu, reference)]
-  grouped = [lambda *a, op=op: op.gqa_decode(*a, 0.1) for op in (tpu, reference)]
-  yield 'MLA decode 128 heads', latent, [((8, 128, 576), 'bfloat16'), rows, kept]
-  yield 'GQA decode 12/2', grouped, [((8, 12, 128), 'bfloat16'), *caches, kept]
-
-
-def experts():
-  """The three products of one matrix of V3's routed experts, on a shard of 8 (reference §2.1)."""
-  operands = [((4 * _TOKENS.value, 7168), 'bfloat16'), ((8, 7168, 2048), 'bfloat16')]
-  operands += [((8,), 'int32')]
-  pair = [squared(op.grouped_matmul, 2) for op in (tpu, reference)]
-  return f'grouped matmul {4 * _TOKENS.value} x 7168', pair, operands
-
-
-def head():
-  """The output head against whole logits, with gradients, width 1536 (reference §3.3)."""
-  X, V = 4 * _TOKENS.value, _VOCAB.value
-  operands = [((X, 1536), 'bfloat16'), ((V, 1536), 'bfloat16'), ((X,), 'int32')]
-  forms = (tpu.token_scores, lambda *a: output_head.token_scores(*a, chunk=V))
-  pair = [squared(lambda *a, f=f: f(*a, 1.0)[:2], 2) for f in forms]
-  return f'output head {X} x {V}', pair, operands
+_TIME = flags.DEFINE_bool('time', False, 'time the ops on the device that is here')
+_ROUNDS = flags.DEFINE_integer('rounds', 7, 'rounds, in each of which every form runs once')
 
 
 def compiled(f, operands):
   """Bytes beside operands and results on the mesh that is set."""
   mesh = jax.sharding.get_mesh()
-
-  def local(*operands):
-    return jax.tree.map(lambda x: x, f(*operands))
-
   specs = tuple(jax.P(*(None,) * len(shape)) for shape, _ in operands)
-  island = jax.shard_map(local, in_specs=specs, out_specs=jax.P(), check_vma=False)
+  island = jax.shard_map(f, in_specs=specs, out_specs=jax.P(), check_vma=False)
   abstract = [
     jax.ShapeDtypeStruct(shape, dtype, sharding=jax.sharding.NamedSharding(mesh, spec))
     for (shape, dtype), spec in zip(operands, specs)
@@ -104,49 +48,119 @@ def compiled(f, operands):
   return jax.jit(island).lower(*abstract).compile().memory_analysis().temp_size_in_bytes
 
 
-def scoring(preset, form):
-  """Bytes of scoring rows with a whole model (4 devices: fsdp 2, tensor 2), in this form."""
-  cfg = dataclasses.replace(preset, kernels=form, max_length=_TOKENS.value)
+def scoring(preset, form, tokens):
+  """Bytes of scoring rows with a whole model on the mesh that is set, in this form."""
+  cfg = dataclasses.replace(preset, kernels=form, max_length=tokens, compute_dtype='bfloat16')
   mesh = jax.sharding.get_mesh()
   weights = params_lib.abstract(transformer.specs(cfg), cfg.param_dtype, mesh)
   where = jax.sharding.NamedSharding(mesh, sharding.act(None, 'batch', None))
-  row = jax.ShapeDtypeStruct((1, 4, _TOKENS.value), jnp.int32, sharding=where)
+  row = jax.ShapeDtypeStruct((1, 4, tokens), jnp.int32, sharding=where)
   count = jax.ShapeDtypeStruct((), jnp.int32)
   lowered = steps.score.lower(weights, cfg, steps.Rows(row, row, row), count, 1.0)
   return lowered.compile().memory_analysis().temp_size_in_bytes
 
 
-def rows(topology):
+def needs(target, tokens):
   """(name, kernel's bytes[, reference's bytes]) of every op on a topology."""
-  devices = topologies.get_topology_desc(platform='tpu', topology_name=topology).devices
-  forms = 2 if _REFERENCE.value else 1
-  cases = [attention(4, 2, 128, 128), attention(4, 4, 192, 128), *decoding()]
-  cases += [experts(), head()]
-  with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), devices[:1])):
-    for name, pair, operands in cases:
-      yield name, *(compiled(f, operands) for f in pair[:forms])
+  own = target.devices[0].platform
+  forms = (own, 'reference') if _REFERENCE.value else (own,)
+  with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), target.devices[:1])):
+    for case in kernel_cases.small(tokens, _VOCAB.value):
+      yield case.name, *(compiled(case.functions(form), case.operands) for form in forms)
   if not _MODELS.value:
     return
-  with jax.set_mesh(sharding.make_mesh((1, 2, 1, 2), np.array(devices[:4]))):
-    for name in ('tiny', 'bench_qwen2'):
-      preset = getattr(presets, name)()
-      yield (
-        f'scoring with {name}',
-        *(scoring(preset, form) for form in ('tpu', 'reference')[:forms]),
-      )
+  for name, mesh in (('small', (1, 2, 2, 1)), ('bench_qwen2', (1, 2, 1, 2))):
+    preset = getattr(presets, name)()
+    with jax.set_mesh(sharding.make_mesh(mesh, np.array(target.devices[:4]))):
+      yield f'scoring with {name}', *(scoring(preset, form, tokens) for form in forms)
+
+
+def print_needs(name):
+  """The table of one topology."""
+  table = rich.table.Table(title=f'{name}: MiB beside operands and results')
+  for column in ('op', 'kernel', 'reference'):
+    table.add_column(column, justify='left' if column == 'op' else 'right')
+  target = topology.target(name)
+  if not target.exact:
+    raise ValueError(f"topology {name!r}: its compiler comes with pip install -e '.[test]'")
+  for op, *sizes in needs(target, _TOKENS.value[0]):
+    table.add_row(op, *(f'{size / 2**20:.2f}' for size in sizes))
+  rich.console.Console(width=100).print(table)
+
+
+def draw(case):
+  """Random operands: normal values, all slots kept, one segment, groups of the same size."""
+  rng = np.random.default_rng(0)
+  for shape, dtype in case.operands:
+    if dtype == 'bfloat16':
+      yield jnp.asarray(rng.standard_normal(shape, np.float32), dtype)
+    elif case.name.startswith('grouped'):
+      yield jnp.full(shape, case.operands[0][0][0] // shape[0], dtype)
+    else:
+      yield jnp.ones(shape, dtype)
+
+
+def seconds(functions, operands):
+  """Median seconds of each function, which take turns."""
+  ready = [jax.jit(f).lower(*operands).compile() for f in functions]
+  taken = [[] for _ in ready]
+  for _ in range(1 + _ROUNDS.value):  # the first warms up
+    for f, times in zip(ready, taken):
+      began = time.perf_counter()
+      jax.block_until_ready(f(*operands))
+      times.append(time.perf_counter() - began)
+  return [statistics.median(times[1:]) for times in taken]
+
+
+def print_times(tokens):
+  """Times on this device; where it has no kernels of ours only the plain form and its rivals."""
+  device = jax.devices()[0]
+  own = [device.platform] if device.platform in kernels.FORMS else []
+  chip = data_sheet(device)
+  table = rich.table.Table(title=f'{device.device_kind}, {tokens} tokens: ms, and ratios to ours')
+  for column in ('op', 'ours', 'XLA', 'others', 'share of the peak'):
+    table.add_column(column, justify='left' if column == 'op' else 'right')
+  for case in kernel_cases.real(tokens):
+    rivals = list(case.rivals) if own else []
+    functions = [case.functions(form) for form in (*own, 'reference')]
+    found = seconds(functions + [case.rival(name) for name in rivals], list(draw(case)))
+    first, plain, *others = found if own else [None, *found]
+    table.add_row(case.name, *cells(first, plain, dict(zip(rivals, others)), limit(case, chip)))
+  rich.console.Console(width=110).print(table)
+
+
+def data_sheet(device):
+  """`topology.Chip` of the device; None for one that is not listed."""
+  names = [name for name in topology.CHIPS if name.upper() in device.device_kind.upper()]
+  return topology.CHIPS[names[0]] if names else None
+
+
+def limit(case, chip):
+  """Seconds that the data sheet allows: the larger of products and bytes."""
+  return chip and max(case.flops / chip.peak, case.bytes / chip.bandwidth)
+
+
+def cells(ours, plain, rivals, least):
+  """A row of the table behind its name."""
+  first = ours or plain
+  beside = lambda x: f'{1e3 * x:.3f} ({x / first:.2f})'
+  return (
+    f'{1e3 * ours:.3f}' if ours else '-',
+    beside(plain),
+    ', '.join(f'{name} {beside(x)}' for name, x in rivals.items()) or '-',
+    f'{least / first:.0%}' if least else '-',
+  )
 
 
 def main(_):
-  """Prints one table a topology."""
+  """Prints one table a topology, or a number of tokens."""
+  if _TIME.value:
+    for tokens in _TOKENS.value:
+      print_times(tokens)
+    return
   jax.config.update('jax_platforms', 'cpu')
-  os.environ.update(_QUIET)
-  for topology in _TOPOLOGIES.value:
-    table = rich.table.Table(title=f'{topology}: MiB beside operands and results')
-    for column in ('op', 'kernel', 'reference'):
-      table.add_column(column, justify='left' if column == 'op' else 'right')
-    for name, *sizes in rows(topology):
-      table.add_row(name, *(f'{size / 2**20:.2f}' for size in sizes))
-    rich.console.Console(width=100).print(table)
+  for name in _TOPOLOGIES.value:
+    print_needs(name)
 
 
 if __name__ == '__main__':

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from r1jax.kernels import varying
+
 MASKED = -1e30
 SLOTS = 1024  # a block of the cache: chosen by the compiler's schedule, README.md
 
@@ -70,9 +72,7 @@ def _decode(q, k, v, keep_BS, how):
       out_specs=pl.BlockSpec((1, 1, G, width), lambda b, y, j, block, kept: (b, y, 0, 0)),
       scratch_shapes=[pltpu.VMEM((G, n), jnp.float32) for n in (1, 1, width)],
     ),
-    out_shape=jax.ShapeDtypeStruct(
-      (B, Y, G, width), q.dtype, manual_axis_type=jax.typeof(q).manual_axis_type
-    ),
+    out_shape=varying.output((B, Y, G, width), q.dtype, q),
     compiler_params=pltpu.CompilerParams(dimension_semantics=('parallel', 'parallel', 'arbitrary')),
     interpret=interpret,
     name='decode',

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from r1jax.kernels import packing, varying
+
 MASKED = -1e30
 
 
@@ -45,28 +47,6 @@ def _padded(x, axis, count):
 @partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
 def _attention(q, k, v, segment, scale, blocks, interpret):
   return _forward(q, k, v, segment, scale, blocks, interpret)[0]
-
-
-def _overlap(segment_BT, blocks):
-  """(first key block of each query block, last query block of each key block) with a common id.
-
-  Judged by the blocks' ranges of ids, so both may be further out than needed, never less.
-  """
-  B, T = segment_BT.shape
-  query, key = (segment_BT.reshape(B, -1, size) for size in (blocks.queries, blocks.keys))
-  meets = (query.min(-1)[:, :, None] <= key.max(-1)[:, None]) & (
-    query.max(-1)[:, :, None] >= key.min(-1)[:, None]
-  )
-  starts = jnp.arange(T // blocks.keys) * blocks.keys
-  ends = (jnp.arange(T // blocks.queries) + 1) * blocks.queries
-  meets = meets & (starts < ends[:, None])
-  last = meets.shape[1] - 1 - jnp.argmax(meets[:, ::-1], axis=1)
-  return jnp.argmax(meets, axis=2).astype(jnp.int32), last.astype(jnp.int32)
-
-
-def _shape(shape, dtype, like):
-  """An output that varies over the same mesh axes as `like`."""
-  return jax.ShapeDtypeStruct(shape, dtype, manual_axis_type=jax.typeof(like).manual_axis_type)
 
 
 def _call(kernel, grid, specs, scratch, out_shape, interpret):
@@ -151,7 +131,7 @@ def _forward_kernel(blocks, scale, low, *refs):
 def _forward(q, k, v, segment, scale, blocks, interpret):
   """Output [B, N, T, U]; saved: inputs, output and the log of each query's normaliser."""
   (B, N, T, H), (Y, U) = q.shape, (k.shape[1], v.shape[3])
-  low, _ = _overlap(segment, blocks)
+  low, _ = packing.overlap(segment, blocks.queries, blocks.keys)
   at, (bq, bk) = _query_grid(blocks, N // Y), (blocks.queries, blocks.keys)
   specs = (
     [
@@ -164,7 +144,7 @@ def _forward(q, k, v, segment, scale, blocks, interpret):
     [pl.BlockSpec((1, 1, U, bq), at['query_t']), pl.BlockSpec((1, 1, 1, bq), at['query_t'])],
     3,
   )
-  shapes = [_shape((B, N, U, T), v.dtype, q), _shape((B, N, 1, T), jnp.float32, q)]
+  shapes = [varying.output((B, N, U, T), v.dtype, q), varying.output((B, N, 1, T), jnp.float32, q)]
   run = _call(
     partial(_forward_kernel, blocks, scale),
     (B, N, T // bq, T // bk),
@@ -250,7 +230,7 @@ def _key_grid(blocks, groups):
 def _backward(scale, blocks, interpret, saved, d_out):
   q, k, v, segment, out, norm = saved
   slack = (d_out.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1)[:, :, None]
-  low, high = _overlap(segment, blocks)
+  low, high = packing.overlap(segment, blocks.queries, blocks.keys)
   rows = (segment[:, None], segment[:, :, None], d_out.astype(v.dtype), norm, slack)
   d_q = _query_gradient(q, k, v, rows, (scale, blocks, interpret), low)
   return d_q, *_key_gradients(q, k, v, rows, (scale, blocks, interpret), high), None
@@ -274,7 +254,7 @@ def _query_gradient(q, k, v, rows, how, low):
     (B, N, T // bq, T // bk),
     (in_specs, pl.BlockSpec((1, 1, H, bq), at['query_t']), 3),
     [(H, bq)],
-    _shape((B, N, H, T), q.dtype, q),
+    varying.output((B, N, H, T), q.dtype, q),
     interpret,
   )
   return run(low, q, k, k.transpose(0, 1, 3, 2), v, *rows).transpose(0, 1, 3, 2)
@@ -298,7 +278,7 @@ def _key_gradients(q, k, v, rows, how, high):
     (B, Y, T // bk, N // Y, T // bq),
     (in_specs, out_specs, 3),
     [(bk, H), (bk, U)],
-    [_shape(k.shape, k.dtype, k), _shape(v.shape, v.dtype, v)],
+    [varying.output(k.shape, k.dtype, k), varying.output(v.shape, v.dtype, v)],
     interpret,
   )
   return run(high, q, k, v, *rows)

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from r1jax.kernels import varying
+
 VMEM = 40 * 2**20  # bytes that blocks may take, double buffers included
 
 
@@ -46,15 +48,8 @@ class Work(NamedTuple):
 
 def grouped_matmul(x_XD, w_EDM, size_E, blocks=None, interpret=False):
   """Same contract as `reference.grouped_matmul`; x and w are of one type."""
-  x_XD, w_EDM, size_E = _alike(x_XD, w_EDM, size_E.astype(jnp.int32))
+  x_XD, w_EDM, size_E = varying.alike(x_XD, w_EDM, size_E.astype(jnp.int32))
   return _grouped(x_XD, w_EDM, size_E, blocks or Blocks(), interpret)
-
-
-def _alike(*operands):
-  """All varying over every mesh axis that one of them varies over: gradients are summed here."""
-  axes = [jax.typeof(x).manual_axis_type.varying for x in operands]
-  missing = [tuple(sorted(frozenset().union(*axes) - own)) for own in axes]
-  return (jax.lax.pcast(x, more, to='varying') for x, more in zip(operands, missing))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))
@@ -98,10 +93,6 @@ def work(size_E, rows, count, gradient=False):
   matrix_J = jnp.minimum(group_J, used_E.max())
   read_J = jnp.minimum(tile_J, jnp.maximum(end_E[-1] - 1, 0) // rows)
   return Work(group_J, tile_J, matrix_J, read_J, bound, total[None])
-
-
-def _shape(shape, dtype, like):
-  return jax.ShapeDtypeStruct(shape, dtype, manual_axis_type=jax.typeof(like).manual_axis_type)
 
 
 def _rows_of(item, rows, table):
@@ -148,7 +139,7 @@ def _product(x_XD, w, size_E, transposed, how):
       pl.BlockSpec(block, matrix),
     ],
     pl.BlockSpec((rows, columns), lambda n, i, *table: (Work(*table).tile_J[i], n)),
-    _shape((X, width), x_XD.dtype, x_XD),
+    varying.output((X, width), x_XD.dtype, x_XD),
     interpret=interpret,
     name='dx' if transposed else 'product',
   )
@@ -215,7 +206,7 @@ def _weight_gradient(x_XD, d_XM, size_E, dtype, how):
       pl.BlockSpec((rows, wide), lambda a, b, i, *table: (Work(*table).read_J[i], b)),
     ],
     pl.BlockSpec((1, high, wide), lambda a, b, i, *table: (Work(*table).group_J[i], a, b)),
-    _shape((len(size_E), D, M), dtype, x_XD),
+    varying.output((len(size_E), D, M), dtype, x_XD),
     name='weight',
     scratch=[(high, wide)],
     interpret=interpret,

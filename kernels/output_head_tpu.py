@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from r1jax.kernels import output_head
+from r1jax.kernels import output_head, varying
 
 MASKED = -1e30
 VMEM = 40 * 2**20  # bytes that blocks may take, double buffers included
@@ -56,7 +56,6 @@ def _forward(x_XD, w_VD, target_X, how):
   """(norm, chosen, mean); saved: the operands and two figures a token, as in the plain form."""
   (X, D), V, (inverse, blocks, interpret) = x_XD.shape, len(w_VD), how
   row = pl.BlockSpec((1, blocks.tokens), lambda i, j: (0, i))
-  like = jax.typeof(x_XD).manual_axis_type
   run = pl.pallas_call(
     partial(_kernel, inverse, V),
     grid=(pl.cdiv(X, blocks.tokens), pl.cdiv(V, blocks.vocab)),
@@ -66,7 +65,7 @@ def _forward(x_XD, w_VD, target_X, how):
       row,
     ],
     out_specs=[row] * 3,
-    out_shape=[jax.ShapeDtypeStruct((1, X), jnp.float32, manual_axis_type=like)] * 3,
+    out_shape=[varying.output((1, X), jnp.float32, x_XD)] * 3,
     scratch_shapes=[pltpu.VMEM((1, blocks.tokens), jnp.float32)] * 4,
     compiler_params=pltpu.CompilerParams(
       dimension_semantics=('parallel', 'arbitrary'), vmem_limit_bytes=VMEM + VMEM // 4

@@ -58,6 +58,9 @@ def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale):
     one = partial(attend, start, end)
     one = jax.checkpoint(one) if T > REMADE else one
     parts.append(one(start, q) if blocks == 1 else _one_by_one(one, start, q, blocks))
+  # Without the barrier XLA:GPU (JAX 0.10.2) joins the spans inside the kernels that sum up their
+  # split products, and fails to compile them; on a CPU it makes no difference.
+  parts = jax.lax.optimization_barrier(parts)
   out = jnp.concatenate(parts, axis=3).astype(v.dtype)
   return out.transpose(0, 3, 1, 2, 4).reshape(B, T, N, U)
 

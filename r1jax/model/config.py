@@ -118,6 +118,25 @@ class ModelConfig:
     """Width of a query or key head; a gqa head is all rotary."""
     return self.head_nope + self.head_rope
 
+  def _check_gpu_kernels(self, tensor):
+    """Raises ValueError where those do not take a type or a device's width (kernels/README.md)."""
+    if self.compute_dtype not in ('bfloat16', 'float16'):
+      raise ValueError(f"kernels='gpu' multiplies 16 bits: {self.compute_dtype=}, not 'bfloat16'")
+    widths = [('width', self.width, 64), ('vocab', self.vocab // tensor, 8)]
+    if self.attention == 'mla':
+      latent = 'kv_latent + head_rope', self.kv_latent + self.head_rope, 64
+      widths += [('kv_latent', self.kv_latent, 128), latent]
+    else:
+      widths += [('head_qk', self.head_qk, 64), ('head_value', self.head_value, 64)]
+    if self.moe and self.moe_layers:
+      widths += [('moe.ffn', self.moe.ffn // tensor, 64)]
+    for name, size, multiple in widths:
+      if size % multiple:
+        raise ValueError(
+          f"kernels='gpu' takes multiples of {multiple}, {name} is {size} on a device: "
+          "'auto' leaves the ops to XLA"
+        )
+
   def check_mesh(self, shape):
     """Raises ValueError where a dimension does not divide over its mesh axis (`shape`: name ->
     size).
@@ -133,6 +152,8 @@ class ModelConfig:
       sizes += [('kv_heads', self.kv_heads, tensor)]
     if self.moe and self.moe_layers:
       sizes += [('moe.experts', self.moe.experts, expert), ('moe.ffn', self.moe.ffn, tensor)]
+    if self.kernels == 'gpu':
+      self._check_gpu_kernels(tensor)
     # What is gathered for a matmul: the residual width, and the latents that heads are made of.
     stored = {'width': self.width}
     if self.attention == 'mla':

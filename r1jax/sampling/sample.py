@@ -14,7 +14,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from r1jax import sharding
+from r1jax import kernels, sharding
 from r1jax.model import cache as cache_lib
 from r1jax.model import transformer
 from r1jax.sampling import draw
@@ -114,7 +114,8 @@ def generate(params, cfg, scfg, prompt_PT, length_P, key, *, cap, stop_KW):
   state = _start(scfg, logits_BV, uniform_TB, cache, stop_KW)
   request = _Request(length_B, prompt_PT.shape[1], uniform_TB, cap, stop_KW)
   for end in _bounds(scfg):
-    cache = cache_lib.grow(state.cache, request.width + end)
+    slots = kernels.whole_blocks(request.width + end, cfg.kernels)
+    cache = cache_lib.grow(state.cache, slots)
     state = _decode(params, cfg, scfg, request, state.replace(cache=cache), end)
   return state.out.replace(stopped_B=state.stopped_B)
 
@@ -161,7 +162,7 @@ def _start(scfg, logits_BV, uniform_TB, cache, stop_KW):
 def _decode(params, cfg, scfg, request, state, end):
   """Decodes until all have stopped, the cap is reached or `end` tokens fill the allocated cache."""
   length_B, width, uniform_TB, cap, stop_KW = request
-  slots = jnp.arange(width + end)
+  slots = jnp.arange(cache_lib.slots(state.cache))
   prompt_BS = slots < length_B[:, None]
 
   def unfinished(s):

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r1jax import sharding
+from r1jax import kernels, sharding
 from r1jax.model import cache as cache_lib
 from r1jax.model import transformer
 from r1jax.sampling import draw
@@ -54,7 +54,7 @@ def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
       f'{length} prompt tokens and {scfg.max_new=} must be at least 1 and fit {cfg.max_length=}'
     )
   how = (scfg.temperature, scfg.top_k, scfg.top_p)
-  width = _slots(length + 1)
+  width = _slots(length + 1, cfg.kernels)
   prompt_BT = np.zeros((1, width), np.int32)
   prompt_BT[0, :length] = prompt_ids
   prompt_BT = sharding.put(prompt_BT, sharding.act('batch', None))
@@ -63,7 +63,7 @@ def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
     token_B = jnp.copy(state.token_B)  # the state itself is given to the next step
     if number + 1 < scfg.max_new:
       if length + number + 1 > width:
-        width = _slots(length + number + 1)
+        width = _slots(length + number + 1, cfg.kernels)
         state = state.replace(cache=_grow(state.cache, size=width))
       state = _step(params, cfg, how, state, key)
     token = int(token_B[0])
@@ -72,9 +72,9 @@ def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
       return
 
 
-def _slots(needed):
-  """The smallest power of two that is enough."""
-  return max(SMALLEST, 1 << (needed - 1).bit_length())
+def _slots(needed, form):
+  """The smallest power of two that is enough, in blocks that the kernels read."""
+  return kernels.whole_blocks(max(SMALLEST, 1 << (needed - 1).bit_length()), form)
 
 
 @partial(jax.jit, static_argnames=('cfg', 'how'))

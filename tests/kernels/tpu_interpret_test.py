@@ -47,12 +47,6 @@ def test_attention_and_its_gradients_equal_the_plain_form(length, heads, widths,
     np.testing.assert_allclose(np.float32(a), b, atol=bound * max(1, np.abs(b).max()))
 
 
-def test_blocks_of_other_segments_are_left_out_but_never_a_visible_pair():
-  segment = jnp.asarray([[1] * 128 + [2] * 200 + [3] * 184])
-  low, high = flash_attention_tpu._overlap(segment, flash_attention_tpu.Blocks(128, 128))
-  assert low.tolist() == [[0, 1, 1, 2]] and high.tolist() == [[0, 2, 3, 3]]
-
-
 def keeps(rng, rows, slots):
   """Kept slots with empty blocks in front, in the middle and at the end."""
   keep = rng.random((rows, slots)) < 0.5
