@@ -1,8 +1,10 @@
 """Errors of every op, form and type against the float64 oracle, results and gradients.
 
   python -m benchmarks.kernel_errors --full --seeds=3
+  python -m benchmarks.kernel_errors --gpu
 
-Runs on a CPU; TPU kernels are interpreted, which says what they compute, not how an MXU rounds.
+Runs on a CPU; TPU and GPU kernels are interpreted, which says what they compute, not how a matrix
+unit rounds. Those for GPUs go through an interpreter of warpgroups and barriers, at a few sizes.
 Absolute: the largest difference. Relative: that over the oracle's largest value of the same array
 (over 1 where that is 0). `tests/kernels/oracle_test.py` holds both to bounds.
 """
@@ -21,16 +23,21 @@ import rich.table
 from absl import app, flags
 
 from r1jax.kernels import (
+  decode_gpu,
   decode_tpu,
+  flash_attention_gpu,
   flash_attention_tpu,
+  grouped_matmul_gpu,
   grouped_matmul_tpu,
   oracle,
   output_head,
+  output_head_gpu,
   output_head_tpu,
   reference,
 )
 
 _FULL = flags.DEFINE_bool('full', False, 'the whole product of shapes, minutes; else a small one')
+_GPU = flags.DEFINE_bool('gpu', False, 'the GPU kernels, and nothing else')
 _SEEDS = flags.DEFINE_integer('seeds', 1, 'random draws of every case')
 _SCALE, _TEMPERATURE = 0.3, 0.7
 
@@ -54,6 +61,7 @@ class Op:
     run: (case, rng) -> [(name, found, expected)].
     forms, patterns, sizes: the product.
     small: how many of `sizes`, from the first, are in the small product.
+    gpu: sizes at which the GPU kernels are tried.
   """
 
   run: Callable
@@ -61,6 +69,14 @@ class Op:
   patterns: tuple
   sizes: tuple
   small: int
+  gpu: tuple
+
+
+def interpreted():
+  """How the GPU kernels are run on a CPU."""
+  from jax._src.pallas.mosaic_gpu.interpret import params
+
+  return params.InterpretGPUParams(out_of_bounds_reads='uninitialized')
 
 
 def normal(rng, dtype, *shapes):
@@ -85,6 +101,8 @@ def _attention_pull(q, k, v, segment, d, form, blocks):
   def run(q, k, v):
     if form == 'reference':
       return reference.attention(q, k, v, segment, _SCALE)
+    if form == 'gpu':
+      return flash_attention_gpu.attention(q, k, v, segment, _SCALE, interpreted())
     shape = flash_attention_tpu.Blocks(*blocks)
     return flash_attention_tpu.attention(q, k, v, segment, _SCALE, shape, interpret=True)
 
@@ -126,6 +144,8 @@ def _unread(rng, keep_BS, *caches):
 def _latent(q, cache, keep, width, form, slots):
   if form == 'reference':
     return reference.mla_decode(q, cache, keep, width, _SCALE)
+  if form == 'gpu':
+    return decode_gpu.mla_decode(q, cache, keep, width, _SCALE, interpret=interpreted())
   return decode_tpu.mla_decode(q, cache, keep, width, _SCALE, slots, interpret=True)
 
 
@@ -142,6 +162,8 @@ def _mla_decode(case, rng):
 def _grouped(q, k, v, keep, form, slots):
   if form == 'reference':
     return reference.gqa_decode(q, k, v, keep, _SCALE)
+  if form == 'gpu':
+    return decode_gpu.gqa_decode(q, k, v, keep, _SCALE, interpret=interpreted())
   return decode_tpu.gqa_decode(q, k, v, keep, _SCALE, slots, interpret=True)
 
 
@@ -169,6 +191,10 @@ def _head_pull(x, w, target, d, form, chunk):
     if form == 'tpu':
       blocks = output_head_tpu.Blocks(128, 128)
       return tuple(output_head_tpu.token_scores(x, w, target, _TEMPERATURE, blocks, interpret=True))
+    if form == 'gpu':
+      blocks = output_head_gpu.Blocks(vocab=64, programs=2, stages=2)
+      run = output_head_gpu.token_scores
+      return tuple(run(x, w, target, _TEMPERATURE, blocks, interpreted()))
     return tuple(output_head.token_scores(x, w, target, _TEMPERATURE, chunk))
 
   out, pull = jax.vjp(run, x, w)
@@ -205,6 +231,9 @@ def _grouped_pull(x, w, size, d, form):
   def run(x, w):
     if form == 'reference':
       return reference.grouped_matmul(x, w, size)
+    if form == 'gpu':
+      blocks = grouped_matmul_gpu.Blocks(columns=64, programs=1, stages=2)
+      return grouped_matmul_gpu.grouped_matmul(x, w, size, blocks, interpreted())
     blocks = grouped_matmul_tpu.Blocks(128, 128)
     return grouped_matmul_tpu.grouped_matmul(x, w, size, blocks, interpret=True)
 
@@ -238,6 +267,7 @@ OPS = {
       (1, 1100, 2, 1, 24, 16, 256, 512),
     ),
     2,
+    ((1, 200, 2, 1, 40, 64, 0, 0), (1, 65, 1, 1, 192, 128, 0, 0)),
   ),
   'mla_decode': Op(
     _mla_decode,
@@ -251,6 +281,7 @@ OPS = {
       (2, 700, 8, 576, 512, 512),
     ),
     2,
+    ((1, 128, 4, 192, 128, 0), (1, 128, 2, 576, 512, 0)),
   ),
   'gqa_decode': Op(
     _gqa_decode,
@@ -264,6 +295,7 @@ OPS = {
       (2, 700, 12, 2, 128, 128, 512),
     ),
     2,
+    ((1, 256, 6, 2, 64, 64, 0), (1, 128, 2, 1, 128, 128, 0)),
   ),
   'token_scores': Op(
     _token_scores,
@@ -277,6 +309,7 @@ OPS = {
       (256, 5000, 128, 512),
     ),
     2,
+    ((70, 200, 192, 0),),
   ),
   'grouped_matmul': Op(
     _grouped_matmul,
@@ -291,10 +324,18 @@ OPS = {
       (1030, 7, 130, 64),
     ),
     2,
+    ((133, 4, 192, 128),),
   ),
 }
 DTYPES = ('float32', 'bfloat16')
 _OP = flags.DEFINE_multi_enum('op', list(OPS), list(OPS), 'which')
+
+
+def gpu_cases():
+  """The GPU kernels in bfloat16, in the first pattern."""
+  for name, op in OPS.items():
+    for size in op.gpu:
+      yield Case(name, 'gpu', size, op.patterns[0], 'bfloat16')
 
 
 def cases(full):
@@ -324,7 +365,8 @@ def main(argv):
   """Prints the table."""
   del argv
   worst, count = {}, 0
-  chosen = [case for case in cases(_FULL.value) if case.op in _OP.value]
+  tried = gpu_cases() if _GPU.value else cases(_FULL.value)
+  chosen = [case for case in tried if case.op in _OP.value]
   for case, seed in itertools.product(chosen, range(_SEEDS.value)):
     count += 1
     for name, found, expected in run(case, seed):

@@ -1,10 +1,10 @@
-"""Peak memory of a training step on one device: naive logits, plain ops, TPU kernels.
+"""Peak memory of a training step on one device: naive logits, plain ops, our kernels.
 
-  python -m benchmarks.kernel_memory --case=small --case=qwen_4k
+  python -m benchmarks.kernel_memory --case=small --case=qwen_4k_h100
 
-Every program is compiled for the TPU by its own compiler (libtpu), which needs no TPU; nothing is
+Every program is compiled for the TPU or GPU by its own compiler, which needs neither; nothing is
 allocated. `naive` makes all logits at once, `reference` is the plain form of every op with the head
-in chunks, `tpu` takes the Pallas kernels. What does not fit is the compiler's own figure.
+in chunks, `kernels` takes the Pallas kernels. What does not fit is the compiler's own figure.
 """
 
 import dataclasses
@@ -38,9 +38,11 @@ CASES = {
   'small': Case('small', 'v5e:2x2', (1, 1, 1, 1), 32, 512),
   'qwen_4k': Case('qwen_1_5b', 'v5e:2x4', (1, 8, 1, 1), 8, 4096),
   'qwen_32k': Case('qwen_1_5b', 'v5e:2x4', (1, 8, 1, 1), 8, 32_768),
+  'qwen_4k_h100': Case('qwen_1_5b', 'h100:8', (1, 8, 1, 1), 8, 4096),
+  'qwen_32k_h100': Case('qwen_1_5b', 'h100:8', (1, 8, 1, 1), 8, 32_768),
   'v3_671b': Case('v3_671b', 'v5p:8x8x16', (1, 128, 1, 8), 128, 33_792),
 }
-FORMS = ('naive', 'reference', 'tpu')
+FORMS = ('naive', 'reference', 'kernels')
 _CASE = flags.DEFINE_multi_enum('case', ['tiny', 'small', 'qwen_4k', 'qwen_32k'], list(CASES), '')
 _FORM = flags.DEFINE_multi_enum('form', list(FORMS), list(FORMS), 'which')
 _PROGRAM = flags.DEFINE_enum('program', 'update', phases.NAMES, 'which')
@@ -51,9 +53,9 @@ def measure(case, form):
   job = config_lib.build(r1_zero.get_config(case.preset))
   rl = dataclasses.replace(job.rl, rows=case.rows, capacity=case.capacity)
   job = dataclasses.replace(job, rl=rl, mesh=case.mesh)
-  kernels = 'reference' if form == 'naive' else form
-  cfg = dataclasses.replace(planner.architecture(job), kernels=kernels)
   target, count = topology.target(case.target), 1
+  own = target.devices[0].platform if form == 'kernels' else 'reference'
+  cfg = dataclasses.replace(planner.architecture(job), kernels=own)
   for size in case.mesh:
     count *= size
   mesh = sharding.make_mesh(case.mesh, list(target.devices[:count]))

@@ -61,12 +61,14 @@ def scoring(preset, form, tokens):
 
 
 def needs(target, tokens):
-  """(name, kernel's bytes[, reference's bytes]) of every op on a topology."""
+  """(name, kernel's bytes[, reference's bytes[, bytes with all logits]]) of every op."""
   own = target.devices[0].platform
   forms = (own, 'reference') if _REFERENCE.value else (own,)
   with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), target.devices[:1])):
     for case in kernel_cases.small(tokens, _VOCAB.value):
-      yield case.name, *(compiled(case.functions(form), case.operands) for form in forms)
+      tried = [case.functions(form) for form in forms]
+      tried += [case.rival('logits')] if _REFERENCE.value and 'logits' in case.rivals else []
+      yield case.name, *(compiled(f, case.operands) for f in tried)
   if not _MODELS.value:
     return
   for name, mesh in (('small', (1, 2, 2, 1)), ('bench_qwen2', (1, 2, 1, 2))):
@@ -78,7 +80,7 @@ def needs(target, tokens):
 def print_needs(name):
   """The table of one topology."""
   table = rich.table.Table(title=f'{name}: MiB beside operands and results')
-  for column in ('op', 'kernel', 'reference'):
+  for column in ('op', 'kernel', 'reference', 'all logits'):
     table.add_column(column, justify='left' if column == 'op' else 'right')
   target = topology.target(name)
   if not target.exact:

@@ -8,7 +8,6 @@ computed. The tensor core multiplies 64 queries at least; fewer are padded, whic
 990 TFLOP/s and 3.35 TB/s, 64 queries take 0.22 of the time that their keys and values need to come.
 """
 
-import math
 from functools import partial
 
 import jax
@@ -17,18 +16,22 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from r1jax.kernels import varying, warpgroup
-from r1jax.kernels.warpgroup import COMPUTE, ROWS
+from r1jax.kernels.warpgroup import (
+  COMPUTE,
+  LOG2E,
+  LOWEST,
+  MASKED,
+  PROCESSORS,
+  ROWS,
+  SHARED,
+  of_rows,
+)
 
 SLOTS = 64  # of the cache that a warpgroup scores at once
-SHARED = 222 * 1024  # bytes of shared memory for queries, blocks and results, of 227 KiB in all
 VALUES = 512  # columns that the float32 registers of two warpgroups can sum up
 STAGES = 4  # blocks in shared memory at most; two are 64 KiB, latency times bandwidth half of it
-PROCESSORS = 132  # of an H100
 START = 2  # what a program costs besides its own blocks, in blocks: queries and the first wait;
 JOIN = 4  # and where it has only a share, its result in float32, written and read once more
-LOG2E = math.log2(math.e)
-MASKED = -1e30  # a score that is not; weights of rows that see nothing yet are taken from LOWEST,
-LOWEST = -1e29  # so that they are exp(-9e29) = 0
 
 
 def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale, splits=None, *, interpret=None):
@@ -193,16 +196,12 @@ def _weigh(score, keep, top, scale):
   visible = jax.lax.broadcast_in_dim(keep, score.shape, [1]) > 0
   score = jnp.where(visible, score * (scale * LOG2E), MASKED)
   new_top = jnp.maximum(top, score.max(axis=1))
-  weight = jnp.exp2(score - _rows(new_top, score.shape))
+  weight = jnp.exp2(score - of_rows(new_top, score.shape))
   return weight, weight.sum(axis=1), new_top, jnp.exp2(top - new_top)
 
 
 def _mixed(acc, fade, weight, values, interpret):
-  return warpgroup.accumulated(acc * _rows(fade, acc.shape), weight, values, False, interpret)
-
-
-def _rows(x, shape):
-  return jax.lax.broadcast_in_dim(x, shape, [0])
+  return warpgroup.accumulated(acc * of_rows(fade, acc.shape), weight, values, False, interpret)
 
 
 def _start(width):
@@ -257,7 +256,7 @@ def _heads_kernel(how, *refs):
 
     acc, top, total = stages.read(steps, block, _start(v.shape[2]))
     total = jnp.maximum(total, 1e-30)
-    out_s[group] = acc / _rows(total, acc.shape)
+    out_s[group] = acc / of_rows(total, acc.shape)
     norm[split, group, row] = top + jnp.log2(total)
     plgpu.commit_smem()
     rows = pl.ds(0, out.shape[3])
@@ -317,7 +316,7 @@ def _latent_kernel(how, *refs):
     acc, top, total = stages.read(steps, block, _start(half))
     total = jnp.maximum(total, 1e-30)
     _give(fade_s, given, stages.count, 1 / total)
-    out[split, row, 0] = (acc / _rows(total, acc.shape)).astype(out.dtype)
+    out[split, row, 0] = (acc / of_rows(total, acc.shape)).astype(out.dtype)
     norm[split, row] = top + jnp.log2(total)
 
   @pl.when(group == 1)
@@ -331,4 +330,4 @@ def _latent_kernel(how, *refs):
 
     acc = stages.read(steps, block, jnp.zeros((ROWS, half), jnp.float32))
     plgpu.barrier_wait(given.at[stages.count])
-    out[split, row, 1] = (acc * _rows(fade_s[stages.count], acc.shape)).astype(out.dtype)
+    out[split, row, 1] = (acc * of_rows(fade_s[stages.count], acc.shape)).astype(out.dtype)

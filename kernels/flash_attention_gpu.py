@@ -5,7 +5,6 @@ streams the other side through shared memory. Blocks without a visible pair are 
 computed, and only those that the diagonal or a segment's end crosses are masked.
 """
 
-import math
 from functools import partial
 
 import jax
@@ -14,12 +13,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from r1jax.kernels import packing, varying, warpgroup
-from r1jax.kernels.warpgroup import COMPUTE, ROWS, TILE
-
-SHARED = 227 * 1024  # bytes of shared memory that a block may have
-LOG2E = math.log2(math.e)
-MASKED = -1e30  # a score that is not; weights of rows that see nothing yet are taken from LOWEST,
-LOWEST = -1e29  # so that they are exp(-9e29) = 0
+from r1jax.kernels.warpgroup import COMPUTE, LOG2E, LOWEST, MASKED, ROWS, SHARED, TILE, of_rows
 
 
 def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, interpret=None):
@@ -63,14 +57,10 @@ def _visible(score, whole, ids, at, scale):
   )
 
 
-def _rows(x, shape):
-  return jax.lax.broadcast_in_dim(x, shape, [0])
-
-
 def _key_block(fixed, width):
   """(keys a block, stages) of the largest that fits beside `fixed` bytes; `width` bytes a key."""
   for keys, stages in ((128, 2), (64, 2)):
-    if fixed + stages * keys * width <= SHARED - 2048:  # barriers, ids and what the compiler takes
+    if fixed + stages * keys * width <= SHARED:
       return keys, stages
   raise ValueError(f'attention: {width} bytes of keys and values a token do not fit shared memory')
 
@@ -118,16 +108,16 @@ def _forward_kernel(how, *refs):
       score = _visible(score, unmasked, (own, ids_s[slot]), at, scale)
       new_top = jnp.maximum(top, score.max(axis=1))
       fade = jnp.exp2(top - new_top)
-      weight = jnp.exp2(score - _rows(new_top, score.shape))
+      weight = jnp.exp2(score - of_rows(new_top, score.shape))
       total = total * fade + weight.sum(axis=1)
-      acc = acc * _rows(fade, acc.shape)
+      acc = acc * of_rows(fade, acc.shape)
       acc = warpgroup.accumulated(acc, weight.astype(q.dtype), v_s.at[slot], False, interpret)
       return acc, new_top, total
 
     zero = jnp.zeros((ROWS,), jnp.float32)
     carry = jnp.zeros((ROWS, v.shape[3]), jnp.float32), zero + LOWEST, zero
     acc, top, total = stages.read(steps, block, carry)
-    out_s[group] = (acc / _rows(total, acc.shape)).astype(out.dtype)
+    out_s[group] = (acc / of_rows(total, acc.shape)).astype(out.dtype)
     norm_s[group] = top / LOG2E + jnp.log(total)
     plgpu.commit_smem()
     plgpu.copy_smem_to_gmem(out_s.at[group], out.at[b, rows, n])
@@ -198,9 +188,9 @@ def _query_kernel(how, *refs):
       score = warpgroup.product(q_s.at[group], k_s.at[slot], True, interpret)
       at = ((first, j * keys), 0)
       score = _visible(score, unmasked, (own, ids_s[slot]), at, scale)
-      weight = jnp.exp2(score - _rows(top, score.shape))
+      weight = jnp.exp2(score - of_rows(top, score.shape))
       d_weight = warpgroup.product(d_out_s.at[group], v_s.at[slot], True, interpret)
-      d_score = weight * (d_weight - _rows(less, score.shape))
+      d_score = weight * (d_weight - of_rows(less, score.shape))
       return warpgroup.accumulated(acc, d_score.astype(q.dtype), k_s.at[slot], False, interpret)
 
     acc = stages.read(steps, block, jnp.zeros((ROWS, q.shape[3]), jnp.float32))

@@ -17,10 +17,9 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from r1jax.kernels import varying, warpgroup
-from r1jax.kernels.warpgroup import COMPUTE, EIGHT, ROWS, TILE
+from r1jax.kernels.warpgroup import COMPUTE, EIGHT, PROCESSORS, ROWS, SHARED, TILE
 
 STEP = warpgroup.LANES  # of the contraction: what a swizzled row holds
-SHARED = 226 * 1024  # bytes of shared memory for stages and results; barriers take the rest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +27,11 @@ class Blocks:
   """At most: columns of a result's tile, blocks of threads that share the tiles, stages.
 
   128 x 256 float32 sums are what two warpgroups can keep in registers, and halve the reads of
-  128 x 128. One block fits a multiprocessor, of which an H100 has 132.
+  128 x 128. One block of threads fits a multiprocessor.
   """
 
   columns: int = 256
-  programs: int = 132
+  programs: int = PROCESSORS
   stages: int = 4
 
 

@@ -15,10 +15,9 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from r1jax.kernels import output_head, varying, warpgroup
-from r1jax.kernels.warpgroup import COMPUTE, EIGHT, ROWS, TILE
+from r1jax.kernels.warpgroup import COMPUTE, EIGHT, LOG2E, MASKED, PROCESSORS, ROWS, TILE, of_rows
 
 STEP = warpgroup.LANES  # of the contraction: what a swizzled row holds
-MASKED = -1e30
 FIGURES = 4  # of a token and a share: maximum, sum, moment and chosen logit
 
 
@@ -28,7 +27,7 @@ class Blocks:
 
   vocab: int = 256
   stages: int = 4
-  programs: int = 132
+  programs: int = PROCESSORS
 
 
 def token_scores(x_XD, w_VD, target_X, temperature, blocks=None, interpret=None):
@@ -72,7 +71,7 @@ def _forward(x_XD, w_VD, target_X, how):
   wide = pl.cdiv(X, TILE) * TILE
   run = warpgroup.launch(
     'token_scores',
-    partial(_kernel, inverse * math.log2(math.e), share, interpret),
+    partial(_kernel, inverse * LOG2E, share, interpret),
     varying.output((parts, FIGURES, wide), jnp.float32, x_XD),
     {'part': parts, 'tile': wide // TILE},
     [
@@ -152,12 +151,11 @@ def _added(figures, z, own, first, vocab):
   row = jax.lax.broadcasted_iota(jnp.int32, z.shape, 1) + first
   if vocab % z.shape[1]:  # what lies behind the last row may be anything, NaN included
     z = jnp.where(row < vocab, z, MASKED)
-  spread = lambda x: jax.lax.broadcast_in_dim(x, z.shape, [0])
   new_top = jnp.maximum(top, z.max(axis=1))
-  weight, fade = jnp.exp2(z - spread(new_top)), jnp.exp2(top - new_top)
+  weight, fade = jnp.exp2(z - of_rows(new_top, z.shape)), jnp.exp2(top - new_top)
   total = total * fade + weight.sum(axis=1)
   moment = moment * fade + (weight * z).sum(axis=1)
-  chosen = chosen + jnp.where(row == spread(own), z, 0.0).sum(axis=1)
+  chosen = chosen + jnp.where(row == of_rows(own, z.shape), z, 0.0).sum(axis=1)
   return new_top, total, moment, chosen
 
 

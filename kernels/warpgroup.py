@@ -6,6 +6,7 @@ registers nor transposed ones, so that `interpret` multiplies plain arrays here,
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,11 @@ ROWS = 64  # of a warpgroup: what one tensor core instruction takes
 TILE = COMPUTE * ROWS
 LANES = 64  # columns of 16 bits in a swizzled row of 128 bytes: widths are multiples of it
 EIGHT = 8  # rows of a swizzled tile: arrays have, and copies begin with, multiples of it
+SHARED = 224 * 1024  # bytes of shared memory for a block's arrays; barriers and figures take 3 KiB
+PROCESSORS = 132  # of an H100 or H200, each with one block at a time
+LOG2E = math.log2(math.e)
+MASKED = -1e30  # a score that is not; weights of rows that see nothing yet are taken from LOWEST,
+LOWEST = -1e29  # so that they are exp2(-9e29) = 0
 _TRANSFORMS = (plgpu.TilingTransform((EIGHT, LANES)), plgpu.SwizzleTransform(128))
 
 
@@ -51,6 +57,11 @@ def padded(x, axis, multiple):
   """`x` with zeros behind it up to a multiple."""
   extra = -x.shape[axis] % multiple
   return jnp.pad(x, [(0, extra if i == axis else 0) for i in range(x.ndim)])
+
+
+def of_rows(x, shape):
+  """A figure of each row, for all its columns."""
+  return jax.lax.broadcast_in_dim(x, shape, [0])
 
 
 def product(a, b, transposed=False, interpret=None):

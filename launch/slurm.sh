@@ -44,6 +44,7 @@ set -euo pipefail
 cd $(printf '%q' "$here")
 first=\$(scontrol show hostnames "\$SLURM_JOB_NODELIST" | head -n 1)
 export first
+export XLA_PYTHON_CLIENT_MEM_FRACTION=0.95 # of a GPU: the plan counts on almost all of it
 srun --kill-on-bad-exit=1 bash -c 'exec .venv/bin/python -m r1jax.main --coordinator="\$first:$port" --processes="\$SLURM_NTASKS" --process="\$SLURM_PROCID" "\$@"' r1jax $job || status=\$?
 case "\${status:-0}" in 75 | 143) scontrol requeue "\$SLURM_JOB_ID" ;; esac
 exit "\${status:-0}"
