@@ -50,14 +50,16 @@ def small_eight(small, tmp_path_factory):
 
 
 def pytest_addoption(parser):
-  """Adds --slow, which runs the tests that take minutes too."""
+  """Adds --heavy, for what takes most of the suite's time, and --slow, for what takes longer."""
+  parser.addoption('--heavy', action='store_true', help='also run the tests marked heavy, as CI')
   parser.addoption('--slow', action='store_true', help='also run the tests marked slow')
 
 
 def pytest_collection_modifyitems(config, items):
-  """Leaves out the slow tests unless asked for."""
-  if config.getoption('--slow'):
-    return
-  for item in items:
-    if 'slow' in item.keywords:
-      item.add_marker(pytest.mark.skip(reason='takes minutes: run pytest with --slow'))
+  """Leaves out the heavy and the slow tests unless asked for."""
+  for name, why in (('heavy', 'half of the suite is these'), ('slow', 'takes minutes')):
+    if config.getoption(f'--{name}'):
+      continue
+    for item in items:
+      if name in item.keywords:
+        item.add_marker(pytest.mark.skip(reason=f'{why}: run pytest with --{name}'))

@@ -99,6 +99,12 @@ class RlConfig:
 
 
 def check(job, mesh):
+  """Raises ValueError, with the numbers, where a job cannot run on a mesh of devices that exist."""
+  check_batches(job, mesh)
+  ahead.check(job.rl, mesh)
+
+
+def check_batches(job, mesh):
   """Raises ValueError, with the numbers, where the batch arithmetic of a job does not work out."""
   rl, group, shards = job.rl, job.sample.group, sharding.batch_shards(mesh)
   total = rl.prompts * group
@@ -120,7 +126,6 @@ def check(job, mesh):
   sharding.check_rows('rl.rows', rl.rows, rl.capacity, mesh)
   if rl.staleness and job.grpo.tis_cap is None:
     raise ValueError(f'{rl.staleness=} needs the importance correction: grpo.tis_cap=2.0, say')
-  ahead.check(rl, mesh)
   longest = max(length for _, length in rl.length_schedule)
   if longest > job.sample.max_new:
     raise ValueError(f'rl.length_schedule asks for {longest} tokens, {job.sample.max_new=}')

@@ -7,7 +7,7 @@ import math
 import jax
 
 from r1jax import sharding
-from r1jax.pipeline import reasoning_rl
+from r1jax.pipeline import ahead, reasoning_rl
 from r1jax.planning import memory
 
 
@@ -30,11 +30,16 @@ def described(shape):
 
 
 def refused(job, cfg, shape):
-  """Why a job cannot run on a mesh of that shape; '' where it can."""
-  mesh = described(shape)
+  """Why a job cannot train on a mesh of that shape, or sample on its own; '' where it can."""
+  mesh, own = described(shape), job.rl.rollout_mesh
   try:
     cfg.check_mesh(dict(mesh.shape))
-    reasoning_rl.check(job, mesh)
+    if own:
+      reasoning_rl.check_batches(job, mesh)
+      cfg.check_mesh(dict(described(own).shape))
+      ahead.check_chunk(job.rl, described(own))
+    else:
+      reasoning_rl.check(job, mesh)
   except ValueError as error:
     return str(error)
   return ''

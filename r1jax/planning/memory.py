@@ -71,6 +71,19 @@ def held(job, cfg, mesh):
   )
 
 
+def apart(job, cfg, train, sample):
+  """`Held` of the devices that train and of those that only sample (`rl.rollout_mesh`).
+
+  The latter keep copies of the weights alone: the one they sample by, and `ahead` those after it.
+  """
+  trains, samples = (held(job, cfg, mesh) for mesh in (train, sample))
+  ahead = (job.rl.staleness - 1) * samples.parameters
+  return (
+    dataclasses.replace(trains, decoding=0.0, ahead=0.0, cache=0.0),
+    dataclasses.replace(samples, reference=0.0, optimizer=0.0, gradients=0.0, ahead=ahead),
+  )
+
+
 def _cache(job, cfg, mesh):
   row = cfg.kv_latent + cfg.head_rope
   if cfg.attention == 'gqa':

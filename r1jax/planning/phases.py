@@ -51,8 +51,11 @@ class Compiled:
   seconds: float
 
 
+SAMPLING = NAMES[:2]  # where rollouts have devices of their own (`rl.rollout_mesh`), these do
+
+
 def names(job, cfg, mesh):
-  """The programs of a job on `mesh`, in the order in which they run."""
+  """The programs of a job that samples on `mesh`, in the order in which they run."""
   own = job.rl.rollout_layout == 'decode' and handover.needed(cfg, mesh)
   return NAMES if own else NAMES[1:]
 

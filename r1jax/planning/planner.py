@@ -1,6 +1,7 @@
 """Makes a plan: compiles the job as asked and, where it does not fit, tries what would."""
 
 import dataclasses
+import math
 import os
 import time
 from concurrent import futures
@@ -98,23 +99,22 @@ def make(job, target, settings, say=lambda text: None):
   """`Plan` of the job on the target; `say` hears what is being tried.
 
   Raises:
-    ValueError: the mesh asked for does not multiply to the target's devices, or the rollouts have
-      a mesh of their own.
+    ValueError: the meshes asked for do not multiply to the target's devices.
   """
-  if job.rl.rollout_mesh:
-    raise ValueError(
-      f'rl.rollout_mesh={job.rl.rollout_mesh}: a plan is of one mesh. Plan the devices that train '
-      'and those that sample one after the other, each with its own --topology and '
-      "--config.rl.staleness=0 --config.rl.rollout_mesh='()'"
-    )
   began, cfg = time.monotonic(), architecture(job, target.devices[0])
-  shape = sharding.sizes(job.mesh, len(target.devices))
+  count = len(target.devices) - _samplers(job)
+  if count < 1:
+    raise ValueError(
+      f'rl.rollout_mesh={job.rl.rollout_mesh} takes {_samplers(job)} of {len(target.devices)} '
+      'devices: none is left to train'
+    )
+  shape = sharding.sizes(job.mesh, count)
   first = fit.Candidate(dataclasses.replace(job, mesh=shape), cfg, shape, (), 0.0)
   plan = _tried(first, target, settings, say)
   attempts, best = [('as asked', plan.verdict())], plan
   if settings.search or not plan.fits:
     wanted, any_fits = _SEARCHED if settings.search else 1, False
-    for option in fit.candidates(first.job, cfg, len(target.devices), target.chip.memory):
+    for option in fit.candidates(first.job, cfg, count, target.chip.memory):
       any_fits = True
       if wanted == 0 or time.monotonic() - began > settings.budget:
         break
@@ -126,6 +126,21 @@ def make(job, target, settings, say=lambda text: None):
       attempts.append(('every mesh, batch, type and length tried', 'no estimate fits'))
   best.attempts = attempts
   return best
+
+
+def _samplers(job):
+  """Devices that only sample."""
+  return math.prod(job.rl.rollout_mesh) if job.rl.rollout_mesh else 0
+
+
+def _places(job, cfg, shape, devices):
+  """((mesh, what it keeps) of the devices that train, the same of those that sample)."""
+  own = _samplers(job)
+  train = sharding.make_mesh(shape, list(devices[: len(devices) - own]))
+  if not own:
+    return ((train, memory.held(job, cfg, train)),) * 2
+  sample = sharding.make_mesh(job.rl.rollout_mesh, list(devices[-own:]))
+  return tuple(zip((train, sample), memory.apart(job, cfg, train, sample)))
 
 
 def _better(new, old):
@@ -150,27 +165,29 @@ def _tried(candidate, target, settings, say):
   say(f'{" ".join(candidate.changes) or "as asked"}')
   if plan.refused:
     return plan
-  mesh = sharding.make_mesh(shape, list(target.devices))
-  kept = memory.held(job, cfg, mesh)
-  plan.refused = fit.too_much(kept, target.chip)
+  train, sample = _places(job, cfg, shape, target.devices)
+  for _, kept in (train, sample):
+    plan.refused = plan.refused or fit.too_much(kept, target.chip)
   if plan.refused:
     return plan
-  names = phases.names(job, cfg, mesh)[::-1]  # the update first: it needs most
-  one = lambda name: phases.compile_one(name, job, cfg, mesh)
-  hopeful = memory.guess(job, cfg, mesh) < target.chip.memory
+  place = lambda name: sample if name in phases.SAMPLING else train
+  names = phases.names(job, cfg, sample[0])[::-1]  # the update first: it needs most
+  one = lambda name: phases.compile_one(name, job, cfg, place(name)[0])
+  hopeful = memory.guess(job, cfg, train[0]) < target.chip.memory
   with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     for name, done in zip(names, (pool.map if hopeful else map)(one, names)):
       say(f'  {name}: {done.seconds:.0f} s to compile')
-      plan.compiled[name], plan.splits[name] = done, memory.split(done, kept)
+      plan.compiled[name], plan.splits[name] = done, memory.split(done, place(name)[1])
       if plan.worst_over:
         pool.shutdown(cancel_futures=True)
         return plan
   plan.lengths = speed.lengths(job, settings.mean)
-  listed = speed.phase_list(job, cfg, target, mesh, plan.compiled, plan.lengths)
-  saved = speed.state_bytes(job, cfg, mesh)
+  meshes = train[0], sample[0]
+  listed = speed.phase_list(job, cfg, target, meshes, plan.compiled, plan.lengths)
+  saved = speed.state_bytes(job, cfg, train[0])
   plan.listed = tuple(listed)
-  plan.outlook = speed.outlook(job, target, mesh, listed, plan.lengths, saved)
+  plan.outlook = speed.outlook(job, target, listed, plan.lengths, saved)
   update = plan.splits['update']
   free = target.chip.memory - update.total + update.activations
-  plan.largest = fit.largest(job, cfg, mesh, free, update.activations)
+  plan.largest = fit.largest(job, cfg, train[0], free, update.activations)
   return plan

@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import io
+import math
 
 import rich.box
 import rich.console
@@ -43,6 +44,7 @@ def _head(plan):
     ('data sheet', f'{chip.peak / 1e12:,.4g} TFLOP/s, {chip.bandwidth / 1e9:,.0f} GB/s memory, '
      f'{chip.link / 1e9:,.0f} GB/s links ({chip.source})'),
     ('mesh', sizes),
+    *_rollout_mesh(job.rl),
     ('batch', f'{job.rl.prompts} prompts x {job.sample.group}, prompt {job.data.max_prompt:,} + '
      f'{job.sample.max_new:,} new, chunks of {job.rl.rollout_chunk or job.rl.prompts} prompts, '
      f'rows of {job.rl.rows} x {job.rl.capacity:,}'),
@@ -57,6 +59,15 @@ def _head(plan):
   for row in rows:
     table.add_row(*row)
   return table
+
+
+def _rollout_mesh(rl):
+  if not rl.rollout_mesh:
+    return []
+  sizes = zip(sharding.MESH_AXES, sharding.full(rl.rollout_mesh))
+  said = ', '.join(f'{a} {n}' for a, n in sizes)
+  count, age = math.prod(rl.rollout_mesh), f'by weights {rl.staleness} rollouts old'
+  return [('rollouts', f'{count} devices of their own: {said}; beside training, {age}')]
 
 
 def _memory(plan):
@@ -100,7 +111,7 @@ def _speeds(plan):
     cycles = f'{p.compiler:,.2f}' if p.compiler else '-'
     table.add_row(p.name, f'{p.flops / 1e12:,.1f}', f'{p.roofline:,.2f}', cycles,
                   f'{p.wire:,.2f}', f'{p.seconds:,.2f}')  # fmt: skip
-  if plan.listed[0].name != 'weight hand-over':
+  if 'weight hand-over' not in plan.compiled:
     table.add_row('weight hand-over', *['0'] * 4, '0 (one layout)')
   return [table, _outlook(plan)]
 
@@ -142,6 +153,7 @@ def as_json(plan):
     'chip': chip,
     'own_compiler': plan.target.exact,
     'mesh': dict(zip(sharding.MESH_AXES, plan.shape)),
+    'rollout_mesh': list(plan.job.rl.rollout_mesh),
     'changes': list(plan.changes),
     'verdict': plan.verdict(),
     'fits': plan.fits,

@@ -14,6 +14,7 @@ from r1jax.planning import hlo, memory, phases
 STORAGE = 1e9
 # Share of the roofline that is reached where the compiler counts no cycles: an assumption.
 REACHED = 0.4
+COPY = 'weights to the samplers'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Phase:
 
   Attributes:
     name: as printed.
+    devices: how many take part.
     times: runs of the program in one rollout (`mini_batches` updates).
     flops: that the model needs, without recomputation.
     bytes: that must at least cross the memory's bus.
@@ -33,6 +35,7 @@ class Phase:
   """
 
   name: str
+  devices: int
   times: float
   flops: float
   bytes: float
@@ -88,9 +91,14 @@ def forward_flops(cfg, tokens, pairs):
   return 2 * active_weights(cfg) * tokens + pair * pairs
 
 
-def phase_list(job, cfg, target, mesh, compiled, how_long):
-  """The phases that take device time; `compiled` is name -> `phases.Compiled`, none refused."""
-  rl, n = job.rl, mesh.size
+def phase_list(job, cfg, target, meshes, compiled, how_long):
+  """The phases that take device time, in order.
+
+  Args:
+    meshes: the one that trains and the one that samples, often the same.
+    compiled: name -> `phases.Compiled`, none refused.
+  """
+  rl, (train, sample) = job.rl, meshes
   chunk = rl.rollout_chunk or rl.prompts
   prompt, sequences = job.data.max_prompt, rl.prompts * job.sample.group // rl.mini_batches
   tokens = sequences * (prompt + how_long.mean)
@@ -98,36 +106,48 @@ def phase_list(job, cfg, target, mesh, compiled, how_long):
   forward = forward_flops(cfg, tokens, sequences * (prompt + how_long.mean) ** 2 / 2)
   passes = bool(job.grpo.beta) + (rl.mini_batches > 1)
   chunks = rl.prompts / chunk / rl.mini_batches
-  weights = cfg.layers * memory.layer_bytes(cfg, mesh) * jnp.dtype(cfg.compute_dtype).itemsize
-  kept = memory.held(job, cfg, mesh)
+  size = cfg.layers * jnp.dtype(cfg.compute_dtype).itemsize
+  read, decoded = (size * memory.layer_bytes(cfg, mesh) for mesh in meshes)
+  kept, own = (memory.held(job, cfg, mesh) for mesh in meshes)
   batch = chunk * job.sample.group
   steps = how_long.longest
   prefill = forward_flops(cfg, chunk * prompt, chunk * prompt**2 / 2)
   decode = steps * forward_flops(cfg, batch, batch * (prompt + steps / 2))
-  handed = kept.parameters + kept.decoding
+  handed = own.parameters + own.decoding
   every = 2 * (kept.parameters + kept.optimizer) + kept.gradients
   plans = [
     ('weight hand-over', 'weight hand-over', 1 / rl.mini_batches, 0, handed, (1, 0)),
-    ('rollout prefill', 'rollout', chunks, prefill, weights, (1, 0)),
-    ('rollout decode', 'rollout', chunks, decode, steps * (weights + kept.cache), (0, steps)),
-    ('log-probabilities', 'log-probabilities', passes, forward, micro * weights, (1, micro)),
-    ('update', 'update', 1.0, 3 * forward, 3 * micro * weights + every, (1, micro)),
+    ('rollout prefill', 'rollout', chunks, prefill, decoded, (1, 0)),
+    ('rollout decode', 'rollout', chunks, decode, steps * (decoded + own.cache), (0, steps)),
+    ('log-probabilities', 'log-probabilities', passes, forward, micro * read, (1, micro)),
+    ('update', 'update', 1.0, 3 * forward, 3 * micro * read + every, (1, micro)),
   ]
-  return [
-    _phase(name, times, (flops * times / n, moved * times), compiled[program], trips, target.chip)
-    for name, program, times, flops, moved, trips in plans
-    if program in compiled
-  ]
+  listed = [_copied(job, own, sample, target.chip)] if train is not sample else []
+  for name, program, times, flops, moved, trips in plans:
+    if program in compiled:
+      n = (sample if program in phases.SAMPLING else train).size
+      needs = n, flops * times / n, moved * times
+      listed.append(_phase(name, times, needs, compiled[program], trips, target.chip))
+  return listed
+
+
+def _copied(job, own, sample, chip):
+  """The weights' way to the devices that only sample; from outside, so over their links."""
+  times = 1 / job.rl.mini_batches
+  wire = times * own.parameters / chip.link
+  moved = times * own.parameters
+  at_best = max(wire, moved / chip.bandwidth)
+  return Phase(COPY, sample.size, times, 0.0, moved, hlo.Work(), at_best, 0.0, wire)
 
 
 def _phase(name, times, needs, compiled, trips, chip):
-  work, (flops, moved) = hlo.Work(), needs
+  work, (devices, flops, moved) = hlo.Work(), needs
   work.add(compiled.program.once, trips[0] * times)
   work.add(compiled.program.loop, trips[1] * times * (compiled.program.loops if trips[0] else 1))
   wire = sum(work.received.values()) / chip.link
   roofline = max(flops / chip.peak, moved / chip.bandwidth)
   cycles = work.cycles / chip.clock if chip.clock else 0.0
-  return Phase(name, times, flops, moved, work, roofline, cycles, wire)
+  return Phase(name, devices, times, flops, moved, work, roofline, cycles, wire)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,31 +165,40 @@ class Outlook:
   checkpoint_seconds: float
 
 
-def outlook(job, target, mesh, listed, how_long, state_bytes):
-  """`Outlook` of a job: per update, and to its last one."""
-  seconds = sum(p.seconds for p in listed)
-  best = sum(max(p.roofline, p.compiler, p.wire) for p in listed)
+def outlook(job, target, listed, how_long, saved):
+  """`Outlook` of a job, per update and to its last one; `saved` are the bytes of a checkpoint.
+
+  Devices that only sample do so while the others train: the slower of the two decides.
+  """
+  sampled = [p for p in listed if p.name in (COPY, *_SAMPLED)]
+  trained = [p for p in listed if p not in sampled]
+  join = max if job.rl.rollout_mesh else lambda *x: sum(x)
+  seconds = join(*(sum(p.seconds for p in part) for part in (sampled, trained)))
+  fastest = lambda p: max(p.roofline, p.compiler, p.wire)
+  best = join(*(sum(map(fastest, part)) for part in (sampled, trained)))
   last = listed[-1]
-  saved = state_bytes * mesh.size
   writes = saved / (target.hosts * STORAGE)
   save_every = job.rl.updates / job.loop.checkpoint_every * writes
   hours = (job.rl.updates * seconds + save_every) / 3600
   sequences = job.rl.prompts * job.sample.group / job.rl.mini_batches
-  peak = target.chip.peak
+  peak, count = target.chip.peak, len(target.devices)
   return Outlook(
     seconds=seconds,
     best=best,
-    mfu=sum(p.flops for p in listed) / seconds / peak,
+    mfu=sum(p.flops * p.devices for p in listed) / seconds / peak / count,
     update_mfu=last.flops / last.seconds / peak,
     tokens_per_s=sequences * how_long.mean / seconds,
     hours=hours,
-    chip_hours=hours * mesh.size,
+    chip_hours=hours * count,
     checkpoint_bytes=saved,
     checkpoint_seconds=writes,
   )
 
 
+_SAMPLED = ('weight hand-over', 'rollout prefill', 'rollout decode')
+
+
 def state_bytes(job, cfg, mesh):
-  """Bytes of a checkpoint a device: the state, every value on one device only."""
+  """Bytes of a checkpoint: the state, every value once."""
   _, state = phases.state(job, cfg, mesh)
-  return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state)) / mesh.size
+  return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state))

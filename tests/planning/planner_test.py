@@ -122,11 +122,45 @@ def test_what_cannot_fit_by_its_arrays_alone_is_refused_before_anything_is_compi
   assert found.refused.startswith(f'{phase} holds') and not found.compiled
 
 
-def test_rollouts_on_devices_of_their_own_are_not_planned_as_if_they_shared():
-  job = job_of((1, 1, 1, 1))
-  rl = dataclasses.replace(job.rl, staleness=1, rollout_mesh=(1, 1, 1, 1))
-  with pytest.raises(ValueError, match='a plan is of one mesh'):
-    planner.make(dataclasses.replace(job, rl=rl), topology.target('cpu:1'), planner.Settings())
+def beside(job, mesh=(1, 2, 1, 1)):
+  """The job with rollouts on devices of their own, by weights two rollouts old."""
+  rl = dataclasses.replace(job.rl, staleness=2, rollout_mesh=mesh)
+  grpo = dataclasses.replace(job.grpo, tis_cap=2.0)
+  return dataclasses.replace(job, rl=rl, grpo=grpo)
+
+
+def test_rollouts_on_devices_of_their_own_have_a_plan_of_both_meshes():
+  job = job_of((1, 2, 1, 1))
+  found = planner.make(beside(job), topology.target('cpu:4'), planner.Settings())
+  assert found.fits, found.verdict()
+  trains, samples = found.splits['update'], found.splits['rollout']
+  assert trains.decoding == trains.cache == trains.ahead == 0 < trains.optimizer
+  assert samples.reference == samples.optimizer == samples.gradients == 0
+  # Of two versions in flight one is sampled by.
+  assert samples.ahead == samples.parameters == trains.parameters > 0
+  by_name = {phase.name: phase for phase in found.listed}
+  copy = by_name['weights to the samplers']
+  assert {phase.devices for phase in found.listed} == {2}
+  assert copy.bytes == samples.parameters / job.rl.mini_batches
+  sampled = {copy.name, 'weight hand-over', 'rollout prefill', 'rollout decode'}
+  sides = [sum(p.seconds for p in found.listed if (p.name in sampled) == own) for own in (0, 1)]
+  assert found.outlook.seconds == max(sides)
+  assert found.outlook.chip_hours == pytest.approx(4 * found.outlook.hours)
+  assert '2 devices of their own' in report.as_html(found)
+  assert report.as_json(found)['rollout_mesh'] == [1, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+  'mesh, devices, why',
+  [((1, 2, 1, 1), 2, 'none is left to train'), ((1, 3, 1, 1), 4, 'divide')],
+)
+def test_rollouts_that_cannot_have_devices_of_their_own_are_refused(mesh, devices, why):
+  job = beside(job_of((1, 1, 1, 1)), mesh)
+  try:
+    said = planner.make(job, topology.target(f'cpu:{devices}'), planner.Settings(budget=0)).refused
+  except ValueError as error:
+    said = str(error)
+  assert why in said
 
 
 def test_the_report_says_the_same_in_json_html_and_tables(plan):
