@@ -17,6 +17,7 @@ def cells(name):
   return json.loads((FOLDER / f'{name}.ipynb').read_text())['cells']
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize('name', NAMES)
 def test_a_notebook_runs_to_its_end(name):
   command = [sys.executable, 'notebooks/execute.py', f'notebooks/{name}.ipynb']

@@ -14,6 +14,8 @@ import pytest
 from r1jax import processes
 from tests import runs
 
+pytestmark = pytest.mark.heavy
+
 # Seconds of work, under way when the last line has run. Handlers go from the last to the first.
 LEAVES_EARLY = """
 import atexit

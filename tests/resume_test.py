@@ -11,6 +11,8 @@ import pytest
 
 from tests import runs
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def folder(tmp_path):

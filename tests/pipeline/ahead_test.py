@@ -99,6 +99,7 @@ def whole(small, tmp_path_factory):
   return runs.finish(folder, devices=2, rl__updates=6, **small | AHEAD)
 
 
+@pytest.mark.heavy
 def test_a_run_that_samples_ahead_says_by_which_weights(whole, small_one):
   staleness = [row['rollout/staleness'] for row in whole.rows if 'rollout/staleness' in row]
   assert staleness == [0, 1, 1]
@@ -113,6 +114,7 @@ def test_a_run_that_samples_ahead_says_by_which_weights(whole, small_one):
   assert whole.figures[2]['grpo/tis_weight'] != pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.heavy
 def test_killed_while_it_samples_ahead_it_ends_in_the_same_bits(whole, small, tmp_path):
   folder = tmp_path / 'run'
   process = runs.start(folder, devices=2, rl__updates=6, **small | AHEAD)

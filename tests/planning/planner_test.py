@@ -58,6 +58,7 @@ def test_a_plan_has_every_phase(plan):
   assert plan.listed[-1].work.received['all-reduce'] > 0
 
 
+@pytest.mark.heavy
 @needs_libtpu
 def test_offloaded_layers_keep_their_inputs_on_the_host_and_the_device_gets_that_much_back():
   mesh = sharding.make_mesh((1, 4, 1, 1), list(topology.target('v5e:2x2').devices))
