@@ -74,7 +74,7 @@ class Op:
 
 def interpreted():
   """How the GPU kernels are run on a CPU."""
-  from jax._src.pallas.mosaic_gpu.interpret import params
+  from jax._src.pallas.mosaic_gpu.interpret import params  # private: not before it is wanted
 
   return params.InterpretGPUParams(out_of_bounds_reads='uninitialized')
 

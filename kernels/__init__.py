@@ -51,11 +51,10 @@ def resolve(asked, device=None):
     raise ValueError(
       f"kernels={asked!r} runs on a {asked} only; this is a {device.platform}: use 'auto'"
     )
-  capability = getattr(device, 'compute_capability', _HOPPER)
-  if asked == 'gpu' and capability != _HOPPER:
+  if asked == 'gpu' and device.compute_capability != _HOPPER:
     raise ValueError(
-      f"kernels='gpu' needs a Hopper GPU, compute capability {_HOPPER}; this one has {capability}: "
-      "use 'auto'"
+      f"kernels='gpu' needs a Hopper GPU, compute capability {_HOPPER}; this one has "
+      f"{device.compute_capability}: use 'auto'"
     )
   return asked
 

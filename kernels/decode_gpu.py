@@ -19,7 +19,6 @@ from r1jax.kernels import varying, warpgroup
 from r1jax.kernels.warpgroup import (
   COMPUTE,
   LOG2E,
-  LOWEST,
   MASKED,
   PROCESSORS,
   ROWS,
@@ -191,23 +190,10 @@ def _share(live, b, split, splits):
   return first, jnp.clip(count - first, 0, share)
 
 
-def _weigh(score, keep, top, scale):
-  """(weights, their row sums, new top, what older weights shrink by) of a running softmax."""
-  visible = jax.lax.broadcast_in_dim(keep, score.shape, [1]) > 0
-  score = jnp.where(visible, score * (scale * LOG2E), MASKED)
-  new_top = jnp.maximum(top, score.max(axis=1))
-  weight = jnp.exp2(score - of_rows(new_top, score.shape))
-  return weight, weight.sum(axis=1), new_top, jnp.exp2(top - new_top)
-
-
-def _mixed(acc, fade, weight, values, interpret):
-  return warpgroup.accumulated(acc * of_rows(fade, acc.shape), weight, values, False, interpret)
-
-
-def _start(width):
-  """(accumulator, top, total) before the first block."""
-  zero = jnp.zeros((ROWS,), jnp.float32)
-  return jnp.zeros((ROWS, width), jnp.float32), zero + LOWEST, zero
+def _visible(score, keep, scale):
+  """Scaled scores to base 2, those of slots that are not kept far below."""
+  kept = jax.lax.broadcast_in_dim(keep, score.shape, [1]) > 0
+  return jnp.where(kept, score * (scale * LOG2E), MASKED)
 
 
 def _joined(part_PRGU, norm_PRG):
@@ -222,13 +208,12 @@ def _heads_kernel(how, *refs):
   """A share of a key head's blocks; each warpgroup has half of their slots and its own softmax."""
   q, k, v, keep, order, live, out, norm, q_s, k_s, v_s, keep_s, out_s, asked, *ring = refs
   tiles, heads, splits, scale, interpret = how
-  row, split, group = (jax.lax.axis_index(name) for name in ('row', 'split', 'warpgroup'))
+  row, split = (jax.lax.axis_index(name) for name in ('row', 'split'))
   head = jax.lax.div(row, jnp.int32(tiles))
   b = jax.lax.div(head, jnp.int32(heads))
   first, steps = _share(live, b, split, splits)
   stages = warpgroup.Stages(k_s.shape[0], *ring)
 
-  @pl.when(group == COMPUTE)
   def move():
     plgpu.copy_gmem_to_smem(q.at[row], q_s, asked)
 
@@ -242,19 +227,18 @@ def _heads_kernel(how, *refs):
 
     stages.fill(steps, copy)
 
-  @pl.when(group < COMPUTE)
-  def compute():
-    plgpu.set_max_registers(warpgroup.REGISTERS, action='increase')
+  def compute(group):
     plgpu.barrier_wait(asked)
 
     def block(s, slot, carry):
       acc, top, total = carry
       score = warpgroup.product(q_s, k_s.at[slot, group], False, interpret)
-      weight, more, top, fade = _weigh(score, keep_s[slot, group], top, scale)
-      acc = _mixed(acc, fade, weight.astype(q.dtype), v_s.at[slot, group], interpret)
-      return acc, top, total * fade + more
+      score = _visible(score, keep_s[slot, group], scale)
+      weight, fade, top, total = warpgroup.softmax_step(score, top, total)
+      values = v_s.at[slot, group]
+      return warpgroup.mixed(acc, fade, weight.astype(q.dtype), values, interpret), top, total
 
-    acc, top, total = stages.read(steps, block, _start(v.shape[2]))
+    acc, top, total = stages.read(steps, block, warpgroup.before_softmax(v.shape[2]))
     total = jnp.maximum(total, 1e-30)
     out_s[group] = acc / of_rows(total, acc.shape)
     norm[split, group, row] = top + jnp.log2(total)
@@ -262,6 +246,8 @@ def _heads_kernel(how, *refs):
     rows = pl.ds(0, out.shape[3])
     plgpu.copy_smem_to_gmem(out_s.at[group, rows], out.at[split, group, row])
     plgpu.wait_smem_to_gmem(0)
+
+  warpgroup.roles(move, compute)
 
 
 def _give(fade_s, given, slot, fade):
@@ -280,14 +266,13 @@ def _latent_kernel(how, *refs):
   """
   q, cache, keep, order, live, out, norm, q_s, cache_s, keep_s, fade_s, asked, given, *ring = refs
   tiles, splits, scale, interpret = how
-  row, split, group = (jax.lax.axis_index(name) for name in ('row', 'split', 'warpgroup'))
+  row, split = (jax.lax.axis_index(name) for name in ('row', 'split'))
   b, half = jax.lax.div(row, jnp.int32(tiles)), out.shape[4]
   first, steps = _share(live, b, split, splits)
   stages = warpgroup.Stages(cache_s.shape[0], *ring)
   positions = pl.ds(COMPUTE * half, SLOTS)
   values = lambda slot, columns: cache_s.at[slot, :, pl.ds(columns, half)]
 
-  @pl.when(group == COMPUTE)
   def move():
     plgpu.copy_gmem_to_smem(q.at[row], q_s, asked)
 
@@ -298,36 +283,37 @@ def _latent_kernel(how, *refs):
 
     stages.fill(steps, copy)
 
-  @pl.when(group == 0)
   def score_and_mix():
-    plgpu.set_max_registers(warpgroup.REGISTERS, action='increase')
     plgpu.barrier_wait(asked)
 
     def block(s, slot, carry):
       acc, top, total = carry
       score = warpgroup.product(q_s, cache_s.at[slot], True, interpret)
-      weight, more, top, fade = _weigh(score, keep_s[slot], top, scale)
+      score = _visible(score, keep_s[slot], scale)
+      weight, fade, top, total = warpgroup.softmax_step(score, top, total)
       weight = weight.astype(q.dtype)
       cache_s[slot, :, positions] = weight
       _give(fade_s, given, slot, fade)
-      acc = _mixed(acc, fade, weight, values(slot, 0), interpret)
-      return acc, top, total * fade + more
+      return warpgroup.mixed(acc, fade, weight, values(slot, 0), interpret), top, total
 
-    acc, top, total = stages.read(steps, block, _start(half))
+    acc, top, total = stages.read(steps, block, warpgroup.before_softmax(half))
     total = jnp.maximum(total, 1e-30)
     _give(fade_s, given, stages.count, 1 / total)
     out[split, row, 0] = (acc / of_rows(total, acc.shape)).astype(out.dtype)
     norm[split, row] = top + jnp.log2(total)
 
-  @pl.when(group == 1)
   def mix():
-    plgpu.set_max_registers(warpgroup.REGISTERS, action='increase')
-
     def block(s, slot, acc):
       plgpu.barrier_wait(given.at[slot])
       weight = cache_s.at[slot, :, positions]
-      return _mixed(acc, fade_s[slot], weight, values(slot, half), interpret)
+      return warpgroup.mixed(acc, fade_s[slot], weight, values(slot, half), interpret)
 
     acc = stages.read(steps, block, jnp.zeros((ROWS, half), jnp.float32))
     plgpu.barrier_wait(given.at[stages.count])
     out[split, row, 1] = (acc * of_rows(fade_s[stages.count], acc.shape)).astype(out.dtype)
+
+  def compute(group):
+    pl.when(group == 0)(score_and_mix)
+    pl.when(group == 1)(mix)
+
+  warpgroup.roles(move, compute)

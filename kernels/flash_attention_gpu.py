@@ -5,6 +5,7 @@ streams the other side through shared memory. Blocks without a visible pair are 
 computed, and only those that the diagonal or a segment's end crosses are masked.
 """
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -13,7 +14,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from r1jax.kernels import packing, varying, warpgroup
-from r1jax.kernels.warpgroup import COMPUTE, LOG2E, LOWEST, MASKED, ROWS, SHARED, TILE, of_rows
+from r1jax.kernels.warpgroup import COMPUTE, LOG2E, MASKED, ROWS, SHARED, TILE, of_rows
 
 
 def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, interpret=None):
@@ -65,64 +66,101 @@ def _key_block(fixed, width):
   raise ValueError(f'attention: {width} bytes of keys and values a token do not fit shared memory')
 
 
-def _copy_keys(operands, buffers, at, s, slot, barrier):
-  """Starts the copies of step s: one block of keys, their values and ids; `at` (b, y, first)."""
-  (k, v, segment), (k_s, v_s, ids_s), (b, y, first) = operands, buffers, at
-  keys = k_s.shape[1]
-  rows = pl.ds((first + s) * keys, keys)
-  plgpu.copy_gmem_to_smem(k.at[b, rows, y], k_s.at[slot], barrier)
-  plgpu.copy_gmem_to_smem(v.at[b, rows, y], v_s.at[slot], barrier)
-  plgpu.copy_gmem_to_smem(segment.at[b, rows], ids_s.at[slot], barrier)
+@dataclasses.dataclass(frozen=True)
+class _Tile:
+  """A tile of a head's queries and the blocks of keys that it sees, one step each.
+
+  Attributes:
+    how: tokens of a block, query heads a key head, scale, interpret.
+    operands, buffers: keys, values and ids, in memory and in the stages.
+    low, whole: tables of `packing`.
+  """
+
+  how: tuple
+  operands: tuple
+  buffers: tuple
+  low: jax.Array
+  whole: jax.Array
+  stages: warpgroup.Stages
+
+  @property
+  def at(self):
+    """(row of the batch, head, tile)."""
+    return tuple(jax.lax.axis_index(name) for name in ('b', 'n', 'i'))
+
+  @property
+  def steps(self):
+    """(first block, how many)."""
+    b, _, i = self.at
+    first = self.low[b, i]
+    return first, (i + 1) * (TILE // self.how[0]) - first
+
+  def move(self):
+    """Streams the blocks."""
+    (keys, groups, *_), (b, n, _), (first, steps) = self.how, self.at, self.steps
+    y, (k, v, segment) = jax.lax.div(n, jnp.int32(groups)), self.operands
+
+    def copy(s, slot, barrier):
+      rows = pl.ds((first + s) * keys, keys)
+      sources = k.at[b, rows, y], v.at[b, rows, y], segment.at[b, rows]
+      for source, buffer in zip(sources, self.buffers):
+        plgpu.copy_gmem_to_smem(source, buffer.at[slot], barrier)
+
+    self.stages.fill(steps, copy)
+
+  def rows(self, group):
+    """(position of the warpgroup's first query, its rows in memory)."""
+    first = self.at[2] * TILE + group * ROWS
+    return first, pl.ds(first, ROWS)
+
+  def read(self, q, own, position, block, carry):
+    """`block(score, keys, values, carry)` for each; `own` are the ids of the queries q."""
+    (keys, _, scale, interpret), (b, _, i), (first, steps) = self.how, self.at, self.steps
+    k_s, v_s, ids_s = self.buffers
+
+    def step(s, slot, carry):
+      j = first + s
+      unmasked = self.whole[b, i, j]
+      score = warpgroup.product(q, k_s.at[slot], True, interpret)
+      score = _visible(score, unmasked, (own, ids_s[slot]), ((position, j * keys), 0), scale)
+      return block(score, k_s.at[slot], v_s.at[slot], carry)
+
+    return self.stages.read(steps, step, carry)
+
+
+def _buffers(leading, widths, dtype):
+  """Arrays of these widths, and ids: one warpgroup's own rows, or a stage's."""
+  arrays = [warpgroup.swizzled((*leading, width), dtype) for width in widths]
+  return [*arrays, plgpu.SMEM(leading, jnp.int32)]
 
 
 def _forward_kernel(how, *refs):
-  q, k, v, segment, low, whole, out, norm, *scratch = refs
-  q_s, k_s, v_s, own_s, ids_s, out_s, norm_s, ready, *barriers = scratch
-  keys, groups, scale, interpret = how
-  b, n, i, group = (jax.lax.axis_index(name) for name in ('b', 'n', 'i', 'warpgroup'))
-  stages = warpgroup.Stages(k_s.shape[0], *barriers)
-  start = low[b, i]
-  steps = (i + 1) * (TILE // keys) - start
+  q, k, v, segment, low, whole, out, norm, q_s, own_s, *refs = refs
+  k_s, v_s, ids_s, out_s, norm_s, ready, *barriers = refs
+  stages, interpret = warpgroup.Stages(k_s.shape[0], *barriers), how[-1]
+  tile = _Tile(how, (k, v, segment), (k_s, v_s, ids_s), low, whole, stages)
 
-  @pl.when(group == COMPUTE)
-  def move():
-    at = b, jax.lax.div(n, jnp.int32(groups)), start
-    stages.fill(steps, partial(_copy_keys, (k, v, segment), (k_s, v_s, ids_s), at))
-
-  @pl.when(group < COMPUTE)
-  def compute():
-    plgpu.set_max_registers(warpgroup.REGISTERS, action='increase')
-    first = i * TILE + group * ROWS
-    rows = pl.ds(first, ROWS)
+  def compute(group):
+    (b, n, _), (first, rows) = tile.at, tile.rows(group)
     plgpu.copy_gmem_to_smem(q.at[b, rows, n], q_s.at[group], ready.at[group])
     plgpu.copy_gmem_to_smem(segment.at[b, rows], own_s.at[group], ready.at[group])
     plgpu.barrier_wait(ready.at[group])
-    own = own_s[group]
 
-    def block(s, slot, carry):
+    def block(score, _, values, carry):
       acc, top, total = carry
-      j = start + s
-      unmasked = whole[b, i, j]
-      score = warpgroup.product(q_s.at[group], k_s.at[slot], True, interpret)
-      at = ((first, j * keys), 0)
-      score = _visible(score, unmasked, (own, ids_s[slot]), at, scale)
-      new_top = jnp.maximum(top, score.max(axis=1))
-      fade = jnp.exp2(top - new_top)
-      weight = jnp.exp2(score - of_rows(new_top, score.shape))
-      total = total * fade + weight.sum(axis=1)
-      acc = acc * of_rows(fade, acc.shape)
-      acc = warpgroup.accumulated(acc, weight.astype(q.dtype), v_s.at[slot], False, interpret)
-      return acc, new_top, total
+      weight, fade, top, total = warpgroup.softmax_step(score, top, total)
+      return warpgroup.mixed(acc, fade, weight.astype(q.dtype), values, interpret), top, total
 
-    zero = jnp.zeros((ROWS,), jnp.float32)
-    carry = jnp.zeros((ROWS, v.shape[3]), jnp.float32), zero + LOWEST, zero
-    acc, top, total = stages.read(steps, block, carry)
+    carry = warpgroup.before_softmax(v.shape[3])
+    acc, top, total = tile.read(q_s.at[group], own_s[group], first, block, carry)
     out_s[group] = (acc / of_rows(total, acc.shape)).astype(out.dtype)
     norm_s[group] = top / LOG2E + jnp.log(total)
     plgpu.commit_smem()
     plgpu.copy_smem_to_gmem(out_s.at[group], out.at[b, rows, n])
     plgpu.copy_smem_to_gmem(norm_s.at[group], norm.at[b, n, rows])
     plgpu.wait_smem_to_gmem(0)
+
+  warpgroup.roles(tile.move, compute)
 
 
 def _forward(q, k, v, segment, scale, interpret):
@@ -132,11 +170,8 @@ def _forward(q, k, v, segment, scale, interpret):
   keys, count = _key_block(TILE * (H + U) * size, (H + U) * size)
   tables = packing.overlap(segment, TILE, keys)[0], packing.whole(segment, TILE, keys)
   scratch = [
-    warpgroup.swizzled((COMPUTE, ROWS, H), q.dtype),
-    warpgroup.swizzled((count, keys, H), q.dtype),
-    warpgroup.swizzled((count, keys, U), q.dtype),
-    plgpu.SMEM((COMPUTE, ROWS), jnp.int32),
-    plgpu.SMEM((count, keys), jnp.int32),
+    *_buffers((COMPUTE, ROWS), (H,), q.dtype),
+    *_buffers((count, keys), (H, U), q.dtype),
     warpgroup.swizzled((COMPUTE, ROWS, U), q.dtype),
     plgpu.SMEM((COMPUTE, ROWS), jnp.float32),
     plgpu.Barrier(num_arrivals=2, num_barriers=COMPUTE),
@@ -156,61 +191,44 @@ def _forward(q, k, v, segment, scale, interpret):
 
 def _query_kernel(how, *refs):
   """dq of a tile of queries."""
-  q, k, v, segment, d_out, norm, slack, low, whole, d_q, *scratch = refs
-  q_s, d_out_s, own_s, figures_s, k_s, v_s, ids_s, ready, *barriers = scratch
-  keys, groups, scale, interpret = how
-  b, n, i, group = (jax.lax.axis_index(name) for name in ('b', 'n', 'i', 'warpgroup'))
-  stages = warpgroup.Stages(k_s.shape[0], *barriers)
-  start = low[b, i]
-  steps = (i + 1) * (TILE // keys) - start
+  q, k, v, segment, d_out, norm, slack, low, whole, d_q, q_s, d_out_s, own_s, *refs = refs
+  figures_s, k_s, v_s, ids_s, ready, *barriers = refs
+  stages, (*_, scale, interpret) = warpgroup.Stages(k_s.shape[0], *barriers), how
+  tile = _Tile(how, (k, v, segment), (k_s, v_s, ids_s), low, whole, stages)
 
-  @pl.when(group == COMPUTE)
-  def move():
-    at = b, jax.lax.div(n, jnp.int32(groups)), start
-    stages.fill(steps, partial(_copy_keys, (k, v, segment), (k_s, v_s, ids_s), at))
-
-  @pl.when(group < COMPUTE)
-  def compute():
-    plgpu.set_max_registers(warpgroup.REGISTERS, action='increase')
-    first = i * TILE + group * ROWS
-    rows = pl.ds(first, ROWS)
+  def compute(group):
+    (b, n, _), (first, rows) = tile.at, tile.rows(group)
     plgpu.copy_gmem_to_smem(q.at[b, rows, n], q_s.at[group], ready.at[group])
     plgpu.copy_gmem_to_smem(d_out.at[b, rows, n], d_out_s.at[group], ready.at[group])
     plgpu.copy_gmem_to_smem(segment.at[b, rows], own_s.at[group], ready.at[group])
     plgpu.copy_gmem_to_smem(norm.at[b, n, rows], figures_s.at[group, 0], ready.at[group])
     plgpu.copy_gmem_to_smem(slack.at[b, n, rows], figures_s.at[group, 1], ready.at[group])
     plgpu.barrier_wait(ready.at[group])
-    own, top, less = own_s[group], figures_s[group, 0] * LOG2E, figures_s[group, 1]
+    top, less = figures_s[group, 0] * LOG2E, figures_s[group, 1]
 
-    def block(s, slot, acc):
-      j = start + s
-      unmasked = whole[b, i, j]
-      score = warpgroup.product(q_s.at[group], k_s.at[slot], True, interpret)
-      at = ((first, j * keys), 0)
-      score = _visible(score, unmasked, (own, ids_s[slot]), at, scale)
+    def block(score, keys, values, acc):
       weight = jnp.exp2(score - of_rows(top, score.shape))
-      d_weight = warpgroup.product(d_out_s.at[group], v_s.at[slot], True, interpret)
+      d_weight = warpgroup.product(d_out_s.at[group], values, True, interpret)
       d_score = weight * (d_weight - of_rows(less, score.shape))
-      return warpgroup.accumulated(acc, d_score.astype(q.dtype), k_s.at[slot], False, interpret)
+      return warpgroup.accumulated(acc, d_score.astype(q.dtype), keys, False, interpret)
 
-    acc = stages.read(steps, block, jnp.zeros((ROWS, q.shape[3]), jnp.float32))
+    acc = jnp.zeros((ROWS, q.shape[3]), jnp.float32)
+    acc = tile.read(q_s.at[group], own_s[group], first, block, acc)
     q_s[group] = (acc * scale).astype(d_q.dtype)
     plgpu.commit_smem()
     plgpu.copy_smem_to_gmem(q_s.at[group], d_q.at[b, rows, n])
     plgpu.wait_smem_to_gmem(0)
+
+  warpgroup.roles(tile.move, compute)
 
 
 def _query_gradient(q, k, v, segment, rows, how):
   (B, T, N, H), (Y, U), (scale, interpret) = q.shape, v.shape[2:], how
   keys, count = 64, 2
   scratch = [
-    warpgroup.swizzled((COMPUTE, ROWS, H), q.dtype),
-    warpgroup.swizzled((COMPUTE, ROWS, U), q.dtype),
-    plgpu.SMEM((COMPUTE, ROWS), jnp.int32),
+    *_buffers((COMPUTE, ROWS), (H, U), q.dtype),
     plgpu.SMEM((COMPUTE, 2, ROWS), jnp.float32),
-    warpgroup.swizzled((count, keys, H), q.dtype),
-    warpgroup.swizzled((count, keys, U), q.dtype),
-    plgpu.SMEM((count, keys), jnp.int32),
+    *_buffers((count, keys), (H, U), q.dtype),
     plgpu.Barrier(num_arrivals=5, num_barriers=COMPUTE),
     *warpgroup.stage_barriers(count, copies=3),
   ]
@@ -231,12 +249,11 @@ def _key_kernel(how, *refs):
   q, k, v, segment, d_out, norm, slack, high, whole, d_k, d_v, *scratch = refs
   k_s, v_s, own_s, q_s, d_out_s, ids_s, norm_s, slack_s, ready, *barriers = scratch
   queries, groups, scale, interpret = how
-  b, y, j, group = (jax.lax.axis_index(name) for name in ('b', 'y', 'j', 'warpgroup'))
+  b, y, j = (jax.lax.axis_index(name) for name in ('b', 'y', 'j'))
   stages = warpgroup.Stages(q_s.shape[0], *barriers)
   start = j * (TILE // queries)
   span = high[b, j] + 1 - start
 
-  @pl.when(group == COMPUTE)
   def move():
     def copy(s, slot, barrier):
       n = y * groups + jax.lax.div(s, span)
@@ -249,9 +266,7 @@ def _key_kernel(how, *refs):
 
     stages.fill(groups * span, copy)
 
-  @pl.when(group < COMPUTE)
-  def compute():
-    plgpu.set_max_registers(warpgroup.REGISTERS, action='increase')
+  def compute(group):
     first = j * TILE + group * ROWS
     rows = pl.ds(first, ROWS)
     plgpu.copy_gmem_to_smem(k.at[b, rows, y], k_s.at[group], ready.at[group])
@@ -287,17 +302,15 @@ def _key_kernel(how, *refs):
     plgpu.copy_smem_to_gmem(v_s.at[group], d_v.at[b, rows, y])
     plgpu.wait_smem_to_gmem(0)
 
+  warpgroup.roles(move, compute)
+
 
 def _key_gradients(q, k, v, segment, rows, how):
   (B, T, N, H), (Y, U), (scale, interpret) = q.shape, v.shape[2:], how
   queries, count = 64, 2
   scratch = [
-    warpgroup.swizzled((COMPUTE, ROWS, H), q.dtype),
-    warpgroup.swizzled((COMPUTE, ROWS, U), q.dtype),
-    plgpu.SMEM((COMPUTE, ROWS), jnp.int32),
-    warpgroup.swizzled((count, queries, H), q.dtype),
-    warpgroup.swizzled((count, queries, U), q.dtype),
-    plgpu.SMEM((count, queries), jnp.int32),
+    *_buffers((COMPUTE, ROWS), (H, U), q.dtype),
+    *_buffers((count, queries), (H, U), q.dtype),
     plgpu.SMEM((count, queries), jnp.float32),
     plgpu.SMEM((count, queries), jnp.float32),
     plgpu.Barrier(num_arrivals=3, num_barriers=COMPUTE),

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from r1jax.kernels import varying, warpgroup
+from r1jax.kernels import grouped, varying, warpgroup
 from r1jax.kernels.warpgroup import COMPUTE, EIGHT, PROCESSORS, ROWS, SHARED, TILE
 
 STEP = warpgroup.LANES  # of the contraction: what a swizzled row holds
@@ -60,26 +60,7 @@ def grouped_matmul(x_XD, w_EDM, size_E, blocks=None, interpret=None):
   warpgroup.check_type('grouped_matmul', x_XD, w_EDM)
   warpgroup.check_widths('grouped_matmul', *w_EDM.shape[1:])
   X, x_XD = len(x_XD), warpgroup.padded(x_XD, 0, EIGHT)
-  x_XD, w_EDM, size_E = varying.alike(x_XD, w_EDM, size_E.astype(jnp.int32))
-  return _grouped(x_XD, w_EDM, size_E, blocks or Blocks(), interpret)[:X]
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _grouped(x_XD, w_EDM, size_E, blocks, interpret):
-  return _product(x_XD, w_EDM, size_E, False, (blocks, interpret))
-
-
-def _forward(x_XD, w_EDM, size_E, blocks, interpret):
-  return _grouped(x_XD, w_EDM, size_E, blocks, interpret), (x_XD, w_EDM, size_E)
-
-
-def _backward(blocks, interpret, saved, d_XM):
-  x_XD, w_EDM, size_E = saved
-  d_x = _product(d_XM.astype(w_EDM.dtype), w_EDM, size_E, True, (blocks, interpret))
-  return d_x, _weight_gradient(x_XD, d_XM, size_E, w_EDM.dtype, (blocks, interpret)), None
-
-
-_grouped.defvjp(_forward, _backward)
+  return _grouped(x_XD, w_EDM, size_E, (blocks or Blocks(), interpret))[:X]
 
 
 def work(size_E, count):
@@ -101,22 +82,17 @@ def _share(tiles, programs, stages, load, compute):
   `load(tile, s)` is the memory warpgroup's part and `compute(tile, s)` the others', from step s of
   the block's on; both return the step behind the tile.
   """
-  program, group = jax.lax.axis_index('program'), jax.lax.axis_index('warpgroup')
+  program = jax.lax.axis_index('program')
   count = jax.lax.div(tiles - program + programs - 1, jnp.int32(programs))
 
   def each(one):
     return jax.lax.fori_loop(0, count, lambda i, s: one(program + i * programs, s), jnp.int32(0))
 
-  @pl.when(group == COMPUTE)
-  def move():
-    plgpu.set_max_registers(warpgroup.MOVER_REGISTERS, action='decrease')
-    stages.drain(each(load))
-
-  @pl.when(group < COMPUTE)
-  def multiply():
-    plgpu.set_max_registers(warpgroup.REGISTERS, action='increase')
+  def multiply(_):
     each(compute)
     plgpu.wait_smem_to_gmem(0)
+
+  warpgroup.roles(lambda: stages.drain(each(load)), multiply)
 
 
 def _store(part, out, where, first):
@@ -324,3 +300,6 @@ def _cut(low, high, x, d, met):
   plgpu.commit_smem()
   plgpu.barrier_arrive(met)
   plgpu.barrier_wait(met)
+
+
+_grouped = grouped.differentiable(_product, _weight_gradient)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from r1jax.kernels import varying
+from r1jax.kernels import grouped, varying
 
 VMEM = 40 * 2**20  # bytes that blocks may take, double buffers included
 
@@ -48,26 +48,7 @@ class Work(NamedTuple):
 
 def grouped_matmul(x_XD, w_EDM, size_E, blocks=None, interpret=False):
   """Same contract as `reference.grouped_matmul`; x and w are of one type."""
-  x_XD, w_EDM, size_E = varying.alike(x_XD, w_EDM, size_E.astype(jnp.int32))
-  return _grouped(x_XD, w_EDM, size_E, blocks or Blocks(), interpret)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _grouped(x_XD, w_EDM, size_E, blocks, interpret):
-  return _product(x_XD, w_EDM, size_E, False, (blocks, interpret))
-
-
-def _forward(x_XD, w_EDM, size_E, blocks, interpret):
-  return _grouped(x_XD, w_EDM, size_E, blocks, interpret), (x_XD, w_EDM, size_E)
-
-
-def _backward(blocks, interpret, saved, d_XM):
-  x_XD, w_EDM, size_E = saved
-  d_x = _product(d_XM.astype(w_EDM.dtype), w_EDM, size_E, True, (blocks, interpret))
-  return d_x, _weight_gradient(x_XD, d_XM, size_E, w_EDM.dtype, (blocks, interpret)), None
-
-
-_grouped.defvjp(_forward, _backward)
+  return _grouped(x_XD, w_EDM, size_E, (blocks or Blocks(), interpret))
 
 
 def work(size_E, rows, count, gradient=False):
@@ -235,3 +216,6 @@ def _weight_kernel(ragged, *refs):
   @pl.when((i == last) | ((i < last) & (table.group_J[jnp.minimum(i + 1, last)] != group)))
   def end():
     out[0] = acc[...].astype(out.dtype)
+
+
+_grouped = grouped.differentiable(_product, _weight_gradient)

@@ -142,3 +142,20 @@ def backward(inverse, chunk, saved, cotangents):
 
 
 _chunked.defvjp(_chunked_forward, backward)
+
+
+def differentiable(forward):
+  """(x, w, target, how) -> (norm, chosen, mean); backward it is the chunked plain form.
+
+  `forward` gives them and what `backward` wants saved; how[0] is 1 / temperature.
+  """
+
+  @partial(jax.custom_vjp, nondiff_argnums=(3,))
+  def scores(x_XD, w_VD, target_X, how):
+    return forward(x_XD, w_VD, target_X, how)[0]
+
+  def pull(how, saved, cotangents):
+    return backward(how[0], chunk_size(len(saved[0]), *saved[1].shape), saved, cotangents)
+
+  scores.defvjp(forward, pull)
+  return scores

@@ -59,11 +59,6 @@ def shares(tokens, vocab, blocks):
   return pl.cdiv(count, share), share
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _scores(x_XD, w_VD, target_X, how):
-  return _forward(x_XD, w_VD, target_X, how)[0]
-
-
 def _forward(x_XD, w_VD, target_X, how):
   """(norm, chosen, mean); saved: the operands and two figures a token, as in the plain form."""
   X, dtype, (inverse, blocks, interpret) = len(x_XD), x_XD.dtype, how
@@ -103,13 +98,12 @@ def _joined(figures_PFX):
 def _kernel(scale, share, interpret, *refs):
   """A token's figures over a part of the vocabulary: blocks at work read the same rows of w."""
   x, w, target, out, x_s, w_s, target_s, out_s, ready, *barriers = refs
-  part, tile, group = (jax.lax.axis_index(name) for name in ('part', 'tile', 'warpgroup'))
+  part, tile = (jax.lax.axis_index(name) for name in ('part', 'tile'))
   stages = warpgroup.Stages(x_s.shape[0], *barriers)
   (V, D), rows = w.shape, w_s.shape[1]
   steps = D // STEP
   count = jnp.minimum(pl.cdiv(V, rows) - part * share, share)
 
-  @pl.when(group == COMPUTE)
   def move():
     def copy(s, slot, barrier):
       block, step = jax.lax.div(s, jnp.int32(steps)), jax.lax.rem(s, jnp.int32(steps))
@@ -122,9 +116,7 @@ def _kernel(scale, share, interpret, *refs):
 
     stages.fill(count * steps, copy)
 
-  @pl.when(group < COMPUTE)
-  def compute():
-    plgpu.set_max_registers(warpgroup.REGISTERS, action='increase')
+  def compute(group):
     mine = pl.ds(tile * TILE + group * ROWS, ROWS)
     plgpu.copy_gmem_to_smem(target.at[mine], target_s.at[group], ready.at[group])
     plgpu.barrier_wait(ready.at[group])
@@ -144,6 +136,8 @@ def _kernel(scale, share, interpret, *refs):
     plgpu.copy_smem_to_gmem(out_s.at[group], out.at[part, :, mine])
     plgpu.wait_smem_to_gmem(0)
 
+  warpgroup.roles(move, compute)
+
 
 def _added(figures, z, own, first, vocab):
   """Running maximum, sum, moment and chosen logit with a block's logits [64, rows] to base 2."""
@@ -159,9 +153,4 @@ def _added(figures, z, own, first, vocab):
   return new_top, total, moment, chosen
 
 
-def _backward(how, saved, cotangents):
-  chunk = output_head.chunk_size(len(saved[0]), *saved[1].shape)
-  return output_head.backward(how[0], chunk, saved, cotangents)
-
-
-_scores.defvjp(_forward, _backward)
+_scores = output_head.differentiable(_forward)

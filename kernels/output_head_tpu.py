@@ -47,11 +47,6 @@ def fitted(blocks, x_XD, w_VD):
   return Blocks(tokens, vocab)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _scores(x_XD, w_VD, target_X, how):
-  return _forward(x_XD, w_VD, target_X, how)[0]
-
-
 def _forward(x_XD, w_VD, target_X, how):
   """(norm, chosen, mean); saved: the operands and two figures a token, as in the plain form."""
   (X, D), V, (inverse, blocks, interpret) = x_XD.shape, len(w_VD), how
@@ -108,9 +103,4 @@ def _kernel(inverse, vocab, *refs):
     mean[...] = moment[...] / total[...]
 
 
-def _backward(how, saved, cotangents):
-  chunk = output_head.chunk_size(len(saved[0]), *saved[1].shape)
-  return output_head.backward(how[0], chunk, saved, cotangents)
-
-
-_scores.defvjp(_forward, _backward)
+_scores = output_head.differentiable(_forward)

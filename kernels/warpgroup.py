@@ -64,6 +64,24 @@ def of_rows(x, shape):
   return jax.lax.broadcast_in_dim(x, shape, [0])
 
 
+def before_softmax(width):
+  """(accumulator, top, total) of a warpgroup's rows before the first block of a running softmax."""
+  zero = jnp.zeros((ROWS,), jnp.float32)
+  return jnp.zeros((ROWS, width), jnp.float32), zero + LOWEST, zero
+
+
+def softmax_step(score, top, total):
+  """(weights, what older ones shrink by, new top, new total) with a block's scores to base 2."""
+  new_top = jnp.maximum(top, score.max(axis=1))
+  weight, fade = jnp.exp2(score - of_rows(new_top, score.shape)), jnp.exp2(top - new_top)
+  return weight, fade, new_top, total * fade + weight.sum(axis=1)
+
+
+def mixed(acc, fade, weight, values, interpret):
+  """The accumulator of weighted values with one more block."""
+  return accumulated(acc * of_rows(fade, acc.shape), weight, values, False, interpret)
+
+
 def product(a, b, transposed=False, interpret=None):
   """a @ b, or a @ b.T, in float32; b in shared memory, a there or in registers, [64 * n, K]."""
   shape = (a.shape[0], b.shape[0 if transposed else 1])
@@ -122,7 +140,6 @@ class Stages:
 
   def fill(self, steps, copy):
     """The memory warpgroup's part: `copy(step, slot, barrier)` starts a step's copies."""
-    plgpu.set_max_registers(MOVER_REGISTERS, action='decrease')
     jax.lax.fori_loop(0, steps, lambda s, _: copy(s, *self.claim(s)), None)
     self.drain(steps)
 
@@ -143,6 +160,21 @@ def stage_barriers(count, copies):
   """The scratch types of `Stages.full` and `.free`."""
   full = plgpu.Barrier(num_arrivals=copies, num_barriers=count)
   return full, plgpu.Barrier(num_arrivals=COMPUTE, num_barriers=count)
+
+
+def roles(move, compute):
+  """`move()` in the warpgroup that moves memory, `compute(group)` in the two others."""
+  group = jax.lax.axis_index('warpgroup')
+
+  @pl.when(group == COMPUTE)
+  def mover():
+    plgpu.set_max_registers(MOVER_REGISTERS, action='decrease')
+    move()
+
+  @pl.when(group < COMPUTE)
+  def computing():
+    plgpu.set_max_registers(REGISTERS, action='increase')
+    compute(group)
 
 
 def launch(name, kernel, out_type, grid, scratch, interpret):

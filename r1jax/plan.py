@@ -22,7 +22,7 @@ from absl import app, flags
 
 from r1jax import config as config_lib
 from r1jax import main as main_lib
-from r1jax.planning import planner, report, topology
+from r1jax.planning import gpus, planner, report, topology
 
 _TOPOLOGY = flags.DEFINE_string(
   'topology', 'cpu', 'v4, v5e, v5p or v6e with a shape (v5p:8x8x16), cpu:N, or a GPU (h100:8)'
@@ -62,7 +62,7 @@ def main(argv):
 
 
 def _target():
-  count = re.fullmatch(r'(?:cpu|a100|h100|h200|b200):(\d+)', _TOPOLOGY.value)
+  count = re.fullmatch(rf'(?:cpu|{"|".join(gpus.BOARDS)}):(\d+)', _TOPOLOGY.value)
   if count:
     jax.config.update('jax_num_cpu_devices', int(count[1]))
   return topology.target(_TOPOLOGY.value)

@@ -23,7 +23,7 @@ class Phase:
 
   Attributes:
     name: as printed.
-    devices: how many take part.
+    devices, samples: how many take part, and whether they are those that sample.
     times: runs of the program in one rollout (`mini_batches` updates).
     flops: that the model needs, without recomputation.
     bytes: that must at least cross the memory's bus.
@@ -36,6 +36,7 @@ class Phase:
 
   name: str
   devices: int
+  samples: bool
   times: float
   flops: float
   bytes: float
@@ -125,9 +126,10 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
   listed = [_copied(job, own, sample, target.chip)] if train is not sample else []
   for name, program, times, flops, moved, trips in plans:
     if program in compiled:
-      n = (sample if program in phases.SAMPLING else train).size
-      needs = n, flops * times / n, moved * times
-      listed.append(_phase(name, times, needs, compiled[program], trips, target.chip))
+      samples = program in phases.SAMPLING
+      n = (sample if samples else train).size
+      where, needs = (n, samples), (flops * times / n, moved * times)
+      listed.append(_phase(name, where, times, needs, compiled[program], trips, target.chip))
   return listed
 
 
@@ -137,17 +139,17 @@ def _copied(job, own, sample, chip):
   wire = times * own.parameters / chip.link
   moved = times * own.parameters
   at_best = max(wire, moved / chip.bandwidth)
-  return Phase(COPY, sample.size, times, 0.0, moved, hlo.Work(), at_best, 0.0, wire)
+  return Phase(COPY, sample.size, True, times, 0.0, moved, hlo.Work(), at_best, 0.0, wire)
 
 
-def _phase(name, times, needs, compiled, trips, chip):
-  work, (devices, flops, moved) = hlo.Work(), needs
+def _phase(name, where, times, needs, compiled, trips, chip):
+  work, (flops, moved) = hlo.Work(), needs
   work.add(compiled.program.once, trips[0] * times)
   work.add(compiled.program.loop, trips[1] * times * (compiled.program.loops if trips[0] else 1))
   wire = sum(work.received.values()) / chip.link
   roofline = max(flops / chip.peak, moved / chip.bandwidth)
   cycles = work.cycles / chip.clock if chip.clock else 0.0
-  return Phase(name, devices, times, flops, moved, work, roofline, cycles, wire)
+  return Phase(name, *where, times, flops, moved, work, roofline, cycles, wire)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,8 +172,7 @@ def outlook(job, target, listed, how_long, saved):
 
   Devices that only sample do so while the others train: the slower of the two decides.
   """
-  sampled = [p for p in listed if p.name in (COPY, *_SAMPLED)]
-  trained = [p for p in listed if p not in sampled]
+  sampled, trained = ([p for p in listed if p.samples == side] for side in (True, False))
   join = max if job.rl.rollout_mesh else lambda *x: sum(x)
   seconds = join(*(sum(p.seconds for p in part) for part in (sampled, trained)))
   fastest = lambda p: max(p.roofline, p.compiler, p.wire)
@@ -193,9 +194,6 @@ def outlook(job, target, listed, how_long, saved):
     checkpoint_bytes=saved,
     checkpoint_seconds=writes,
   )
-
-
-_SAMPLED = ('weight hand-over', 'rollout prefill', 'rollout decode')
 
 
 def state_bytes(job, cfg, mesh):

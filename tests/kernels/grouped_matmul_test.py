@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from r1jax import sharding
-from r1jax.kernels import grouped_matmul_tpu, reference
+from r1jax.kernels import grouped, grouped_matmul_tpu, reference
 
 SIZES = [(3, 0, 9), (0, 0, 0), (40, 0, 0), (0, 17, 23), (1, 1, 1), (0, 0, 5)]
 
@@ -65,12 +65,11 @@ def plain_weight_gradient(x, d, size, dtype, how):
   return jax.vjp(lambda w: jax.lax.ragged_dot(x, w, size), empty)[1](d)[0]
 
 
-def test_gradients_on_a_mesh_are_summed_where_the_matrices_are_equal(monkeypatch):
+def test_gradients_on_a_mesh_are_summed_where_the_matrices_are_equal():
   """Matrices split over one axis, equal on another; Pallas interprets nothing inside such a mesh,
   so plain products stand for the two kernels.
   """
-  monkeypatch.setattr(grouped_matmul_tpu, '_product', plain_product)
-  monkeypatch.setattr(grouped_matmul_tpu, '_weight_gradient', plain_weight_gradient)
+  run = grouped.differentiable(plain_product, plain_weight_gradient)
   rng = np.random.default_rng(0)
   x, w = np.float32(rng.normal(size=(2, 2, 40, 8))), np.float32(rng.normal(size=(6, 8, 16)))
   size = np.array([[[3, 0, 9], [1, 30, 0]], [[0, 0, 0], [20, 3, 17]]], np.int32)
@@ -78,7 +77,7 @@ def test_gradients_on_a_mesh_are_summed_where_the_matrices_are_equal(monkeypatch
 
   def loss(x, w, size):
     def local(x, w, n):
-      return grouped_matmul_tpu.grouped_matmul(x[0, 0], w, n[0, 0])[None, None]
+      return run(x[0, 0], w, n[0, 0], ())[None, None]
 
     island = jax.shard_map(local, in_specs=(rows, matrices, rows), out_specs=rows)
     return (island(x, w, size) ** 2).sum()

@@ -144,6 +144,7 @@ def test_rollouts_on_devices_of_their_own_have_a_plan_of_both_meshes():
   assert {phase.devices for phase in found.listed} == {2}
   assert copy.bytes == samples.parameters / job.rl.mini_batches
   sampled = {copy.name, 'weight hand-over', 'rollout prefill', 'rollout decode'}
+  assert {p.name for p in found.listed if p.samples} == sampled
   sides = [sum(p.seconds for p in found.listed if (p.name in sampled) == own) for own in (0, 1)]
   assert found.outlook.seconds == max(sides)
   assert found.outlook.chip_hours == pytest.approx(4 * found.outlook.hours)
