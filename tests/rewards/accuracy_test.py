@@ -1,7 +1,5 @@
 """Which part of a completion is its final answer."""
 
-import time
-
 import pytest
 
 from r1jax.rewards import accuracy
@@ -44,12 +42,10 @@ def test_nested_braces_stay_inside_the_box():
 @pytest.mark.parametrize(
   'unit', ['x', '9', '<think>', '<answer>', '\\boxed{', '\\boxed{1}', '{', '\U0001f600']
 )
-def test_a_million_characters_get_a_defined_verdict_at_once(unit):
-  completion = unit * (1_000_000 // len(unit))
-  started = time.monotonic()
+def test_a_million_characters_get_a_defined_verdict(unit):
+  completion = unit * (1_000_000 // len(unit))  # in quadratic time this test would not end
   for text in (completion, f'<answer>{completion}</answer>'):
     assert accuracy.check(text, '7').kind in (Kind.UNPARSEABLE, Kind.WRONG)
-  assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(
