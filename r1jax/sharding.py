@@ -5,6 +5,10 @@ guesses: weights are *stored* for training by `PARAM_RULES`, spread over `fsdp` 
 `expert`, the experts themselves apart), and *used* by `DECODE_RULES`, in which these two are whole
 again: training gathers them layer by layer (the transpose is the reduce-scatter of the gradient), a
 rollout once for all of its tokens.
+
+A config says the sizes of `AXES`. The mesh has one axis more, for the levels of the machine: of the
+devices that share out the experts those on one `node`, close to each other, are neighbours, and
+`expert` counts them alone (`r1jax/model/dispatch.py` says what that is for).
 """
 
 import math
@@ -15,14 +19,15 @@ from jax.experimental import mesh_utils
 
 from r1jax import processes
 
-MESH_AXES = ('data', 'fsdp', 'expert', 'tensor', 'context')
+AXES = ('data', 'fsdp', 'expert', 'tensor', 'context')
+MESH_AXES = ('data', 'fsdp', 'node', 'expert', 'tensor', 'context')
 
 PARAM_RULES = {
-  'embed': ('fsdp', 'expert', 'context'),
+  'embed': ('fsdp', 'node', 'expert', 'context'),
   'heads': 'tensor',
   'ffn': 'tensor',
   'vocab': 'tensor',
-  'experts': 'expert',
+  'experts': ('node', 'expert'),
   'expert_embed': ('fsdp', 'context'),
   'latent': None,
   'layer': None,
@@ -35,39 +40,39 @@ DECODE_RULES = PARAM_RULES | {'embed': None, 'expert_embed': None}
 # to the devices of a `context` axis together: all of them have its ids, each computes its share of
 # the tokens, and in attention, which needs the whole row, its share of the heads.
 ACT_RULES = {
-  'batch': ('data', 'fsdp', 'expert', 'context'),
-  'rows': ('data', 'fsdp', 'expert'),
+  'batch': ('data', 'fsdp', 'node', 'expert', 'context'),
+  'rows': ('data', 'fsdp', 'node', 'expert'),
   'heads': 'tensor',
   'ffn': 'tensor',
   'vocab': 'tensor',
-  'experts': 'expert',
+  'experts': ('node', 'expert'),
   None: None,
 }
 
 
 def full(shape):
-  """The sizes of all `MESH_AXES`; the last, context, may be left out and is 1 then."""
+  """The sizes of all `AXES`; the last, context, may be left out and is 1 then."""
   shape = tuple(int(n) for n in shape)
-  return (*shape, 1) if len(shape) == len(MESH_AXES) - 1 else shape
+  return (*shape, 1) if len(shape) == len(AXES) - 1 else shape
 
 
 def sizes(shape, count, where=''):
-  """The sizes of all `MESH_AXES` on `count` devices; one of `shape` may be -1 (what is left).
+  """The sizes of all `AXES` on `count` devices; one of `shape` may be -1 (what is left).
 
   Raises:
     ValueError: the shape does not multiply to the number of devices; `where` says what those are.
   """
   asked, shape = tuple(int(n) for n in shape), full(shape)
-  if len(shape) != len(MESH_AXES) or shape.count(-1) > 1 or any(n < 1 and n != -1 for n in shape):
+  if len(shape) != len(AXES) or shape.count(-1) > 1 or any(n < 1 and n != -1 for n in shape):
     raise ValueError(
-      f'mesh={asked} needs one size for each of {MESH_AXES}, at most one of them -1; the last may '
+      f'mesh={asked} needs one size for each of {AXES}, at most one of them -1; the last may '
       'be left out'
     )
   known = math.prod(n for n in shape if n != -1)
   if (-1 in shape and count % known) or (-1 not in shape and known != count):
     raise ValueError(
       f'mesh={asked} needs {known} devices x whole number, but {count} are here{where}; axes are '
-      f'{MESH_AXES}'
+      f'{AXES}'
     )
   return tuple(count // known if n == -1 else n for n in shape)
 
@@ -82,8 +87,43 @@ def make_mesh(shape=(1, 1, 1, 1), devices=None):
   shape = sizes(shape, len(devices), f' ({devices[0].platform})')
   # A torus axis is split where no whole ones multiply to a size: 4 on a v5p of 8 x 8 x 16.
   placed = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+  placed = placed.reshape(levels(shape, _neighbours(placed)))
   explicit = (jax.sharding.AxisType.Explicit,) * len(MESH_AXES)
   return jax.sharding.Mesh(placed, MESH_AXES, axis_types=explicit)
+
+
+def levels(shape, neighbours):
+  """Sizes of `AXES` -> of `MESH_AXES`, where so many shards of the experts share a node."""
+  data, fsdp, expert, *rest = shape
+  return data, fsdp, expert // neighbours, neighbours, *rest
+
+
+def _neighbours(placed):
+  """The most neighbours along the axis of experts that share a node everywhere on the mesh."""
+  where, ways = np.vectorize(node, otypes=[int])(placed), placed.shape[AXES.index('expert')]
+
+  def share(size):
+    near = np.moveaxis(where.reshape(levels(placed.shape, size)), MESH_AXES.index('expert'), 0)
+    return (near == near[0]).all()
+
+  return next(size for size in range(ways, 0, -1) if ways % size == 0 and share(size))
+
+
+def node(device):
+  """Where a device has its fast links: a slice of TPUs, a host of GPUs, a process of CPUs.
+
+  GPUs that are here know their host whatever processes share it; those that are only described, to
+  compile for, know it as a process.
+  """
+  here = getattr(device, 'local_hardware_id', None) is not None
+  if device.platform == 'tpu' or (device.platform == 'gpu' and here):
+    return getattr(device, 'slice_index', None) or 0
+  return device.process_index
+
+
+def nodes(mesh):
+  """The node of each device, in the order in which compiled programs number them."""
+  return [node(device) for device in mesh.devices.flat]
 
 
 def param(axes):
@@ -115,6 +155,11 @@ def ways(mesh, axis):
   """Over how many devices a logical axis of activations is split on `mesh`."""
   names = jax.tree.leaves(ACT_RULES[axis])
   return math.prod(mesh.shape[a] for a in names)
+
+
+def expert_shards(mesh):
+  """(nodes, shards on each) that share out the experts on `mesh`."""
+  return mesh.shape['node'], mesh.shape['expert']
 
 
 def check_rows(name, rows, capacity, mesh):

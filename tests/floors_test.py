@@ -99,7 +99,7 @@ def test_nothing_imports_torch_transformers_or_tensorflow():
 
 
 def test_mesh_axes_are_named_only_by_the_rules_table_and_the_islands():
-  axes, wrong = {'fsdp', 'tensor', 'expert'}, []
+  axes, wrong = {'fsdp', 'tensor', 'expert', 'node'}, []
   for path, tree in sources():
     if path in AXIS_OWNERS:
       continue

@@ -11,7 +11,14 @@ from tests.model import tiny
 
 def test_the_free_axis_takes_the_devices_that_are_left():
   mesh = sharding.make_mesh((2, -1, 1, 2), jax.devices()[:8])
-  assert dict(mesh.shape) == {'data': 2, 'fsdp': 2, 'expert': 1, 'tensor': 2, 'context': 1}
+  assert dict(mesh.shape) == {
+    'data': 2,
+    'fsdp': 2,
+    'node': 1,
+    'expert': 1,
+    'tensor': 2,
+    'context': 1,
+  }
   assert sharding.batch_shards(mesh) == 4
 
 
@@ -25,6 +32,27 @@ def test_rows_belong_to_the_devices_of_a_context_axis_together():
     assert there.addressable_shards[0].data.shape == (6, 3)
     assert back.addressable_shards[0].data.shape == (2, 12, 3)
     np.testing.assert_array_equal(back, rows)
+
+
+@pytest.mark.parametrize(
+  'node, shape, placed',
+  [
+    ((0, 0, 0, 0, 0, 0, 0, 0), (1, 1, 8, 1), (1, 8)),
+    ((0, 0, 0, 0, 1, 1, 1, 1), (1, 1, 8, 1), (2, 4)),
+    ((0, 0, 0, 0, 1, 1, 1, 1), (1, 2, 4, 1), (1, 4)),
+    ((0, 0, 0, 0, 1, 1, 1, 1), (1, 1, 4, 2), (2, 2)),
+    ((0, 0, 0, 0, 1, 1, 1, 1), (1, 1, 2, 4), (2, 1)),
+    ((0, 1, 2, 3, 4, 5, 6, 7), (1, 1, 8, 1), (8, 1)),
+    ((0, 0, 0, 1, 1, 1, 2, 2), (1, 1, 8, 1), (8, 1)),
+    ((0, 0, 0, 0, 1, 1, 1, 1), (1, 8, 1, 1), (1, 1)),
+  ],
+)
+def test_the_shards_of_the_experts_know_who_shares_their_node(monkeypatch, node, shape, placed):
+  monkeypatch.setattr(sharding, 'node', lambda device: node[device.id])
+  mesh = sharding.make_mesh(shape, jax.devices()[:8])
+  assert sharding.expert_shards(mesh) == placed
+  here = np.vectorize(lambda d: node[d.id])(np.moveaxis(mesh.devices, 3, 0))
+  assert (here == here[0]).all()
 
 
 def test_sizes_are_filled_in_without_any_device():

@@ -141,8 +141,8 @@ class ModelConfig:
     """Raises ValueError where a dimension does not divide over its mesh axis (`shape`: name ->
     size).
     """
-    tensor, fsdp, expert = shape['tensor'], shape['fsdp'], shape['expert']
-    context = shape['context']
+    tensor, fsdp, context = shape['tensor'], shape['fsdp'], shape['context']
+    expert = shape['node'] * shape['expert']
     sizes = [
       ('heads', self.heads, tensor * context),
       ('vocab', self.vocab, tensor),

@@ -1,7 +1,7 @@
 """Tokens to the experts they chose, on whatever shard those are (reference §2.4). None is dropped.
 
 Shapes are static and routing is data, so a buffer that always suffices would hold every token of
-every shard. Two ways bound it; `bucket` chooses by sizes alone:
+every shard. Two ways bound it; `stages` chooses by sizes alone:
 
 - All tokens to all shards (`_gathered`), where a shard's experts can hold them at once: decoding.
 - Rounds (`_in_rounds`): a shard sends at most C of its X tokens to each of S shards at a time, by
@@ -12,10 +12,16 @@ Memory of a round in values a device, M' being the part of the expert width that
 k = min(K, E/S): S C (3 D + k (2 D + 3 M')) forward, about double that backward, where the weights'
 gradient is summed in float32 besides (3 E/S D M'). Without rounds S C becomes S X. A round receives
 2 S C D values forward (tokens there, results back) and 3 S C D backward: h/S of what gathering
-receives where routing is even, and never more, but for filling up the last round. The exchange is
-flat: it knows the mesh's `expert` axis, not the levels of a topology.
+receives where routing is even, and never more, but for filling up the last round.
+
+Where the shards are on several nodes (`sharding.make_mesh`), each of the `node` axis with as many
+of the `expert` axis close to each other, rounds are nested: a token crosses to a node once for all
+of its experts there, to the shard with its sender's place on that node, and rounds within the node
+take it to those that hold them. Of V3's 8 experts of 4 groups on 8 nodes of 8 shards, the slow way
+between nodes is crossed for 3.6 nodes instead of 7.3 shards a token.
 """
 
+import dataclasses
 import math
 from functools import partial
 
@@ -27,6 +33,79 @@ from r1jax import kernels, sharding
 # Bytes of token rows that a shard's experts see at once: for V3 on 64 shards 128 tokens a pair, so
 # 2,048 rows an expert, enough to keep matrix units busy.
 _ROWS = 2**29
+# How much more than even routing brings a round within a node takes, or it would need a second one.
+_SLACK = 1.25
+_ALL = ('node', 'expert')
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """Rounds over one level of the machine.
+
+  Attributes:
+    axes: of the mesh, over which the shards exchange tokens.
+    shards: how many those are.
+    size: tokens that one sends to each of them at once.
+    rounds: that routing takes where it is even.
+    most: that it can take.
+  """
+
+  axes: tuple[str, ...]
+  shards: int
+  size: int
+  rounds: int
+  most: int
+
+
+def stages(cfg, tokens, nodes, near):
+  """Stages of the way of `tokens` of a shard to experts on `nodes` x `near` shards, the outer one
+  first; none where all tokens are gathered.
+  """
+  shards = nodes * near
+  hit, most = _hit(cfg, shards), _most_rows(cfg, shards)
+  if most // shards >= tokens:
+    return ()
+  if 1 in (nodes, near):
+    return (_stage(_ALL, shards, tokens, hit, _power(most // shards)),)
+  # A token that came to a node goes to this many of its shards.
+  inner = hit / _hit(cfg, nodes)
+  across = _stage(('node',), nodes, tokens, _hit(cfg, nodes), _power(most / _SLACK / inner / nodes))
+  came = nodes * across.size
+  size = min(math.ceil(_SLACK * came * inner / near), came)
+  return across, _stage(('expert',), near, came, inner, size)
+
+
+def _stage(axes, shards, tokens, hit, size):
+  size = min(size, tokens)
+  rounds = math.ceil(tokens * hit / shards / size)
+  return Stage(axes, shards, size, rounds, math.ceil(tokens / size))
+
+
+def _most_rows(cfg, shards):
+  """Tokens that a shard's experts may see at once."""
+  row = cfg.width * jnp.dtype(cfg.compute_dtype).itemsize * copies(cfg, shards)
+  return max(_ROWS // row, shards)
+
+
+def _power(n):
+  """The power of two at or below n, at least 1."""
+  return 1 << max(int(n), 1).bit_length() - 1
+
+
+def _hit(cfg, parts):
+  """How many of `parts` equal shares of the experts hold some of a token's, all being as likely."""
+  moe = cfg.moe
+  group, share = moe.experts // moe.groups, moe.experts // parts
+  groups = max(moe.groups // parts, 1)  # that one share has experts of, so many of each:
+  each, eligible = min(share, group), group * moe.top_groups
+  missed = sum(
+    math.comb(groups, n)
+    * math.comb(moe.groups - groups, moe.top_groups - n)
+    * math.comb(eligible - n * each, moe.per_token)
+    for n in range(min(groups, moe.top_groups) + 1)
+  )
+  every = math.comb(moe.groups, moe.top_groups) * math.comb(eligible, moe.per_token)
+  return parts * (1 - missed / every)
 
 
 def copies(cfg, shards):
@@ -34,30 +113,23 @@ def copies(cfg, shards):
   return min(cfg.moe.per_token, cfg.moe.experts // shards)
 
 
-def bucket(cfg, tokens, shards):
-  """Tokens C that a shard sends to each of `shards` at once: all of its `tokens` where they fit."""
-  row = cfg.width * jnp.dtype(cfg.compute_dtype).itemsize * copies(cfg, shards)
-  most = max(_ROWS // row // shards, 1)
-  return min(tokens, 1 << most.bit_length() - 1) if most < tokens else tokens
+def rows(cfg, tokens, nodes, near):
+  """Tokens that a shard's experts see at once."""
+  last = stages(cfg, tokens, nodes, near)[-1:]
+  return sum(s.shards * s.size for s in last) or tokens * nodes * near
 
 
-def even_rounds(cfg, tokens, shards):
-  """Rounds that `tokens` of each shard take where routing is even; 0 where all are gathered."""
-  size, moe = bucket(cfg, tokens, shards), cfg.moe
-  if size == tokens:
-    return 0
-  reached = max(shards * moe.top_groups / moe.groups, 1)
-  hit = reached * (1 - (1 - 1 / reached) ** moe.per_token)
-  return math.ceil(tokens * hit / shards / size)
-
-
-def describe(cfg, tokens, shards):
+def describe(cfg, tokens, nodes, near):
   """One phrase for the plan."""
-  size, rounds = bucket(cfg, tokens, shards), even_rounds(cfg, tokens, shards)
-  if not rounds:
-    return f'{tokens * shards:,} tokens gathered'
-  worst = -(-tokens // size)
-  return f'all-to-all of {size:,} tokens a pair in {rounds:,} rounds if even, {worst:,} at most'
+  way = stages(cfg, tokens, nodes, near)
+  if not way:
+    return f'{tokens * nodes * near:,} tokens gathered'
+  said = [
+    f'{s.size:,} tokens a pair in {s.rounds:,} rounds if even, {s.most:,} at most' for s in way
+  ]
+  if len(way) == 1:
+    return f'all-to-all of {said[0]}'
+  return f'all-to-all between nodes of {said[0]}, in each of them within the node {said[1]}'
 
 
 def to_experts(experts, cfg, x_XD, chosen_XK, gate_XK):
@@ -70,9 +142,10 @@ def to_experts(experts, cfg, x_XD, chosen_XK, gate_XK):
     # Without these casts, the gradient of what is equal on several shards is summed wrongly.
     experts = jax.lax.pcast(experts, ('data', 'fsdp', 'context'), to='varying')
     tokens = jax.lax.pcast(tokens, 'tensor', to='varying')
-    held, shards = len(tokens[0]), jax.lax.axis_size('expert')
-    rounds = even_rounds(cfg, held, shards)
-    way = _in_rounds(local, bucket(cfg, held, shards), rounds) if rounds else _gathered(local)
+    found = stages(cfg, len(tokens[0]), *map(jax.lax.axis_size, _ALL))
+    way = local if found else _gathered(local)
+    for stage in reversed(found):
+      way = _in_rounds(way, stage)
     return jax.lax.psum(way(experts, *tokens), 'tensor')
 
   specs = ({'w_gate': up, 'w_up': up, 'w_down': down}, rows, rows, rows)
@@ -81,30 +154,33 @@ def to_experts(experts, cfg, x_XD, chosen_XK, gate_XK):
 
 
 def _gathered(local):
-  """Every shard serves all tokens of its `expert` row of the mesh."""
+  """Every shard serves all tokens of those that share out the experts with it."""
 
   def serve(experts, *tokens):
-    x_RD, chosen_RK, gate_RK = (jax.lax.all_gather(a, 'expert', axis=0, tiled=True) for a in tokens)
-    y_RD = local(experts, x_RD, chosen_RK - _first(experts), gate_RK)
-    return jax.lax.psum_scatter(y_RD, 'expert', scatter_dimension=0, tiled=True)
+    x_RD, chosen_RK, gate_RK = (jax.lax.all_gather(a, _ALL, axis=0, tiled=True) for a in tokens)
+    first = jax.lax.axis_index(_ALL) * _held(experts)
+    y_RD = local(experts, x_RD, chosen_RK - first, gate_RK)
+    return jax.lax.psum_scatter(y_RD, _ALL, scatter_dimension=0, tiled=True)
 
   return serve
 
 
-def _in_rounds(local, size, expected):
-  """`size` tokens from each shard to each at a time; the backward pass makes the same rounds.
+def _in_rounds(way, stage):
+  """`stage.size` tokens from each shard to each at a time, and there on their `way`; the backward
+  pass makes the same rounds.
 
-  The scope's name tells who reads the compiled program how often the loops are `expected` to run.
+  The scope's name tells who reads the compiled program how often the loops are expected to run.
   """
-  scope = partial(jax.named_scope, f'expected_trips_{expected}')
+  scope, size = partial(jax.named_scope, f'expected_trips_{stage.rounds}'), stage.size
 
   def serve(chosen_RK, experts, x_RD, gate_RK):
-    x_RD, chosen_RK, gate_RK = map(_exchange, (x_RD, chosen_RK, gate_RK))
-    return _exchange(local(experts, x_RD, chosen_RK - _first(experts), gate_RK))
+    x_RD, chosen_RK, gate_RK = (_exchange(a, stage) for a in (x_RD, chosen_RK, gate_RK))
+    first = jax.lax.axis_index(stage.axes) * _share(experts, stage)
+    return _exchange(way(experts, x_RD, chosen_RK - first, gate_RK), stage)
 
   @jax.custom_vjp
   def rounds(experts, x_XD, chosen_XK, gate_XK):
-    queue_SX, trips = _queues(experts, chosen_XK, size)
+    queue_SX, trips = _queues(experts, chosen_XK, stage)
 
     def one(r, y_XD):
       token_R = _turn(queue_SX, r, size)
@@ -116,7 +192,7 @@ def _in_rounds(local, size, expected):
 
   def backward(saved, dy_XD):
     experts, x_XD, chosen_XK, gate_XK = saved
-    queue_SX, trips = _queues(experts, chosen_XK, size)
+    queue_SX, trips = _queues(experts, chosen_XK, stage)
 
     def one(r, total):
       dw, dx_XD, dgate_XK = total
@@ -137,24 +213,29 @@ def _in_rounds(local, size, expected):
   return rounds
 
 
-def _first(experts):
-  """Number of this shard's first expert."""
-  return jax.lax.axis_index('expert') * experts['w_gate'].shape[0]
+def _held(experts):
+  """Experts on this shard."""
+  return experts['w_gate'].shape[0]
 
 
-def _exchange(a):
+def _share(experts, stage):
+  """Experts of each of the shards of a stage, all that are on a node for that between nodes."""
+  return _held(experts) * (jax.lax.axis_size('expert') if stage.axes == ('node',) else 1)
+
+
+def _exchange(a, stage):
   """Piece s of this shard's rows to shard s, piece p of the result from shard p."""
-  return jax.lax.all_to_all(a, 'expert', split_axis=0, concat_axis=0, tiled=True)
+  return jax.lax.all_to_all(a, stage.axes, split_axis=0, concat_axis=0, tiled=True)
 
 
-def _queues(experts, chosen_XK, size):
+def _queues(experts, chosen_XK, stage):
   """(the tokens for each shard in order, X behind them; rounds until all queues are empty).
 
   All devices make the same number of rounds, so that they stay one program.
   """
-  tokens, shards = len(chosen_XK), jax.lax.axis_size('expert')
-  shard_XK = chosen_XK // experts['w_gate'].shape[0]
-  hit_SX = (shard_XK == jnp.arange(shards)[:, None, None]).any(-1)
+  tokens, size = len(chosen_XK), stage.size
+  shard_XK = chosen_XK // _share(experts, stage)
+  hit_SX = (shard_XK == jnp.arange(stage.shards)[:, None, None]).any(-1)
   queue_SX = jax.lax.sort(jnp.where(hit_SX, jnp.arange(tokens), tokens))
   queue_SX = jnp.pad(queue_SX, ((0, 0), (0, -tokens % size)), constant_values=tokens)
   trips = (hit_SX.sum(1).max() + size - 1) // size

@@ -82,8 +82,7 @@ def rl_rows(job, cfg, mesh):
 
 def expert_rows(job, cfg, mesh):
   """How tokens reach their experts in each phase; nothing where all experts are on each device."""
-  ways = sharding.ways(mesh, 'experts')
-  if not cfg.moe_layers or ways == 1:
+  if not cfg.moe_layers or sharding.ways(mesh, 'experts') == 1:
     return []
   chunk, shards = job.rl.rollout_chunk or job.rl.prompts, sharding.batch_shards(mesh)
   tokens = {
@@ -91,7 +90,8 @@ def expert_rows(job, cfg, mesh):
     'prefill': chunk * job.data.max_prompt,
     'decoding': chunk * job.sample.group,
   }
-  said = [f'{name} {dispatch.describe(cfg, n // shards, ways)}' for name, n in tokens.items()]
+  where = sharding.expert_shards(mesh)
+  said = [f'{name} {dispatch.describe(cfg, n // shards, *where)}' for name, n in tokens.items()]
   return [('experts', '; '.join(said))]
 
 

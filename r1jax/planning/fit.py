@@ -24,7 +24,7 @@ class Candidate:
 
 def described(shape):
   """A mesh of that shape without devices."""
-  shape = sharding.full(shape)
+  shape = sharding.levels(sharding.full(shape), shape[2])
   explicit = (jax.sharding.AxisType.Explicit,) * len(shape)
   return jax.sharding.AbstractMesh(shape, sharding.MESH_AXES, axis_types=explicit)
 
@@ -71,12 +71,17 @@ def candidates(job, cfg, count, limit):
   In order: other meshes; one row and one prompt a shard; moments, then the reference in bfloat16;
   layers' inputs on the host; no layout of the rollout's own; half the length, a quarter, an eighth.
   """
-  meshes = [s for s in shapes(count) if cfg.moe_layers or s[2] == 1]
   for level in range(9):
-    options = [_changed(job, cfg, shape, level) for shape in meshes]
-    fitting = [c for c in options if c and c.guess < limit and not refused(c.job, c.cfg, c.shape)]
     # Few experts in a row, few tensor shards and few devices to a row communicate least.
+    fitting = [c for c in at_level(job, cfg, count, level) if c.guess < limit]
     yield from sorted(fitting, key=lambda c: (math.prod(c.shape[2:]), c.shape[4], c.shape[2]))
+
+
+def at_level(job, cfg, count, level):
+  """The job on every mesh that it can run on, with the changes up to `level` of `candidates`."""
+  meshes = [s for s in shapes(count) if cfg.moe_layers or s[2] == 1]
+  options = [_changed(job, cfg, shape, level) for shape in meshes]
+  return [c for c in options if c and not refused(c.job, c.cfg, c.shape)]
 
 
 def _changed(job, cfg, shape, level):

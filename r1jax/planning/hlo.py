@@ -9,6 +9,8 @@ import collections
 import dataclasses
 import re
 
+import numpy as np
+
 KINDS = ('all-gather', 'all-reduce', 'reduce-scatter', 'all-to-all', 'collective-permute')
 
 # The compiler writes about 2**63 cycles where it has no idea, which spoils its own total too.
@@ -27,12 +29,15 @@ class Work:
 
   Attributes:
     received: bytes that reach the device, by kind of collective.
+    across: those of them that come from other nodes, of what several devices of a node need once
+      for all: the library's collectives bring it once, each device a part.
     count: number of collectives, by kind.
     cycles: of the operations, as the compiler estimates them (TPU).
   """
 
   received: collections.Counter = dataclasses.field(default_factory=collections.Counter)
   count: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  across: float = 0.0
   cycles: float = 0.0
 
   def add(self, other, times=1):
@@ -40,6 +45,7 @@ class Work:
     for kind in other.count:
       self.received[kind] += other.received[kind] * times
       self.count[kind] += other.count[kind] * times
+    self.across += other.across * times
     self.cycles += other.cycles * times
 
 
@@ -54,10 +60,10 @@ class Program:
   loops: int
 
 
-def read(text, devices):
-  """HLO text of a compiled program on `devices` devices -> `Program`."""
+def read(text, nodes):
+  """HLO text of a program compiled for devices on these `nodes`, one each -> `Program`."""
   entry, computations = _computations(text)
-  reader = _Reader(computations, devices)
+  reader = _Reader(computations, nodes)
   once = reader.work(entry)
   loop = Work()
   for body in reader.unknown:
@@ -106,8 +112,8 @@ def _computations(text):
 class _Reader:
   """Walks the computations; `unknown` collects the bodies of loops of unknown length."""
 
-  def __init__(self, computations, devices):
-    self.computations, self.devices = computations, devices
+  def __init__(self, computations, nodes):
+    self.computations, self.nodes = computations, np.asarray(nodes)
     self.unknown, self.seen = [], set()
 
   def work(self, name, inside=False, fused=False):
@@ -147,7 +153,7 @@ class _Reader:
   def _loop(self, body):
     called = {key: name for key, name in re.findall(r'(body|condition)=%?([\w.\-]+)', body)}
     trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', body)
-    trips = trips or re.search(r'op_name="[^"]*\bexpected_trips_(\d+)/while"', body)
+    trips = trips or re.search(r'op_name="[^"]*\bexpected_trips_(\d+)\)*/while"', body)
     trips = int(trips[1]) if trips else self._trips(called['condition'])
     found = Work()
     if trips is None:
@@ -168,7 +174,8 @@ class _Reader:
     return None
 
   def _collective(self, kind, body):
-    group = self._group(body)
+    members = self._members(body)
+    group, nodes = len(members), len(set(self.nodes[members]))
     if group == 1:
       return Work()
     opcode = _OPCODE.search(body)
@@ -177,26 +184,36 @@ class _Reader:
     if opcode[1].endswith('-start') and kind != 'all-reduce':
       shape = _elements(shape)[1]
     size = sum(array_bytes(shape))
-    others = (group - 1) / group
-    share = {'all-reduce': 2 * others, 'reduce-scatter': group - 1, 'collective-permute': 1}
-    received = size * share.get(kind, others)
-    return Work(collections.Counter({kind: received}), collections.Counter({kind: 1}))
+    received, across = {
+      'all-gather': ((group - 1) / group, (nodes - 1) / group),
+      'all-reduce': (2 * (group - 1) / group, 2 * (nodes - 1) / group),
+      'reduce-scatter': (group - 1, nodes - 1),
+      'all-to-all': ((group - 1) / group, (nodes - 1) / nodes),
+      'collective-permute': (1, self._leaving(body)),
+    }[kind]
+    received, count = collections.Counter({kind: size * received}), collections.Counter({kind: 1})
+    return Work(received, count, size * across)
 
-  def _group(self, body):
-    """Devices that take part with each other."""
+  def _leaving(self, body):
+    """Share of a permutation's pairs that are on two nodes."""
+    pairs = re.search(r'source_target_pairs=\{(.*?)\}\}', body)
+    ends = [self.nodes[int(n)] for n in re.findall(r'\d+', pairs[1])] if pairs else [0, 0]
+    return np.mean(np.not_equal(ends[::2], ends[1::2]))
+
+  def _members(self, body):
+    """Numbers of some devices that take part with each other."""
+    everyone = np.arange(len(self.nodes))
     named = re.search(r'replica_groups=mesh\[(.*?)\] ?\{(.*?)\}', body)
     if named:
-      sizes = dict(re.findall(r"'([^']+)'=(\d+)", named[1]))
-      return _product(sizes[a] for a in re.findall(r"'([^']+)'", named[2]))
-    iota = re.search(r'replica_groups=\[(\d+),(\d+)\]<=', body)
+      sizes = {axis: int(n) for axis, n in re.findall(r"'([^']+)'=(\d+)", named[1])}
+      taking = re.findall(r"'([^']+)'", named[2])
+      first = tuple(slice(None) if axis in taking else 0 for axis in sizes)
+      return everyone.reshape(tuple(sizes.values()))[first].ravel()
+    iota = re.search(r'replica_groups=\[(\d+),(\d+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?', body)
     if iota:
-      return int(iota[2])
+      dims, order = (
+        [int(n) for n in text.split(',')] if text else None for text in iota.groups()[2:]
+      )
+      return everyone.reshape(dims).transpose(order).reshape(-1, int(iota[2]))[0]
     listed = re.search(r'replica_groups=\{\{([\d,]*)\}', body)
-    return len(listed[1].split(',')) if listed and listed[1] else self.devices
-
-
-def _product(sizes):
-  total = 1
-  for size in sizes:
-    total *= int(size)
-  return total
+    return [int(n) for n in listed[1].split(',')] if listed and listed[1] else everyone

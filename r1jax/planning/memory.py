@@ -159,8 +159,8 @@ def activations(job, cfg, mesh):
   heads_wide = 8 * tokens * heads * (cfg.head_qk + cfg.head_value) * size
   experts = 0.0
   if cfg.moe_layers:
-    ways = sharding.ways(mesh, 'experts')
-    seen, copies = ways * dispatch.bucket(cfg, tokens, ways), dispatch.copies(cfg, ways)
+    nodes, near = sharding.expert_shards(mesh)
+    seen, copies = dispatch.rows(cfg, tokens, nodes, near), dispatch.copies(cfg, nodes * near)
     wide = 2 * cfg.width + 3 * cfg.moe.ffn / sharding.ways(mesh, 'ffn')
     experts = 2 * size * seen * (3 * cfg.width + copies * wide)
   weights = 2 * layer_bytes(cfg, mesh) * size

@@ -95,7 +95,7 @@ def compile_one(name, job, cfg, mesh):
         raise
       spent = time.monotonic() - began
       return Compiled(name, 0, 0, 0, wanted(str(error)), 0, None, str(error).split('\n')[0], spent)
-  found, program = done.memory_analysis(), hlo.read(done.as_text(), mesh.size)
+  found, program = done.memory_analysis(), hlo.read(done.as_text(), sharding.nodes(mesh))
   fixed = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
   peak = found.peak_memory_in_bytes - found.generated_code_size_in_bytes - fixed
   # The TPU's figure for temporaries is their sum, its peak is what is alive at once; on a CPU or a

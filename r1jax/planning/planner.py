@@ -110,7 +110,7 @@ def make(job, target, settings, say=lambda text: None):
     )
   shape = sharding.sizes(job.mesh, count)
   first = fit.Candidate(dataclasses.replace(job, mesh=shape), cfg, shape, (), 0.0)
-  plan = _tried(first, target, settings, say)
+  plan = tried(first, target, settings, say)
   attempts, best = [('as asked', plan.verdict())], plan
   if settings.search or not plan.fits:
     wanted, any_fits = _SEARCHED if settings.search else 1, False
@@ -118,7 +118,7 @@ def make(job, target, settings, say=lambda text: None):
       any_fits = True
       if wanted == 0 or time.monotonic() - began > settings.budget:
         break
-      found = _tried(option, target, settings, say)
+      found = tried(option, target, settings, say)
       attempts.append((' '.join(option.changes), found.verdict() + _speed(found)))
       wanted -= found.fits
       best = found if _better(found, best) else best
@@ -153,8 +153,8 @@ def _speed(plan):
   return f', {plan.outlook.seconds:,.0f} s an update' if plan.outlook else ''
 
 
-def _tried(candidate, target, settings, say):
-  """Compiles the programs of a candidate until one does not fit.
+def tried(candidate, target, settings, say):
+  """`Plan` of a `fit.Candidate`: compiles its programs until one does not fit.
 
   A compiler keeps about one core busy: what should fit, by its guess, is compiled side by side,
   anything else one after the other, so that nothing is compiled for a job that is given up.

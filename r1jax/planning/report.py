@@ -12,7 +12,7 @@ import rich.table
 
 from r1jax import kernels, sharding
 from r1jax.pipeline import plan as pipeline_plan
-from r1jax.planning import fit, memory
+from r1jax.planning import memory
 
 _GIB = 2**30
 _STAND_IN = rich.markup.escape(
@@ -37,19 +37,20 @@ def _head(plan):
   table = rich.table.Table(box=rich.box.SIMPLE, show_header=False, title_justify='left')
   table.title = f'Plan for {plan.target.name}'
   chip, job = plan.target.chip, plan.job
-  sizes = ', '.join(f'{a} {n}' for a, n in zip(sharding.MESH_AXES, plan.shape))
+  mesh = sharding.make_mesh(plan.shape, list(plan.target.devices[: math.prod(plan.shape)]))
+  sizes = ', '.join(f'{a} {n}' for a, n in zip(sharding.AXES, plan.shape))
   how = 'its own compiler' if plan.target.exact else _STAND_IN
   rows = [
     ('devices', f'{len(plan.target.devices)} x {chip.name}, {chip.memory / _GIB:,.0f} GiB; {how}'),
     ('data sheet', f'{chip.peak / 1e12:,.4g} TFLOP/s, {chip.bandwidth / 1e9:,.0f} GB/s memory, '
-     f'{chip.link / 1e9:,.0f} GB/s links ({chip.source})'),
+     f'{chip.link / 1e9:,.0f} GB/s links{_network(plan.target)} ({chip.source})'),
     ('mesh', sizes),
     *_rollout_mesh(job.rl),
     ('batch', f'{job.rl.prompts} prompts x {job.sample.group}, prompt {job.data.max_prompt:,} + '
      f'{job.sample.max_new:,} new, chunks of {job.rl.rollout_chunk or job.rl.prompts} prompts, '
      f'rows of {job.rl.rows} x {job.rl.capacity:,}'),
     ('kernels', kernels.describe(plan.cfg.kernels, plan.target.devices[0].platform)),
-    *pipeline_plan.expert_rows(job, plan.cfg, fit.described(plan.shape)),
+    *pipeline_plan.expert_rows(job, plan.cfg, mesh),
     ('changed', ' '.join(plan.changes) or 'nothing'),
     ('verdict', plan.verdict()),
   ]  # fmt: skip
@@ -61,10 +62,19 @@ def _head(plan):
   return table
 
 
+def _network(target):
+  network = target.chip.network
+  return (
+    f', {network / 1e9:,.0f} GB/s between {target.hosts} hosts'
+    if network and target.hosts > 1
+    else ''
+  )
+
+
 def _rollout_mesh(rl):
   if not rl.rollout_mesh:
     return []
-  sizes = zip(sharding.MESH_AXES, sharding.full(rl.rollout_mesh))
+  sizes = zip(sharding.AXES, sharding.full(rl.rollout_mesh))
   said = ', '.join(f'{a} {n}' for a, n in sizes)
   count, age = math.prod(rl.rollout_mesh), f'by weights {rl.staleness} rollouts old'
   return [('rollouts', f'{count} devices of their own: {said}; beside training, {age}')]
@@ -91,11 +101,12 @@ def _collectives(plan):
   kinds = sorted({kind for p in plan.listed for kind in p.work.count})
   if not kinds:
     return []
-  table = _table('GB received a device and update (number)', 'phase', *kinds)
+  across = ['between nodes'] if any(p.work.across for p in plan.listed) else []
+  table = _table('GB received a device and update (number)', 'phase', *kinds, *across)
   for phase in plan.listed:
     work = phase.work
     cells = [f'{work.received[k] / 1e9:,.1f} ({work.count[k]:,.0f})' for k in kinds]
-    table.add_row(phase.name, *cells)
+    table.add_row(phase.name, *cells, *(f'{work.across / 1e9:,.1f}' for _ in across))
   return [table]
 
 
@@ -152,7 +163,7 @@ def as_json(plan):
     'devices': len(plan.target.devices),
     'chip': chip,
     'own_compiler': plan.target.exact,
-    'mesh': dict(zip(sharding.MESH_AXES, plan.shape)),
+    'mesh': dict(zip(sharding.AXES, plan.shape)),
     'rollout_mesh': list(plan.job.rl.rollout_mesh),
     'changes': list(plan.changes),
     'verdict': plan.verdict(),
@@ -175,7 +186,12 @@ def _phase(phase):
   values = {f.name: getattr(phase, f.name) for f in dataclasses.fields(phase)}
   work = values.pop('work')
   received = {kind: work.received[kind] for kind in work.count}
-  more = {'received': received, 'collectives': dict(work.count), 'cycles': work.cycles}
+  more = {
+    'cycles': work.cycles,
+    'received': received,
+    'across': work.across,
+    'collectives': dict(work.count),
+  }
   return values | more | {'seconds': phase.seconds}
 
 

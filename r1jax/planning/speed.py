@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from r1jax import params as params_lib
+from r1jax import sharding
 from r1jax.model import transformer
 from r1jax.planning import hlo, memory, phases
 
@@ -123,7 +124,7 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
     ('log-probabilities', 'log-probabilities', passes, forward, micro * read, (1, micro)),
     ('update', 'update', 1.0, 3 * forward, 3 * micro * read + every, (1, micro)),
   ]
-  listed = [_copied(job, own, sample, target.chip)] if train is not sample else []
+  listed = [_copied(job, own, meshes, target.chip)] if train is not sample else []
   for name, program, times, flops, moved, trips in plans:
     if program in compiled:
       samples = program in phases.SAMPLING
@@ -133,11 +134,12 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
   return listed
 
 
-def _copied(job, own, sample, chip):
+def _copied(job, own, meshes, chip):
   """The weights' way to the devices that only sample; from outside, so over their links."""
-  times = 1 / job.rl.mini_batches
-  wire = times * own.parameters / chip.link
+  times, sample = 1 / job.rl.mini_batches, meshes[1]
+  apart = set.isdisjoint(*(set(sharding.nodes(mesh)) for mesh in meshes))
   moved = times * own.parameters
+  wire = moved / (chip.network if apart else chip.link)
   at_best = max(wire, moved / chip.bandwidth)
   return Phase(COPY, sample.size, True, times, 0.0, moved, hlo.Work(), at_best, 0.0, wire)
 
@@ -146,7 +148,9 @@ def _phase(name, where, times, needs, compiled, trips, chip):
   work, (flops, moved) = hlo.Work(), needs
   work.add(compiled.program.once, trips[0] * times)
   work.add(compiled.program.loop, trips[1] * times * (compiled.program.loops if trips[0] else 1))
-  wire = sum(work.received.values()) / chip.link
+  wire = (sum(work.received.values()) - work.across) / chip.link
+  if work.across:
+    wire += work.across / chip.network
   roofline = max(flops / chip.peak, moved / chip.bandwidth)
   cycles = work.cycles / chip.clock if chip.clock else 0.0
   return Phase(name, *where, times, flops, moved, work, roofline, cycles, wire)

@@ -27,6 +27,7 @@ class Chip:
     peak: bfloat16 FLOP/s (float32 for a CPU).
     bandwidth: bytes/s of that memory.
     link: bytes/s to other devices, all links together, one direction.
+    network: bytes/s from other nodes, a device's share; 0 where a topology is one node always.
     clock: cycles/s of the matrix units, for the compiler's own cycle counts; 0 where it gives none.
     host_devices: devices of one host.
     source: where the numbers are from.
@@ -37,6 +38,7 @@ class Chip:
   peak: float
   bandwidth: float
   link: float
+  network: float
   clock: float
   host_devices: int
   source: str
@@ -44,19 +46,20 @@ class Chip:
 
 _GIB, _TPU, _GPU = 2**30, 'cloud.google.com/tpu/docs/', 'NVIDIA data sheet '
 
+# Between DGX hosts each GPU has an adapter of 200 (A100) or 400 Gb/s (docs.nvidia.com/dgx-basepod).
 # The clock is the peak over what the matrix units do a cycle: v4 and v5p 8 units of 128 x 128, v5e
 # 4 of them, v6e 2 of 256 x 256 counted twice, two FLOPs each.
 CHIPS = {
   chip.name: chip
   for chip in (
-    Chip('v4', 32 * _GIB, 275e12, 1.2e12, 300e9, 1.05e9, 4, f'{_TPU}v4'),
-    Chip('v5e', 16 * _GIB, 197e12, 0.8e12, 200e9, 1.5e9, 4, f'{_TPU}v6e (its column v5e)'),
-    Chip('v5p', 95 * _GIB, 459e12, 2.765e12, 600e9, 1.75e9, 4, f'{_TPU}v5p'),
-    Chip('v6e', 32 * _GIB, 918e12, 1.6e12, 400e9, 1.75e9, 4, f'{_TPU}v6e'),
-    Chip('a100', 80e9, 312e12, 2.039e12, 300e9, 0, 8, f'{_GPU}A100 SXM 80GB'),
-    Chip('h100', 80e9, 989e12, 3.35e12, 450e9, 0, 8, f'{_GPU}H100 SXM'),
-    Chip('h200', 141e9, 989e12, 4.8e12, 450e9, 0, 8, f'{_GPU}H200 SXM'),
-    Chip('b200', 180e9, 2250e12, 8e12, 900e9, 0, 8, f'{_GPU}DGX B200'),
+    Chip('v4', 32 * _GIB, 275e12, 1.2e12, 300e9, 0, 1.05e9, 4, f'{_TPU}v4'),
+    Chip('v5e', 16 * _GIB, 197e12, 0.8e12, 200e9, 0, 1.5e9, 4, f'{_TPU}v6e (its column v5e)'),
+    Chip('v5p', 95 * _GIB, 459e12, 2.765e12, 600e9, 0, 1.75e9, 4, f'{_TPU}v5p'),
+    Chip('v6e', 32 * _GIB, 918e12, 1.6e12, 400e9, 0, 1.75e9, 4, f'{_TPU}v6e'),
+    Chip('a100', 80e9, 312e12, 2.039e12, 300e9, 25e9, 0, 8, f'{_GPU}A100 SXM 80GB'),
+    Chip('h100', 80e9, 989e12, 3.35e12, 450e9, 50e9, 0, 8, f'{_GPU}H100 SXM'),
+    Chip('h200', 141e9, 989e12, 4.8e12, 450e9, 50e9, 0, 8, f'{_GPU}H200 SXM'),
+    Chip('b200', 180e9, 2250e12, 8e12, 900e9, 50e9, 0, 8, f'{_GPU}DGX B200'),
   )
 }
 
@@ -151,7 +154,7 @@ def _measured_cpu(count):
   peak = 2 * 1536**3 / _seconds(product, a)
   bandwidth = 2 * b.nbytes / _seconds(copy, b)
   memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-  share = (memory / count, peak / count, bandwidth / count, bandwidth / count)
+  share = (memory / count, peak / count, *[bandwidth / count] * 3)
   return Chip('cpu', *share, 0, count, 'measured here just now')
 
 

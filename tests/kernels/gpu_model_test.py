@@ -64,7 +64,7 @@ def test_a_program_of_two_gpus_has_our_kernels_and_compiles(program, ours):
   ],
 )
 def test_a_model_that_the_kernels_do_not_take_is_refused_with_its_mesh(change, why):
-  mesh = dict(zip(sharding.MESH_AXES, (1, 1, 1, 1, 1)))
+  mesh = dict(zip(sharding.MESH_AXES, (1, 1, 1, 1, 1, 1)))
   with pytest.raises(ValueError, match=why):
     dataclasses.replace(model(), **change).check_mesh(mesh)
   with pytest.raises(ValueError, match='moe.ffn is 32 on a device'):

@@ -78,7 +78,7 @@ def test_an_impossible_router_is_refused_with_the_numbers(changes, message):
   ],
 )
 def test_a_mesh_that_does_not_divide_the_model_is_refused_with_the_numbers(axis, shards, name):
-  shape = {'data': 1, 'fsdp': 1, 'expert': 1, 'tensor': 1, 'context': 1}
+  shape = {'data': 1, 'fsdp': 1, 'node': 1, 'expert': 1, 'tensor': 1, 'context': 1}
   tiny.MLA.check_mesh(shape)
   with pytest.raises(ValueError, match=name):
     tiny.MLA.check_mesh(shape | {axis: shards})

@@ -26,7 +26,7 @@ def whole(x):
 
 
 def test_a_gather_receives_what_the_others_hold():
-  program = hlo.read(compiled(lambda x: whole(x) * 2, (80,)), 8)
+  program = hlo.read(compiled(lambda x: whole(x) * 2, (80,)), [0] * 8)
   assert program.once.count == {'all-gather': 1}
   assert program.once.received['all-gather'] == 70 * 4  # 10 of 80 values were here
   assert program.loops == 0 and not program.loop.count
@@ -37,7 +37,7 @@ def test_a_loop_of_known_length_counts_as_often_as_it_runs():
     body = lambda total, _: (total + jnp.sin(whole(x * total.sum())), None)
     return jax.lax.scan(body, jnp.ones(80), None, length=5)[0]
 
-  program = hlo.read(compiled(f, (80,)), 8)
+  program = hlo.read(compiled(f, (80,)), [0] * 8)
   assert program.loops == 0
   assert program.once.count['all-gather'] == 5
 
@@ -48,7 +48,7 @@ def test_a_loop_whose_length_is_data_stands_apart():
     trips = count.sum().astype(jnp.int32)
     return jax.lax.fori_loop(0, trips, body, jnp.ones(80))
 
-  program = hlo.read(compiled(f, (80,), (8,)), 8)
+  program = hlo.read(compiled(f, (80,), (8,)), [0] * 8)
   assert program.loops == 1
   assert program.loop.count['all-gather'] == 1 and 'all-gather' not in program.once.count
 
@@ -57,7 +57,7 @@ def test_a_loop_whose_length_is_data_stands_apart():
   'groups, size',
   [
     ("replica_groups=mesh['a'=8,'b'=2] {'a'}", 8),
-    ('replica_groups=[4,2]<=[8]', 2),
+    ('replica_groups=[8,2]<=[16]', 2),
     ('replica_groups={{0,1,2,3},{4,5,6,7}}', 4),
     ('replica_groups={}', 16),
   ],
@@ -67,7 +67,49 @@ def test_groups_are_read_in_every_form_the_compilers_write(groups, size):
     'ENTRY %main (p: bf16[4]) -> bf16[64] {\n  %p = bf16[4]{0} parameter(0)\n'
     f'  ROOT %g = bf16[64]{{0}} all-gather(%p), channel_id=1, {groups}, dimensions={{0}}\n}}\n'
   )
-  assert hlo.read(text, 16).once.received['all-gather'] == 128 * (size - 1) / size
+  assert hlo.read(text, [0] * 16).once.received['all-gather'] == 128 * (size - 1) / size
+
+
+HALVES = [0] * 8 + [1] * 8
+
+
+@pytest.mark.parametrize(
+  'groups, nodes, share',
+  [
+    ("replica_groups=mesh['a'=8,'b'=2] {'a'}", HALVES, 1 / 8),
+    ("replica_groups=mesh['a'=8,'b'=2] {'b'}", HALVES, 0),
+    ("replica_groups=mesh['a'=2,'b'=4,'c'=2] {'a','c'}", HALVES, 1 / 4),
+    ('replica_groups=[4,4]<=[16]', HALVES, 0),
+    ('replica_groups=[8,2]<=[2,8]T(1,0)', HALVES, 1 / 2),
+    ('replica_groups={{0,1,14,15},{2,3,12,13}}', HALVES, 1 / 4),
+    ('replica_groups={}', HALVES, 1 / 16),
+    ('replica_groups={}', [0, 1, 2, 3] * 4, 3 / 16),
+  ],
+)
+def test_a_gather_brings_what_other_nodes_hold_once_to_each(groups, nodes, share):
+  """The members of a node bring one copy together, each a part of it."""
+  text = (
+    'ENTRY %main (p: bf16[4]) -> bf16[64] {\n  %p = bf16[4]{0} parameter(0)\n'
+    f'  ROOT %g = bf16[64]{{0}} all-gather(%p), channel_id=1, {groups}, dimensions={{0}}\n}}\n'
+  )
+  assert hlo.read(text, nodes).once.across == 128 * share
+
+
+@pytest.mark.parametrize(
+  'line, across',
+  [
+    # Of eight devices on two nodes, 32 bytes each: half of what is exchanged, all sums' two ways.
+    ('f32[8] all-to-all(%p), replica_groups={{0,1,2,3,4,5,6,7}}', 16),
+    ('f32[8] all-reduce(%p), replica_groups={{0,1,2,3,4,5,6,7}}', 8),
+    ('f32[8] reduce-scatter(%p), replica_groups={{0,1,2,3,4,5,6,7}}', 32),
+    ('f32[8] all-to-all(%p), replica_groups={{0,4},{1,5},{2,6},{3,7}}', 16),
+    ('f32[8] all-to-all(%p), replica_groups={{0,1,2,3},{4,5,6,7}}', 0),
+    ('f32[8] collective-permute(%p), source_target_pairs={{0,1},{3,4},{4,5},{7,0}}', 16),
+  ],
+)
+def test_what_comes_from_other_nodes_is_counted_for_each_kind(line, across):
+  text = f'ENTRY %main (p: f32[8]) -> f32[8] {{\n  ROOT %a = {line}, channel_id=1\n}}\n'
+  assert hlo.read(text, [0, 0, 0, 0, 1, 1, 1, 1]).once.across == across
 
 
 GATHER = 'all-gather(%p), channel_id=1, replica_groups={{0,1}}, dimensions={0}'
@@ -79,7 +121,7 @@ def test_collectives_that_share_a_channel_all_count_but_not_the_pieces_of_one_fu
   fusion = '  %f.N = f32[8]{0} fusion(%p), kind=kCustom, calls=%piece.N\n'
   pieces, fusions = (''.join(text.replace('.N', f'.{n}') for n in '12') for text in (piece, fusion))
   entry = PLAIN.replace('NAME', 'one') + PLAIN.replace('NAME', 'two') + fusions
-  program = hlo.read(f'{pieces}ENTRY %main (p: f32[4]) -> f32[8] {{\n{entry}}}\n', 2)
+  program = hlo.read(f'{pieces}ENTRY %main (p: f32[4]) -> f32[8] {{\n{entry}}}\n', [0] * 2)
   assert program.once.count == {'all-gather': 3}
 
 
@@ -100,7 +142,7 @@ def test_the_collectives_of_a_gpu_program_are_those_that_it_was_written_with():
   looped = lambda x: jax.lax.fori_loop(0, 7, lambda _, x: ring(x), x)
   f = jax.jit(jax.shard_map(looped, mesh=mesh, in_specs=rows, out_specs=rows))
   x = jax.ShapeDtypeStruct((80, 80), jnp.bfloat16, sharding=jax.NamedSharding(mesh, rows))
-  program = hlo.read(f.lower(x).compile().as_text(), 8)
+  program = hlo.read(f.lower(x).compile().as_text(), [0] * 8)
   whole = 80 * 80 * 2
   assert program.once.count == dict.fromkeys(hlo.KINDS, 7)
   assert program.once.received == {
@@ -128,13 +170,13 @@ def test_the_collectives_of_a_gpu_program_are_those_that_it_was_written_with():
 def test_of_an_asynchronous_start_the_results_count_and_not_the_operands(start, size):
   line = f'  %a = {start}, channel_id=1, replica_groups={{{{0,1}}}}\n'
   text = f'ENTRY %main (p: f32[4]) -> f32[8] {{\n{line}}}\n'
-  assert sum(hlo.read(text, 2).once.received.values()) == size
+  assert sum(hlo.read(text, [0] * 2).once.received.values()) == size
 
 
 def test_all_arrays_of_one_collective_count():
   line = '  %a = (f32[8]{0}, f32[4]{0}) all-to-all(%p, %q), channel_id=1, replica_groups={{0,1}}\n'
   text = f'ENTRY %main (p: f32[4]) -> f32[8] {{\n{line}}}\n'
-  assert hlo.read(text, 2).once.received == {'all-to-all': 24}
+  assert hlo.read(text, [0] * 2).once.received == {'all-to-all': 24}
 
 
 def test_cycles_without_an_estimate_do_not_count():
@@ -143,4 +185,4 @@ def test_cycles_without_an_estimate_do_not_count():
   )
   body = line.format(1, 700) + line.format(2, 2**63 - 1)
   text = 'ENTRY %main () -> f32[4] {\n' + body + '}\n'
-  assert hlo.read(text, 1).once.cycles == 700
+  assert hlo.read(text, [0] * 1).once.cycles == 700

@@ -194,7 +194,9 @@ def test_without_the_plugin_cpu_devices_stand_in_for_gpus_and_the_plan_says_so(m
 def test_a_mesh_whose_sizes_are_no_products_of_the_torus_splits_an_axis_of_it(name, shape):
   devices = topology.target(name).devices
   mesh = sharding.make_mesh(shape, list(devices))
-  assert set(mesh.devices.flat) == set(devices) and mesh.devices.shape == (*shape, 1)
+  assert set(mesh.devices.flat) == set(devices) and tuple(mesh.shape.values()) == sharding.levels(
+    (*shape, 1), shape[2]
+  )
 
 
 @needs_libtpu

@@ -29,7 +29,7 @@ def sampled(weights, cfg):
   stops = {'cap': np.int32(sample_test.NEW), 'stop_KW': sample_test.NEVER}
   lowered = sample.generate.lower(weights, cfg, sample_test.CONFIG, *arguments, **stops)
   compiled = lowered.compile()
-  program = hlo.read(compiled.as_text(), 8)
+  program = hlo.read(compiled.as_text(), [0] * 8)
   gathered = [part.received['all-gather'] for part in (program.once, program.loop)]
   return tiny.host(compiled(weights, *arguments, **stops)), gathered
 

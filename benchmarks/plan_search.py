@@ -1,0 +1,65 @@
+"""What `r1jax.plan --search` finds, against every mesh there is.
+
+  python -m benchmarks.plan_search --preset=qwen_1_5b --topology=v5p:2x2x2 --level=1
+
+Compiles the job on every mesh of the slice, with the changes up to `--level` of
+`r1jax.planning.fit.candidates` made on each, and prints them by predicted seconds, with the turn of
+those that the search compiles.
+"""
+
+import os
+
+os.environ['JAX_PLATFORMS'] = 'cpu'
+
+import dataclasses
+import itertools
+import json
+import pathlib
+
+import rich.console
+import rich.table
+from absl import app, flags
+
+from experiments import r1_zero
+from r1jax import config as config_lib
+from r1jax import sharding
+from r1jax.planning import fit, planner, topology
+
+_PRESET = flags.DEFINE_string('preset', 'qwen_1_5b', 'preset of experiments/r1_zero.py')
+_TOPOLOGY = flags.DEFINE_string('topology', 'v5p:2x2x2', 'as of r1jax.plan')
+_LEVEL = flags.DEFINE_integer('level', 0, 'changes made on every mesh, 0 none')
+_JSON = flags.DEFINE_string('json', None, 'also write the figures to this file')
+
+
+def plans(job, target):
+  """[(mesh, the search's turn or 0, Plan)] of every mesh that the job can run on."""
+  count = len(target.devices)
+  job = dataclasses.replace(job, mesh=sharding.sizes(job.mesh, count))
+  cfg = planner.architecture(job, target.devices[0])
+  turns = list(itertools.islice(fit.candidates(job, cfg, count, target.chip.memory), 3))
+  found = []
+  for option in fit.at_level(job, cfg, count, _LEVEL.value):
+    plan = planner.tried(option, target, planner.Settings())
+    turn = next((n for n, other in enumerate(turns, 1) if other.job == option.job), 0)
+    found.append((option.shape, turn, plan))
+    print(option.shape, plan.verdict(), flush=True)
+  return found
+
+
+def main(_):
+  """Prints the table, the fastest first."""
+  job = config_lib.build(r1_zero.get_config(_PRESET.value))
+  found = plans(job, topology.target(_TOPOLOGY.value))
+  seconds = lambda entry: entry[2].outlook.seconds if entry[2].fits else float('inf')
+  table = rich.table.Table(*sharding.AXES, 'turn of the search', 's an update', 'verdict')
+  for shape, turn, plan in sorted(found, key=seconds):
+    said = f'{plan.outlook.seconds:,.0f}' if plan.fits else '-'
+    table.add_row(*map(str, shape), str(turn or '-'), said, plan.verdict())
+  rich.console.Console(width=150).print(table)
+  if _JSON.value:
+    rows = [{'mesh': s, 'turn': t, 'seconds': seconds((s, t, p))} for s, t, p in found]
+    pathlib.Path(_JSON.value).write_text(json.dumps(rows, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+  app.run(main)
