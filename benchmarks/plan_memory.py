@@ -3,8 +3,9 @@
   python -m benchmarks.plan_memory
 
 Each program of the preset runs in a process of its own. Predicted: what `r1jax.planning` says of
-its arguments, outputs and temporaries. Measured: by how much the process's resident memory peaks
-above what it was before the arguments were made (the kernel's high-water mark, reset in between).
+its arguments, outputs and temporaries, and of what a library keeps inside. Measured: by how much
+the process's resident memory peaks above what it was before the arguments were made (the kernel's
+high-water mark, reset in between).
 """
 
 import ctypes
@@ -24,7 +25,7 @@ from absl import app, flags
 from experiments import r1_zero
 from r1jax import config as config_lib
 from r1jax import sharding
-from r1jax.planning import phases, planner
+from r1jax.planning import hlo, phases, planner
 
 _PRESET = flags.DEFINE_string('preset', 'tiny', 'preset of experiments/r1_zero.py')
 _PROGRAM = flags.DEFINE_enum('program', None, phases.NAMES, 'only this one, in this process')
@@ -74,6 +75,7 @@ def measure(name):
   # Weights that a program never reads are resident all the same.
   arguments = phases.bytes_held(shapes)
   new = found.output_size_in_bytes - found.alias_size_in_bytes + found.temp_size_in_bytes
+  new += hlo.library_bytes(compiled.as_text())
   return {'predicted': arguments + new, 'measured': peak}
 
 

@@ -22,6 +22,10 @@ _OPCODE = re.compile(r'(?:^|[\s)}\]])([a-z][a-z0-9\-]*)\(')
 _ARRAY = re.compile(r'\b(pred|bf16|[fsuc]\d+\w*)\[([\d,]*)\]')
 _CALLS = re.compile(r'(?:calls|to_apply|body|branch_computations)=\{?(%?[\w.\-]+(?:, %?[\w.\-]+)*)')
 
+_LIBRARY = re.compile(
+  r'kind=kCustom, calls=%?([\w.\-]+), metadata=\{op_name="[^"]*/while/body/.*"kind":"__ynn_fusion"'
+)
+
 
 @dataclasses.dataclass
 class Work:
@@ -69,6 +73,22 @@ def read(text, nodes):
   for body in reader.unknown:
     loop.add(reader.work(body), 1 / len(reader.unknown))
   return Program(once, loop, len(reader.unknown))
+
+
+def library_bytes(text):
+  """Bytes that the CPU's library of matmuls holds inside a fusion of its own, of the largest one.
+
+  It keeps the results of all products in it but the last, which the compiler knows nothing of. Only
+  loops count: what comes before them finds memory that is the program's but not yet in use.
+  """
+  _, computations = _computations(text)
+  return max((_products(computations[name][:-1]) for name in _LIBRARY.findall(text)), default=0)
+
+
+def _products(lines):
+  """Bytes of the results of matmuls."""
+  found = ((_OPCODE.search(body), body) for _, body in lines)
+  return sum(sum(array_bytes(body[: op.start()])) for op, body in found if op and op[1] == 'dot')
 
 
 def array_bytes(shape):

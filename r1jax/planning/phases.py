@@ -95,13 +95,13 @@ def compile_one(name, job, cfg, mesh):
         raise
       spent = time.monotonic() - began
       return Compiled(name, 0, 0, 0, wanted(str(error)), 0, None, str(error).split('\n')[0], spent)
-  found, program = done.memory_analysis(), hlo.read(done.as_text(), sharding.nodes(mesh))
+  found, text = done.memory_analysis(), done.as_text()
   fixed = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
   peak = found.peak_memory_in_bytes - found.generated_code_size_in_bytes - fixed
   # The TPU's figure for temporaries is their sum, its peak is what is alive at once; on a CPU or a
   # GPU they are one allocation, which the CPU's peak leaves out.
   alive = peak if mesh.devices.flat[0].platform == 'tpu' else found.temp_size_in_bytes
-  temporaries = min(found.temp_size_in_bytes, alive)
+  temporaries = min(found.temp_size_in_bytes, alive) + hlo.library_bytes(text)
   return Compiled(
     name,
     found.argument_size_in_bytes,
@@ -109,7 +109,7 @@ def compile_one(name, job, cfg, mesh):
     found.alias_size_in_bytes,
     temporaries,
     found.host_temp_size_in_bytes,
-    program,
+    hlo.read(text, sharding.nodes(mesh)),
     '',
     time.monotonic() - began,
   )

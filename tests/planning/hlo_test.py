@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from r1jax.planning import hlo, topology
+from experiments import r1_zero
+from r1jax import config as config_lib
+from r1jax.planning import hlo, phases, planner, topology
 from tests.model import tiny
 
 
@@ -186,3 +188,38 @@ def test_cycles_without_an_estimate_do_not_count():
   body = line.format(1, 700) + line.format(2, 2**63 - 1)
   text = 'ENTRY %main () -> f32[4] {\n' + body + '}\n'
   assert hlo.read(text, [0] * 1).once.cycles == 700
+
+
+def test_what_a_library_keeps_inside_its_fusions_is_the_products_before_the_last():
+  fused = (
+    '%fused (a: f32[8,4], b: f32[4,16]) -> f32[8,2] {\n  %a = f32[8,4]{1,0} parameter(0)\n'
+    '  %up = f32[8,16]{1,0} dot(%a, %b)\n  %e = f32[8,16]{1,0} exponential(%up)\n'
+    '  ROOT %down = f32[8,2]{1,0} dot(%e, %c)\n}\n'
+  )
+  call = (
+    '  %f = f32[8,2]{1,0} fusion(%a, %b), kind=kCustom, calls=%fused, '
+    'metadata={op_name="jit(f)/WHERE"}, backend_config={"fusion_config":{"kind":"KIND"}}\n'
+  )
+
+  def held(where, kind):
+    line = call.replace('WHERE', where).replace('KIND', kind)
+    return hlo.library_bytes(f'{fused}ENTRY %main (p: f32[8]) -> f32[8] {{\n{line}}}\n')
+
+  assert held('while/body/dot_general', '__ynn_fusion') == 8 * 16 * 4
+  assert held('dot_general', '__ynn_fusion') == 0  # before the loops
+  assert held('while/body/dot_general', '__triton') == 0
+
+
+def test_the_library_of_this_machine_still_writes_its_fusions_so():
+  """Where the tiny model's experts became one fusion, its first two products count."""
+  job = config_lib.build(r1_zero.get_config('tiny'))
+  cfg = planner.architecture(job)
+  with tiny.mesh():
+    lowered = phases.LOWER['log-probabilities'](job, cfg, jax.sharding.get_mesh())
+    compiled = lowered.compile().as_text()
+  fused = [part for part in compiled.split('\n\n') if part.startswith('%fused_computation')]
+  products = max((part.count(' dot(') for part in fused), default=0)
+  if '__ynn_fusion' not in compiled or products < 3:
+    pytest.skip('XLA makes no such fusions on this CPU')
+  tokens = job.rl.rows * job.rl.capacity
+  assert hlo.library_bytes(compiled) == 2 * tokens * cfg.moe.experts * cfg.moe.ffn * 4
