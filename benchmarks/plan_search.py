@@ -3,8 +3,8 @@
   python -m benchmarks.plan_search --preset=qwen_1_5b --topology=v5p:2x2x2 --level=1
 
 Compiles the job on every mesh of the slice, with the changes up to `--level` of
-`r1jax.planning.fit.candidates` made on each, and prints them by predicted seconds, with the turn of
-those that the search compiles.
+`r1jax.planning.fit.candidates` made on each, and prints them by predicted seconds. `turn` is the
+place in the order in which the search compiles them, by its estimate, as long as its budget lasts.
 """
 
 import os
@@ -12,7 +12,6 @@ import os
 os.environ['JAX_PLATFORMS'] = 'cpu'
 
 import dataclasses
-import itertools
 import json
 import pathlib
 
@@ -23,7 +22,7 @@ from absl import app, flags
 from experiments import r1_zero
 from r1jax import config as config_lib
 from r1jax import sharding
-from r1jax.planning import fit, planner, topology
+from r1jax.planning import estimate, fit, planner, topology
 
 _PRESET = flags.DEFINE_string('preset', 'qwen_1_5b', 'preset of experiments/r1_zero.py')
 _TOPOLOGY = flags.DEFINE_string('topology', 'v5p:2x2x2', 'as of r1jax.plan')
@@ -32,32 +31,32 @@ _JSON = flags.DEFINE_string('json', None, 'also write the figures to this file')
 
 
 def plans(job, target):
-  """[(mesh, the search's turn or 0, Plan)] of every mesh that the job can run on."""
+  """[(mesh, estimated seconds, Plan)] of every mesh that the job can run on."""
   count = len(target.devices)
   job = dataclasses.replace(job, mesh=sharding.sizes(job.mesh, count))
   cfg = planner.architecture(job, target.devices[0])
-  turns = list(itertools.islice(fit.candidates(job, cfg, count, target.chip.memory), 3))
   found = []
   for option in fit.at_level(job, cfg, count, _LEVEL.value):
-    plan = planner.tried(option, target, planner.Settings())
-    turn = next((n for n, other in enumerate(turns, 1) if other.job == option.job), 0)
-    found.append((option.shape, turn, plan))
-    print(option.shape, plan.verdict(), flush=True)
+    plan = planner.tried(option, target, planner.Settings(), lambda text: None)
+    guess = estimate.seconds(option.job, option.cfg, target, fit.described(option.shape))
+    found.append((option.shape, guess, plan))
+    print(option.shape, f'{guess:,.2f}', plan.verdict(), flush=True)
   return found
 
 
 def main(_):
   """Prints the table, the fastest first."""
   job = config_lib.build(r1_zero.get_config(_PRESET.value))
-  found = plans(job, topology.target(_TOPOLOGY.value))
-  seconds = lambda entry: entry[2].outlook.seconds if entry[2].fits else float('inf')
-  table = rich.table.Table(*sharding.AXES, 'turn of the search', 's an update', 'verdict')
-  for shape, turn, plan in sorted(found, key=seconds):
-    said = f'{plan.outlook.seconds:,.0f}' if plan.fits else '-'
-    table.add_row(*map(str, shape), str(turn or '-'), said, plan.verdict())
+  found = sorted(plans(job, topology.target(_TOPOLOGY.value)), key=lambda entry: entry[1])
+  turn = {shape: number for number, (shape, *_) in enumerate(found, 1)}
+  seconds = lambda plan: plan.outlook.seconds if plan.fits else float('inf')
+  table = rich.table.Table(*sharding.AXES, 'turn', 'estimate', 's an update', 'verdict')
+  for shape, guess, plan in sorted(found, key=lambda entry: seconds(entry[2])):
+    said = f'{seconds(plan):,.2f}' if plan.fits else '-'
+    table.add_row(*map(str, shape), str(turn[shape]), f'{guess:,.2f}', said, plan.verdict())
   rich.console.Console(width=150).print(table)
   if _JSON.value:
-    rows = [{'mesh': s, 'turn': t, 'seconds': seconds((s, t, p))} for s, t, p in found]
+    rows = [{'mesh': s, 'estimate': g, 'seconds': seconds(p)} for s, g, p in found]
     pathlib.Path(_JSON.value).write_text(json.dumps(rows, indent=2) + '\n')
 
 

@@ -10,7 +10,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from r1jax import config as config_lib
-from r1jax import processes
+from r1jax import cores, processes
 from r1jax.pipeline import r1, rl_vs_distill, single
 from r1jax.pipeline.graph import stages
 from r1jax.train import loop
@@ -44,7 +44,10 @@ def main(argv):
     if _CONFIG.value.stage in graphs:
       graphs[_CONFIG.value.stage](_CONFIG.value)
     else:
-      single.run(config_lib.build(_CONFIG.value), _CONFIG.value)
+      job = config_lib.build(_CONFIG.value)
+      if not (_COORDINATOR.value or _DISTRIBUTED.value):
+        cores.share(job)
+      single.run(job, _CONFIG.value)
     processes.leave()
   except loop.Interrupted as stop:
     print(stop)

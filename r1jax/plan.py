@@ -31,7 +31,9 @@ _JSON = flags.DEFINE_string(
   'json', None, 'also write the plan to this file, for machines', allow_override=True
 )
 _HTML = flags.DEFINE_string('html', None, 'also write the plan to this file, one page')
-_SEARCH = flags.DEFINE_bool('search', False, 'compile the most promising meshes, keep the fastest')
+_SEARCH = flags.DEFINE_bool(
+  'search', False, 'compile every mesh, the most promising first, and keep the fastest'
+)
 _LENGTH = flags.DEFINE_float(
   'mean_length', 0, 'mean new tokens of a completion; 0 means that all run into their cap'
 )

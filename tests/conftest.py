@@ -23,7 +23,7 @@ def one_device():
 
 @pytest.fixture(scope='session')
 def reference(tmp_path_factory):
-  """A small finished R1-Zero run on one device, every checkpoint kept: `runs.Run`."""
+  """A small finished R1-Zero run on two devices, every checkpoint kept: `runs.Run`."""
   return runs.finish(tmp_path_factory.mktemp('reference') / 'run')
 
 
@@ -39,7 +39,7 @@ def small(tmp_path_factory):
 @pytest.fixture(scope='session')
 def small_one(small, tmp_path_factory):
   """A finished run of it on one device, every checkpoint kept: `runs.Run`."""
-  return runs.finish(tmp_path_factory.mktemp('one') / 'run', **small)
+  return runs.finish(tmp_path_factory.mktemp('one') / 'run', devices=1, **small)
 
 
 @pytest.fixture(scope='session')

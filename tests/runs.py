@@ -89,8 +89,8 @@ def _programs():
   return folder
 
 
-def start(folder, *flags, devices=1, **overrides):
-  """Starts a run; returns the process, which `end` waits for."""
+def start(folder, *flags, devices=2, **overrides):
+  """Starts a run, on as many devices as two cores are; returns the process, for `end` to wait."""
   return subprocess.Popen(
     command(folder, *flags, **overrides),
     cwd=ROOT,

@@ -10,6 +10,8 @@ from r1jax import sharding
 from r1jax.pipeline import ahead, reasoning_rl
 from r1jax.planning import memory
 
+_LEVELS = 9
+
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
@@ -65,16 +67,16 @@ def shapes(count):
   return [(1, count // math.prod(w), *w) for w in ways if count % math.prod(w) == 0]
 
 
-def candidates(job, cfg, count, limit):
-  """Yields jobs that should fit in `limit` bytes, by their guess, the least change first.
+def candidates(job, cfg, count, limit, cost):
+  """Yields lists of jobs that should fit in `limit` bytes by their guess, the least change first.
 
-  In order: other meshes; one row and one prompt a shard; moments, then the reference in bfloat16;
+  The jobs of a list differ in their mesh and come in the order of `cost` (of a `Candidate`). The
+  lists: other meshes; one row and one prompt a shard; moments, then the reference in bfloat16;
   layers' inputs on the host; no layout of the rollout's own; half the length, a quarter, an eighth.
   """
-  for level in range(9):
-    # Few experts in a row, few tensor shards and few devices to a row communicate least.
+  for level in range(_LEVELS):
     fitting = [c for c in at_level(job, cfg, count, level) if c.guess < limit]
-    yield from sorted(fitting, key=lambda c: (math.prod(c.shape[2:]), c.shape[4], c.shape[2]))
+    yield sorted(fitting, key=cost)
 
 
 def at_level(job, cfg, count, level):
@@ -91,11 +93,11 @@ def _changed(job, cfg, shape, level):
   changes = [f'--config.mesh={",".join(map(str, shape))}'] if shape != job.mesh else []
   rl, sample, data = job.rl, job.sample, job.data
   rows = row_shards if level else -(-rl.rows // row_shards) * row_shards
-  chunk = rl.rollout_chunk or rl.prompts
-  chunk = shards if level else -(-chunk // shards) * shards
+  asked = rl.rollout_chunk or rl.prompts
+  chunk = shards if level else -(-asked // shards) * shards
   if rl.prompts % chunk:
     return None
-  new = {'rows': rows, 'rollout_chunk': chunk}
+  new = {'rows': rows, 'rollout_chunk': rl.rollout_chunk if chunk == asked else chunk}
   if level >= 3:
     new['reference_dtype'] = 'bfloat16'
   if level >= 4 and not cfg.offload:

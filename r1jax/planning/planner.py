@@ -9,9 +9,8 @@ from concurrent import futures
 from r1jax import kernels, sharding
 from r1jax.interchange import huggingface
 from r1jax.interchange import source as checkpoints
-from r1jax.planning import fit, memory, phases, speed, topology
+from r1jax.planning import estimate, fit, memory, phases, speed, topology
 
-_SEARCHED = 3  # meshes that --search compiles
 _GIB = 2**30
 
 
@@ -21,7 +20,7 @@ class Settings:
 
   Attributes:
     mean: mean new tokens of a completion; 0 for the cap (the worst case).
-    search: compile several meshes and keep the fastest.
+    search: compile every mesh that needs as few changes, and keep the fastest.
     budget: seconds after which no further compilation starts.
   """
 
@@ -113,19 +112,35 @@ def make(job, target, settings, say=lambda text: None):
   plan = tried(first, target, settings, say)
   attempts, best = [('as asked', plan.verdict())], plan
   if settings.search or not plan.fits:
-    wanted, any_fits = _SEARCHED if settings.search else 1, False
-    for option in fit.candidates(first.job, cfg, count, target.chip.memory):
-      any_fits = True
-      if wanted == 0 or time.monotonic() - began > settings.budget:
-        break
-      found = tried(option, target, settings, say)
-      attempts.append((' '.join(option.changes), found.verdict() + _speed(found)))
-      wanted -= found.fits
-      best = found if _better(found, best) else best
-    if not any_fits:
-      attempts.append(('every mesh, batch, type and length tried', 'no estimate fits'))
+    found = _others(first, target, settings, began, attempts, say)
+    best = min((p for p in [plan, *found] if p.fits), key=_seconds, default=plan)
   best.attempts = attempts
   return best
+
+
+def _others(first, target, settings, began, attempts, say):
+  """Plans of changed jobs: to the first that fits, or, for a search, of all with as few changes.
+
+  What came of each is added to `attempts`.
+  """
+  plans, left, job, count = [], 0, first.job, math.prod(first.shape)
+  cost = lambda c: estimate.seconds(c.job, c.cfg, target, fit.described(c.shape))
+  for options in fit.candidates(job, first.cfg, count, target.chip.memory, cost):
+    for option in (o for o in options if o.changes):
+      if time.monotonic() - began > settings.budget:
+        left += 1
+        continue
+      plans.append(tried(option, target, settings, say))
+      attempts.append((' '.join(option.changes), plans[-1].verdict() + _speed(plans[-1])))
+      if plans[-1].fits and not settings.search:
+        return plans
+    if left:
+      attempts.append((f'{left} other meshes', f'not tried in {settings.budget:,.0f} s (--budget)'))
+    if left or any(plan.fits for plan in plans):
+      return plans
+  if not plans:
+    attempts.append(('every mesh, batch, type and length tried', 'no estimate fits'))
+  return plans
 
 
 def _samplers(job):
@@ -143,10 +158,8 @@ def _places(job, cfg, shape, devices):
   return tuple(zip((train, sample), memory.apart(job, cfg, train, sample)))
 
 
-def _better(new, old):
-  if new.fits != old.fits:
-    return new.fits
-  return new.fits and new.outlook.seconds < old.outlook.seconds
+def _seconds(plan):
+  return plan.outlook.seconds
 
 
 def _speed(plan):

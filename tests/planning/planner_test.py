@@ -3,15 +3,19 @@
 import dataclasses
 import importlib.util
 import json
+import math
+import types
 
+import jax
 import pytest
 from jax.experimental import topologies
 
 from experiments import r1_zero
 from r1jax import config as config_lib
+from r1jax import params as params_lib
 from r1jax import sharding
-from r1jax.model import presets
-from r1jax.planning import fit, memory, phases, planner, report, topology
+from r1jax.model import presets, transformer
+from r1jax.planning import estimate, fit, memory, phases, planner, report, topology
 from r1jax.sampling import handover
 
 needs_libtpu = pytest.mark.skipif(
@@ -121,6 +125,85 @@ def test_what_cannot_fit_by_its_arrays_alone_is_refused_before_anything_is_compi
   small = dataclasses.replace(target, chip=chip)
   found = planner.make(job, small, planner.Settings(budget=0.0))
   assert found.refused.startswith(f'{phase} holds') and not found.compiled
+
+
+class _Tried:
+  """In place of `planner.tried`: takes a second, and says how long an update takes on a mesh."""
+
+  def __init__(self, seconds, clock):
+    self.seconds, self.clock, self.meshes = seconds, clock, []
+
+  def __call__(self, option, target, settings, say):
+    self.meshes.append(option.shape)
+    self.clock[0] += 1.0
+    plan = planner.Plan(option.job, option.cfg, target, option.shape, option.changes)
+    took = self.seconds(option.shape)
+    if took is None:
+      plan.refused = 'too large'
+    else:
+      plan.listed, plan.outlook = ('all',), types.SimpleNamespace(seconds=took)
+      plan.splits = {'update': memory.Split(*[0.0] * 9)}
+    return plan
+
+
+def found_by(monkeypatch, seconds, **settings):
+  """(the plan of a small model for 8 devices, the meshes that were tried in order)."""
+  clock = [0.0]
+  stub = _Tried(seconds, clock)
+  monkeypatch.setattr(planner, 'tried', stub)
+  monkeypatch.setattr(planner.time, 'monotonic', lambda: clock[0])
+  target = dataclasses.replace(topology.target('cpu:8'), chip=topology.CHIPS['h100'])
+  plan = planner.make(job_of((1, 8, 1, 1)), target, planner.Settings(**settings))
+  return plan, stub.meshes
+
+
+def odd(shape):
+  """Seconds that no estimate foresees."""
+  return 100.0 - shape[3] * 7 + shape[2] * 3 - shape[4]
+
+
+def test_a_search_tries_every_mesh_once_and_keeps_the_fastest(monkeypatch):
+  plan, meshes = found_by(monkeypatch, odd, search=True)
+  job = dataclasses.replace(job_of((1, 8, 1, 1)), mesh=(1, 8, 1, 1, 1))
+  every = {c.shape for c in fit.at_level(job, job.model, 8, 0)}
+  assert len(meshes) == len(set(meshes)) and set(meshes) == every and len(every) > 10
+  assert plan.shape == min(every, key=odd)
+  assert len(plan.attempts) == len(every)
+
+
+def test_a_search_out_of_time_says_how_many_meshes_are_left(monkeypatch):
+  everything = found_by(monkeypatch, odd, search=True)[1]
+  plan, meshes = found_by(monkeypatch, odd, search=True, budget=5.0)
+  assert meshes == everything[:6]  # the last began at five seconds
+  assert plan.attempts[-1][0] == f'{len(everything) - 6} other meshes'
+  assert '--budget' in plan.attempts[-1][1]
+
+
+def test_without_a_search_the_first_job_that_fits_is_taken(monkeypatch):
+  fits = lambda shape: odd(shape) if shape[3] == 2 else None
+  plan, meshes = found_by(monkeypatch, fits)
+  assert plan.shape == meshes[-1] and plan.shape[3] == 2
+  assert [mesh for mesh in meshes if mesh[3] == 2] == [plan.shape]
+
+
+def test_the_estimate_foresees_what_more_shards_send():
+  """One hand-computed part each: sums over `tensor`, gathered weights, heads over `context`."""
+  target = topology.target('cpu:8')
+  job = job_of((1, 8, 1, 1))
+  dense = dataclasses.replace(job.model, moe=None, dense_layers=2, kernels='reference')
+  rows = job.rl.rows * job.rl.capacity
+  sent = lambda shape: estimate._layers(dense, fit.described(shape), rows)
+  one = rows * dense.width * 4  # a layer's output in float32
+  assert sent((1, 8, 1, 1)) == 0
+  assert sent((1, 1, 1, 8)) == 2 * 2 * one * 2 * 7 / 8  # two sums in each of two layers
+  wide = rows * dense.heads * (dense.head_qk + dense.head_value) * 4
+  assert sent((1, 1, 1, 1, 8)) == 2 * 2 * wide * 7 / 8  # queries and keys, values and outputs
+  assert estimate._weights(dense, fit.described((1, 1, 1, 8))) == 0
+  layers = [transformer.block_specs(dense, 'dense')] * 2
+  leaves = jax.tree.leaves(layers, is_leaf=params_lib.is_param)
+  split = sum(math.prod(p.shape) for p in leaves if 'embed' in p.axes)
+  assert estimate._weights(dense, fit.described((1, 8, 1, 1))) == split * 4 * 7 / 8
+  assert estimate.seconds(job, dense, target, fit.described((1, 8, 1, 1))) > 0
 
 
 def beside(job, mesh=(1, 2, 1, 1)):

@@ -1,0 +1,93 @@
+"""An update's seconds on a mesh before anything is compiled: good for ranking meshes, no more.
+
+`speed` takes the data sheet's rates; in place of compiled programs it gets the largest part of what
+they send: weights as they are gathered, sums over shards of a matmul, heads between the devices of
+a row, tokens on their way to experts.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from r1jax import params as params_lib
+from r1jax import sharding
+from r1jax.model import dispatch, transformer
+from r1jax.planning import hlo, phases, speed
+from r1jax.sampling import handover
+
+# What an update sends, in forward passes: its own, the one that remat makes again, the gradient.
+_UPDATE = 3
+
+
+def seconds(job, cfg, target, mesh):
+  """Seconds of an update of a job on `mesh`, which may be abstract."""
+  how_long = speed.lengths(job, 0.0)
+  programs = _programs(job, cfg, mesh)
+  return sum(
+    p.seconds for p in speed.phase_list(job, cfg, target, (mesh, mesh), programs, how_long)
+  )
+
+
+def _programs(job, cfg, mesh):
+  """name -> `phases.Compiled` that knows nothing but what it may send."""
+  tokens = job.rl.rows * job.rl.capacity // sharding.batch_shards(mesh)
+  sequences = (job.rl.rollout_chunk or job.rl.prompts) * job.sample.group
+  weights, forward = _weights(cfg, mesh), _layers(cfg, mesh, tokens)
+  own = sharding.batch_shards(mesh)
+  whole = len(phases.names(job, cfg, mesh)) == len(phases.NAMES)
+  step = _layers(cfg, mesh, math.ceil(sequences / own)) + (0 if whole else weights)
+  sent = {
+    'weight hand-over': (handover.received(cfg, mesh), 0),
+    'rollout': (0, step),
+    'log-probabilities': (0, weights + forward),
+    'update': (0, _UPDATE * (weights + forward)),
+  }
+  return {
+    name: phases.Compiled(name, 0, 0, 0, 0, 0, hlo.Program(*map(_work, sent[name]), 1), '', 0.0)
+    for name in phases.names(job, cfg, mesh)
+  }
+
+
+def _work(received):
+  work = hlo.Work()
+  work.received['all'] = work.count['all'] = received
+  return work
+
+
+def _weights(cfg, mesh):
+  """Bytes that gathering all layers' weights brings to a device."""
+
+  def one(p):
+    shapes = (
+      jax.sharding.NamedSharding(mesh, spec(p.axes)).shard_shape(p.shape)
+      for spec in (sharding.gathered, sharding.param)
+    )
+    used, stored = map(math.prod, shapes)
+    return used - stored
+
+  specs = {k: transformer.specs(cfg).get(k, {}) for k in ('dense', 'moe')}
+  values = sum(one(p) for p in jax.tree.leaves(specs, is_leaf=params_lib.is_param))
+  return values * jnp.dtype(cfg.compute_dtype).itemsize
+
+
+def _layers(cfg, mesh, tokens):
+  """Bytes that a forward pass of all layers brings to a device for its `tokens`."""
+  size = jnp.dtype(cfg.compute_dtype).itemsize
+  split = sharding.ways(mesh, 'ffn')
+  context = sharding.batch_shards(mesh) // sharding.row_shards(mesh)
+  sums = 2 * cfg.width * 2 * (split - 1) / split
+  keys = cfg.heads if cfg.attention == 'mla' else cfg.kv_heads
+  heads = (cfg.heads + keys) * (cfg.head_qk + cfg.head_value) / split
+  every = cfg.layers * tokens * (sums + heads * (context - 1) / context)
+  return size * (every + cfg.moe_layers * _experts(cfg, mesh, tokens))
+
+
+def _experts(cfg, mesh, tokens):
+  """Values that reach a device with the tokens that its experts serve, and come back to it."""
+  ways = sharding.ways(mesh, 'experts')
+  if not cfg.moe_layers or ways == 1:
+    return 0
+  found = dispatch.stages(cfg, tokens, *sharding.expert_shards(mesh))
+  sent = sum(s.rounds * s.shards * s.size for s in found) if found else tokens * (ways - 1)
+  return 2 * cfg.width * sent
