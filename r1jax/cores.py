@@ -9,14 +9,19 @@ import os
 
 import jax
 
+from r1jax import params as params_lib
 from r1jax import sharding
+from r1jax.model import transformer
 from r1jax.planning import fit, planner
 
 _COUNT = 2
+# Weights above which each device's whole copy for a rollout would be much memory; what is gained
+# there was not measured.
+_SMALL = 50_000_000
 
 
 def share(job):
-  """Lets JAX make two devices of a CPU with two cores or more, where a job's batches divide.
+  """Lets JAX make two devices of a CPU's cores for RL of a small model whose batches divide.
 
   To be called before anything asks for devices. A number that the user gave stays
   (JAX_NUM_CPU_DEVICES, or XLA_FLAGS), and so does a mesh that says all its sizes; on other
@@ -25,7 +30,9 @@ def share(job):
   said = jax.config.jax_num_cpu_devices > 0 or 'device_count' in os.environ.get('XLA_FLAGS', '')
   if said or _cores() < _COUNT or not _may(job):
     return
-  if not fit.refused(job, planner.architecture(job), sharding.sizes(job.mesh, _COUNT)):
+  cfg = planner.architecture(job)
+  small = params_lib.count(transformer.specs(cfg)) <= _SMALL
+  if small and not fit.refused(job, cfg, sharding.sizes(job.mesh, _COUNT)):
     jax.config.update('jax_num_cpu_devices', _COUNT)
 
 

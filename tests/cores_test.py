@@ -53,6 +53,10 @@ def test_a_job_that_two_devices_cannot_share_keeps_one(devices, rl):
   assert devices(job_of(rl=rl)) == 0
 
 
+def test_a_large_model_keeps_one_device(devices):
+  assert devices(config_lib.build(r1_zero.get_config('small'))) == 0
+
+
 def test_a_job_for_another_machine_is_left_alone(devices):
   runtime = dataclasses.replace(job_of().runtime, kernels='tpu')
   assert devices(job_of(runtime=runtime)) == 0

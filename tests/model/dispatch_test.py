@@ -101,21 +101,22 @@ def test_values_and_gradients_are_those_of_one_device(
 
 
 ON_NODES = [
-  # mesh, dispatch, routing, tokens a pair and round, devices of a node, nodes x shards
-  ((1, 1, 8, 1), 'sorted', 'even', 1, 4, (2, 4)),
-  ((1, 1, 8, 1), 'sorted', 'one shard', 2, 2, (4, 2)),
-  ((1, 1, 4, 2), 'dense', 'even', 1, 4, (2, 2)),
-  ((1, 2, 4, 1), 'sorted', 'one shard', 1, 2, (2, 2)),
-  ((1, 1, 4, 1, 2), 'sorted', 'even', 1, 4, (2, 2)),
-  ((1, 1, 8, 1), 'sorted', 'even', 64, 4, (2, 4)),
-  ((1, 1, 4, 2), 'sorted', 'even', 1, 2, (4, 1)),
+  # mesh, dispatch, routing, tokens a pair and round, (devices of a node, nodes x shards)
+  ((1, 1, 8, 1), 'sorted', 'even', 1, (4, (2, 4))),
+  ((1, 1, 8, 1), 'sorted', 'one shard', 2, (2, (4, 2))),
+  ((1, 1, 4, 2), 'dense', 'even', 1, (4, (2, 2))),
+  ((1, 2, 4, 1), 'sorted', 'one shard', 1, (2, (2, 2))),
+  ((1, 1, 4, 1, 2), 'sorted', 'even', 1, (4, (2, 2))),
+  ((1, 1, 8, 1), 'sorted', 'even', 64, (4, (2, 4))),
+  ((1, 1, 4, 2), 'sorted', 'even', 1, (2, (4, 1))),
 ]
 
 
-@pytest.mark.parametrize('shape, kind, routing, tokens, devices, placed', ON_NODES)
+@pytest.mark.parametrize('shape, kind, routing, tokens, nodes', ON_NODES)
 def test_so_they_are_where_the_experts_are_on_several_nodes(
-  expected, monkeypatch, shape, kind, routing, tokens, devices, placed
+  expected, monkeypatch, shape, kind, routing, tokens, nodes
 ):
+  devices, placed = nodes
   squeeze(monkeypatch, tokens)
   on_nodes(monkeypatch, devices)
   with tiny.mesh(*shape):
