@@ -98,10 +98,11 @@ def compile_one(name, job, cfg, mesh):
   found, text = done.memory_analysis(), done.as_text()
   fixed = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
   peak = found.peak_memory_in_bytes - found.generated_code_size_in_bytes - fixed
-  # The TPU's figure for temporaries is their sum, its peak is what is alive at once; on a CPU or a
-  # GPU they are one allocation, which the CPU's peak leaves out.
+  # The TPU's figure for temporaries is their sum, its peak is what is alive at once, perhaps less
+  # than arguments and outputs together; on a CPU or a GPU they are one allocation, which the CPU's
+  # peak leaves out.
   alive = peak if mesh.devices.flat[0].platform == 'tpu' else found.temp_size_in_bytes
-  temporaries = min(found.temp_size_in_bytes, alive) + hlo.library_bytes(text)
+  temporaries = min(found.temp_size_in_bytes, max(alive, 0)) + hlo.library_bytes(text)
   return Compiled(
     name,
     found.argument_size_in_bytes,

@@ -295,6 +295,17 @@ def test_the_real_compiler_plans_for_a_slice_that_is_not_here():
   assert done.program.loop.received['all-reduce'] > 0
 
 
+@needs_libtpu
+def test_a_tiny_program_on_a_slice_has_a_split_too():
+  """Its peak is less than its arguments and outputs together: no activations, not fewer."""
+  mesh = sharding.make_mesh((1, 4, 1, 1), list(topology.target('v5e:2x2').devices))
+  job = config_lib.build(r1_zero.get_config('tiny'))
+  cfg = planner.architecture(job)
+  done = phases.compile_one('log-probabilities', job, cfg, mesh)
+  split = memory.split(done, memory.held(job, cfg, mesh))
+  assert split.activations >= 0 and split.total >= split.parameters + split.optimizer
+
+
 @pytest.mark.parametrize(
   'message, gib',
   [
