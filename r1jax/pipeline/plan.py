@@ -33,7 +33,8 @@ def model_rows(cfg, mesh):
   total = params_lib.count(transformer.specs(cfg))
   ahead = params_lib.count(transformer.specs(cfg).get('mtp', {}))
   moe = f', {cfg.moe.experts} experts top-{cfg.moe.per_token}' if cfg.moe_layers else ''
-  sizes = ', '.join(f'{name} {size}' for name, size in mesh.shape.items())
+  said = (n for n in mesh.shape.items() if n[0] in sharding.AXES or n[1] > 1)
+  sizes = ', '.join(f'{name} {size}' for name, size in said)
   return [
     (
       'model',
