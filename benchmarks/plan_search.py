@@ -1,9 +1,8 @@
 """What `r1jax.plan --search` finds, against every mesh there is.
 
-  python -m benchmarks.plan_search --preset=qwen_1_5b --topology=v5p:2x2x2 --level=1
+  python -m benchmarks.plan_search --preset=tiny --topology=v5e:2x2
 
-Compiles the job on every mesh of the slice, with the changes up to `--level` of
-`r1jax.planning.fit.candidates` made on each, and prints them by predicted seconds. `turn` is the
+Compiles the job on every mesh of the slice and prints them by predicted seconds. `turn` is the
 place in the order in which the search compiles them, by its estimate, as long as its budget lasts.
 """
 
@@ -24,9 +23,8 @@ from r1jax import config as config_lib
 from r1jax import sharding
 from r1jax.planning import estimate, fit, planner, topology
 
-_PRESET = flags.DEFINE_string('preset', 'qwen_1_5b', 'preset of experiments/r1_zero.py')
-_TOPOLOGY = flags.DEFINE_string('topology', 'v5p:2x2x2', 'as of r1jax.plan')
-_LEVEL = flags.DEFINE_integer('level', 0, 'changes made on every mesh, 0 none')
+_PRESET = flags.DEFINE_string('preset', 'tiny', 'preset of experiments/r1_zero.py')
+_TOPOLOGY = flags.DEFINE_string('topology', 'v5e:2x2', 'as of r1jax.plan')
 _JSON = flags.DEFINE_string('json', None, 'also write the figures to this file')
 
 
@@ -36,7 +34,7 @@ def plans(job, target):
   job = dataclasses.replace(job, mesh=sharding.sizes(job.mesh, count))
   cfg = planner.architecture(job, target.devices[0])
   found = []
-  for option in fit.at_level(job, cfg, count, _LEVEL.value):
+  for option in fit.at_level(job, cfg, count, 0):
     plan = planner.tried(option, target, planner.Settings(), lambda text: None)
     guess = estimate.seconds(option.job, option.cfg, target, fit.described(option.shape))
     found.append((option.shape, guess, plan))

@@ -151,6 +151,11 @@ def row_shards(mesh):
   return ways(mesh, 'rows')
 
 
+def row_devices(mesh):
+  """How many devices share each of those rows."""
+  return mesh.shape['context']
+
+
 def ways(mesh, axis):
   """Over how many devices a logical axis of activations is split on `mesh`."""
   names = jax.tree.leaves(ACT_RULES[axis])
@@ -166,7 +171,7 @@ def check_rows(name, rows, capacity, mesh):
   """Raises ValueError where packed rows of `capacity` tokens do not divide over `mesh`; `name` is
   what the config calls their number.
   """
-  shards, context = row_shards(mesh), batch_shards(mesh) // row_shards(mesh)
+  shards, context = row_shards(mesh), row_devices(mesh)
   if rows % shards:
     raise ValueError(f'{name}={rows} does not divide over {shards} shards of rows of the mesh')
   if rows // shards * capacity % context:

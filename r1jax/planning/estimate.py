@@ -5,6 +5,7 @@ they send: weights as they are gathered, sums over shards of a matmul, heads bet
 a row, tokens on their way to experts.
 """
 
+import collections
 import math
 
 import jax
@@ -34,9 +35,8 @@ def _programs(job, cfg, mesh):
   tokens = job.rl.rows * job.rl.capacity // sharding.batch_shards(mesh)
   sequences = (job.rl.rollout_chunk or job.rl.prompts) * job.sample.group
   weights, forward = _weights(cfg, mesh), _layers(cfg, mesh, tokens)
-  own = sharding.batch_shards(mesh)
-  whole = len(phases.names(job, cfg, mesh)) == len(phases.NAMES)
-  step = _layers(cfg, mesh, math.ceil(sequences / own)) + (0 if whole else weights)
+  step = _layers(cfg, mesh, math.ceil(sequences / sharding.batch_shards(mesh)))
+  step += 0 if phases.hands_over(job, cfg, mesh) else weights
   sent = {
     'weight hand-over': (handover.received(cfg, mesh), 0),
     'rollout': (0, step),
@@ -50,9 +50,7 @@ def _programs(job, cfg, mesh):
 
 
 def _work(received):
-  work = hlo.Work()
-  work.received['all'] = work.count['all'] = received
-  return work
+  return hlo.Work(collections.Counter(all=received), collections.Counter(all=1))
 
 
 def _weights(cfg, mesh):
@@ -75,7 +73,7 @@ def _layers(cfg, mesh, tokens):
   """Bytes that a forward pass of all layers brings to a device for its `tokens`."""
   size = jnp.dtype(cfg.compute_dtype).itemsize
   split = sharding.ways(mesh, 'ffn')
-  context = sharding.batch_shards(mesh) // sharding.row_shards(mesh)
+  context = sharding.row_devices(mesh)
   sums = 2 * cfg.width * 2 * (split - 1) / split
   keys = cfg.heads if cfg.attention == 'mla' else cfg.kv_heads
   heads = (cfg.heads + keys) * (cfg.head_qk + cfg.head_value) / split

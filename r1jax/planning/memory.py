@@ -64,7 +64,7 @@ def held(job, cfg, mesh):
     weights,
     phases.bytes_held(state.reference),
     phases.bytes_held(state.optimizer),
-    handover.held(cfg, mesh) if len(phases.names(job, cfg, mesh)) == len(phases.NAMES) else 0.0,
+    handover.held(cfg, mesh) if phases.hands_over(job, cfg, mesh) else 0.0,
     job.rl.staleness * weights,
     weights,
     _cache(job, cfg, mesh),
@@ -145,7 +145,7 @@ def activations(job, cfg, mesh):
   """
   shards, size = sharding.row_shards(mesh), jnp.dtype(cfg.compute_dtype).itemsize
   rows, length = job.rl.rows / shards, job.rl.capacity
-  context = sharding.batch_shards(mesh) / shards
+  context = sharding.row_devices(mesh)
   tokens = math.ceil(rows * length / context)
   heads = cfg.heads / sharding.ways(mesh, 'heads')
   scores = (

@@ -56,8 +56,12 @@ SAMPLING = NAMES[:2]  # where rollouts have devices of their own (`rl.rollout_me
 
 def names(job, cfg, mesh):
   """The programs of a job that samples on `mesh`, in the order in which they run."""
-  own = job.rl.rollout_layout == 'decode' and handover.needed(cfg, mesh)
-  return NAMES if own else NAMES[1:]
+  return NAMES if hands_over(job, cfg, mesh) else NAMES[1:]
+
+
+def hands_over(job, cfg, mesh):
+  """Whether a rollout on `mesh` has a layout of the weights of its own."""
+  return job.rl.rollout_layout == 'decode' and handover.needed(cfg, mesh)
 
 
 def state(job, cfg, mesh):
@@ -138,7 +142,7 @@ def _batch(job, mesh):
 def _sampling(job, cfg, mesh):
   """The weights that a rollout reads."""
   weights = state(job, cfg, mesh)[1].params
-  if len(names(job, cfg, mesh)) < len(NAMES):
+  if not hands_over(job, cfg, mesh):
     return weights
   return jax.eval_shape(lambda w: handover.lay_out(w, cfg), weights)
 

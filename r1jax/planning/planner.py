@@ -110,37 +110,35 @@ def make(job, target, settings, say=lambda text: None):
   shape = sharding.sizes(job.mesh, count)
   first = fit.Candidate(dataclasses.replace(job, mesh=shape), cfg, shape, (), 0.0)
   plan = tried(first, target, settings, say)
-  attempts, best = [('as asked', plan.verdict())], plan
+  found, attempts = [plan], [('as asked', plan.verdict())]
   if settings.search or not plan.fits:
-    found = _others(first, target, settings, began, attempts, say)
-    best = min((p for p in [plan, *found] if p.fits), key=_seconds, default=plan)
+    more, tries = _others(plan, settings, began + settings.budget, say)
+    found, attempts = found + more, attempts + tries
+  best = min((p for p in found if p.fits), key=lambda p: p.outlook.seconds, default=plan)
   best.attempts = attempts
   return best
 
 
-def _others(first, target, settings, began, attempts, say):
-  """Plans of changed jobs: to the first that fits, or, for a search, of all with as few changes.
+def _others(asked, settings, end, say):
+  """Plans of jobs that differ from the one `asked`, and what came of each.
 
-  What came of each is added to `attempts`.
+  To the first that fits or, for a search, all that need as few changes, until the time `end`.
   """
-  plans, left, job, count = [], 0, first.job, math.prod(first.shape)
+  plans, attempts, count, target = [], [], math.prod(asked.shape), asked.target
   cost = lambda c: estimate.seconds(c.job, c.cfg, target, fit.described(c.shape))
-  for options in fit.candidates(job, first.cfg, count, target.chip.memory, cost):
-    for option in (o for o in options if o.changes):
-      if time.monotonic() - began > settings.budget:
-        left += 1
-        continue
-      plans.append(tried(option, target, settings, say))
-      attempts.append((' '.join(option.changes), plans[-1].verdict() + _speed(plans[-1])))
+  for options in fit.candidates(asked.job, asked.cfg, count, target.chip.memory, cost):
+    options = [option for option in options if option.changes]
+    while options and time.monotonic() <= end:
+      plans.append(tried(options.pop(0), target, settings, say))
+      attempts.append((' '.join(plans[-1].changes), plans[-1].verdict() + _speed(plans[-1])))
       if plans[-1].fits and not settings.search:
-        return plans
-    if left:
-      attempts.append((f'{left} other meshes', f'not tried in {settings.budget:,.0f} s (--budget)'))
-    if left or any(plan.fits for plan in plans):
-      return plans
-  if not plans:
-    attempts.append(('every mesh, batch, type and length tried', 'no estimate fits'))
-  return plans
+        return plans, attempts
+    if options:
+      late = f'not tried in {settings.budget:,.0f} s (--budget)'
+      return plans, [*attempts, (f'{len(options)} other meshes', late)]
+    if any(plan.fits for plan in (asked, *plans)):
+      return plans, attempts
+  return plans, attempts or [('every mesh, batch, type and length tried', 'no estimate fits')]
 
 
 def _samplers(job):
@@ -156,10 +154,6 @@ def _places(job, cfg, shape, devices):
     return ((train, memory.held(job, cfg, train)),) * 2
   sample = sharding.make_mesh(job.rl.rollout_mesh, list(devices[-own:]))
   return tuple(zip((train, sample), memory.apart(job, cfg, train, sample)))
-
-
-def _seconds(plan):
-  return plan.outlook.seconds
 
 
 def _speed(plan):

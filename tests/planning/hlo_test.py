@@ -55,6 +55,14 @@ def test_a_loop_whose_length_is_data_stands_apart():
   assert program.loop.count['all-gather'] == 1 and 'all-gather' not in program.once.count
 
 
+def gather(groups):
+  """HLO text that gathers 128 bytes from the members of a group."""
+  return (
+    'ENTRY %main (p: bf16[4]) -> bf16[64] {\n  %p = bf16[4]{0} parameter(0)\n'
+    f'  ROOT %g = bf16[64]{{0}} all-gather(%p), channel_id=1, {groups}, dimensions={{0}}\n}}\n'
+  )
+
+
 @pytest.mark.parametrize(
   'groups, size',
   [
@@ -65,11 +73,7 @@ def test_a_loop_whose_length_is_data_stands_apart():
   ],
 )
 def test_groups_are_read_in_every_form_the_compilers_write(groups, size):
-  text = (
-    'ENTRY %main (p: bf16[4]) -> bf16[64] {\n  %p = bf16[4]{0} parameter(0)\n'
-    f'  ROOT %g = bf16[64]{{0}} all-gather(%p), channel_id=1, {groups}, dimensions={{0}}\n}}\n'
-  )
-  assert hlo.read(text, [0] * 16).once.received['all-gather'] == 128 * (size - 1) / size
+  assert hlo.read(gather(groups), [0] * 16).once.received['all-gather'] == 128 * (size - 1) / size
 
 
 HALVES = [0] * 8 + [1] * 8
@@ -90,11 +94,7 @@ HALVES = [0] * 8 + [1] * 8
 )
 def test_a_gather_brings_what_other_nodes_hold_once_to_each(groups, nodes, share):
   """The members of a node bring one copy together, each a part of it."""
-  text = (
-    'ENTRY %main (p: bf16[4]) -> bf16[64] {\n  %p = bf16[4]{0} parameter(0)\n'
-    f'  ROOT %g = bf16[64]{{0}} all-gather(%p), channel_id=1, {groups}, dimensions={{0}}\n}}\n'
-  )
-  assert hlo.read(text, nodes).once.across == 128 * share
+  assert hlo.read(gather(groups), nodes).once.across == 128 * share
 
 
 @pytest.mark.parametrize(

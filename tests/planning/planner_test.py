@@ -151,7 +151,7 @@ def found_by(monkeypatch, seconds, **settings):
   clock = [0.0]
   stub = _Tried(seconds, clock)
   monkeypatch.setattr(planner, 'tried', stub)
-  monkeypatch.setattr(planner.time, 'monotonic', lambda: clock[0])
+  monkeypatch.setattr(planner, 'time', types.SimpleNamespace(monotonic=lambda: clock[0]))
   target = dataclasses.replace(topology.target('cpu:8'), chip=topology.CHIPS['h100'])
   plan = planner.make(job_of((1, 8, 1, 1)), target, planner.Settings(**settings))
   return plan, stub.meshes
