@@ -41,7 +41,7 @@ def start(folder, **changes):
   settings |= {'loop.checkpoint_every': 1, 'workdir': folder}
   settings |= {name.replace('__', '.'): value for name, value in changes.items()}
   flags = [f'--config.{name}={value}' for name, value in settings.items()]
-  command = [runs.sys.executable, '-m', 'r1jax.main', '--config=experiments/r1.py', *flags]
+  command = [small_runs.sys.executable, '-m', 'r1jax.main', '--config=experiments/r1.py', *flags]
   pipe = small_runs.subprocess.PIPE
   where = {'cwd': small_runs.ROOT, 'env': small_runs.environment(), 'text': True}
   return small_runs.subprocess.Popen(command, stdout=pipe, stderr=pipe, **where)
