@@ -19,8 +19,9 @@ from r1jax import sharding
 from r1jax.evaluation import benchmarks, intervals, prompts, protocol, result, setting
 from r1jax.interchange import source
 from r1jax.pipeline import plan, unfinished
-from r1jax.rewards import sandbox, service
+from r1jax.rewards import service
 from r1jax.rewards.attacks import run as attacks
+from r1jax.rewards.code import sandbox
 
 _EXAMPLES = f"""
 benchmarks:
