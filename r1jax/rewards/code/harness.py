@@ -84,13 +84,19 @@ def _compiled(task):
 
 def _bindings(program, prelude):
   """The part of the prelude that `program` can look up: name -> (module, attribute or '')."""
-  import symtable
+  import _symtable  # symtable itself takes longer to import than a short program to run
 
-  used, waiting = set(), [symtable.symtable(program, '<program>', 'exec')]
+  used, waiting = set(), [_symtable.symtable(program, '<program>', 'exec')]
   while waiting:
     table = waiting.pop()
-    waiting += table.get_children()
-    used |= {s.get_name() for s in table.get_symbols() if s.is_global() and s.is_referenced()}
+    waiting += table.children
+    outer = {_symtable.GLOBAL_IMPLICIT, _symtable.GLOBAL_EXPLICIT}
+    if table.type == _symtable.TYPE_MODULE:
+      outer.add(_symtable.LOCAL)  # assigned to somewhere, but perhaps looked up before
+    for name, flags in table.symbols.items():
+      scope = flags >> _symtable.SCOPE_OFF & _symtable.SCOPE_MASK
+      if scope in outer and flags & _symtable.USE:
+        used.add(name)
   if used & _ANY_NAME:
     used = prelude.keys()
   wanted = {name: prelude[name] for name in used if name in prelude}

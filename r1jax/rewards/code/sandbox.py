@@ -158,7 +158,8 @@ class Sandbox:
       ProgramError: the program does not compile.
     """
     self._prove(calls)
-    self._hand_over(program, self._task(calls, rules, self._limits.as_request()))
+    task = self._task(calls, self._limits.as_request())
+    self._hand_over(program, task | {'rules': rules, 'prelude': prelude.names()})
 
   def _prove(self, calls):
     limits = dataclasses.replace(self._limits, seconds=canary.SECONDS).as_request()
@@ -170,7 +171,7 @@ class Sandbox:
       told = self._process.communicate(timeout=_START_SECONDS)[1].decode('utf-8', 'replace')
       raise SandboxError(f'the sandbox did not start: {told.strip() or error}') from error
     try:
-      self._hand_over(canary.PROGRAM, self._task(calls, 'python', limits))
+      self._hand_over(canary.PROGRAM, self._task(calls, limits))
       wrong = canary.verdict(*self._answer(canary.CALL if calls else canary.STDIN, canary.SECONDS))
     except ProgramError as error:
       wrong = str(error)
@@ -179,15 +180,15 @@ class Sandbox:
       hint = f'; not open to all: {", ".join(closed)}, mend it by chmod 666' if closed else ''
       raise SandboxError(f'the sandbox does not work, a right program gave: {wrong}{hint}')
 
-  def _task(self, calls, rules, limits):
+  def _task(self, calls, limits):
     if self._isolated:
       limits['rlimits']['RLIMIT_NPROC'] = self._limits.threads
     return {
       'calls': calls,
-      'rules': rules,
+      'rules': 'python',
       'limits': limits | {'filter': filters.program()},
       'isolated': self._isolated,
-      'prelude': prelude.names(),
+      'prelude': {},
       'recursion': prelude.RECURSION_LIMIT,
       'digits': prelude.LONGEST_INT,
       'packages': isolation.PACKAGES,
