@@ -74,13 +74,13 @@ def leaks():
   A list of texts, empty when all is well.
   """
   left = [f'process {pid}' for pid in sandbox.running()]
-  for folder in ('/tmp', '/dev', '/dev/shm', '/usr', str(pathlib.Path.home()), os.getcwd()):
+  for folder in ('/tmp', '/dev', '/dev/shm', '/usr', os.path.expanduser('~'), os.getcwd()):
     left += [str(place) for place in pathlib.Path(folder).glob('r1jax-leak*')]
     left += [str(place) for place in pathlib.Path(folder).glob('r1jax-code-*')]
   sockets = pathlib.Path('/proc/net/unix')
   if sockets.exists() and '@r1jax-leak' in sockets.read_text():
     left.append('socket @r1jax-leak')
-  return left + [f'device {place}' for place in _DEVICES if _state(place) != _DEVICES[place]]
+  return left + [f'device {place}' for place in DEVICES if _state(place) != DEVICES[place]]
 
 
 def _state(device):
@@ -90,7 +90,7 @@ def _state(device):
 
 _SHARED = ('/dev/null', '/dev/zero', '/dev/full', '/dev/random', '/dev/urandom', '/dev/tty')
 # As they are before the first attack of this process.
-_DEVICES = {device: _state(device) for device in _SHARED if os.path.exists(device)}
+DEVICES = {device: _state(device) for device in _SHARED if os.path.exists(device)}
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ PACKAGES = '/packages'  # where programs find the packages that are given to the
 GIVEN = ('numpy',)
 DEVICES = ('/dev/null', '/dev/zero', '/dev/urandom')
 _USERS = (61184, 65519)  # systemd's range for users of a service that it makes up as it starts
-_NOBODY = '65534'
+_INSIDE = str(_USERS[0])  # not 65534, as which files of users outside the namespace appear
 _PROBE_SECONDS = 20.0
 
 
@@ -42,7 +42,7 @@ class Way:
 
 
 _NAMESPACE = ('--unshare-all', '--unshare-user', '--disable-userns', '--cap-drop', 'ALL')
-_NAMESPACE += ('--uid', _NOBODY, '--gid', _NOBODY)
+_NAMESPACE += ('--uid', _INSIDE, '--gid', _INSIDE)
 _SWITCH = ('--unshare-ipc', '--unshare-pid', '--unshare-net', '--unshare-uts')
 _SWITCH += ('--unshare-cgroup-try', '--cap-drop', 'ALL')
 _SWITCH += ('--cap-add', 'CAP_SETUID', '--cap-add', 'CAP_SETGID')
@@ -62,7 +62,7 @@ def available():
 def way(bubblewrap):
   """The `Way` for this process's user; raises NoWayError with what bubblewrap said.
 
-  An ordinary user is mapped to nobody in a namespace. Root, mapped like that, would still own
+  An ordinary user is mapped to another in a namespace. Root, mapped like that, would still own
   root's files: it changes to another user inside, or starts bubblewrap as one where a container
   keeps root from mounting.
   """
@@ -75,9 +75,8 @@ def _root_way(bubblewrap):
   for one in ROOT_WAYS:
     user = new_user()
     words = [*command(bubblewrap, one, 1 << 20), interpreter(), '-I', '-S', '-c', _probe(one, user)]
-    owner = _owner(one, user)
     done = subprocess.run(
-      words, capture_output=True, text=True, env={}, timeout=_PROBE_SECONDS, check=False, **owner
+      words, capture_output=True, text=True, env={}, timeout=_PROBE_SECONDS, **owner(one, user)
     )
     if done.stdout.strip() == 'started':
       return one
@@ -95,13 +94,9 @@ def _probe(one, user):
   return f'import os; {change}import json; open("/tmp/x", "w"); print("started")'
 
 
-def _owner(one, user):
-  return {'user': user, 'group': user, 'extra_groups': []} if one.outside else {}
-
-
 def owner(one, user):
   """Keyword arguments of `subprocess.Popen` that start bubblewrap in the `Way` `one`."""
-  return _owner(one, user)
+  return {'user': user, 'group': user, 'extra_groups': []} if one.outside else {}
 
 
 def new_user():
