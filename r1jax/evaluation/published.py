@@ -100,6 +100,9 @@ def livecodebench(path, dates=None):
   """LiveCodeBench's code generation (`question_content`, `starter_code`, `contest_date`,
   `public_test_cases`, `private_test_cases`, `metadata`), all tests of both kinds.
 
+  Programs are judged by the rules of its published runner (`code.Tests`), but as whole programs
+  with a real standard input, each test in a fresh process.
+
   Args:
     path: one of the files test.jsonl, test2.jsonl, ...
     dates: (first, last) `datetime.date` of the contests to keep; None keeps all.

@@ -61,6 +61,7 @@ def run(attacks, allow_unsandboxed=False):
     hidden = judging.Tests((judging.StdinTest('', secret),))
     for attack in attacks:
       program = attack.program
+      # Only these know the places: other programs may hold braces of their own.
       for place, value in places.items() if attack.question == SECRET else ():
         program = program.replace(f'{{{place}}}', value)
       tests = _TESTS.get(attack.question, hidden)
@@ -77,6 +78,7 @@ def leaks():
   for folder in ('/tmp', '/dev', '/dev/shm', '/usr', os.path.expanduser('~'), os.getcwd()):
     left += [str(place) for place in pathlib.Path(folder).glob('r1jax-leak*')]
     left += [str(place) for place in pathlib.Path(folder).glob('r1jax-code-*')]
+  # A socket in the abstract namespace has no file, but a line here.
   sockets = pathlib.Path('/proc/net/unix')
   if sockets.exists() and '@r1jax-leak' in sockets.read_text():
     left.append('socket @r1jax-leak')

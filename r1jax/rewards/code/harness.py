@@ -204,8 +204,10 @@ def _limit(limits):
   for name, value in limits['rlimits'].items():
     kind = getattr(resource, name)
     hard = resource.getrlimit(kind)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (value, value))
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard - (name == 'RLIMIT_CPU'))
+    # At the soft limit of time a signal says why the program ends; the hard one just kills it.
+    most = value + 1 if name == 'RLIMIT_CPU' else value
+    resource.setrlimit(kind, (value, most))
   filters = limits['filter']
   if filters is None:
     return

@@ -73,19 +73,30 @@ def way(bubblewrap):
 def _root_way(bubblewrap):
   said = []
   for one in ROOT_WAYS:
-    user = new_user()
-    words = [*command(bubblewrap, one, 1 << 20), interpreter(), '-I', '-S', '-c', _probe(one, user)]
+    wrong = _tried(bubblewrap, one)
+    if not wrong:
+      return one
+    said.append(wrong)
+  raise NoWayError(
+    'programs of root must run as another user, and bubblewrap manages neither to change inside '
+    f'nor to start as one ({"; ".join(said)}). Train as an ordinary user, or give root '
+    'CAP_SYS_ADMIN and CAP_NET_ADMIN, or allow user namespaces'
+  )
+
+
+def _tried(bubblewrap, one):
+  """'' when a sandbox starts in the `Way` `one`, else the last words of bubblewrap."""
+  user = new_user()
+  words = [*command(bubblewrap, one, 1 << 20), interpreter(), '-I', '-S', '-c', _probe(one, user)]
+  try:
     done = subprocess.run(
       words, capture_output=True, text=True, env={}, timeout=_PROBE_SECONDS, **owner(one, user)
     )
-    if done.stdout.strip() == 'started':
-      return one
-    said.append((done.stderr.strip().splitlines() or [f'status {done.returncode}'])[-1])
-  raise NoWayError(
-    'programs of root must run as another user, and bubblewrap manages neither to change inside '
-    f'({said[0]}) nor to start as one ({said[1]}). Train as an ordinary user, or give root '
-    'CAP_SYS_ADMIN and CAP_NET_ADMIN, or allow user namespaces'
-  )
+  except (OSError, subprocess.TimeoutExpired) as error:
+    return str(error)[-200:]
+  if done.stdout.strip() == 'started':
+    return ''
+  return (done.stderr.strip().splitlines() or [f'status {done.returncode}'])[-1]
 
 
 def _probe(one, user):

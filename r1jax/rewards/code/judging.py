@@ -124,6 +124,7 @@ def run(program, tests, config, started):
 
 
 def _run_tests(box, tests, config, verdicts):
+  # Many slow tests of one program must not hold a worker for their sum.
   deadline = time.monotonic() + config.total_seconds
   for test in tests.tests:
     verdicts.append(_one(box, test, tests.rules, deadline))
@@ -137,6 +138,7 @@ def summary(verdicts, scoring):
   failed = next((v for v in verdicts if v.kind != Kind.CORRECT), None)
   if failed is None:
     return Verdict(1.0, Kind.CORRECT)
+  # Our own failure comes before the program's: its score would mean nothing.
   if any(v.kind == Kind.VERIFIER_ERROR for v in verdicts):
     return next(v for v in verdicts if v.kind == Kind.VERIFIER_ERROR)
   score = passed / len(verdicts) if scoring == 'fraction' else 0.0
@@ -151,6 +153,7 @@ def _one(box, test, rules, deadline):
   else:
     request = {'call': test.call, 'args': list(test.args)}
   why, status, output = box.run(request)
+  # The wall clock ran out, or the processor time of several threads did.
   if why == 'time' or status == -_SIGXCPU:
     return Verdict(0.0, Kind.TIMEOUT, 'over the time limit')
   if why == 'output':

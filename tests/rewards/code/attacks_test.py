@@ -38,7 +38,7 @@ def test_a_changed_device_and_a_file_left_are_leaks(monkeypatch, tmp_path):
 
 
 @needs_bubblewrap
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_every_attack_gets_a_verdict_of_its_row_and_leaves_nothing():
   for attack, verdict, left in attacks.run(attacks.load()):
     assert verdict.kind in attack.verdicts and verdict.score == 0 and left == [], attack.name
