@@ -19,8 +19,9 @@ from r1jax import sharding
 from r1jax.evaluation import intervals
 from r1jax.evaluation.exam import benchmarks, examination, prompts, protocol, result
 from r1jax.interchange import source
-from r1jax.rewards import sandbox, service
+from r1jax.rewards import service
 from r1jax.rewards.attacks import run as attacks
+from r1jax.rewards.code import sandbox
 from r1jax.runs import opening, tables
 
 _EXAMPLES = f"""
