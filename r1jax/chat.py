@@ -14,7 +14,7 @@ import jax
 
 from r1jax import sharding
 from r1jax.data import chat_template, template, tokenizer
-from r1jax.interchange import huggingface, source
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.pipeline import unfinished
 from r1jax.sampling import sample, stream
 
@@ -41,7 +41,7 @@ def load(path, dtype=None):
   )
   cfg = dataclasses.replace(cfg, mtp_layers=0)
   cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
-  tok = source.tokenizer_of(folder, cfg)
+  tok = checkpoints.tokenizer_of(folder, cfg)
   chat, stop = chat_template.load(folder, tok), _stop_ids(folder, tok)
   params = huggingface.load(folder, cfg, cfg.param_dtype, lambda line: None)
   return Model(stream.prepare(params, cfg), cfg, tok, chat, stop)
@@ -189,7 +189,7 @@ def parse(argv):
   flags.add_argument(
     '--checkpoint',
     default='tiny',
-    help=f'{source.PLACES}; default: tiny',
+    help=f'{checkpoints.PLACES}; default: tiny',
   )
   flags.add_argument('--prompt', help='answer this and leave')
   flags.add_argument('--max_tokens', type=int, default=32_768, help='most tokens of an answer')

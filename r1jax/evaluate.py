@@ -17,7 +17,7 @@ import rich.console
 
 from r1jax import sharding
 from r1jax.evaluation import benchmarks, intervals, prompts, protocol, result, setting
-from r1jax.interchange import source
+from r1jax.interchange import checkpoints
 from r1jax.pipeline import plan, unfinished
 from r1jax.rewards import sandbox, service
 from r1jax.rewards.attacks import run as attacks
@@ -67,7 +67,7 @@ def parse(argv):
 
 
 def _what(flags):
-  flags.add_argument('--checkpoint', help=source.PLACES)
+  flags.add_argument('--checkpoint', help=checkpoints.PLACES)
   flags.add_argument('--benchmark', metavar='NAME', help='see below')
   flags.add_argument('--data', default='', metavar='PATH', help='its file, or folder of files')
   flags.add_argument(

@@ -10,8 +10,7 @@ import numpy as np
 
 from r1jax import sharding
 from r1jax.data import chat_template, tokenizer
-from r1jax.interchange import huggingface, tensors
-from r1jax.interchange import source as places
+from r1jax.interchange import checkpoints, huggingface, tensors
 from r1jax.model import transformer
 
 REPORT = 'export_report.json'
@@ -40,7 +39,7 @@ def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, noti
     raise ValueError(f'{folder} is the source itself; give another output folder')
   cfg = huggingface.read_config(source, compute_dtype=dtype, param_dtype=dtype, remat=False)
   cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
-  tok = places.tokenizer_of(source, cfg)
+  tok = checkpoints.tokenizer_of(source, cfg)
   params = huggingface.load(source, cfg, cfg.param_dtype, notify)
   logits = probe(params, cfg)
   notify(f'writing {folder}')

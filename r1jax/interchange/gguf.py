@@ -7,8 +7,7 @@ import re
 import gguf
 import numpy as np
 
-from r1jax.interchange import gguf_vocabulary, huggingface, names, placement, tensors
-from r1jax.interchange import source as places
+from r1jax.interchange import checkpoints, gguf_vocabulary, huggingface, names, placement, tensors
 from r1jax.model import rope
 
 TYPES = ('f32', 'f16', 'q8_0')
@@ -68,7 +67,7 @@ def export(source, folder, kind='f16'):
   folder.mkdir(parents=True, exist_ok=True)
   path, part = folder / 'model.gguf', folder / 'model.gguf.part'
   writer = gguf.GGUFWriter(part, gguf.MODEL_ARCH_NAMES[ARCHITECTURES[names.family(cfg)]])
-  tok = places.tokenizer_of(source, cfg)
+  tok = checkpoints.tokenizer_of(source, cfg)
   _metadata(writer, cfg, kind)
   gguf_vocabulary.write(writer, source, tok, cfg.vocab)
   for out in outs:

@@ -14,8 +14,7 @@ import rich.console
 from r1jax.algorithms import distillation
 from r1jax.data import examples, source, tokenizer
 from r1jax.evaluation import report
-from r1jax.interchange import huggingface
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.model import flops
 from r1jax.pipeline import experiment, finetune, plan, workdir
 from r1jax.rewards import service

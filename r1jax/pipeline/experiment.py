@@ -14,8 +14,7 @@ from r1jax import sharding
 from r1jax.data import chat_template, preferences, source, tokenizer
 from r1jax.data.tasks import corpus
 from r1jax.evaluation import heldout, report, scenarios
-from r1jax.interchange import huggingface
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.model import transformer
 from r1jax.pipeline import ahead, general_rl, plan, pretrain, reasoning_rl, reward_model, workdir
 from r1jax.rewards import judge, service

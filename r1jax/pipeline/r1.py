@@ -22,7 +22,7 @@ import ml_collections
 
 from r1jax import config as config_lib
 from r1jax.evaluation import stage_report
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints
 from r1jax.pipeline import single
 from r1jax.pipeline.graph import nodes, stages, workers
 from r1jax.pipeline.graph.nodes import Step

@@ -21,7 +21,7 @@ import scipy.special
 
 from r1jax import config as config_lib
 from r1jax.evaluation import paper
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints
 from r1jax.pipeline import distill, single
 from r1jax.pipeline.graph import nodes, stages, workers
 from r1jax.train import metrics

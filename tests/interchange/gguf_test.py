@@ -8,7 +8,7 @@ import gguf as library
 import numpy as np
 import pytest
 
-from r1jax.interchange import gguf, gguf_vocabulary, source, tensors
+from r1jax.interchange import checkpoints, gguf, gguf_vocabulary, tensors
 from tests import shared_data
 from tests.interchange import families
 
@@ -82,7 +82,7 @@ def test_q8_0_is_close_and_keeps_vectors_and_router_exact(tmp_path):
 
 
 def test_the_modelfile_has_the_template_of_the_model(tmp_path):
-  path = gguf.export(source.open('tiny'), tmp_path / 'zero', 'f16')
+  path = gguf.export(checkpoints.open('tiny'), tmp_path / 'zero', 'f16')
   text = (path.parent / 'Modelfile').read_text()
   assert text.startswith('FROM ./model.gguf\n') and 'User: {{ .Prompt }}. Assistant:' in text
   families.write(tmp_path, 'qwen2')
