@@ -12,6 +12,10 @@ from r1jax.interchange import checkpoints, gguf, gguf_vocabulary, tensors
 from tests import shared_data
 from tests.interchange import families
 
+REFUSED = {
+  'deepseek_v3_plain_q': 'q_lora_rank',
+  'qwen3_moe_dense_first': 'experts in all layers only',
+}
 HEADS, NOPE, VALUE, LATENT = 4, 8, 12, 16
 
 
@@ -31,9 +35,9 @@ def value(reader, key):
 @pytest.mark.parametrize('name', families.CONFIGS)
 def test_float32_holds_every_weight_but_the_mtp_layer(name, tmp_path):
   config = families.CONFIGS[name]
-  if config['model_type'] == 'deepseek_v3' and config['q_lora_rank'] is None:
+  if name in REFUSED:
     families.write(tmp_path, name)
-    with pytest.raises(ValueError, match='q_lora_rank'):
+    with pytest.raises(ValueError, match=REFUSED[name]):
       gguf.export(tmp_path, tmp_path / 'gguf', 'f32')
     return
   reader, found = written(tmp_path, name, 'f32')
@@ -42,9 +46,18 @@ def test_float32_holds_every_weight_but_the_mtp_layer(name, tmp_path):
   assert count == sum(w.size for w in given.values())
   assert (name == 'llama') == ('rope_freqs.weight' in found)
   np.testing.assert_array_equal(found['token_embd.weight'], given['model.embed_tokens.weight'])
-  down = given['model.layers.0.mlp.down_proj.weight']
-  np.testing.assert_array_equal(found['blk.0.ffn_down.weight'], down)
-  assert value(reader, 'general.architecture') in ('qwen2', 'qwen3', 'llama', 'deepseek2')
+  out = given['model.layers.0.self_attn.o_proj.weight']
+  np.testing.assert_array_equal(found['blk.0.attn_output.weight'], out)
+  if name != 'qwen3_moe':  # its first layer has experts already
+    down = given['model.layers.0.mlp.down_proj.weight']
+    np.testing.assert_array_equal(found['blk.0.ffn_down.weight'], down)
+  assert value(reader, 'general.architecture') in (
+    'qwen2',
+    'qwen3',
+    'qwen3moe',
+    'llama',
+    'deepseek2',
+  )
 
 
 def test_deepseek_experts_are_stacked_and_kv_b_is_split(tmp_path):
@@ -58,6 +71,18 @@ def test_deepseek_experts_are_stacked_and_kv_b_is_split(tmp_path):
     np.testing.assert_array_equal(found['blk.1.attn_v_b.weight'][head], both[head, NOPE:])
   assert value(reader, 'deepseek2.expert_group_used_count') == 2
   assert value(reader, 'tokenizer.ggml.pre') == 'qwen2'
+
+
+def test_qwen3s_experts_are_stacked_and_counted(tmp_path):
+  reader, found = written(tmp_path, 'qwen3_moe', 'f32')
+  given = families.weights(families.CONFIGS['qwen3_moe'])
+  down = [given[f'model.layers.0.mlp.experts.{e}.down_proj.weight'] for e in range(16)]
+  np.testing.assert_array_equal(found['blk.0.ffn_down_exps.weight'], np.stack(down))
+  router = given['model.layers.0.mlp.gate.weight']
+  np.testing.assert_array_equal(found['blk.0.ffn_gate_inp.weight'], router)
+  assert value(reader, 'qwen3moe.expert_count') == 16
+  assert value(reader, 'qwen3moe.expert_used_count') == 4
+  assert value(reader, 'qwen3moe.expert_feed_forward_length') == 12
 
 
 def test_llama_heads_have_their_halves_interleaved(tmp_path):
