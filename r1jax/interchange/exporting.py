@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from r1jax import sharding
-from r1jax.data import chat_template, tokenizer
+from r1jax.data import chat_template, hub_files, tokenizer
 from r1jax.interchange import checkpoints, huggingface, tensors
 from r1jax.model import transformer
 
@@ -43,7 +43,7 @@ def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, noti
   params = huggingface.load(source, cfg, cfg.param_dtype, notify)
   logits = probe(params, cfg)
   notify(f'writing {folder}')
-  ids = {'bos_token_id': tok.bos_id, 'eos_token_id': tok.eos_id, 'pad_token_id': tok.pad_id}
+  ids = {'bos_token_id': tok.bos_id, 'eos_token_id': _ends(source, tok), 'pad_token_id': tok.pad_id}
   contents = huggingface.save(folder, params, cfg, None, shard_bytes, ids)
   tok.save(folder)
   tensors.write_json(folder / 'generation_config.json', _generation(source, ids))
@@ -98,7 +98,13 @@ def _logits(params, cfg, token_BT, segment_BT, position_BT):
 
 def _generation(source, ids):
   """generation_config.json: the source's own, or R1's recommendation."""
-  return ids | (tokenizer.read_json(source / 'generation_config.json') or GENERATION)
+  return ids | (hub_files.read_json(source / 'generation_config.json') or GENERATION)
+
+
+def _ends(source, tok):
+  """`eos_token_id` of the new folder: one id, or a list where further ids end a turn."""
+  further = sorted(tokenizer.stop_ids(source, tok) - {tok.eos_id})
+  return [tok.eos_id, *further] if further else tok.eos_id
 
 
 def _digest(array):
