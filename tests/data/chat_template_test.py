@@ -216,8 +216,8 @@ FAULTS = {
     'of a sum'
   ),
   (
-    "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set y %}{{ n.x }}{{ n.x }}{% endset %}"
-    '{% set n.x = y %}{% endfor %}'
+    "{% set n = namespace(x='a') %}{% for i in range(60) %}"
+    '{% set y %}{{ n.x }}{{ n.x }}{% endset %}{% set n.x = y %}{% endfor %}'
   ): 'characters of a text',
 }
 
