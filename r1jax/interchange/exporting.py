@@ -1,5 +1,6 @@
 """A model handed on in the hub's layout, read back, and the report on whether it is what it was."""
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -10,7 +11,7 @@ import numpy as np
 
 from r1jax import sharding
 from r1jax.data import chat_template, hub_files, tokenizer
-from r1jax.interchange import checkpoints, huggingface, tensors
+from r1jax.interchange import checkpoints, families, gguf, huggingface, tensors
 from r1jax.model import transformer
 
 REPORT = 'export_report.json'
@@ -56,6 +57,23 @@ def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, noti
   report['problems'] = problems
   tensors.write_json(folder / REPORT, report)
   return report
+
+
+def possible(cfg, tok):
+  """What a model can be exported as, known before it is trained: format -> '' or why not, one line.
+
+  Args:
+    cfg: ModelConfig; tok: its tokenizer.
+
+  Returns:
+    {'hub': ..., 'gguf': ...}, as `python -m r1jax.export --format` names them.
+  """
+  try:
+    families.of(cfg)
+  except ValueError as error:
+    return {'hub': str(error), 'gguf': str(error)}
+  # llama.cpp has no multi-token module: the export leaves it out.
+  return {'hub': '', 'gguf': gguf.limits(dataclasses.replace(cfg, mtp_layers=0), tok)}
 
 
 def verify(folder):

@@ -66,15 +66,14 @@ def export(source, folder, kind='f16'):
     raise ValueError(f'GGUF type {kind!r} is not one of {TYPES}')
   source, folder = pathlib.Path(source), pathlib.Path(folder)
   cfg = dataclasses.replace(huggingface.read_config(source), mtp_layers=0)
-  family = families.of(cfg)
-  if family.no_gguf(cfg):
-    raise ValueError(f'{source}: {family.no_gguf(cfg)}')
+  tok = checkpoints.tokenizer_of(source, cfg)
+  if limits(cfg, tok):
+    raise ValueError(f'{source}: {limits(cfg, tok)}')
   plan = huggingface.check(source, cfg)
   outs = list(_tensors(cfg, plan))
   folder.mkdir(parents=True, exist_ok=True)
   path, part = folder / 'model.gguf', folder / 'model.gguf.part'
-  writer = gguf.GGUFWriter(part, family.GGUF)
-  tok = checkpoints.tokenizer_of(source, cfg)
+  writer = gguf.GGUFWriter(part, families.of(cfg).GGUF)
   _metadata(writer, cfg, kind)
   gguf_vocabulary.write(writer, source, tok, cfg.vocab)
   for out in outs:
@@ -84,6 +83,14 @@ def export(source, folder, kind='f16'):
     part.replace(path)
   (folder / 'Modelfile').write_text(gguf_vocabulary.modelfile(source, tok, path.name))
   return path
+
+
+def limits(cfg, tok):
+  """Why `export` would refuse a model with its tokenizer, in one line; '' where it would not.
+
+  It looks at no weights: a value that half precision cannot hold is found at the export only.
+  """
+  return families.of(cfg).no_gguf(cfg) or gguf_vocabulary.limits(tok)
 
 
 def _write(writer, outs, kind):
