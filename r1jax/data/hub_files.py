@@ -1,6 +1,7 @@
 """Small files of a hub folder, which strangers made: read whole, with every fault in one line."""
 
 import json
+import os
 import pathlib
 import stat
 
@@ -52,7 +53,7 @@ def read_text(path):
 
 def read_json(path, required=False):
   """The JSON object in a file; {} where it is absent and not required."""
-  if not required and not path.exists():
+  if not required and not os.path.lexists(path):  # a dangling link is a fault, not an absence
     return {}
   try:
     found = json.loads(read_text(path))
