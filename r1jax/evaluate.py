@@ -18,7 +18,7 @@ import rich.console
 from r1jax import sharding
 from r1jax.evaluation import intervals
 from r1jax.evaluation.exam import benchmarks, examination, prompts, protocol, result
-from r1jax.interchange import source
+from r1jax.interchange import checkpoints
 from r1jax.rewards import service
 from r1jax.rewards.attacks import run as attacks
 from r1jax.rewards.code import sandbox
@@ -69,7 +69,7 @@ def parse(argv):
 
 
 def _what(flags):
-  flags.add_argument('--checkpoint', help=source.PLACES)
+  flags.add_argument('--checkpoint', help=checkpoints.PLACES)
   flags.add_argument('--benchmark', metavar='NAME', help='see below')
   flags.add_argument('--data', default='', metavar='PATH', help='its file, or folder of files')
   flags.add_argument(

@@ -6,7 +6,7 @@ import sys
 import jax
 
 from r1jax import sharding
-from r1jax.interchange import exporting, gguf, source
+from r1jax.interchange import checkpoints, exporting, gguf
 from r1jax.runs import opening
 
 HUB_TYPES = ('float32', 'bfloat16', 'float16')
@@ -17,7 +17,7 @@ def parse(argv):
   flags = argparse.ArgumentParser(
     prog='python -m r1jax.export', description=__doc__.split('\n')[0], allow_abbrev=False
   )
-  flags.add_argument('--checkpoint', help=source.PLACES)
+  flags.add_argument('--checkpoint', help=checkpoints.PLACES)
   flags.add_argument('--output', help='folder to write')
   flags.add_argument(
     '--format', default='hub', choices=['hub', 'gguf'], help='layout of the output'
