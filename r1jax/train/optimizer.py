@@ -54,7 +54,7 @@ class OptimizerConfig:
     ranges.require(
       self,
       self.schedule != 'cosine' or self.steps > self.warmup,
-      '{schedule} falls from {warmup} to {steps}, which must be later',
+      '{schedule} needs {steps} > {warmup}',
     )
 
 
