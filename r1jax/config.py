@@ -64,6 +64,7 @@ class RuntimeConfig:
     )
 
 
+_RL = ('reasoning_rl', 'general_rl')
 # What is fast on XLA:CPU for a model of a few million parameters.
 CPU_RUNTIME = RuntimeConfig('float32', 'float32', remat=False, scan_layers=False, dispatch='dense')
 
@@ -111,6 +112,12 @@ class Job:
 
   def __post_init__(self):
     ranges.check(self)
+    ranges.require(
+      self,
+      self.stage not in _RL or self.sample.temperature > 0,
+      '{sample.temperature} makes all samples of a group the same, from which {stage} learns '
+      'nothing',
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -99,6 +99,8 @@ def override(config, key, text):
   Raises:
     ValueError: there is no such key, or `text` is no value of its kind.
   """
+  if key == 'stage':
+    raise ValueError(f"config.stage={text}: what is done is the experiment's; name another one")
   section, last = config, key.split('.')[-1]
   for name in key.split('.')[:-1]:
     inner = section.get(name, None) if name in section else None
