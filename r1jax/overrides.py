@@ -1,7 +1,7 @@
 """An experiment by name or path, and `--config.KEY=VALUE` on it.
 
-A value is read as its key's annotation says (`r1jax/keys.py`), so that a number never becomes text
-and a tuple that is given twice is the second one.
+A value is read as its key's annotation says (`r1jax/settings.py`), so that a number never becomes
+text and a tuple that is given twice is the second one.
 """
 
 import ast
@@ -14,7 +14,7 @@ import traceback
 
 import ml_collections
 
-from r1jax import flags, keys, ranges
+from r1jax import flags, ranges, settings
 
 _YES, _NO = ('true', '1', 'yes'), ('false', '0', 'no')
 
@@ -112,14 +112,14 @@ def override(config, key, text):
   if isinstance(section[last], ml_collections.ConfigDict):
     held = ', '.join(sorted(section[last]))
     raise ValueError(f'config.{key} is a section; set one of its keys: {held}')
-  value = _value(key, keys.hint(config, key), text)
+  value = _value(key, settings.hint(config, key), text)
   with section.ignore_type():  # the annotation is what decides: None may become a number
     section[last] = value
 
 
 def _unknown(config, key):
   """What to say of a key that there is not: the nearest ones that there are."""
-  there = [one.name for one in keys.of(config)]
+  there = [one.name for one in settings.of(config)]
   where, _, last = key.rpartition('.')
   beside = [name for name in there if name.rpartition('.')[0] == where]
   near = difflib.get_close_matches(key, beside, 1) or difflib.get_close_matches(key, there, 1, 0.8)
@@ -128,7 +128,7 @@ def _unknown(config, key):
   if near:
     told = ' or '.join(f'config.{name}' for name in near[:3])
     return f'unknown config key {key}: did you mean {told}?'
-  if keys.known(key):
+  if settings.known(key):
     stage = config.get('stage', 'this experiment')
     return f'unknown config key {key}: the stage {stage} has no such key'
   return f'unknown config key {key}; r1jax config NAME lists those there are'
