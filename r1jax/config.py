@@ -241,29 +241,30 @@ def describe(instance):
   return ml_collections.ConfigDict(fields)
 
 
-def build(config, device=None, where='config'):
+def build(config, device=None, place=None):
   """ConfigDict -> `Job`; its kernels are those of `device` (default: JAX's first).
 
   Args:
     config: of one stage.
     device: what it is to run on.
-    where: the user's name of the section that this config is, for messages.
+    place: section -> what the user calls that in which it stands, where that is not 'config'.
 
   Raises:
     ValueError: the value of a key is not taken; the message begins with the key as it is written
       behind `--`.
   """
+  naming = lambda key: f'{(place or {}).get(key.partition(".")[0], "config")}.{key}'
   values = {}
   for name, hint in ranges.hints(Job).items():
     kind, _ = ranges.plain(hint)
     if name == 'model':
-      values['model'] = _model(config, device, where)
+      values['model'] = _model(config, device, naming)
     elif dataclasses.is_dataclass(kind):
       section = config.get(name, None)
-      values[name] = absent(kind) if section is None else _typed(kind, section, f'{where}.{name}')
+      values[name] = absent(kind) if section is None else _typed(kind, section, naming(name))
     else:
       values[name] = _tuples(config[name])
-  return _made(Job, values, where)
+  return _made(Job, values, naming)
 
 
 def absent(kind):
@@ -274,21 +275,21 @@ def absent(kind):
 def check_graph(config):
   """Raises ValueError where what a graph of stages is told as a whole is not taken."""
   names = [name for name in ranges.hints(GraphConfig) if name in config]
-  _made(GraphConfig, {name: _tuples(config[name]) for name in names}, 'config')
+  _made(GraphConfig, {name: _tuples(config[name]) for name in names}, 'config.{}'.format)
 
 
-def _model(config, device, where):
+def _model(config, device, naming):
   """The architecture in the config; None where the checkpoint brings its own, or none is used."""
   if config.checkpoint or 'runtime' not in config:
     return None
   section = config.get('model', None)
   if section is None:
-    raise ValueError(f'{where}.checkpoint is empty: this preset needs a checkpoint folder')
-  runtime = _typed(RuntimeConfig, config.runtime, f'{where}.runtime')
+    raise ValueError(f'{naming("checkpoint")} is empty: this preset needs a checkpoint folder')
+  runtime = _typed(RuntimeConfig, config.runtime, naming('runtime'))
   section = ml_collections.ConfigDict(section.to_dict() | _runtime_fields(runtime, device))
   if section.get('moe', None):
     section.moe.dispatch = runtime.dispatch
-  return _typed(model_config.ModelConfig, section, f'{where}.model')
+  return _typed(model_config.ModelConfig, section, naming('model'))
 
 
 def _runtime_fields(runtime, device):
@@ -304,20 +305,20 @@ def _typed(kind, section, where):
     if dataclasses.is_dataclass(inner) and isinstance(value, ml_collections.ConfigDict):
       value = _typed(inner, value, f'{where}.{name}')
     values[name] = _tuples(value)
-  return _made(kind, values, where)
+  return _made(kind, values, lambda name: f'{where}.{name}')
 
 
-def _made(kind, values, where):
+def _made(kind, values, naming):
   """An instance of a dataclass; what it refuses is told with the user's names of its fields."""
   unknown = sorted(set(values) - set(ranges.hints(kind)))
   if unknown:
-    raise ValueError(f'{where}.{unknown[0]} is unknown; {kind.__name__} has no such field')
+    raise ValueError(f'{naming(unknown[0])} is unknown; {kind.__name__} has no such field')
   try:
     return kind(**values)
   except ranges.RangeError as error:
-    raise ValueError(error.within(f'{where}.')) from error
-  except (ValueError, TypeError) as error:
-    raise ValueError(f'{where}: {error}') from error
+    raise ValueError(error.told(naming)) from error
+  except ValueError as error:  # of a dataclass that says in its own words what it refuses
+    raise ValueError(f'{naming("")[:-1]}: {error}') from error
 
 
 def _tuples(value):

@@ -5,6 +5,7 @@ text and a tuple that is given twice is the second one.
 """
 
 import ast
+import dataclasses
 import difflib
 import importlib
 import importlib.util
@@ -112,7 +113,10 @@ def override(config, key, text):
   if isinstance(section[last], ml_collections.ConfigDict):
     held = ', '.join(sorted(section[last]))
     raise ValueError(f'config.{key} is a section; set one of its keys: {held}')
-  value = _value(key, settings.hint(config, key), text)
+  hint = settings.hint(config, key)
+  if dataclasses.is_dataclass(ranges.plain(hint)[0]):
+    raise ValueError(f'config.{key}={text}: that is a section, which this experiment leaves out')
+  value = _value(key, hint, text)
   with section.ignore_type():  # the annotation is what decides: None may become a number
     section[last] = value
 

@@ -86,12 +86,11 @@ class RangeError(ValueError):
   def __init__(self, text, values):
     """`text` names a field as '{name}' or '{part.name}', which becomes 'name=value'."""
     self._text, self._values = text, dict(values)
-    super().__init__(self.within(''))
+    super().__init__(self.told(str))
 
-  def within(self, where):
-    """The sentence with each field's name behind `where`, as in 'config.loop.'."""
-    told = lambda found: f'{where}{found[1]}={_shown(self._values[found[1]])}'
-    return _FIELD.sub(told, self._text)
+  def told(self, naming):
+    """The sentence with each field as the user knows it: `naming` makes a key of its name."""
+    return _FIELD.sub(lambda f: f'{naming(f[1])}={_shown(self._values[f[1]])}', self._text)
 
 
 def require(config, condition, text):
