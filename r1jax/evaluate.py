@@ -265,7 +265,8 @@ def run(given):
   """Does what the flags ask for; returns the exit status."""
   with commands.quiet():
     from r1jax.evaluation.exam import result
-    from r1jax.rewards import sandbox, service
+    from r1jax.rewards import service
+    from r1jax.rewards.code import sandbox
   try:
     if given.verifiers:
       return 0 if print_score_card(given) else 1
