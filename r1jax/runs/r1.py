@@ -130,6 +130,7 @@ def run(config):
     ValueError: the config does not work out; of a later stage only where its turn comes.
     Interrupted and others: as `kinds.run`; what is finished stays.
   """
+  config_lib.check_graph(config)
   if not config.checkpoint:
     raise ValueError('config.checkpoint is empty: the pipeline starts from a base model')
   _check_paths(config, build(config).chosen(config.until))
@@ -171,7 +172,7 @@ def _examined(config, section, model, there):
   """The node that examines a model."""
   recipe = EXAMS[section].without(there)
   recipe = dataclasses.replace(recipe, reads={'checkpoint': model} | recipe.reads)
-  return nodes.node(config, f'{section}_{model}', config[section], recipe)
+  return nodes.node(config, f'{section}_{model}', config[section], recipe, section)
 
 
 def _check_paths(config, chosen):

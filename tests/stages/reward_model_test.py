@@ -147,9 +147,9 @@ def test_what_does_not_work_out_is_refused_with_the_numbers(tmp_path):
     stage = make_stage(capacity=20)
     stage.start()
     stage.update(0)
-  with pytest.raises(ValueError, match='self.pairs=8 must divide into self.micro=3'):
+  with pytest.raises(ValueError, match='pairs=8 do not divide into micro=3'):
     reward_model.RewardModelConfig(pairs=8, micro=3)
-  with pytest.raises(ValueError, match="kind='clever' is not one of helpful, harmless"):
+  with pytest.raises(ValueError, match="kind='clever' is not one of 'helpful', 'harmless'"):
     reward_model.RewardModelConfig(kind='clever')
   with pytest.raises(ValueError, match='reward_model.json: not a reward model'):
     judge.load(tmp_path)
