@@ -48,6 +48,7 @@ setuptools.setup(
     'gpu': ['jax[cuda13]>=0.10'],
     'gpu-compiler': GPU_COMPILER,
     'tpu': ['jax[tpu]>=0.10'],
+    'docs': ['mkdocs-material>=9.6'],
     'test': [
       'pytest>=8.3',
       'pytest-xdist>=3.6',
