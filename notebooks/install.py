@@ -11,7 +11,8 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# nvidia-smi prints `CUDA Version: 13.0`, the newest that the driver runs; not `Driver Version: 580`.
+# Of what nvidia-smi prints, `CUDA Version: 13.0`, the newest that the driver runs; not
+# `Driver Version: 580`.
 _CUDA = re.compile(r'CUDA Version: (\d+)\.')
 
 

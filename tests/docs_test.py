@@ -259,3 +259,12 @@ def test_the_commands_that_install_stay_one_line(extra):
   text = (ROOT / 'README.md').read_text()
   start = 'python3 -m venv .venv && .venv/bin/pip install -q'
   assert len([line for line in text.split('\n') if line.startswith(f'{start} {extra} && ')]) == 1
+
+
+@pytest.mark.heavy
+def test_the_picture_is_drawn_from_a_run(reference, tmp_path):
+  output = tmp_path / 'new' / 'picture.png'
+  command = [sys.executable, 'docs/picture.py', str(reference.folder), f'--output={output}']
+  done = subprocess.run(command, cwd=ROOT, env=runs.environment(), capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert output.read_bytes().startswith(b'\x89PNG')
