@@ -7,9 +7,9 @@ Seeds 0, 1, 2 on two vCPUs: R1-Zero 91, 88 and 90 % right in mixed languages (63
 91 % each in one (100 %), in about 40 minutes. The README has the tables.
 """
 
-from experiments import general_rl, r1_zero, reward_model, rl_vs_distill, tiny_base
 from r1jax import config as config_lib
 from r1jax.data.tasks import tiny_world
+from r1jax.experiments import general_rl, r1_zero, reward_model, rl_vs_distill, tiny_base
 from r1jax.model import presets
 from r1jax.pipeline import r1
 

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import r1_zero, tiny_base
 from r1jax import config as config_lib
 from r1jax import params, sharding
+from r1jax.experiments import r1_zero, tiny_base
 from r1jax.model import transformer
 from r1jax.pipeline import minibatches, reasoning_rl
 from r1jax.planning import fit
@@ -121,7 +121,7 @@ def test_what_a_section_refuses_is_told_with_the_section():
 def test_a_seed_that_no_generator_takes_is_refused():
   config = r1_zero.get_config()
   config.seed = -1
-  with pytest.raises(ValueError, match='config.seed=-1 is not within'):
+  with pytest.raises(ValueError, match='config.seed=-1 is not a whole number within 0'):
     config_lib.build(config)
 
 

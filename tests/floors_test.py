@@ -17,6 +17,7 @@ FLOORS = {
   'sharding': 0,
   'params': 0,
   'processes': 0,
+  'ranges': 0,
   'model': 1,
   'sampling': 2,
   'data': 2,

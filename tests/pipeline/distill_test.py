@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import distill_llama, distill_qwen
-from r1jax import chat
 from r1jax import config as config_lib
+from r1jax import conversation
 from r1jax.data import examples, tokenizer
 from r1jax.data.tasks import corpus, tiny_world
+from r1jax.experiments import distill_llama, distill_qwen
 from r1jax.interchange import exporting, huggingface, source
 from r1jax.model import flops, presets
 from r1jax.pipeline import distill, finetune
@@ -86,7 +86,7 @@ def test_a_student_is_a_model_of_its_family_that_exports_and_chats(students, tmp
   report = exporting.export(folder, tmp_path / 'out', notify=lambda line: None)
   assert report['problems'] == [] == exporting.verify(tmp_path / 'out')
   scfg = sample.SampleConfig(group=1, max_new=6)
-  talk = chat.Conversation(chat.load(tmp_path / 'out'), scfg, seed=0)
+  talk = conversation.Conversation(conversation.load(tmp_path / 'out'), scfg, seed=0)
   assert isinstance(''.join(talk.ask('What is 2 + 2')), str)
   assert len(talk.messages) == 2
 

@@ -8,9 +8,9 @@ import shutil
 import jax
 import pytest
 
-from experiments import r1 as experiment
 from r1jax import config as config_lib
 from r1jax import sharding
+from r1jax.experiments import r1 as experiment
 from r1jax.pipeline import general_rl, r1, reasoning_rl
 from r1jax.pipeline.graph import nodes, stages
 from tests.evaluation import finished

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import r1_zero, tiny_base
-from r1jax import chat, export
 from r1jax import config as config_lib
+from r1jax import conversation, export
 from r1jax.data import tokenizer
 from r1jax.data.tasks import tiny_world
+from r1jax.experiments import r1_zero, tiny_base
 from r1jax.interchange import huggingface, source
 from r1jax.pipeline import experiment, minibatches, pretrain, reasoning_rl, unfinished, workdir
 from r1jax.train import checkpoint
@@ -83,7 +83,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(run):
 def test_chat_and_export_say_in_one_line_that_the_run_has_not_ended(run, tmp_path, capsys):
   folder, _, _ = run
   line = f'{folder} has not ended: its weights after update 2 of 9 are {folder}/model-at-2\n'
-  chat.load(folder)
+  conversation.load(folder)
   out, err = capsys.readouterr()
   assert (out, err) == ('', line)
   output = tmp_path / 'out'
