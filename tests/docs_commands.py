@@ -1,65 +1,38 @@
 """Checks the flags of r1jax commands without running them; a program of its own for docs_test.
 
 python -m tests.docs_commands < COMMANDS, a JSON list of [module, arguments]; prints a JSON list of
-what is wrong with each, '' where nothing is. Each is parsed in a fork, as flags are global.
+what is wrong with each, '' where nothing is.
 """
 
+import contextlib
 import importlib
 import io
 import json
-import os
 import sys
-import traceback
 
-import jax
+from r1jax import config as config_lib
+from r1jax import overrides
 
-MODULES = ('main', 'plan', 'chat', 'evaluate', 'export')
 GRAPHS = ('r1', 'rl_vs_distill')  # their stages are built one by one when their turn comes
 
 
-def check(module, arguments):
-  """Parses as the command would, and builds the job; raises or exits where something is wrong."""
-  command = importlib.import_module(f'r1jax.{module}')
-  if module not in ('main', 'plan'):
-    command.parse(arguments)
-    return
-  from absl import flags
-
-  from r1jax import config, main
-
-  sys.argv = [module, *arguments]  # ml_collections looks for overrides there
-  left = main.parse(sys.argv)
-  if len(left) > 1:
-    raise ValueError(f'unknown arguments {left[1:]}')
-  chosen = flags.FLAGS.config
-  if chosen.stage not in GRAPHS:
-    config.build(chosen)
-
-
 def outcome(module, arguments):
-  """'' or what `check` says, from a process of its own."""
-  reader, writer = os.pipe()
-  child = os.fork()
-  if child:
-    os.close(writer)
-    with os.fdopen(reader) as said:
-      text = said.read()
-    os.waitpid(child, 0)
-    return text
-  text, sys.stderr = 'ended without a word', io.StringIO()
+  """'' where the command takes its flags and its config builds, else what it says."""
+  parse = importlib.import_module(module).parse
+  said = io.StringIO()
   try:
-    check(module, arguments)
-    text = ''
-  except SystemExit:
-    text = sys.stderr.getvalue()[-500:] or 'exit'
-  except BaseException:
-    text = traceback.format_exc()[-500:]
-  os.write(writer, text.encode())
-  os._exit(0)
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+      given = parse(arguments)
+      if getattr(given, 'config', None):
+        config = overrides.load(given)
+        if config.stage not in GRAPHS:
+          config_lib.build(config)
+  except SystemExit as stop:
+    return '' if not stop.code else said.getvalue()[-500:] or 'exit'
+  except ValueError as error:
+    return f'{said.getvalue()[-300:]}{error}' or 'refused'
+  return ''
 
 
 if __name__ == '__main__':
-  for name in MODULES:
-    importlib.import_module(f'r1jax.{name}')
-  jax.devices()  # asked for once: a fork of each command would take a second for it
   print(json.dumps([outcome(*command) for command in json.load(sys.stdin)]))
