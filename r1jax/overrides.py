@@ -118,10 +118,11 @@ def override(config, key, text):
 def _unknown(config, key):
   """What to say of a key that there is not: the nearest ones that there are."""
   there = [one.name for one in keys.of(config)]
-  last = key.split('.')[-1]
-  near = difflib.get_close_matches(key, there, 2, 0.75)
+  where, _, last = key.rpartition('.')
+  beside = [name for name in there if name.rpartition('.')[0] == where]
+  near = difflib.get_close_matches(key, beside, 1) or difflib.get_close_matches(key, there, 1, 0.8)
   # A right name in a wrong section, or without one.
-  near += [name for name in there if name.split('.')[-1] == last and name not in near]
+  near += [name for name in there if name.rpartition('.')[2] == last and name not in near]
   if near:
     told = ' or '.join(f'config.{name}' for name in near[:3])
     return f'unknown config key {key}: did you mean {told}?'

@@ -57,11 +57,12 @@ class Range:
   def describe(self, kind):
     """What is taken, in words."""
     low, high = self.limits(kind)
-    names = (_number(low), _number(high))
-    left = f'above {names[0]}' if self.above else f'at least {names[0]}'
-    right = f'below {names[1]}' if self.below else f'at most {names[1]}'
-    words = f'{names[0]}..{names[1]}' if not (self.above or self.below) else f'{left}, {right}'
-    return words if self.also is None else f'{_number(self.also)} or {words}'
+    low, high = _number(low), _number(high)
+    words = f'within {low}..{high}'
+    if self.above or self.below:
+      words = f'{"above" if self.above else "at least"} {low}, '
+      words += f'{"below" if self.below else "at most"} {high}'
+    return words if self.also is None else f'{words}, or {_number(self.also)}'
 
 
 Count = Annotated[int, Range(1)]
@@ -129,9 +130,9 @@ def describe(hint):
   origin, arguments = typing.get_origin(hint), typing.get_args(hint)
   if isinstance(hint, types.UnionType) or origin is typing.Union:
     kept = [describe(arg) for arg in arguments if arg is not type(None)]
-    return ' or '.join([*kept, 'None'])
+    return ', or '.join([*kept, 'None'])
   if origin is Annotated:
-    return f'{_WORDS[arguments[0]]} within {arguments[1].describe(arguments[0])}'
+    return f'{_WORDS[arguments[0]]} {arguments[1].describe(arguments[0])}'
   if origin is Literal:
     return 'one of ' + ', '.join(map(repr, arguments))
   if origin is tuple and arguments[-1] is Ellipsis:

@@ -6,6 +6,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from r1jax import ranges
 from r1jax.algorithms import segments, tally
 
 
@@ -18,12 +19,10 @@ class SftConfig:
       then 0.1 (V3 §4.2). Only read where log-probabilities of extra heads are given.
   """
 
-  mtp_weight: float = 0.3
+  mtp_weight: ranges.Weight = 0.3
 
   def __post_init__(self):
-    """Raises ValueError for a negative weight."""
-    if not self.mtp_weight >= 0:
-      raise ValueError(f'mtp_weight={self.mtp_weight} must be a number >= 0')
+    ranges.check(self)
 
 
 @flax.struct.dataclass
