@@ -10,8 +10,7 @@ import sys
 
 import pytest
 
-from r1jax import commands
-from r1jax import config as config_lib
+from r1jax import commands, keys
 from r1jax.train import glossary
 from tests import runs
 
@@ -23,10 +22,6 @@ OWN = [path for path in TEXTS if path.name not in ('reference.md', 'config.md')]
 NEEDS = '# needs: '  # first line of a block that only some machines or folders can run
 # Programs whose commands are not ours to check.
 OTHERS = {'pip', 'hf', 'ollama', 'head', 'tail', 'source', 'mkdocs', 'pytest', 'ruff', 'export'}
-STAGES = (
-  'reasoning_rl', 'general_rl', 'sft', 'reward_model', 'distill', 'pretrain', 'cold_start',
-  'resample', 'general_data', 'exam', 'scenarios',
-)  # fmt: skip
 FOLDERS = 'r1jax|kernels|experiments|tests|benchmarks|launch|notebooks|docs'
 PATH = re.compile(rf'`((?:{FOLDERS})/[\w./*-]*)[`:]')
 KEY = re.compile(r'`(?:--config\.)?([a-z_]+(?:\.[a-z_]+)+)(?:=[^`]*)?`')
@@ -195,27 +190,17 @@ def test_every_file_named_in_a_page_exists(path):
 
 def config_keys():
   """Every key of every stage, and the sections, joined by dots."""
-  found = set()
-
-  def walk(where, section):
-    for key, value in section.items():
-      place = f'{where}.{key}' if where else key
-      found.add(place)
-      if hasattr(value, 'items'):
-        walk(place, value)
-
-  for stage in STAGES:
-    walk('', config_lib.default(stage))
-  return found
+  found = [key.name.split('.') for key in keys.defaults()]
+  return {'.'.join(parts[:n]) for parts in found for n in range(1, len(parts) + 1)}
 
 
 @pytest.mark.parametrize('path', OWN, ids=name)
 def test_every_key_and_metric_named_in_a_page_exists(path):
-  keys, text = config_keys(), prose(path)
-  sections = {key.split('.')[0] for key in keys}
+  known, text = config_keys(), prose(path)
+  sections = {key.split('.')[0] for key in known}
   named = [key for key in KEY.findall(text) if key.split('.')[0] in sections]
   files = ('.py', '.json', '.jsonl', '.png', '.html', '.md')
-  assert not [k for k in named if k not in keys and not k.endswith(files)], name(path)
+  assert not [k for k in named if k not in known and not k.endswith(files)], name(path)
   metrics = [m for m in METRIC.findall(text) if m.split('/')[0] in glossary.FAMILIES]
   assert not [m for m in metrics if m not in glossary.NAMES], name(path)
 
