@@ -150,6 +150,9 @@ class Stages:
       slot = jax.lax.rem(s, jnp.int32(self.count))
       plgpu.barrier_wait(self.full.at[slot])
       carry = body(s, slot, carry)
+      # Ids and masks are read by plain loads, which no barrier orders before the TMA's next write:
+      # the two go through different proxies, and only a fence between them does.
+      plgpu.commit_smem()
       plgpu.barrier_arrive(self.free.at[slot])
       return carry
 
@@ -227,6 +230,7 @@ def contraction(stages, first, steps, shape, operands, turned=(False, False), in
 
   def plain(s, acc):
     a, b = (x[...].T if turn else x[...] for x, turn in ready(s))
+    plgpu.commit_smem()  # plain loads stand here for a tensor core's, which need no fence
     release(s)
     return acc + jnp.matmul(a, b, preferred_element_type=jnp.float32)
 
