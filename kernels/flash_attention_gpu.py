@@ -49,7 +49,7 @@ def _mask(whole, ids, at, scale):
 
   def masked():
     row_ids, column_ids = (jax.lax.broadcast_in_dim(x, shape, [i]) for i, x in enumerate(ids))
-    # One side has the blocks' distance: the compiler keeps what is the same in all blocks in registers.
+    # One side has the distance, which changes: what is the same for all blocks stays in registers.
     row = jax.lax.broadcasted_iota(jnp.int32, shape, 0) + (first_row - first_column)
     column = jax.lax.broadcasted_iota(jnp.int32, shape, 1)
     ordered = row >= column if query_axis == 0 else column >= row
