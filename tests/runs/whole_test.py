@@ -10,25 +10,25 @@ from tests import small_runs
 
 ROLLOUT = {'rl.updates': 4, 'rl.prompts': 8, 'sample.group': 4}
 HELD = {'evaluation.questions': 8, 'evaluation.few': 8}
-HARVEST = {'harvest.questions': 32, 'harvest.batch': 16, 'harvest.heldout': 64}
+SAMPLES = {'samples.questions': 32, 'samples.batch': 16, 'samples.heldout': 64}
 PAIRS = {'reward_model.updates': 4, 'reward_model.pairs': 8, 'reward_model.heldout': 8}
 SECTIONS = {
   'general_data': {'general_data.size': 600},
   'r1_zero': ROLLOUT | HELD,
-  'cold_start': HARVEST,
-  'dev1': {'finetune.batch': 8} | HELD,
+  'cold_start': SAMPLES,
+  'dev1': {'sft.batch': 8} | HELD,
   'dev2': ROLLOUT | HELD,
-  'resample': HARVEST,
-  'dev3': {'finetune.batch': 8} | HELD,
+  'rejection': SAMPLES,
+  'dev3': {'sft.batch': 8} | HELD,
   'helpful': PAIRS,
   'harmless': PAIRS,
   'r1': ROLLOUT | HELD | {'general.preference_updates': 2, 'general.questions': 8},
-  'exam': HELD,
+  'report_card': HELD,
   'scenarios': {'general.questions': 8},
   'base_qwen': {'pretrain.updates': 4} | HELD,
   'base_llama': {'pretrain.updates': 4} | HELD,
-  'distill_qwen': {'finetune.epochs': 1.0} | HELD,
-  'distill_llama': {'finetune.epochs': 1.0} | HELD,
+  'distill_qwen': {'sft.epochs': 1.0} | HELD,
+  'distill_llama': {'sft.epochs': 1.0} | HELD,
   'rl_qwen': ROLLOUT | HELD,
   'matched_qwen': HELD,
 }
