@@ -74,7 +74,7 @@ def test_killed_between_and_inside_stages_the_pipeline_ends_in_the_same_report(t
   kill_when(cut, lambda: checkpoints('r1_zero') >= 2, 0.05)
   kill_when(cut, lambda: (cut / 'cold_start' / 'samples').exists(), 0)
   kill_when(cut, lambda: checkpoints('dev2') >= 2, 0.1)
-  kill_when(cut, lambda: (cut / 'exam_dev3' / 'stage.json').exists(), 0)
+  kill_when(cut, lambda: (cut / 'report_card_dev3' / 'stage.json').exists(), 0)
   kill_when(cut, lambda: checkpoints('helpful') >= 2, 0)
   kill_when(cut, lambda: checkpoints('r1') >= 3, 0.1)
   kill_when(cut, lambda: checkpoints('matched_qwen') >= 1, 0.05)
@@ -85,8 +85,8 @@ def test_killed_between_and_inside_stages_the_pipeline_ends_in_the_same_report(t
   assert {row['status'] for row in rows.values()} == {'given', 'done'}
   again = finish(whole)
   assert 'begins' not in again and 'report: done' in again
-  changed = finish(whole, dev3__finetune__epochs=2.0)
+  changed = finish(whole, dev3__sft__epochs=2.0)
   said = [line.rpartition('| ')[2] for line in changed.splitlines()]
   begun = {line.split(':')[0] for line in said if line.endswith(': begins')}
-  assert not begun & {'r1_zero', 'dev2', 'resample', 'exam_dev2', 'distill_qwen'}
-  assert {'dev3', 'exam_dev3', 'helpful', 'r1', 'scenarios_base', 'report'} <= begun
+  assert not begun & {'r1_zero', 'dev2', 'rejection', 'report_card_dev2', 'distill_qwen'}
+  assert {'dev3', 'report_card_dev3', 'helpful', 'r1', 'scenarios_base', 'report'} <= begun
