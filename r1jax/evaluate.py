@@ -74,7 +74,7 @@ def _what(group):
 
 
 def _how(group):
-  from r1jax.evaluation.exam import prompts, protocol
+  from r1jax.evaluation.exam import examination, protocol
 
   proto = protocol.Protocol()
   group.add_argument(
@@ -100,7 +100,7 @@ def _how(group):
   )
   group.add_argument(
     '--template',
-    choices=prompts.FORMS,
+    choices=examination.TEMPLATES,
     default='checkpoint',
     help="the checkpoint's own chat template, R1-Zero's where it has none (default); R1-Zero's; "
     "R1's chat template",
@@ -206,7 +206,7 @@ def examine(given):
   asking = examination.Asking(given.template, given.instruction, given.dtype)
   with jax.set_mesh(_mesh(given.mesh)):
     folder = opening.open_model(given.checkpoint, lambda line: print(line, file=sys.stderr))
-    made = examination.Setting(given.checkpoint, folder, choice, proto, asking)
+    made = examination.Examination(given.checkpoint, folder, choice, proto, asking)
     output = pathlib.Path(given.output or made.output)
     tables.show('Examination', made.rows)
     content = made.run(output, given.interval)

@@ -5,7 +5,6 @@ import math
 import pathlib
 import re
 
-from r1jax.data import template
 from r1jax.data.tasks import golds, tiny_world
 
 # GSM8K ends a worked solution with a line `#### 1,234` (arXiv 2110.14168).
@@ -64,14 +63,14 @@ def load(path, question_key='question', answer_key='answer'):
   return list(read(path, question_key, answer_key))
 
 
-def check_lengths(problems, tokenizer, max_prompt):
+def check_lengths(problems, form, max_prompt):
   """Raises ValueError where a question's rendered prompt has more than `max_prompt` tokens.
 
   The prompt counts as it is sampled from: beginning-of-sequence id, template, question.
   """
   too_long = []
   for number, problem in enumerate(problems, 1):
-    length = len(tokenizer.encode(template.render(problem.question), bos=True))
+    length = len(form.put(problem.question).ids)
     if length > max_prompt:
       too_long.append((number, length, problem.question))
   if too_long:

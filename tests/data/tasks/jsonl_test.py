@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from r1jax.data import tokenizer
+from r1jax.data import prompts, tokenizer
 from r1jax.data.tasks import corpus, jsonl, tiny_world
 from tests import shared_data
 
@@ -111,10 +111,10 @@ def test_questions_longer_than_the_context_are_counted_and_the_first_is_named():
   tok = tokenizer.SentencePieceTokenizer(tokenizer.train_sentencepiece(texts, 400))
   problems = [tiny_world.Problem('What is' + ' 1' * n, '1', 'k', 0) for n in (5, 50, 60)]
   lengths = [len(tok.encode(' What is')) + n + 3 for n in (5, 50, 60)]
-  jsonl.check_lengths(problems, tok, lengths[-1])
+  jsonl.check_lengths(problems, prompts.Form(tok), lengths[-1])
   with pytest.raises(
     ValueError,
     match=rf'question 2 .* has {lengths[1]} tokens .* takes {lengths[1] - 1}; '
     rf'too long in all: 2, the longest {lengths[2]}',
   ):
-    jsonl.check_lengths(problems, tok, lengths[1] - 1)
+    jsonl.check_lengths(problems, prompts.Form(tok), lengths[1] - 1)

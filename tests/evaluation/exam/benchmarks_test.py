@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from r1jax.data import chat_template, template, tokenizer
+from r1jax.data import chat_template, prompts, template, tokenizer
 from r1jax.data.tasks import tiny_world
-from r1jax.evaluation.exam import benchmarks, prompts
+from r1jax.evaluation.exam import benchmarks, examination
 from r1jax.interchange import checkpoints
 from r1jax.rewards import choice, code
 from tests.interchange import families
@@ -86,10 +86,10 @@ def test_the_instruction_says_how_to_mark_the_answer(answer, part):
 
 def test_r1_zeros_template_is_the_papers_and_takes_no_instruction():
   folder = checkpoints.open('tiny')
-  form = prompts.Form('checkpoint', folder, tokenizer.load(folder))
+  form = examination.form('checkpoint', folder, tokenizer.load(folder))
   found = form.put('What is 1 + 1', benchmarks.MATH)
   assert found.text == template.render('What is 1 + 1') and not found.prefill
-  assert form.name == 'R1-Zero'
+  assert form.title == 'R1-Zero'
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def deepseek(tmp_path):
 
 def test_r1s_chat_template_opens_the_thought_and_stops_at_the_ids_of_the_folder(deepseek):
   folder, tok = deepseek
-  form = prompts.Form('r1', folder, tok)
+  form = prompts.Form(tok, 'r1', folder)
   found = form.put('Q', benchmarks.MATH)
   user, reply = chat_template.USER, chat_template.ASSISTANT
   assert found.text == f'{chat_template.BOS}{user}Q\n{benchmarks.MATH}{reply}<think>\n'
@@ -113,4 +113,4 @@ def test_r1s_chat_template_opens_the_thought_and_stops_at_the_ids_of_the_folder(
 def test_a_vocabulary_without_the_templates_tokens_is_refused():
   folder = checkpoints.open('tiny')
   with pytest.raises(ValueError, match='is not a piece of this vocabulary'):
-    prompts.Form('r1', folder, tokenizer.load(folder))
+    prompts.Form(tokenizer.load(folder), 'r1', folder)

@@ -4,8 +4,9 @@ import jax
 import pytest
 
 from r1jax import sharding
+from r1jax.data import prompts
 from r1jax.data.tasks import tiny_world
-from r1jax.evaluation.exam import prompts, protocol
+from r1jax.evaluation.exam import protocol
 
 
 def asked(*lengths):
