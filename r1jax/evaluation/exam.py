@@ -38,7 +38,7 @@ class Exam:
   Attributes:
     title: of the progress bar.
     load: gives the `rollout.Policy`; called when there is something to draw.
-    problems: list of `tiny_world.Problem`.
+    problems: list of `problem.Problem`.
     prompts: `prompts.Prompt` of each.
     proto: `protocol.Protocol`.
     shape: `protocol.Shape`.

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from r1jax.data import chat_template, template, tokenizer
+from r1jax.data.problem import Problem
 from r1jax.data.tasks import tiny_world
 from r1jax.evaluation import benchmarks, prompts
 from r1jax.interchange import source
@@ -71,9 +72,9 @@ def test_more_questions_than_there_are_and_empty_folders_are_refused(tmp_path):
 
 def test_programs_of_a_benchmark_get_more_time_than_in_training():
   tests = code.Tests((code.StdinTest('', ''),) * 50)
-  found = benchmarks.rewards([tiny_world.Problem('Q', tests, 'easy', 0)])
+  found = benchmarks.rewards([Problem('Q', tests, 'easy', 0)])
   assert found.programs.limits.seconds == 6 and found.programs.total_seconds == 300
-  assert benchmarks.rewards([tiny_world.Problem('Q', '1', 'k', 0)]).worker_gib == 1
+  assert benchmarks.rewards([Problem('Q', '1', 'k', 0)]).worker_gib == 1
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_programs_of_a_benchmark_get_more_time_than_in_training():
   [('1', 'boxed'), (choice.Letter('A', 'AB'), 'ANSWER: X'), (code.Tests(()), '```python')],
 )
 def test_the_instruction_says_how_to_mark_the_answer(answer, part):
-  assert part in benchmarks.instruction(tiny_world.Problem('Q', answer, 'k', 0))
+  assert part in benchmarks.instruction(Problem('Q', answer, 'k', 0))
 
 
 def test_r1_zeros_template_is_the_papers_and_takes_no_instruction():

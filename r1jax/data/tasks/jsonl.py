@@ -6,7 +6,8 @@ import pathlib
 import re
 
 from r1jax.data import template
-from r1jax.data.tasks import golds, tiny_world
+from r1jax.data.problem import Problem
+from r1jax.data.tasks import golds
 
 # GSM8K ends a worked solution with a line `#### 1,234` (arXiv 2110.14168).
 _MARK = '####'
@@ -88,17 +89,17 @@ def _problem(record, kind, question_key, answer_key):
   checked = golds.read(record, answer_key)
   if checked:
     gold, more = checked
-    return tiny_world.Problem(question + more, gold, kind, 0)
+    return Problem(question + more, gold, kind, 0)
   answer = text(record, answer_key, (str, int, float))
   worked = _CALCULATOR.sub('', answer)
   found = _FINAL.findall(worked)
   if not found and (_MARK in answer or '\n' in answer or worked != answer):
     raise ValueError(f'no final answer: field {answer_key!r} has no line "{_MARK} ..."')
   if not found:
-    return tiny_world.Problem(question, _without_commas(answer), kind, 0)
+    return Problem(question, _without_commas(answer), kind, 0)
   lines = worked[: worked.rindex(_MARK)].splitlines()
   steps = tuple(line.strip() for line in lines if line.strip())
-  return tiny_world.Problem(question, _without_commas(found[-1]), kind, 0, steps)
+  return Problem(question, _without_commas(found[-1]), kind, 0, steps)
 
 
 def _record(raw):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from r1jax.data import template
+from r1jax.data.problem import Problem
 from r1jax.data.tasks import corpus, phrases, thoughts, tiny_world
 from r1jax.rewards import accuracy, language
 
@@ -103,9 +104,9 @@ def test_a_solution_in_words_keeps_its_arithmetic_and_speaks_one_language():
 
 
 def test_a_line_of_words_says_the_same_in_both_languages():
-  problem = tiny_world.Problem('?', '7', 'ordering', 1, ('first 3', 'second 7'), 'en')
+  problem = Problem('?', '7', 'ordering', 1, ('first 3', 'second 7'), 'en')
   assert thoughts.lines(problem, ('zh',) * 3) == ('第一 3', '第二 7', '所以答案是 7')
-  problem = tiny_world.Problem('?', '7', 'comparison', 1, ('7 和 9 中更小的是 7',), 'zh')
+  problem = Problem('?', '7', 'comparison', 1, ('7 和 9 中更小的是 7',), 'zh')
   assert thoughts.lines(problem, ('en', 'zh')) == ('the smaller of 7 and 9 is 7', '所以答案是 7')
   with pytest.raises(ValueError, match='1 steps and a conclusion, but 1 languages'):
     thoughts.lines(problem, ('en',))
