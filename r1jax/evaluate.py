@@ -19,8 +19,7 @@ from r1jax import sharding
 from r1jax.evaluation import benchmarks, intervals, prompts, protocol, result, setting
 from r1jax.interchange import source
 from r1jax.pipeline import plan, unfinished
-from r1jax.rewards import sandbox, service
-from r1jax.rewards.attacks import run as attacks
+from r1jax.rewards import sandbox, score_card, service
 
 _EXAMPLES = f"""
 benchmarks:
@@ -154,7 +153,7 @@ def _after(flags):
 
 def print_score_card(flags):
   """Attacks, labelled pairs and latency of the verifiers; returns whether all is well."""
-  card, outcomes = attacks.score_card(flags.gsm8k)
+  card, outcomes = score_card.make(flags.gsm8k)
   for outcome in outcomes:
     if not outcome.repelled:
       print(f'NOT REPELLED  {outcome.verifier}: {outcome.name}  ({outcome.why})')

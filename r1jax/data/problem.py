@@ -9,8 +9,8 @@ class Problem:
 
   Attributes:
     question: text without a final stop; the template sets one.
-    answer: the final answer, a str that is compared as mathematics, or what else its verifier
-      checks by: see `r1jax.rewards.golds`.
+    answer: the final answer, a str that is compared as mathematics, or another gold of
+      `r1jax.rewards.golds`, which its verifier checks by.
     kind: family of the question, one of `WorldConfig.kinds` or the name of a file's benchmark.
     level: difficulty; 0 where unknown.
     steps: lines of a correct solution, each ending in the number that it establishes.
@@ -23,3 +23,8 @@ class Problem:
   level: int
   steps: tuple[str, ...] = ()
   language: str = 'en'
+
+
+def is_text(value):
+  """Whether `value` is a str that UTF-8 can write: no half of a surrogate pair in it."""
+  return isinstance(value, str) and not any('\ud800' <= sign <= '\udfff' for sign in value)

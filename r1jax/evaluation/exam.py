@@ -120,8 +120,7 @@ def _draw(exam, policy, call, rewards):
     for b in range(len(part) * group)
   ]
   items = [
-    answers.item(text, exam.problems[part[b // group]].answer, int(out.length_B[b]))
-    for b, text in enumerate(texts)
+    answers.item(text, exam.problems[part[b // group]].answer) for b, text in enumerate(texts)
   ]
   return out, texts, rewards.submit(items)
 

@@ -95,7 +95,7 @@ def ask(policy, cfg, problems, limits, key, rewards):
   out = rollout.join(list(rollout.run(policy, scfg, prompts, limits, key)))
   texts = [policy.tokenizer.decode(out.completion(b)) for b in range(len(out.length_B))]
   items = [
-    service.Item(text, asked.answer, int(out.length_B[b]), asked.question, asked.language)
+    service.Item(text, asked.answer, asked.question, asked.language)
     for b, text in enumerate(texts)
     for asked in [problems[b // cfg.samples]]
   ]

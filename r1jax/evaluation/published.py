@@ -17,8 +17,8 @@ import zlib
 import numpy as np
 
 from r1jax.data.problem import Problem
-from r1jax.data.tasks import golds, jsonl
-from r1jax.rewards import code
+from r1jax.data.tasks import jsonl
+from r1jax.rewards import code, golds
 
 _WRONG = ('Incorrect Answer 1', 'Incorrect Answer 2', 'Incorrect Answer 3')
 

@@ -16,7 +16,7 @@ def ask(policy, job, requests, rewards, key):
   Args:
     policy: `rollout.Policy`.
     job: its `evaluation`, `sample` and `data` say how is sampled.
-    requests: held-out requests, a list of problems whose answer is a `preference.Query`.
+    requests: held-out requests, a list of problems whose answer is a `query.Query`.
     rewards: `judge.PreferenceService`.
     key: PRNG key; the same key gives the same replies.
 
@@ -32,14 +32,7 @@ def ask(policy, job, requests, rewards, key):
   out = rollout.join(list(rollout.run(policy, scfg, prompts, limits, key)))
   texts = [policy.tokenizer.decode(out.completion(b)) for b in range(len(requests))]
   items = [
-    service.Item(
-      text,
-      one.answer,
-      tokens=int(out.length_B[b]),
-      question=one.question,
-      language=one.language,
-    )
-    for b, (text, one) in enumerate(zip(texts, requests))
+    service.Item(text, one.answer, one.question, one.language) for text, one in zip(texts, requests)
   ]
   values = scores(rewards.submit(items).result())
   wanted = [is_wanted(t, one.answer.wanted) for t, one in zip(texts, requests) if one.answer.wanted]

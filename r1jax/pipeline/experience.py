@@ -144,7 +144,7 @@ def shaped(found, cap, gcfg):
 
 def _items(texts, problems, part, group):
   return [
-    service.Item(text, asked.answer, int(part.length_B[b]), asked.question, asked.language)
+    service.Item(text, asked.answer, asked.question, asked.language)
     for b, text in enumerate(texts)
     for asked in [problems[b // group]]
   ]

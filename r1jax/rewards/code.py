@@ -15,38 +15,11 @@ import time
 
 from r1jax.data import template
 from r1jax.rewards import accuracy, sandbox
+from r1jax.rewards.program import CallTest, StdinTest, Tests  # noqa: F401 - for callers
 from r1jax.rewards.verdict import Kind, Verdict
 
 LONGEST_PROGRAM = 64_000  # characters
 _FENCE = '```'
-
-
-@dataclasses.dataclass(frozen=True)
-class StdinTest:
-  """A whole program: `stdin` in, `stdout` expected (trailing white space of lines and of the end
-  aside).
-  """
-
-  stdin: str
-  stdout: str
-
-
-@dataclasses.dataclass(frozen=True)
-class CallTest:
-  """`call(*args)` is expected to return `expected`; lists and tuples are alike, floats equal to
-  1e-9.
-  """
-
-  call: str
-  args: tuple
-  expected: object
-
-
-@dataclasses.dataclass(frozen=True)
-class Tests:
-  """The tests (StdinTest or CallTest) of one programming question."""
-
-  tests: tuple
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,10 @@ from r1jax.data.problem import Problem
 from r1jax.data.tasks import tiny_world
 from r1jax.evaluation import benchmarks, prompts
 from r1jax.interchange import source
-from r1jax.rewards import choice, code
+from r1jax.rewards import choice, code, golds
 from tests.interchange import families
+
+INSTRUCTION = golds.of('7').instruction
 
 
 def _file(tmp_path, count, name='own.jsonl'):
@@ -88,7 +90,7 @@ def test_the_instruction_says_how_to_mark_the_answer(answer, part):
 def test_r1_zeros_template_is_the_papers_and_takes_no_instruction():
   folder = source.open('tiny')
   form = prompts.Form('checkpoint', folder, tokenizer.load(folder))
-  found = form.put('What is 1 + 1', benchmarks.MATH)
+  found = form.put('What is 1 + 1', INSTRUCTION)
   assert found.text == template.render('What is 1 + 1') and not found.prefill
   assert form.name == 'R1-Zero'
 
@@ -103,9 +105,9 @@ def deepseek(tmp_path):
 def test_r1s_chat_template_opens_the_thought_and_stops_at_the_ids_of_the_folder(deepseek):
   folder, tok = deepseek
   form = prompts.Form('r1', folder, tok)
-  found = form.put('Q', benchmarks.MATH)
+  found = form.put('Q', INSTRUCTION)
   user, reply = chat_template.USER, chat_template.ASSISTANT
-  assert found.text == f'{chat_template.BOS}{user}Q\n{benchmarks.MATH}{reply}<think>\n'
+  assert found.text == f'{chat_template.BOS}{user}Q\n{INSTRUCTION}{reply}<think>\n'
   assert found.prefill == '<think>\n' and found.ids.count(tok.bos_id) == 1
   np.testing.assert_array_equal(form.stop_KW, sorted([[i] for i in {1, 7, tok.eos_id}]))
   assert form.put('Q', '').text == f'{chat_template.BOS}{user}Q{reply}<think>\n'

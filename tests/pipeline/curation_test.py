@@ -9,7 +9,7 @@ from r1jax.algorithms import rejection
 from r1jax.data import examples, template
 from r1jax.data.tasks import seeds, tiny_world
 from r1jax.pipeline import cold_start, harvest, resample
-from r1jax.rewards import accuracy, format
+from r1jax.rewards import format, service
 
 NOTHING = rejection.Heldout([], 10)
 BOTH = ('en', 'zh')
@@ -56,7 +56,7 @@ def test_seeds_stand_as_often_as_asked_beside_the_samples():
 def test_every_seed_is_a_readable_right_reply_to_a_training_question(seed):
   reply = cold_start.reply(seed.thought, seed.answer, seed.language)
   assert tiny_world.split_of(seed.question) == tiny_world.TRAIN
-  assert format.check(reply).score == 1 and accuracy.check(reply, seed.answer).score == 1
+  assert format.check(reply).score == 1 and service.judge(reply, seed.answer).score == 1
   one = rejection.Candidate(seed.question, reply, seed.language, 30, True, True)
   assert rejection.fault(one, rejection.FilterConfig()) == ''
   for step in seed.thought.split(', '):

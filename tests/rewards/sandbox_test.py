@@ -2,8 +2,7 @@
 
 import pytest
 
-from r1jax.rewards import sandbox
-from r1jax.rewards.attacks import run
+from r1jax.rewards import sandbox, score_card
 from r1jax.rewards.workers import harness
 
 pytestmark = pytest.mark.skipif(
@@ -88,7 +87,7 @@ def test_nothing_is_left_when_a_sandbox_is_closed_at_any_stage():
   assert len(sandbox.running()) >= 2
   for box in (unused, loaded):
     box.close()
-  assert sandbox.running() == [] and run.leaks() == []
+  assert sandbox.running() == [] and score_card.leaks() == []
 
 
 def test_a_sandbox_that_cannot_start_says_so_and_does_not_blame_the_program(monkeypatch):

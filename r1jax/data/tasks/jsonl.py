@@ -6,8 +6,8 @@ import pathlib
 import re
 
 from r1jax.data import template
-from r1jax.data.problem import Problem
-from r1jax.data.tasks import golds
+from r1jax.data.problem import Problem, is_text
+from r1jax.rewards import golds
 
 # GSM8K ends a worked solution with a line `#### 1,234` (arXiv 2110.14168).
 _MARK = '####'
@@ -27,8 +27,8 @@ def read(path, question_key='question', answer_key='answer'):
   GSM8K's calculator marks; an answer of one line is taken as it is. Thousands commas are dropped
   ('1,234' becomes '1234'), blank lines are passed over.
 
-  A record with `options`, `numbers` or `tests` has no such text as its answer but what a verifier
-  checks by: see `golds`. Options become lines of the question.
+  A record with a field such as `options` or `tests` has no such text as its answer but what a
+  verifier checks by: see `r1jax.rewards.golds`. Options become lines of the question.
 
   Args:
     path: file of one JSON object per line, UTF-8.
@@ -127,7 +127,7 @@ def text(record, key, kinds=(str,)):
   stripped = str(value).strip()
   if not stripped:
     raise ValueError(f'field {key!r} is empty')
-  if any('\ud800' <= letter <= '\udfff' for letter in stripped):
+  if not is_text(stripped):
     raise ValueError(f'field {key!r} holds half a surrogate pair, which no UTF-8 can write')
   return stripped
 

@@ -10,7 +10,7 @@ import pytest
 from r1jax.data import template
 from r1jax.data.problem import Problem
 from r1jax.data.tasks import corpus, phrases, thoughts, tiny_world
-from r1jax.rewards import accuracy, language
+from r1jax.rewards import language, service
 
 WORLD = tiny_world.WorldConfig(languages=tiny_world.BILINGUAL)
 PROBLEMS = [tiny_world.problem(11, index, WORLD) for index in range(3000)]
@@ -115,9 +115,9 @@ def test_a_line_of_words_says_the_same_in_both_languages():
 def test_the_readable_form_is_graded_right_in_both_languages():
   for problem in PROBLEMS[:200]:
     reply = template.enclose(*thoughts.readable(problem, np.random.default_rng(0)))
-    assert accuracy.check(reply, problem.answer).score == 1, reply
+    assert service.judge(reply, problem.answer).score == 1, reply
     wrong = template.enclose('', phrases.LANGUAGES[problem.language].bare[1].format(99))
-    assert accuracy.check(wrong, problem.answer).score == 0
+    assert service.judge(wrong, problem.answer).score == 0
     assert language.check(reply, problem.language).score == 1
 
 
@@ -131,7 +131,7 @@ def test_thoughts_are_in_the_other_language_or_switch_in_their_shares():
 
 def test_a_mixing_thought_is_as_right_as_any_other():
   for document in THOUGHTS:
-    assert accuracy.check(document.reply, document.problem.answer).score == 1, document
+    assert service.judge(document.reply, document.problem.answer).score == 1, document
 
 
 def test_without_mixing_every_word_of_a_thought_is_in_the_language_of_its_question():

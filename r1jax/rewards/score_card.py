@@ -1,4 +1,4 @@
-"""Runs the attacks and the labelled pairs and adds up the score card."""
+"""The score card of the verifiers: what attacks get, how labelled answers are judged, how fast."""
 
 import collections
 import contextlib
@@ -15,15 +15,18 @@ import tempfile
 import threading
 import time
 
-from r1jax.rewards import accuracy, choice, code, format, language, math, puzzles, sandbox, shaping
-from r1jax.rewards.attacks import answers, decoys, escapes, pairs, programs
+from r1jax.rewards import code, format, language, repetition, sandbox, service
+from r1jax.rewards.attacks import escapes, programs, table
+from r1jax.rewards.math import value
 from r1jax.rewards.verdict import Kind
 
 _LIMITS = sandbox.Limits(seconds=1.0, memory_mib=256)
 _SUMS = ((3, 4), (10, 20), (-5, 5))
 _CALLS = tuple(code.CallTest('solve', pair, sum(pair)) for pair in _SUMS)
 _PRINTS = tuple(code.StdinTest(f'{a} {b}\n', f'{a + b}\n') for a, b in _SUMS)
+# The result of a published solution. Yes: `#### 1,234`, `#### -5`. No: `### 5`.
 _GOLD = re.compile(r'#### (-?[\d,]+)')
+# The result of one of its steps. Yes: `<<16-3=13>>`. No: `<<13>>`.
 _STEP = re.compile(r'<<[^=<>]*=(-?[\d.]+)>>')
 
 
@@ -37,35 +40,21 @@ class Outcome:
   why: str
 
 
-def text_attacks():
-  """Outcomes of all attacks on the verifiers of text."""
-  cases = [('math', name, accuracy.check, (done, gold)) for name, gold, done in answers.MATH]
-  cases += [('format', name, format.check, (done,)) for name, done in answers.FORMAT]
-  cases += [('choice', name, choice.check, (done, gold)) for name, gold, done in answers.CHOICE]
-  cases += [
-    ('numbers', name, puzzles.check_numbers, (done, *given))
-    for name, given, done in answers.NUMBERS
-  ]
-  cases += [
-    ('order', name, puzzles.check_order, (done, gold)) for name, gold, done in answers.ORDER
-  ]
-  cases += [('language', name, language.check, (done,)) for name, done in answers.LANGUAGE]
-  cases += [('repetition', name, shaping.repetition, (done,)) for name, done in answers.REPETITION]
-  cases += _decoys()
-  return [_outcome(verifier, name, check(*arguments)) for verifier, name, check, arguments in cases]
+_TEXT = {'format': format.check, 'language': language.check, 'repetition': repetition.check}
 
 
-def _decoys():
-  numbers, things = ((3, 3, 8, 8), 24), ('Ann', 'Bob', 'Cy')
-  groups = [('math', accuracy.check, a, (g,)) for g, a in decoys.NOT_GOLD]
-  groups += [('math', accuracy.check, a, ('5',)) for a in decoys.NOT_FIVE + decoys.BOMBS]
-  groups += [('choice', choice.check, a, ('B',)) for a in decoys.NOT_B]
-  groups += [('numbers', puzzles.check_numbers, a, numbers) for a in decoys.NOT_24]
-  groups += [('order', puzzles.check_order, a, (things,)) for a in decoys.NOT_ANN_BOB_CY]
-  return [
-    (verifier, answer[:40], check, (f'<think>So.</think> <answer>{answer}</answer>', *rest))
-    for verifier, check, answer, rest in groups
-  ]
+def text_attacks(rows=None):
+  """Outcomes of the attacks on the verifiers of text: `table.attacks()`, or some of them."""
+  rows = table.attacks() if rows is None else rows
+  return [_outcome(row.kind, row.name, verdict(row)) for row in rows]
+
+
+def verdict(row):
+  """What the verifier says of a `table.Row`."""
+  if row.answer:
+    return value.equal(row.gold.text, row.answer)
+  judge = _TEXT.get(row.kind)
+  return judge(row.completion) if judge else service.judge(row.completion, row.gold)
 
 
 def code_attacks(allow_unsandboxed=False):
@@ -83,15 +72,13 @@ def code_attacks(allow_unsandboxed=False):
         program = program.replace(f'{{{place}}}', value)
       cases.append((name, program, hidden))
     for name, program, tests in cases:
-      verdict = code.check(f'<answer>```python\n{program}\n```</answer>', tests, config)
-      found.append(_outcome('code', name, verdict, leaks()))
+      got = code.check(f'<answer>```python\n{program}\n```</answer>', tests, config)
+      found.append(_outcome('code', name, got, leaks()))
   return found
 
 
 def leaks():
-  """What attacks have left on the machine: processes, files, sockets; an empty list when all is
-  well.
-  """
+  """What attacks have left on the machine, a list: processes, files, sockets; empty is well."""
   left = [f'process {pid}' for pid in sandbox.running()]
   for folder in ('/tmp', '/dev/shm', '/usr', str(pathlib.Path.home()), os.getcwd()):
     left += [str(place) for place in pathlib.Path(folder).glob('r1jax-leak-*')]
@@ -103,10 +90,11 @@ def leaks():
 
 
 def labelled(gsm8k=None, questions=150):
-  """Labelled pairs: the hand-written ones and, given a GSM8K file, pairs derived from its
-  solutions.
+  """Labelled answers: (gold, answer, whether they are equal).
+
+  They are those of the tables and, given a GSM8K file, some derived from its solutions.
   """
-  found = pairs.handwritten()
+  found = table.pairs()
   if gsm8k is None:
     return found
   records = [json.loads(line) for line in pathlib.Path(gsm8k).read_text().splitlines()]
@@ -138,42 +126,43 @@ def from_solution(solution):
   ]
 
 
-def score_card(gsm8k=None, with_code=True):
-  """The card as a dict (keys of `python -m r1jax.evaluate --verifiers --json`) and the Outcomes."""
+def make(gsm8k=None, with_code=True):
+  """The card as a dict (keys of `python -m r1jax.evaluate --verifiers --json`) and the Outcomes.
+
+  A completion of the tables that is right and not paid counts as a false negative.
+  """
   outcomes = text_attacks() + (code_attacks() if with_code else [])
-  math.equal(
-    '\\sqrt{2}', '\\sqrt{3}'
-  )  # starts the comparing process, which is not part of the latency
-  cases, times, wrong = labelled(gsm8k), [], collections.Counter()
+  missed = [row for row in table.rights() if verdict(row).kind != Kind.CORRECT]
+  # Starts the comparing process, which is not part of the latency.
+  value.equal('\\sqrt{2}', '\\sqrt{3}')
+  cases, times, wrong = labelled(gsm8k), [], collections.Counter(false_negatives=len(missed))
   for gold, answer, equal in cases:
     started = time.perf_counter()
-    verdict = math.equal(gold, answer)
+    found = value.equal(gold, answer)
     times.append((time.perf_counter() - started) * 1e3)
-    wrong['false_negatives'] += equal and verdict.kind != Kind.CORRECT
-    wrong['false_positives'] += not equal and verdict.kind == Kind.CORRECT
+    wrong['false_negatives'] += equal and found.kind != Kind.CORRECT
+    wrong['false_positives'] += not equal and found.kind == Kind.CORRECT
   card = {
     'attacks_total': len(outcomes),
     'attacks_repelled': sum(outcome.repelled for outcome in outcomes),
     'false_positives': wrong['false_positives'],
     'false_negatives': wrong['false_negatives'],
-    'labelled': len(cases),
+    'labelled': len(cases) + len(table.rights()),
     'latency_ms_p50': round(statistics.median(times), 3),
     'latency_ms_p99': round(statistics.quantiles(times, n=100)[98], 3),
   }
   return card, outcomes
 
 
-def _outcome(verifier, name, verdict, left=()):
-  repelled = verdict.scored and verdict.score < 0.5 and not left
-  why = '' if repelled else f'{verdict.kind} {verdict.score:g} {verdict.why} {" ".join(left)}'
+def _outcome(verifier, name, found, left=()):
+  repelled = found.scored and found.score < 0.5 and not left
+  why = '' if repelled else f'{found.kind} {found.score:g} {found.why} {" ".join(left)}'
   return Outcome(verifier, name, repelled, why)
 
 
 @contextlib.contextmanager
 def _secret():
-  """A random text in the environment, in a file and behind a port of this machine, and their
-  places.
-  """
+  """A random text in the environment, a file and behind a port of this machine; and the places."""
   secret = secrets.token_hex(8)
   with (
     tempfile.NamedTemporaryFile('w', prefix='r1jax-secret-') as file,
