@@ -12,24 +12,24 @@ import ml_collections
 from ml_collections import config_dict
 
 from r1jax import kernels
-from r1jax.algorithms import grpo, rejection, sft
+from r1jax.algorithms import filtering, grpo
 from r1jax.data import source
 from r1jax.data.tasks import preferences
 from r1jax.evaluation import heldout
 from r1jax.model import config as model_config
-from r1jax.pipeline import (
-  cold_start,
-  distill,
-  finetune,
-  general_rl,
-  harvest,
-  pretrain,
-  reasoning_rl,
-  resample,
-  reward_model,
-)
 from r1jax.rewards import service
 from r1jax.sampling import sample
+from r1jax.stages import (
+  cold_start,
+  distill,
+  general_rl,
+  pretrain,
+  reasoning_rl,
+  rejection,
+  reward_model,
+  samples,
+  sft,
+)
 from r1jax.train import loop, optimizer
 
 
@@ -82,19 +82,18 @@ class Job:
   data: source.DataConfig
   sample: sample.SampleConfig
   grpo: grpo.GrpoConfig
-  sft: sft.SftConfig
   optimizer: optimizer.OptimizerConfig
   reward: service.RewardConfig
   rl: reasoning_rl.RlConfig
   general: general_rl.GeneralConfig
   general_data: preferences.GeneralDataConfig
   reward_model: reward_model.RewardModelConfig
-  finetune: finetune.FinetuneConfig
+  sft: sft.SftConfig
   distill: distill.DistillConfig
-  harvest: harvest.HarvestConfig
-  filter: rejection.FilterConfig
+  samples: samples.SamplesConfig
+  filter: filtering.FilterConfig
   cold_start: cold_start.ColdStartConfig
-  resample: resample.ResampleConfig
+  rejection: rejection.RejectionConfig
   pretrain: pretrain.PretrainConfig
   evaluation: heldout.EvaluationConfig
   loop: loop.LoopConfig
@@ -130,8 +129,7 @@ def default(stage):
   if stage == 'sft':
     config.optimizer.lr = 5e-5  # falls to a tenth (reference §0.1, B.4.2)
     del config.optimizer.schedule, config.optimizer.steps  # a cosine over the data set's updates
-    config.sft = describe(sft.SftConfig(mtp_weight=0.1))
-    config.finetune = describe(finetune.FinetuneConfig())
+    config.sft = describe(sft.SftConfig())
   if stage == 'general_rl':
     config.grpo = describe(grpo.GrpoConfig(clip_low=10.0, clip_high=10.0))
     config.rl = describe(reasoning_rl.RlConfig(updates=1700, length_schedule=((0, 32_768),)))
@@ -145,12 +143,10 @@ def default(stage):
   if stage == 'distill':
     config.optimizer.lr = 1e-4  # of the 1.5B student; falls to a tenth (reference §1.8)
     del config.optimizer.schedule, config.optimizer.steps  # a cosine over the data set's updates
-    config.sft = describe(sft.SftConfig())
-    config.finetune = describe(finetune.FinetuneConfig(batch=64))  # reference §1.8
+    config.sft = describe(sft.SftConfig(batch=64, mtp_weight=0.3))  # reference §1.8
     config.distill = describe(distill.DistillConfig())
   if stage == 'pretrain':
     del config.data, config.sample
-    config.sft = describe(sft.SftConfig())
     config.pretrain = describe(pretrain.PretrainConfig())
   _without_training(config, stage)
   return config
@@ -158,22 +154,22 @@ def default(stage):
 
 def _without_training(config, stage):
   """Sections of the stages that make data sets or examine a model."""
-  if stage in ('cold_start', 'resample'):
+  if stage in ('cold_start', 'rejection'):
     del config.optimizer, config.loop, config.evaluation
-    config.harvest = describe(harvest.HarvestConfig())
-    config.filter = describe(rejection.FilterConfig())
+    config.samples = describe(samples.SamplesConfig())
+    config.filter = describe(filtering.FilterConfig())
   if stage == 'cold_start':
     config.cold_start = describe(cold_start.ColdStartConfig())
-  if stage == 'resample':
-    config.resample = describe(resample.ResampleConfig())
+  if stage == 'rejection':
+    config.rejection = describe(rejection.RejectionConfig())
   if stage == 'general_data':
     del config.model, config.runtime, config.data, config.loop, config.optimizer, config.sample
     del config.reward, config.evaluation
     config.general_data = describe(preferences.GeneralDataConfig())
-  if stage in ('exam', 'scenarios'):
+  if stage in ('report_card', 'scenarios'):
     del config.optimizer, config.loop
-  if stage == 'exam':
-    config.filter = describe(rejection.FilterConfig())
+  if stage == 'report_card':
+    config.filter = describe(filtering.FilterConfig())
   if stage == 'scenarios':
     config.reward.language = 1.0  # for both, reasoning and general (reference §1.4)
     config.general = describe(general_rl.GeneralConfig())

@@ -16,10 +16,11 @@ import jax
 import rich.console
 
 from r1jax import sharding
-from r1jax.evaluation import benchmarks, intervals, prompts, protocol, result, setting
+from r1jax.evaluation import intervals
+from r1jax.evaluation.exam import benchmarks, examination, prompts, protocol, result
 from r1jax.interchange import source
-from r1jax.pipeline import plan, unfinished
 from r1jax.rewards import sandbox, score_card, service
+from r1jax.runs import opening, tables
 
 _EXAMPLES = f"""
 benchmarks:
@@ -185,17 +186,17 @@ def examine(flags):
     flags.batch,
     flags.seed,
   )
-  asking = setting.Asking(flags.template, flags.instruction, flags.dtype)
+  asking = examination.Asking(flags.template, flags.instruction, flags.dtype)
   with jax.set_mesh(_mesh(flags.mesh)):
-    folder = unfinished.open_model(flags.checkpoint, lambda line: print(line, file=sys.stderr))
-    made = setting.Setting(flags.checkpoint, folder, choice, proto, asking)
+    folder = opening.open_model(flags.checkpoint, lambda line: print(line, file=sys.stderr))
+    made = examination.Setting(flags.checkpoint, folder, choice, proto, asking)
     output = pathlib.Path(flags.output or made.output)
-    plan.show('Examination', made.rows)
+    tables.show('Examination', made.rows)
     content = made.run(output, flags.interval)
   console = rich.console.Console()
   console.print(result.table(content))
   console.print(
-    f'result {output}, replies {setting.samples_file(output)}', soft_wrap=True, highlight=False
+    f'result {output}, replies {examination.samples_file(output)}', soft_wrap=True, highlight=False
   )
   return content
 

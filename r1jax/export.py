@@ -7,7 +7,7 @@ import jax
 
 from r1jax import sharding
 from r1jax.interchange import exporting, gguf, source
-from r1jax.pipeline import unfinished
+from r1jax.runs import opening
 
 HUB_TYPES = ('float32', 'bfloat16', 'float16')
 
@@ -46,7 +46,7 @@ def run(flags):
     return _judge(flags.verify, exporting.verify(flags.verify))
   devices = jax.local_devices()[: flags.devices]
   with jax.set_mesh(sharding.make_mesh((1, flags.devices, 1, 1), devices)):
-    source = unfinished.open_model(flags.checkpoint)
+    source = opening.open_model(flags.checkpoint)
     if flags.format == 'gguf':
       path = gguf.export(source, flags.output, flags.dtype or 'f16')
       print(f'{path} is written; next: ollama create my-model -f {path.parent}/Modelfile')

@@ -11,8 +11,8 @@ from ml_collections import config_flags
 
 from r1jax import config as config_lib
 from r1jax import cores, processes
-from r1jax.pipeline import r1, rl_vs_distill, single
-from r1jax.pipeline.graph import stages
+from r1jax.runs import kinds, r1, rl_vs_distill
+from r1jax.runs.graph import graph
 from r1jax.train import loop
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -47,7 +47,7 @@ def main(argv):
       job = config_lib.build(_CONFIG.value)
       if not (_COORDINATOR.value or _DISTRIBUTED.value):
         cores.share(job)
-      single.run(job, _CONFIG.value)
+      kinds.run(job, _CONFIG.value)
     processes.leave()
   except loop.Interrupted as stop:
     print(stop)
@@ -58,7 +58,7 @@ def main(argv):
     processes.abandon(text, 130, text)
     print(text)
     sys.exit(130)
-  except stages.EXPECTED as error:
+  except graph.EXPECTED as error:
     fail(error)
   except Exception as error:
     processes.abandon(f'{type(error).__name__}: {error}', 1, traceback.format_exc())
