@@ -6,7 +6,7 @@ import json
 import pathlib
 
 from r1jax.data.problem import Problem
-from r1jax.rewards import query
+from r1jax.rewards import preference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ def _pair(line, where):
 
 
 def load_requests(path):
-  """The requests of a JSONL file: a list of `Problem`, each answer a `query.Query`.
+  """The requests of a JSONL file: a list of `Problem`, each answer a `preference.Query`.
 
   A line holds {"question", "kind"}; "language", where it is not 'en'; and "wanted", the reply,
   where the request leaves no other, for evaluation.
@@ -59,7 +59,7 @@ def load_requests(path):
     try:
       record = json.loads(line)
       gold, question = (
-        query.Query(record['kind'], record.get('wanted', '')),
+        preference.Query(record['kind'], record.get('wanted', '')),
         record['question'],
       )
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:

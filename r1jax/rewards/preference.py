@@ -7,11 +7,33 @@ import dataclasses
 import math
 
 from r1jax.data import template
-from r1jax.rewards.query import HARMLESS, HELPFUL, KINDS, Query  # noqa: F401
-from r1jax.rewards.verdict import Kind, Verdict
+from r1jax.rewards.verdict import Gold, Kind, Verdict
 
+HELPFUL, HARMLESS = 'helpful', 'harmless'
+KINDS = (HELPFUL, HARMLESS)
 # How the reward model of each kind is trained (reference §1.4).
 OBJECTIVES = {HELPFUL: 'pairwise', HARMLESS: 'pointwise'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Query(Gold):
+  """Gold of a general request: it belongs to the helpfulness or the safety set (reference §1.4).
+
+  Attributes:
+    kind: one of KINDS.
+    wanted: the reply, where the request leaves no other; no reward reads it, only evaluation.
+  """
+
+  kind: str
+  wanted: str = ''
+
+  def __post_init__(self):
+    if self.kind not in KINDS:
+      raise ValueError(f'kind {self.kind!r} is not one of {", ".join(KINDS)}')
+
+  def check(self, completion, reply, config):
+    """None: no rule says whether a reply is right."""
+    return None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -78,8 +78,8 @@ class Item:
 
   Attributes:
     completion: the text.
-    gold: a str, which is compared as mathematics, or another gold of `golds`; a `query.Query` has
-      no right answer, so its item gets no `accuracy`.
+    gold: a str, which is compared as mathematics, or another gold of `golds`; a `preference.Query`
+      has no right answer, so its item gets no `accuracy`.
     question: read by reward models only.
     language: `en` or `zh`, what its thought is to be written in; '' is `target_language`.
   """

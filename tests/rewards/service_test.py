@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from r1jax.rewards import choice, code, puzzles, query, sandbox, service
+from r1jax.rewards import choice, code, preference, puzzles, sandbox, service
 from r1jax.rewards.verdict import Kind
 
 
@@ -132,4 +132,4 @@ def test_impossible_settings_are_refused_by_the_name_that_the_user_wrote(changes
 def test_one_completion_is_judged_without_a_service():
   assert service.judge('<answer>2\\sqrt{3}</answer>', '\\sqrt{12}').kind == Kind.CORRECT
   assert service.judge('<answer>7</answer>', '8').kind == Kind.WRONG
-  assert service.judge('<answer>7</answer>', query.Query('helpful')) is None
+  assert service.judge('<answer>7</answer>', preference.Query('helpful')) is None
