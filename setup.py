@@ -1,7 +1,14 @@
-"""Packaging of r1jax. `kernels/` stands at the top of the tree but installs as `r1jax.kernels`."""
+"""Packaging of r1jax.
+
+`kernels/` and `experiments/` stand at the top of the tree, where a reader looks for them, and
+install as `r1jax.kernels` and `r1jax.experiments`.
+"""
+
+import pathlib
 
 import setuptools
 
+HERE = pathlib.Path(__file__).resolve().parent
 INSTALL = [
   'jax>=0.10',
   'flax>=0.12',
@@ -36,18 +43,39 @@ setuptools.setup(
   name='r1jax',
   version='0.1.0',
   description="DeepSeek-R1's whole recipe in JAX",
+  long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+  long_description_content_type='text/markdown',
+  author='r1jax developers',
+  license='Apache-2.0',
+  license_files=['LICENSE', 'NOTICE'],
+  keywords=['reinforcement learning', 'language models', 'reasoning', 'GRPO', 'JAX'],
+  classifiers=[
+    'Development Status :: 4 - Beta',
+    'Environment :: Console',
+    'Intended Audience :: Developers',
+    'Intended Audience :: Science/Research',
+    'Operating System :: POSIX :: Linux',
+    'Programming Language :: Python :: 3',
+    'Programming Language :: Python :: 3.11',
+    'Programming Language :: Python :: 3.12',
+    'Programming Language :: Python :: 3.13',
+    'Topic :: Scientific/Engineering :: Artificial Intelligence',
+  ],
   python_requires='>=3.11',
   packages=[
     *setuptools.find_packages(include=['r1jax', 'r1jax.*']),
+    'r1jax.experiments',
     'r1jax.kernels',
   ],
-  package_dir={'r1jax.kernels': 'kernels'},
+  package_dir={'r1jax.experiments': 'experiments', 'r1jax.kernels': 'kernels'},
   package_data={'r1jax': ['assets/**/*']},
+  entry_points={'console_scripts': ['r1jax = r1jax.commands:main']},
   install_requires=INSTALL,
   extras_require={
     'gpu': ['jax[cuda13]>=0.10'],
     'gpu-compiler': GPU_COMPILER,
     'tpu': ['jax[tpu]>=0.10'],
+    'docs': ['mkdocs-material>=9.6'],
     'test': [
       'pytest>=8.3',
       'pytest-xdist>=3.6',

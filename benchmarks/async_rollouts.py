@@ -24,10 +24,10 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from experiments import r1_zero
 from r1jax import config as config_lib
 from r1jax import sharding
 from r1jax.data import source
+from r1jax.experiments import r1_zero
 from r1jax.rewards import service
 from r1jax.runs import model
 from r1jax.stages import ahead, reasoning_rl, rollouts

@@ -15,9 +15,9 @@ import rich.console
 import rich.table
 from absl import app, flags
 
-from experiments import r1_zero
 from r1jax import config as config_lib
 from r1jax import sharding
+from r1jax.experiments import r1_zero
 from r1jax.kernels import output_head
 from r1jax.planning import memory, phases, planner, topology
 

@@ -22,9 +22,9 @@ import jax
 import jax.numpy as jnp
 from absl import app, flags
 
-from experiments import r1_zero
 from r1jax import config as config_lib
 from r1jax import sharding
+from r1jax.experiments import r1_zero
 from r1jax.planning import hlo, phases, planner
 
 _PRESET = flags.DEFINE_string('preset', 'tiny', 'preset of experiments/r1_zero.py')

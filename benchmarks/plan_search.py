@@ -18,9 +18,9 @@ import rich.console
 import rich.table
 from absl import app, flags
 
-from experiments import r1_zero
 from r1jax import config as config_lib
 from r1jax import sharding
+from r1jax.experiments import r1_zero
 from r1jax.planning import estimate, fit, planner, topology
 
 _PRESET = flags.DEFINE_string('preset', 'tiny', 'preset of experiments/r1_zero.py')

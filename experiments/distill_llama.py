@@ -6,8 +6,8 @@
 See experiments/distill_qwen.py.
 """
 
-from experiments import distill_qwen
 from r1jax import config as config_lib
+from r1jax.experiments import distill_qwen
 from r1jax.model import presets
 
 # Llama-3.1-8B, a base, and Llama-3.3-70B-Instruct (reference §1.8).

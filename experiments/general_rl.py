@@ -7,8 +7,8 @@ The file holds {"question", "kind"} a line, of the kind 'helpful' or 'harmless'.
 directory of experiments/reward_model.py; `general.harmless` takes another.
 """
 
-from experiments import r1_zero
 from r1jax import config as config_lib
+from r1jax.experiments import r1_zero
 
 PRESETS = ('tiny', 'paper')
 

@@ -5,8 +5,8 @@
 DIR is the teacher: the work directory of a run, such as runs/r1_zero_tiny, or a hub folder.
 """
 
-from experiments import r1_zero, tiny_base
 from r1jax import config as config_lib
+from r1jax.experiments import r1_zero, tiny_base
 from r1jax.model import presets
 from r1jax.runs import rl_vs_distill
 

@@ -1,247 +1,94 @@
-"""Talk to a model: python -m r1jax.chat --checkpoint=DIR [--prompt='2+2?'].
+"""Talks to a model: thoughts are dimmed, answers plain.
 
-Thoughts are dimmed, answers plain. /reset forgets the conversation, Ctrl-C stops an answer, Ctrl-D
-leaves.
-Into a pipe or a file goes plain text.
+/reset forgets the conversation, Ctrl-C stops an answer, Ctrl-D leaves. Into a pipe or a file goes
+plain text.
 """
 
-import argparse
-import dataclasses
 import os
 import sys
 
-import jax
+from r1jax import commands, flags, ranges
+from r1jax.interchange import checkpoints
 
-from r1jax import sharding
-from r1jax.data import chat_template, template, tokenizer
-from r1jax.interchange import huggingface, source
-from r1jax.runs import opening
-from r1jax.sampling import sample, stream
-
-DIM, PLAIN = '\x1b[2m', '\x1b[0m'
-
-
-@dataclasses.dataclass(frozen=True)
-class Model:
-  """What answers: weights from `stream.prepare`, config, tokenizer, template, stopping ids."""
-
-  params: dict
-  cfg: object
-  tokenizer: object
-  chat: object
-  stop_ids: frozenset[int]
-
-
-def load(path, dtype=None):
-  """The `Model` of a hub folder, work directory or shipped model, on the mesh that is set."""
-  folder = opening.open_model(path, lambda line: print(line, file=sys.stderr))
-  cpu = jax.default_backend() == 'cpu'
-  cfg = huggingface.read_config(
-    folder, compute_dtype=dtype, param_dtype=dtype, remat=False, scan_layers=not cpu
-  )
-  cfg = dataclasses.replace(cfg, mtp_layers=0)
-  cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
-  tok = source.tokenizer_of(folder, cfg)
-  chat, stop = chat_template.load(folder, tok), _stop_ids(folder, tok)
-  params = huggingface.load(folder, cfg, cfg.param_dtype, lambda line: None)
-  return Model(stream.prepare(params, cfg), cfg, tok, chat, stop)
-
-
-def _stop_ids(folder, tok):
-  """Ids that end a reply: the tokenizer's, and those that the folder's settings list."""
-  stop = {tok.eos_id}
-  for name in ('generation_config.json', 'config.json'):
-    listed = tokenizer.read_json(folder / name).get('eos_token_id')
-    stop |= set(listed if isinstance(listed, list) else [] if listed is None else [listed])
-  return frozenset(stop)
-
-
-class Conversation:
-  """Messages so far and the model that answers them."""
-
-  def __init__(self, model, scfg, seed):
-    self._model, self._scfg, self._key = model, scfg, jax.random.key(seed)
-    self.messages = []
-
-  def reset(self):
-    """Forgets what was said."""
-    self.messages = []
-
-  def ask(self, question):
-    """Yields the reply to `question` piece by piece, a prefilled `<think>` first.
-
-    What was said stays in the conversation, also when the caller stops half-way.
-
-    Raises:
-      ValueError: the conversation leaves no room in the model's context, or the question came as
-        bytes that are no UTF-8.
-    """
-    if any('\ud800' <= letter <= '\udfff' for letter in question):
-      raise ValueError('the question is not UTF-8 text')
-    model, messages = self._model, [*self.messages, {'role': 'user', 'content': question}]
-    text = model.chat.render(messages)
-    ids = chat_template.encode(model.chat, model.tokenizer, text)
-    room = model.cfg.max_length - len(ids)
-    if room < 1:
-      raise ValueError(
-        f'{len(ids)} tokens do not fit a context of {model.cfg.max_length}: /reset, or ask shorter'
-      )
-    said = [chat_template.PREFILL if text.endswith(chat_template.PREFILL) else '']
-    scfg = dataclasses.replace(self._scfg, max_new=min(room, self._scfg.max_new))
-    self._key, key = jax.random.split(self._key)
-    try:
-      yield said[0]
-      drawn = stream.tokens(model.params, model.cfg, scfg, ids, key, model.stop_ids)
-      for piece in pieces(model.tokenizer, drawn):
-        said.append(piece)
-        yield piece
-        if isinstance(model.chat, chat_template.ZeroTemplate) and _answered(said):
-          return
-    finally:
-      self.messages = [*messages, {'role': 'assistant', 'content': ''.join(said)}]
-
-
-def _answered(said):
-  return template.END_ANSWER in ''.join(said[-32:])
-
-
-def pieces(tok, ids):
-  """Text of a stream of token ids, as soon as its characters are whole."""
-  seen, old, new = [], 0, 0
-  for token in ids:
-    seen.append(token)
-    before, now = tok.decode(seen[old:new]), tok.decode(seen[old:])
-    if now.endswith('\ufffd'):
-      continue
-    old, new = new, len(seen)
-    if now[len(before) :]:
-      yield now[len(before) :]
-  rest = tok.decode(seen[old:])[len(tok.decode(seen[old:new])) :]
-  if rest:
-    yield rest
-
-
-def shade(parts):
-  """The same text with thoughts dimmed, from `<think>` to `</think>`; tags may be cut anywhere."""
-  held, dimmed = '', False
-  for part in parts:
-    held += part
-    while True:
-      tag = template.END_THINK if dimmed else template.THINK
-      at = held.find(tag)
-      if at < 0:
-        break
-      if dimmed:
-        yield held[: at + len(tag)] + PLAIN
-        held, dimmed = held[at + len(tag) :], False
-      else:
-        yield held[:at] + DIM + tag
-        held, dimmed = held[at + len(tag) :], True
-    keep = next(n for n in range(len(tag) - 1, -1, -1) if held.endswith(tag[:n]))
-    if held[: len(held) - keep]:
-      yield held[: len(held) - keep]
-    held = held[len(held) - keep :]
-  yield held + (PLAIN if dimmed else '')
-
-
-def answer(conversation, question, out):
-  """Prints a reply as it comes; Ctrl-C ends it and leaves the conversation as far as it went."""
-  reply = conversation.ask(question)
-  coloured = out.isatty()
-  try:
-    for text in shade(reply) if coloured else reply:
-      out.write(text)
-      out.flush()
-    out.write('\n')
-  except KeyboardInterrupt:
-    reply.close()
-    out.write(f'{PLAIN if coloured else ""}\n[stopped]\n')
-
-
-def converse(conversation, out):
-  """Questions from the terminal until Ctrl-D."""
-  out.write('/reset forgets, Ctrl-C stops an answer, Ctrl-D leaves\n')
-  while True:
-    try:
-      question = input('> ').strip()
-    except KeyboardInterrupt:
-      out.write('\n')
-      continue
-    except EOFError:
-      out.write('\n')
-      return
-    if question == '/reset':
-      conversation.reset()
-    elif question.startswith('/'):
-      out.write(f'{question}: the only command is /reset\n')
-    elif question:
-      try:
-        answer(conversation, question, out)
-      except ValueError as error:
-        out.write(f'{error}\n')
+_EXAMPLES = """
+r1jax chat                                              # with the shipped base
+r1jax chat --checkpoint=runs/r1_zero_tiny --temperature=1 --prompt='3 + 4 - 2'
+echo 'How many hours are three days?' | r1jax chat --checkpoint=qwen
+"""
 
 
 def parse(argv):
   """The command's flags."""
-  flags = argparse.ArgumentParser(
-    prog='python -m r1jax.chat', description=__doc__.split('\n')[0], allow_abbrev=False
+  parser = flags.Parser('chat', __doc__, _EXAMPLES)
+  number = flags.number
+  parser.add_argument('--checkpoint', default='tiny', metavar='PLACE', help=checkpoints.PLACES)
+  parser.add_argument('--prompt', metavar='TEXT', help='answer this and leave')
+  parser.add_argument(
+    '--max_tokens', type=number(ranges.Count), default=32_768, help='most tokens of an answer'
   )
-  flags.add_argument(
-    '--checkpoint',
-    default='tiny',
-    help=f'{source.PLACES}; default: tiny',
-  )
-  flags.add_argument('--prompt', help='answer this and leave')
-  flags.add_argument('--max_tokens', type=int, default=32_768, help='most tokens of an answer')
   # R1's recommendation (reference §3.4): 0.5 to 0.7, and top-p 0.95.
-  flags.add_argument('--temperature', type=float, default=0.6, help='0 takes the most likely token')
-  flags.add_argument('--top_p', type=float, default=0.95, help='probability that is drawn from')
-  flags.add_argument('--seed', type=int, help='for the same answers again')
-  flags.add_argument(
+  parser.add_argument(
+    '--temperature',
+    type=number(ranges.Temperature),
+    default=0.6,
+    help='0 takes the most likely token',
+  )
+  parser.add_argument(
+    '--top_p', type=number(ranges.Mass), default=0.95, help='probability that is drawn from'
+  )
+  parser.add_argument('--seed', type=number(ranges.Seed), help='for the same answers again')
+  parser.add_argument(
     '--dtype',
     choices=['float32', 'bfloat16', 'float16'],
     help='of weights and computation; as stored where not given',
   )
-  flags.add_argument('--devices', type=int, default=1, help='how many to split the model over')
-  return flags.parse_args(argv)
+  parser.add_argument(
+    '--devices', type=number(ranges.Count), default=1, help='how many to split the model over'
+  )
+  return parser.parse(argv)
 
 
-def _piped():
+def piped():
+  """The question on standard input; ValueError where there is none."""
   question = sys.stdin.read().strip()
   if not question:
     raise ValueError('standard input holds no question: type one, pipe one, or give --prompt')
   return question
 
 
-def run(flags):
+def run(given):
   """Loads the model and answers the prompt, the pipe or the terminal."""
-  seed = int.from_bytes(os.urandom(4), 'little') if flags.seed is None else flags.seed
+  with commands.quiet():  # JAX comes with these: help and mistyped flags do not wait for it
+    import jax
+
+    from r1jax import conversation, sharding
+    from r1jax.sampling import sample
+  seed = int.from_bytes(os.urandom(4), 'little') if given.seed is None else given.seed
   scfg = sample.SampleConfig(
-    group=1, max_new=flags.max_tokens, temperature=flags.temperature, top_p=flags.top_p
+    group=1, max_new=given.max_tokens, temperature=given.temperature, top_p=given.top_p
   )
-  mesh = sharding.make_mesh((1, 1, 1, flags.devices), jax.devices()[: flags.devices])
+  mesh = sharding.make_mesh((1, 1, 1, given.devices), jax.devices()[: given.devices])
   with jax.set_mesh(mesh):
-    conversation = Conversation(load(flags.checkpoint, flags.dtype), scfg, seed)
-    if flags.prompt is not None:
-      answer(conversation, flags.prompt, sys.stdout)
+    model = conversation.load(given.checkpoint, given.dtype)
+    talk = conversation.Conversation(model, scfg, seed)
+    if given.prompt is not None:
+      conversation.answer(talk, given.prompt, sys.stdout)
     elif not sys.stdin.isatty():
-      answer(conversation, _piped(), sys.stdout)
+      conversation.answer(talk, piped(), sys.stdout)
     else:
-      converse(conversation, sys.stdout)
+      conversation.converse(talk, sys.stdout)
 
 
 def main(argv=None):
   """Runs the command; errors of use end in one line and exit status 1."""
   try:
-    run(parse(argv))
+    run(parse(sys.argv[1:] if argv is None else argv))
   except BrokenPipeError:  # whoever read has seen enough
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
+    return commands.unread()
   except (ValueError, OSError) as error:
-    print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
-    return 1
+    return commands.fail(error)
   except KeyboardInterrupt:  # while the model was loading
-    return 130
+    return commands.STOPPED
   return 0
 
 

@@ -5,13 +5,12 @@ from `default()`, changes it and returns it locked; `build` turns the result int
 """
 
 import dataclasses
-import types
-import typing
+from typing import Annotated, Literal
 
 import ml_collections
 from ml_collections import config_dict
 
-from r1jax import kernels
+from r1jax import kernels, ranges
 from r1jax.algorithms import filtering, grpo
 from r1jax.data import source
 from r1jax.data.tasks import preferences
@@ -50,32 +49,44 @@ class RuntimeConfig:
       where the run starts is refused.
   """
 
-  compute_dtype: str = 'bfloat16'
-  param_dtype: str = 'float32'
+  compute_dtype: ranges.Dtype = 'bfloat16'
+  param_dtype: ranges.Dtype = 'float32'
   remat: bool = True
   offload: bool = False
   scan_layers: bool = True
-  dispatch: str = 'sorted'
-  kernels: str = 'auto'
+  dispatch: Literal['sorted', 'dense'] = 'sorted'
+  kernels: Literal['auto', 'reference', 'tpu', 'gpu'] = 'auto'
 
   def __post_init__(self):
-    for name in ('compute_dtype', 'param_dtype'):
-      if getattr(self, name) not in ('float32', 'bfloat16'):
-        raise ValueError(f"{name}={getattr(self, name)!r} is not 'float32' or 'bfloat16'")
+    ranges.check(self)
+    ranges.require(
+      self, self.remat or not self.offload, '{offload} moves what {remat} keeps: set remat too'
+    )
 
 
+_RL = ('reasoning_rl', 'general_rl')
 # What is fast on XLA:CPU for a model of a few million parameters.
 CPU_RUNTIME = RuntimeConfig('float32', 'float32', remat=False, scan_layers=False, dispatch='dense')
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """A run, typed. `model` is None where the architecture comes with `checkpoint`."""
+  """A run, typed.
+
+  Attributes:
+    stage: what is done; an experiment decides it.
+    seed: of everything that is drawn; the same one gives the same run.
+    workdir: folder of the run, which goes on where it was stopped.
+    mesh: devices over data, fsdp, expert, tensor, and context if given; -1 takes what is left.
+    checkpoint: hub folder, work directory of a run, or a shipped model, whose weights are the
+      first; '' starts from random ones.
+    model: the architecture; None where it comes with `checkpoint`.
+  """
 
   stage: str
-  seed: int
+  seed: ranges.Seed
   workdir: str
-  mesh: tuple[int, ...]
+  mesh: tuple[Annotated[int, ranges.Range(1, also=-1)], ...]
   checkpoint: str
   model: model_config.ModelConfig | None
   runtime: RuntimeConfig
@@ -97,6 +108,34 @@ class Job:
   pretrain: pretrain.PretrainConfig
   evaluation: heldout.EvaluationConfig
   loop: loop.LoopConfig
+
+  def __post_init__(self):
+    ranges.check(self)
+    ranges.require(
+      self,
+      self.stage not in _RL or self.sample.temperature > 0,
+      '{sample.temperature} makes all samples of a group the same, from which {stage} learns '
+      'nothing',
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphConfig:
+  """What a graph of stages is told as a whole, beside a section for each.
+
+  Attributes:
+    until: stages to make, with commas between, and what they need; '' makes all.
+    workers: processes that make stages side by side; an accelerator belongs to one.
+    seeds: of the branches that are compared, one each.
+  """
+
+  until: str = ''
+  workers: ranges.Count = 1
+  seeds: tuple[ranges.Seed, ...] = (0,)
+
+  def __post_init__(self):
+    ranges.check(self)
+    ranges.require(self, self.seeds, '{seeds} must hold one at least')
 
 
 _WEIGHTS = ('helpful_weight', 'harmless_weight')  # of a reward's parts: scores stand alone
@@ -192,78 +231,98 @@ def architecture(cfg):
 def describe(instance):
   """Frozen dataclass -> ConfigDict of its fields; optional ones become typed placeholders."""
   fields = {}
-  for field in dataclasses.fields(instance):
-    value = getattr(instance, field.name)
+  for name, hint in ranges.hints(type(instance)).items():
+    value = getattr(instance, name)
     if dataclasses.is_dataclass(value):
       value = describe(value)
     elif value is None:
-      value = config_dict.placeholder(_unwrap(_hints(type(instance))[field.name]))
-    fields[field.name] = value
+      value = config_dict.placeholder(ranges.plain(hint)[0])
+    fields[name] = value
   return ml_collections.ConfigDict(fields)
 
 
-def build(config, device=None):
+def build(config, device=None, place=None):
   """ConfigDict -> `Job`; its kernels are those of `device` (default: JAX's first).
 
+  Args:
+    config: of one stage.
+    device: what it is to run on.
+    place: section -> what the user calls that in which it stands, where that is not 'config'.
+
   Raises:
-    ValueError: what a module's dataclass refuses, with the section it stands in.
+    ValueError: the value of a key is not taken; the message begins with the key as it is written
+      behind `--`.
   """
+  naming = lambda key: f'{(place or {}).get(key.partition(".")[0], "config")}.{key}'
   values = {}
-  for field in dataclasses.fields(Job):
-    kind = _unwrap(_hints(Job)[field.name])
-    if field.name == 'model':
-      values['model'] = _model(config, device)
+  for name, hint in ranges.hints(Job).items():
+    kind, _ = ranges.plain(hint)
+    if name == 'model':
+      values['model'] = _model(config, device, naming)
     elif dataclasses.is_dataclass(kind):
-      values[field.name] = _typed(kind, config.get(field.name, None), field.name)
+      section = config.get(name, None)
+      values[name] = absent(kind) if section is None else _typed(kind, section, naming(name))
     else:
-      values[field.name] = config[field.name]
-  if not 0 <= values['seed'] < 2**32:
-    raise ValueError(f'config.seed={values["seed"]} is not within 0..{2**32 - 1}')
-  return Job(**values)
+      values[name] = _tuples(config[name])
+  return _made(Job, values, naming)
 
 
-def _model(config, device):
+def absent(kind):
+  """The defaults of a dataclass whose section a stage has not; that of `optimizer` needs a rate."""
+  return kind(lr=0.0) if kind is optimizer.OptimizerConfig else kind()
+
+
+def check_graph(config):
+  """Raises ValueError where what a graph of stages is told as a whole is not taken."""
+  names = [name for name in ranges.hints(GraphConfig) if name in config]
+  _made(GraphConfig, {name: _tuples(config[name]) for name in names}, 'config.{}'.format)
+
+
+def _model(config, device, naming):
   """The architecture in the config; None where the checkpoint brings its own, or none is used."""
   if config.checkpoint or 'runtime' not in config:
     return None
   section = config.get('model', None)
   if section is None:
-    raise ValueError('config.checkpoint is empty: this preset needs a checkpoint folder')
-  section = ml_collections.ConfigDict(section.to_dict() | _runtime_fields(config.runtime, device))
+    raise ValueError(f'{naming("checkpoint")} is empty: this preset needs a checkpoint folder')
+  runtime = _typed(RuntimeConfig, config.runtime, naming('runtime'))
+  section = ml_collections.ConfigDict(section.to_dict() | _runtime_fields(runtime, device))
   if section.get('moe', None):
-    section.moe.dispatch = config.runtime.dispatch
-  return _typed(model_config.ModelConfig, section, 'model')
+    section.moe.dispatch = runtime.dispatch
+  return _typed(model_config.ModelConfig, section, naming('model'))
 
 
 def _runtime_fields(runtime, device):
-  fields = {name: runtime[name] for name in _RUNTIME}
+  fields = {name: getattr(runtime, name) for name in _RUNTIME}
   return fields | {'kernels': kernels.resolve(runtime.kernels, device)}
 
 
 def _typed(kind, section, where):
-  """A ConfigDict's values as the dataclass `kind`; a section that is absent has its defaults."""
-  if section is None:
-    return kind() if kind is not optimizer.OptimizerConfig else kind(lr=0.0)
-  hints, values = _hints(kind), {}
+  """A ConfigDict's values as the dataclass `kind`; `where` is what the user calls the section."""
+  values = {}
   for name, value in section.items():
-    inner = _unwrap(hints[name])
-    if dataclasses.is_dataclass(inner) and value is not None:
+    inner, _ = ranges.plain(ranges.hints(kind).get(name, object))
+    if dataclasses.is_dataclass(inner) and isinstance(value, ml_collections.ConfigDict):
       value = _typed(inner, value, f'{where}.{name}')
-    elif isinstance(value, list):
-      value = tuple(value)
-    values[name] = value
+    values[name] = _tuples(value)
+  return _made(kind, values, lambda name: f'{where}.{name}')
+
+
+def _made(kind, values, naming):
+  """An instance of a dataclass; what it refuses is told with the user's names of its fields."""
+  unknown = sorted(set(values) - set(ranges.hints(kind)))
+  if unknown:
+    raise ValueError(f'{naming(unknown[0])} is unknown; {kind.__name__} has no such field')
   try:
     return kind(**values)
-  except (ValueError, TypeError) as error:
-    raise ValueError(f'config.{where}: {error}') from error
+  except ranges.RangeError as error:
+    raise ValueError(error.told(naming)) from error
+  except ValueError as error:  # of a dataclass that says in its own words what it refuses
+    raise ValueError(f'{naming("")[:-1]}: {error}') from error
 
 
-def _hints(kind):
-  return typing.get_type_hints(kind)
-
-
-def _unwrap(hint):
-  """`X | None` -> `X`; generic aliases -> their origin."""
-  if isinstance(hint, types.UnionType):
-    hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
-  return typing.get_origin(hint) or hint
+def _tuples(value):
+  """Lists, as JSON has them, become tuples."""
+  if isinstance(value, (list, tuple)):
+    return tuple(_tuples(item) for item in value)
+  return value

@@ -1,59 +1,43 @@
-"""Examines a model: python -m r1jax.evaluate --checkpoint=DIR --benchmark=NAME|FILE.jsonl.
+"""Examines a model on a benchmark, or compares two finished results.
 
 R1's protocol by default (temperature 0.6, top-p 0.95, up to 32,768 tokens, the paper's number of
 samples): pass@1 with error bars, pass@k, majority vote, lengths, truncation; every reply in a file.
 A killed examination goes on with the same command. --compare tests it against another result.
 """
 
-import argparse
 import datetime
 import json
 import math
 import pathlib
 import sys
 
-import jax
-import rich.console
+from r1jax import commands, flags, ranges
+from r1jax.interchange import checkpoints
 
-from r1jax import sharding
-from r1jax.evaluation import intervals
-from r1jax.evaluation.exam import benchmarks, examination, prompts, protocol, result
-from r1jax.interchange import source
-from r1jax.rewards import sandbox, score_card, service
-from r1jax.runs import opening, tables
-
-_EXAMPLES = f"""
-benchmarks:
-  NAME              K  PATH of --data
-{{named}}
-  tiny_world      {benchmarks.SAMPLES:3}  none: held-out questions of the tiny world, generated
-  FILE.jsonl      {benchmarks.SAMPLES:3}  none: your own, in the form that training takes
-
-examples:
-  python -m r1jax.evaluate --checkpoint=tiny --benchmark=tiny_world
-  python -m r1jax.evaluate --checkpoint=run --benchmark=gsm8k --data=test.jsonl --questions=200
-  python -m r1jax.evaluate --checkpoint=qwen --benchmark=aime --data=aime_2024.jsonl --batch=16
-  python -m r1jax.evaluate --output=after.json --compare=before.json     # two finished results
-  python -m r1jax.evaluate --verifiers                                   # the reward verifiers
+_EXAMPLES = """
+r1jax evaluate --checkpoint=tiny --benchmark=tiny_world
+r1jax evaluate --checkpoint=run --benchmark=gsm8k --data=test.jsonl --questions=200
+r1jax evaluate --checkpoint=qwen --benchmark=aime --data=aime_2024.jsonl --batch=16
+r1jax evaluate --output=after.json --compare=before.json     # two finished results
+r1jax evaluate --verifiers                                   # the reward verifiers
 """
 
 
 def parse(argv):
   """The command's flags; ValueError where they don't go together."""
-  named = '\n'.join(
-    f'  {name:15} {one.samples:3}  {one.file}' for name, one in benchmarks.NAMED.items()
-  )
-  flags = argparse.ArgumentParser(
-    prog='python -m r1jax.evaluate',
-    description=__doc__,
-    epilog=_EXAMPLES.format(named=named),
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
-  _what(flags.add_argument_group('what is examined'))
-  _how(flags.add_argument_group("how it is asked (defaults are the paper's)"))
-  _after(flags.add_argument_group('what comes of it'))
-  parsed = flags.parse_args(argv)
+  with commands.quiet():
+    from r1jax.evaluation.exam import benchmarks  # JAX comes with it
+  parser = flags.Parser('evaluate', __doc__, _EXAMPLES)
+  named = {name: (one.samples, one.file) for name, one in benchmarks.NAMED.items()}
+  named['tiny_world'] = benchmarks.SAMPLES, 'none: held-out questions of the tiny world, generated'
+  named['FILE.jsonl'] = benchmarks.SAMPLES, 'none: your own, in the form that training takes'
+  rows = [f'  {name:15} {samples:3}  {file}' for name, (samples, file) in named.items()]
+  table = '\n'.join(['benchmarks:', '  NAME              K  PATH of --data', *rows])
+  parser.epilog = f'{table}\n\n{parser.epilog}'
+  _what(parser.add_argument_group('what is examined'))
+  _how(parser.add_argument_group("how it is asked (defaults are the paper's)"))
+  _after(parser.add_argument_group('what comes of it'))
+  parsed = parser.parse(argv)
   if parsed.verifiers:
     return parsed
   if parsed.benchmark and not parsed.checkpoint:
@@ -66,133 +50,166 @@ def parse(argv):
   return parsed
 
 
-def _what(flags):
-  flags.add_argument('--checkpoint', help=source.PLACES)
-  flags.add_argument('--benchmark', metavar='NAME', help='see below')
-  flags.add_argument('--data', default='', metavar='PATH', help='its file, or folder of files')
-  flags.add_argument(
-    '--questions', type=int, default=0, help='so many of them, evenly spread (default: all)'
+def _what(group):
+  from r1jax.evaluation.exam import benchmarks
+
+  group.add_argument('--checkpoint', help=checkpoints.PLACES)
+  group.add_argument('--benchmark', metavar='NAME', help='see below')
+  group.add_argument('--data', default='', metavar='PATH', help='its file, or folder of files')
+  group.add_argument(
+    '--questions',
+    type=flags.number(ranges.Size),
+    default=0,
+    help='so many of them, evenly spread (default: all)',
   )
-  flags.add_argument('--levels', default='1,3', help='of the tiny world (default: 1,3)')
-  flags.add_argument(
+  group.add_argument('--levels', default='1,3', help='of the tiny world (default: 1,3)')
+  group.add_argument(
     '--dates',
     default='{}:{}'.format(*benchmarks.CONTESTS),
     metavar='FIRST:LAST',
     help="LiveCodeBench's contests to keep, or 'all' (default: the paper's, %(default)s)",
   )
-  flags.add_argument('--question_key', default='question', help='its field in FILE.jsonl')
-  flags.add_argument('--answer_key', default='answer', help='its field in FILE.jsonl')
+  group.add_argument('--question_key', default='question', help='its field in FILE.jsonl')
+  group.add_argument('--answer_key', default='answer', help='its field in FILE.jsonl')
 
 
-def _how(flags):
+def _how(group):
+  from r1jax.evaluation.exam import prompts, protocol
+
   proto = protocol.Protocol()
-  flags.add_argument(
-    '--samples', type=int, metavar='K', help="answers a question (default: the paper's, below)"
+  group.add_argument(
+    '--samples',
+    type=flags.number(ranges.Count),
+    metavar='K',
+    help="answers a question (default: the paper's, below)",
   )
-  flags.add_argument(
-    '--temperature', type=float, default=proto.temperature, help='default %(default)s'
+  group.add_argument(
+    '--temperature',
+    type=flags.number(ranges.Temperature),
+    default=proto.temperature,
+    help='default %(default)s',
   )
-  flags.add_argument('--top_p', type=float, default=proto.top_p, help='default %(default)s')
-  flags.add_argument(
-    '--max_tokens', type=int, default=0, help='of an answer (default: 32,768, or what fits)'
+  group.add_argument(
+    '--top_p', type=flags.number(ranges.Mass), default=proto.top_p, help='default %(default)s'
   )
-  flags.add_argument(
+  group.add_argument(
+    '--max_tokens',
+    type=flags.number(ranges.Size),
+    default=0,
+    help='of an answer (default: 32,768, or what fits)',
+  )
+  group.add_argument(
     '--template',
     choices=prompts.FORMS,
     default='checkpoint',
     help="the checkpoint's own chat template, R1-Zero's where it has none (default); R1-Zero's; "
     "R1's chat template",
   )
-  flags.add_argument(
+  group.add_argument(
     '--instruction',
     help="text below each question in a chat ('' for none; default: how to mark the answer)",
   )
-  flags.add_argument('--seed', type=int, default=proto.seed, help='the same gives the same answers')
-  flags.add_argument(
+  group.add_argument(
+    '--seed',
+    type=flags.number(ranges.Seed),
+    default=proto.seed,
+    help='the same gives the same answers',
+  )
+  group.add_argument(
     '--batch',
-    type=int,
+    type=flags.number(ranges.Count),
     default=proto.batch,
     help='answers drawn at once: lower it where memory ends (default: %(default)s)',
   )
-  flags.add_argument('--dtype', help='of weights and computation (default: as stored)')
-  flags.add_argument(
+  group.add_argument('--dtype', help='of weights and computation (default: as stored)')
+  group.add_argument(
     '--mesh',
     default='1,1,1,1',
     help='devices over data,fsdp,expert,tensor; -1 takes what is left (default: one device)',
   )
 
 
-def _after(flags):
-  flags.add_argument(
+def _after(group):
+  from r1jax.evaluation import intervals
+
+  group.add_argument(
     '--output',
     metavar='FILE.json',
     help='the result; replies go to FILE.samples.jsonl as they come (default: a name of its own in '
     'runs/evaluation)',
   )
-  flags.add_argument(
+  group.add_argument(
     '--compare', metavar='OTHER.json', help='paired test against another result on these questions'
   )
-  flags.add_argument(
+  group.add_argument(
     '--mixed',
     action='store_true',
     help='compare although prompts, sampler or grader differ',
   )
-  flags.add_argument(
+  group.add_argument(
     '--interval',
     choices=intervals.KINDS,
     default='wilson',
     help='of the main column (default: wilson, which covers better; the file holds both)',
   )
-  flags.add_argument(
+  group.add_argument(
     '--verifiers', action='store_true', help='only print the score card of the reward verifiers'
   )
-  flags.add_argument('--json', metavar='FILE', help='with --verifiers: also write the card here')
-  flags.add_argument(
+  group.add_argument('--json', metavar='FILE', help='with --verifiers: also write the card here')
+  group.add_argument(
     '--gsm8k', metavar='FILE', help='with --verifiers: more labelled pairs from its solutions'
   )
 
 
-def print_score_card(flags):
+def print_score_card(given):
   """Attacks, labelled pairs and latency of the verifiers; returns whether all is well."""
-  card, outcomes = score_card.make(flags.gsm8k)
+  with commands.quiet():
+    from r1jax.rewards import score_card
+  card, outcomes = score_card.make(given.gsm8k)
   for outcome in outcomes:
     if not outcome.repelled:
       print(f'NOT REPELLED  {outcome.verifier}: {outcome.name}  ({outcome.why})')
   for name, value in card.items():
     print(f'{name:18} {value}')
-  if flags.json:
-    pathlib.Path(flags.json).write_text(json.dumps(card, indent=2) + '\n')
+  if given.json:
+    pathlib.Path(given.json).write_text(json.dumps(card, indent=2) + '\n')
   whole = card['attacks_repelled'] == card['attacks_total']
   return (
     whole and not card['false_positives'] and card['false_negatives'] <= 0.01 * card['labelled']
   )
 
 
-def examine(flags):
+def examine(given):
   """Examines the checkpoint, prints what came of it; returns the result."""
+  with commands.quiet():
+    import jax
+    import rich.console
+
+    from r1jax.evaluation.exam import benchmarks, examination, protocol, result
+    from r1jax.runs import opening, tables
   choice = benchmarks.Choice(
-    flags.benchmark,
-    flags.data,
-    flags.questions,
-    _levels(flags.levels),
-    _dates(flags.dates),
-    (flags.question_key, flags.answer_key),
+    given.benchmark,
+    given.data,
+    given.questions,
+    _levels(given.levels),
+    _dates(given.dates),
+    (given.question_key, given.answer_key),
   )
   proto = protocol.Protocol(
-    choice.samples if flags.samples is None else flags.samples,
-    flags.temperature,
-    flags.top_p,
-    flags.max_tokens,
-    flags.batch,
-    flags.seed,
+    choice.samples if given.samples is None else given.samples,
+    given.temperature,
+    given.top_p,
+    given.max_tokens,
+    given.batch,
+    given.seed,
   )
-  asking = examination.Asking(flags.template, flags.instruction, flags.dtype)
-  with jax.set_mesh(_mesh(flags.mesh)):
-    folder = opening.open_model(flags.checkpoint, lambda line: print(line, file=sys.stderr))
-    made = examination.Setting(flags.checkpoint, folder, choice, proto, asking)
-    output = pathlib.Path(flags.output or made.output)
+  asking = examination.Asking(given.template, given.instruction, given.dtype)
+  with jax.set_mesh(_mesh(given.mesh)):
+    folder = opening.open_model(given.checkpoint, lambda line: print(line, file=sys.stderr))
+    made = examination.Setting(given.checkpoint, folder, choice, proto, asking)
+    output = pathlib.Path(given.output or made.output)
     tables.show('Examination', made.rows)
-    content = made.run(output, flags.interval)
+    content = made.run(output, given.interval)
   console = rich.console.Console()
   console.print(result.table(content))
   console.print(
@@ -201,11 +218,13 @@ def examine(flags):
   return content
 
 
-def compare(flags, content):
+def compare(given, content):
   """Prints whether the result differs from another one."""
-  other = result.read(flags.compare)
+  from r1jax.evaluation.exam import result
+
+  other = result.read(given.compare)
   apart = result.disagreements(content, other)
-  found = result.compare(content, other, flags.mixed)
+  found = result.compare(content, other, given.mixed)
   if apart:
     print(f"not the same in both: {', '.join(apart)}; the difference is not the model's alone")
   print(result.judgement(content, other, found))
@@ -230,6 +249,10 @@ def _dates(text):
 
 
 def _mesh(text):
+  import jax
+
+  from r1jax import sharding
+
   try:
     shape = [int(size) for size in text.split(',')]
   except ValueError as error:
@@ -238,29 +261,35 @@ def _mesh(text):
   return sharding.make_mesh(shape, jax.devices()[:wanted])
 
 
-def run(flags):
+def run(given):
   """Does what the flags ask for; returns the exit status."""
-  if flags.verifiers:
-    return 0 if print_score_card(flags) else 1
-  content = examine(flags) if flags.benchmark else result.read(flags.output)
-  if flags.compare:
-    compare(flags, content)
-  return 0
+  with commands.quiet():
+    from r1jax.evaluation.exam import result
+    from r1jax.rewards import service
+    from r1jax.rewards.code import sandbox
+  try:
+    if given.verifiers:
+      return 0 if print_score_card(given) else 1
+    content = examine(given) if given.benchmark else result.read(given.output)
+    if given.compare:
+      compare(given, content)
+    return 0
+  except sandbox.SandboxError as error:
+    print(error, file=sys.stderr)
+    return 2
+  except service.VerifierFailure as error:
+    return commands.fail(error)
 
 
 def main(argv=None):
   """Runs the command; errors of use end in one line and exit status 1."""
   try:
-    return run(parse(argv))
-  except sandbox.SandboxError as error:
-    print(error, file=sys.stderr)
-    return 2
-  except (ValueError, OSError, service.VerifierFailure) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
+    return run(parse(sys.argv[1:] if argv is None else argv))
+  except (ValueError, OSError) as error:
+    return commands.fail(error)
   except KeyboardInterrupt:
     print('stopped; the same command goes on', file=sys.stderr)
-    return 130
+    return commands.STOPPED
 
 
 if __name__ == '__main__':

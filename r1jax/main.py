@@ -1,94 +1,113 @@
-"""Runs an experiment: python -m r1jax.main --config=experiments/r1_zero.py[:preset]."""
+"""Runs an experiment, or goes on with it where it was stopped."""
 
+import faulthandler
 import os
 import sys
 import traceback
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+from r1jax import commands, flags, ranges
 
-from absl import app, flags, logging
-from ml_collections import config_flags
-
-from r1jax import config as config_lib
-from r1jax import cores, processes
-from r1jax.runs import kinds, r1, rl_vs_distill
-from r1jax.runs.graph import graph
-from r1jax.train import loop
-
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'experiment file, with an optional preset behind a colon', lock_config=True
-)
-_COORDINATOR = flags.DEFINE_string(
-  'coordinator', None, 'host:port of process 0, for many processes'
-)
-_PROCESSES = flags.DEFINE_integer('processes', 1, 'number of processes')
-_PROCESS = flags.DEFINE_integer('process', 0, 'number of this process')
-_DISTRIBUTED = flags.DEFINE_bool(
-  'distributed', False, 'many processes that JAX finds by itself: all workers of a TPU slice'
-)
+_EXAMPLES = """
+r1jax train --config=r1_zero                            # the shipped base, two CPU cores
+r1jax train --config=r1_zero:bilingual --config.rl.updates=50
+r1jax train --config=my_experiment.py --config.workdir=runs/mine
+python -m r1jax.main --config=experiments/r1_zero.py    # the same command, the same experiment
+"""
 
 
-def main(argv):
-  """Builds the job from the flags and runs it; user errors end in one line and exit status 1."""
-  logging.set_verbosity(logging.WARNING)  # orbax reports every file at INFO
+def parse(argv):
+  """The command's flags."""
+  parser = flags.Parser('train', __doc__, _EXAMPLES, config=True)
+  group = parser.add_argument_group('many processes')
+  group.add_argument('--coordinator', metavar='HOST:PORT', help='address of process 0')
+  group.add_argument(
+    '--processes', type=flags.number(ranges.Count), default=1, help='how many there are'
+  )
+  group.add_argument(
+    '--process', type=flags.number(ranges.Size), default=0, help='number of this one'
+  )
+  group.add_argument(
+    '--distributed',
+    action='store_true',
+    help='processes that JAX finds by itself: all workers of a TPU slice',
+  )
+  return parser.parse(argv)
+
+
+def run(given):
+  """Builds the job that the flags describe and runs it; returns the exit status."""
+  with commands.quiet():  # JAX comes with these: help and mistyped flags do not wait for it
+    from r1jax import processes
+    from r1jax.runs.graph import graph
+    from r1jax.train import loop
+  _quieten()
   try:
-    if len(argv) > 1:
-      raise ValueError(f'unknown arguments {argv[1:]}; overrides are written --config.key=value')
-    if _CONFIG.value is None:
-      raise ValueError('no experiment given: --config=experiments/r1_zero.py')
-    if _COORDINATOR.value:
-      processes.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-    elif _DISTRIBUTED.value:
+    if given.coordinator:
+      processes.join(given.coordinator, given.processes, given.process)
+    elif given.distributed:
       processes.join()
-    graphs = {'r1': r1.run, 'rl_vs_distill': rl_vs_distill.run}
-    if _CONFIG.value.stage in graphs:
-      graphs[_CONFIG.value.stage](_CONFIG.value)
-    else:
-      job = config_lib.build(_CONFIG.value)
-      if not (_COORDINATOR.value or _DISTRIBUTED.value):
-        cores.share(job)
-      kinds.run(job, _CONFIG.value)
+    _train(given)
     processes.leave()
+    return 0
   except loop.Interrupted as stop:
     print(stop)
     processes.leave()
-    sys.exit(stop.status)
+    return stop.status
   except KeyboardInterrupt:
     text = 'stopped before the first update; the same command starts again'
-    processes.abandon(text, 130, text)
+    processes.abandon(text, commands.STOPPED, text)
     print(text)
-    sys.exit(130)
+    return commands.STOPPED
   except graph.EXPECTED as error:
-    fail(error)
+    text = ' '.join(str(error).split())
+    processes.abandon(text, 1, f'error: {text}')
+    return commands.fail(text)
   except Exception as error:
     processes.abandon(f'{type(error).__name__}: {error}', 1, traceback.format_exc())
     raise
 
 
-def parse(argv):
-  """Parses flags; whatever is wrong with them or with the config file ends in one line."""
+def _train(given):
+  """Runs the experiment: a graph of stages, or one stage."""
+  with commands.quiet():
+    from r1jax import config as config_lib
+    from r1jax import cores, overrides
+    from r1jax.runs import kinds, r1, rl_vs_distill
+  config = overrides.load(given)
+  graphs = {'r1': r1.run, 'rl_vs_distill': rl_vs_distill.run}
+  if config.stage in graphs:
+    graphs[config.stage](config)
+    return
+  job = config_lib.build(config)
+  if not (given.coordinator or given.distributed):
+    cores.share(job)
+  kinds.run(job, config)
+
+
+def _quieten():
+  """Leaves warnings of libraries on stderr, and the trace of a crash in compiled code."""
+  from absl import flags as absl_flags
+  from absl import logging
+
+  absl_flags.FLAGS.mark_as_parsed()  # else every line says that they are not
+  logging.use_absl_handler()
+  logging.set_verbosity(logging.WARNING)  # orbax reports every file at INFO
+  faulthandler.enable()
+
+
+def main(argv=None):
+  """Runs the command; user errors end in one line and exit status 1."""
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   try:
-    return flags.FLAGS(argv)
-  except (flags.Error, ValueError, TypeError, OSError) as error:
-    return fail(_origin(error) if 'Traceback' in str(error) else error)
-  except (KeyError, AttributeError) as error:
-    return fail(f'unknown config key {_origin(error).args[0]}')
-
-
-def _origin(error):
-  """The exception that was raised first, which ml_collections wraps."""
-  while error.__context__:
-    error = error.__context__
-  return error
-
-
-def fail(error):
-  """One line on stderr and exit status 1, for all processes of the job."""
-  text = ' '.join(str(error).split())
-  processes.abandon(text, 1, f'error: {text}')
-  print(f'error: {text}', file=sys.stderr)
-  sys.exit(1)
+    given = parse(sys.argv[1:] if argv is None else argv)
+    if not given.config:
+      raise ValueError(
+        'no experiment given: --config=experiments/r1_zero.py, or by name --config=r1_zero'
+      )
+  except ValueError as error:
+    return commands.fail(error)
+  return run(given)
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=parse)
+  sys.exit(main())

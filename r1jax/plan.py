@@ -1,9 +1,7 @@
 """Tells what a job will need and take before anybody pays for the machine.
 
-python -m r1jax.plan --config=experiments/r1_zero.py:v3_671b --topology=v5p:8x8x16
-
-Nothing of the machine is needed but its compiler: libtpu for TPU slices (pip install -e '.[tpu]'),
-JAX's CUDA plugin for GPUs (pip install -e '.[gpu-compiler]'; CPU devices stand in without it).
+Nothing of the machine is needed but its compiler: libtpu for TPU slices (pip install 'r1jax[tpu]'),
+JAX's CUDA plugin for GPUs (pip install 'r1jax[gpu-compiler]'; CPU devices stand in without it).
 """
 
 import json
@@ -12,69 +10,101 @@ import pathlib
 import re
 import sys
 
-# The plan computes on no accelerator, and wants as many CPU devices as the topology asks for.
-os.environ['JAX_PLATFORMS'] = 'cpu'
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+from r1jax import commands, flags, ranges
 
-import jax
-import rich.console
-from absl import app, flags
-
-from r1jax import config as config_lib
-from r1jax import main as main_lib
-from r1jax.planning import gpus, planner, report, topology
-
-_TOPOLOGY = flags.DEFINE_string(
-  'topology', 'cpu', 'v4, v5e, v5p or v6e with a shape (v5p:8x8x16), cpu:N, or a GPU (h100:8)'
-)
-_JSON = flags.DEFINE_string(
-  'json', None, 'also write the plan to this file, for machines', allow_override=True
-)
-_HTML = flags.DEFINE_string('html', None, 'also write the plan to this file, one page')
-_SEARCH = flags.DEFINE_bool(
-  'search', False, 'compile every mesh, the most promising first, and keep the fastest'
-)
-_LENGTH = flags.DEFINE_float(
-  'mean_length', 0, 'mean new tokens of a completion; 0 means that all run into their cap'
-)
-_BUDGET = flags.DEFINE_float('budget', 480, 'seconds after which no further change is tried')
+_EXAMPLES = """
+r1jax plan --config=r1_zero
+r1jax plan --config=r1_zero:v3_671b --topology=v5p:8x8x16
+r1jax plan --config=r1_zero:qwen_7b --topology=h100:8 --search --html=plan.html
+"""
 
 
-def main(argv):
-  """Prints the plan; exit status 0 where the job fits, perhaps with changes, else 2."""
-  try:
-    if len(argv) > 1:
-      raise ValueError(f'unknown arguments {argv[1:]}; overrides are written --config.key=value')
-    if flags.FLAGS.config is None:
-      raise ValueError('no experiment given: --config=experiments/r1_zero.py')
-    target = _target()
-    job = config_lib.build(flags.FLAGS.config, target.devices[0])
-    if job.stage != 'reasoning_rl':
-      raise ValueError(f'config.stage={job.stage!r}: only reasoning_rl has a plan')
-    found = _plan(job, target)
-  except (ValueError, OSError) as error:
-    main_lib.fail(error)
+def parse(argv):
+  """The command's flags."""
+  parser = flags.Parser('plan', __doc__, _EXAMPLES, config=True)
+  group = parser.add_argument_group('the machine, and what is told of it')
+  group.add_argument(
+    '--topology',
+    default='cpu',
+    help='v4, v5e, v5p or v6e with a shape (v5p:8x8x16), cpu:N, or a GPU (h100:8)',
+  )
+  group.add_argument('--json', metavar='FILE', help='also write the plan here, for machines')
+  group.add_argument('--html', metavar='FILE', help='also write the plan here, one page')
+  group.add_argument(
+    '--search',
+    action='store_true',
+    help='compile every mesh, the most promising first, and keep the fastest',
+  )
+  group.add_argument(
+    '--mean_length',
+    type=flags.number(ranges.Weight),
+    default=0.0,
+    help='mean new tokens of a completion; 0: all run into their cap',
+  )
+  group.add_argument(
+    '--budget',
+    type=flags.number(ranges.Weight),
+    default=480.0,
+    help='seconds after which no further change is tried',
+  )
+  given = parser.parse(argv)
+  if not given.config:
+    raise ValueError(
+      'no experiment given: --config=experiments/r1_zero.py, or by name --config=r1_zero'
+    )
+  return given
+
+
+def run(given):
+  """Prints the plan; returns 0 where the job fits, perhaps with changes, else 2."""
+  with commands.quiet():  # JAX comes with these: help and mistyped flags do not wait for it
+    import rich.console
+
+    from r1jax import config as config_lib
+    from r1jax import overrides
+    from r1jax.planning import planner, report
+  config = overrides.load(given)
+  target = _target(given.topology)
+  job = config_lib.build(config, target.devices[0])
+  if job.stage != 'reasoning_rl':
+    raise ValueError(f'config.stage={job.stage!r}: only reasoning_rl has a plan')
+  settings = planner.Settings(given.mean_length, given.search, given.budget)
+  say = lambda text: print(text, file=sys.stderr, flush=True)
+  found = planner.make(job, target, settings, say)
   for table in report.tables(found):
     rich.console.Console().print(table)
-  if _JSON.value:
-    pathlib.Path(_JSON.value).write_text(json.dumps(report.as_json(found), indent=2) + '\n')
-  if _HTML.value:
-    pathlib.Path(_HTML.value).write_text(report.as_html(found))
-  sys.exit(0 if found.fits else 2)
+  if given.json:
+    pathlib.Path(given.json).write_text(json.dumps(report.as_json(found), indent=2) + '\n')
+  if given.html:
+    pathlib.Path(given.html).write_text(report.as_html(found))
+  return 0 if found.fits else 2
 
 
-def _target():
-  count = re.fullmatch(rf'(?:cpu|{"|".join(gpus.BOARDS)}):(\d+)', _TOPOLOGY.value)
+def _target(text):
+  """The devices to compile for; as many of this CPU's as a GPU's description asks for."""
+  import jax
+
+  from r1jax.planning import gpus, topology
+
+  count = re.fullmatch(rf'(?:cpu|{"|".join(gpus.BOARDS)}):(\d+)', text)
   if count:
     jax.config.update('jax_num_cpu_devices', int(count[1]))
-  return topology.target(_TOPOLOGY.value)
+  return topology.target(text)
 
 
-def _plan(job, target):
-  settings = planner.Settings(_LENGTH.value, _SEARCH.value, _BUDGET.value)
-  say = lambda text: print(text, file=sys.stderr, flush=True)
-  return planner.make(job, target, settings, say)
+def main(argv=None):
+  """Runs the command; user errors end in one line and exit status 1."""
+  # It computes on no accelerator; JAX reads these when it is imported.
+  os.environ['JAX_PLATFORMS'] = 'cpu'
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  try:
+    return run(parse(sys.argv[1:] if argv is None else argv))
+  except (ValueError, OSError) as error:
+    return commands.fail(error)
+  except KeyboardInterrupt:
+    print('stopped; a plan starts anew', file=sys.stderr)
+    return commands.STOPPED
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=main_lib.parse)
+  sys.exit(main())

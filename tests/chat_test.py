@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from r1jax import chat, sharding
+from r1jax import chat, conversation, sharding
 from r1jax.data import chat_template, tokenizer
-from r1jax.interchange import huggingface, source
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.sampling import sample, stream
 from tests.interchange import families
 
@@ -32,11 +32,11 @@ def r1(tmp_path, one_device):
     "{{ ('<｜User｜>' if m.role == 'user' else '<｜Assistant｜>')"
     " + m.content.split('</think>')[-1] }}{% endfor %}{{ '<｜Assistant｜><think>\\n' }}"
   )
-  return chat.load(tmp_path)
+  return conversation.load(tmp_path)
 
 
-def conversation(model, max_new=6):
-  return chat.Conversation(model, sample.SampleConfig(group=1, max_new=max_new), seed=0)
+def talking(model, max_new=6):
+  return conversation.Conversation(model, sample.SampleConfig(group=1, max_new=max_new), seed=0)
 
 
 def script(monkeypatch, tok, text, interrupt=False):
@@ -52,9 +52,9 @@ def script(monkeypatch, tok, text, interrupt=False):
 
 
 def test_characters_of_several_tokens_come_whole():
-  tok = tokenizer.load(source.open('tiny'))
+  tok = tokenizer.load(checkpoints.open('tiny'))
   text = 'Résumé 🦙🚀, 12 + 3 = 15.'
-  parts = list(chat.pieces(tok, tok.encode(text)))
+  parts = list(conversation.pieces(tok, tok.encode(text)))
   assert ''.join(parts) == text and len(parts) > 5
   assert not any('\ufffd' in part for part in parts)
 
@@ -64,11 +64,11 @@ def test_thoughts_are_dimmed_however_the_tags_are_cut():
   wanted = 'a\x1b[2m<think>b < c</think>\x1b[0md\x1b[2m<think>e\x1b[0m'
   for size in range(1, len(text) + 1):
     parts = [text[i : i + size] for i in range(0, len(text), size)]
-    assert ''.join(chat.shade(parts)) == wanted
+    assert ''.join(conversation.shade(parts)) == wanted
 
 
 def test_a_conversation_keeps_its_turns_and_forgets_on_reset(r1):
-  talk = conversation(r1)
+  talk = talking(r1)
   first = ''.join(talk.ask('Hi'))
   assert first.startswith('<think>\n')
   ''.join(talk.ask('Again'))
@@ -79,11 +79,11 @@ def test_a_conversation_keeps_its_turns_and_forgets_on_reset(r1):
 
 
 def test_the_same_seed_gives_the_same_answer(r1):
-  assert ''.join(conversation(r1).ask('Hi')) == ''.join(conversation(r1).ask('Hi'))
+  assert ''.join(talking(r1).ask('Hi')) == ''.join(talking(r1).ask('Hi'))
 
 
 def test_a_question_too_long_is_refused_with_the_numbers(r1):
-  talk = conversation(r1)
+  talk = talking(r1)
   with pytest.raises(ValueError, match=f'context of {r1.cfg.max_length}'):
     list(talk.ask('A' * 300))
   assert talk.messages == []
@@ -92,42 +92,42 @@ def test_a_question_too_long_is_refused_with_the_numbers(r1):
 def test_the_terminal_sees_dimmed_thoughts_and_a_pipe_plain_text(r1, monkeypatch):
   script(monkeypatch, r1.tokenizer, 'AB</think>C')
   terminal, pipe = Terminal(), io.StringIO()
-  chat.answer(conversation(r1), 'Hi', terminal)
-  chat.answer(conversation(r1), 'Hi', pipe)
+  conversation.answer(talking(r1), 'Hi', terminal)
+  conversation.answer(talking(r1), 'Hi', pipe)
   assert terminal.getvalue() == '\x1b[2m<think>\nAB</think>\x1b[0mC\n'
   assert pipe.getvalue() == '<think>\nAB</think>C\n'
 
 
 def test_ctrl_c_stops_the_answer_and_keeps_what_was_said(r1, monkeypatch):
   script(monkeypatch, r1.tokenizer, 'AB', interrupt=True)
-  talk, out = conversation(r1), io.StringIO()
-  chat.answer(talk, 'Hi', out)
+  talk, out = talking(r1), io.StringIO()
+  conversation.answer(talk, 'Hi', out)
   assert out.getvalue() == '<think>\nAB\n[stopped]\n'
   assert talk.messages[-1]['content'] == '<think>\nAB'
 
 
 def test_the_plain_template_stops_at_the_closing_answer_tag(one_device, monkeypatch):
-  model = chat.load('tiny')
+  model = conversation.load('tiny')
   assert isinstance(model.chat, chat_template.ZeroTemplate)
   script(monkeypatch, model.tokenizer, ' <think> 2 </think> <answer> 2 </answer> and more')
-  assert ''.join(conversation(model).ask('1 + 1?')).endswith('</answer>')
+  assert ''.join(talking(model).ask('1 + 1?')).endswith('</answer>')
 
 
 def test_a_question_of_broken_bytes_is_refused(r1):
   with pytest.raises(ValueError, match='not UTF-8'):
-    list(conversation(r1).ask('\udcff'))
+    list(talking(r1).ask('\udcff'))
 
 
 def test_every_id_that_the_folder_lists_ends_a_reply(r1, tmp_path):
   assert r1.stop_ids == {1}
   (tmp_path / 'generation_config.json').write_text('{"eos_token_id": [2, 5]}')
-  assert chat.load(tmp_path).stop_ids == {1, 2, 5}
+  assert conversation.load(tmp_path).stop_ids == {1, 2, 5}
 
 
 def test_an_empty_pipe_is_refused(monkeypatch):
   monkeypatch.setattr('sys.stdin', io.StringIO(' \n'))
   with pytest.raises(ValueError, match='no question'):
-    chat._piped()
+    chat.piped()
 
 
 def test_commands_and_the_end_of_input(r1, monkeypatch):
@@ -141,8 +141,8 @@ def test_commands_and_the_end_of_input(r1, monkeypatch):
 
   monkeypatch.setattr('builtins.input', read)
   script(monkeypatch, r1.tokenizer, 'A')
-  talk, out = conversation(r1), io.StringIO()
-  chat.converse(talk, out)
+  talk, out = talking(r1), io.StringIO()
+  conversation.converse(talk, out)
   assert talk.messages == []
   assert '<think>\nA\n' in out.getvalue() and '/what: the only command' in out.getvalue()
 

@@ -6,9 +6,9 @@ import subprocess
 import jax
 import pytest
 
-from experiments import r1_zero
 from r1jax import config as config_lib
 from r1jax import cores
+from r1jax.experiments import r1_zero
 from tests import small_runs
 
 

@@ -17,6 +17,7 @@ FLOORS = {
   'sharding': 0,
   'params': 0,
   'processes': 0,
+  'ranges': 0,
   'files': 0,
   'keys': 0,
   'model': 1,
@@ -34,7 +35,7 @@ FLOORS = {
 }
 COMMANDS = 9  # main.py and the other commands beside it
 # All that rules may know: a reward is text in, verdict out.
-KNOWN_TO_REWARDS = {'rewards', 'data.template', 'data.problem', 'processes', 'files'}
+KNOWN_TO_REWARDS = {'rewards', 'data.template', 'data.problem', 'processes', 'files', 'ranges'}
 AXIS_OWNERS = {'r1jax/sharding.py', 'r1jax/model/dispatch.py', 'r1jax/model/config.py'}
 
 

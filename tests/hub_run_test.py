@@ -53,7 +53,7 @@ def test_a_hub_model_is_trained_on_gsm8k_across_a_kill_then_exported_and_asked(t
   }
   folder = tmp_path / 'run'
   process = small_runs.start(folder, **HUB, **paths)
-  while len(runs.checkpoints(folder)) < 2:  # the first is of the start
+  while len(small_runs.checkpoints(folder)) < 2:  # the first is of the start
     assert process.poll() is None, process.communicate()
     time.sleep(0.01)
   process.send_signal(signal.SIGKILL)

@@ -108,7 +108,7 @@ def test_four_processes_share_the_work_and_only_the_first_writes(small, small_ei
 
 def newest(folder):
   """Step of the newest finished checkpoint; -1 where there is none."""
-  return max([int(path.name.split('_')[1]) for path in runs.checkpoints(folder)], default=-1)
+  return max([int(path.name.split('_')[1]) for path in small_runs.checkpoints(folder)], default=-1)
 
 
 def wait_for_progress(folder, before, started):

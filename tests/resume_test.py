@@ -31,7 +31,7 @@ def test_kill_9_at_random_moments_leads_to_the_same_bits(reference, folder):
   rng = random.Random(0)
   for reached in (0, 1, 3):
     process = small_runs.start(folder)
-    wait_for(lambda n=reached: len(runs.checkpoints(folder)) > n, process)
+    wait_for(lambda n=reached: len(small_runs.checkpoints(folder)) > n, process)
     time.sleep(rng.uniform(0, 0.2))
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -44,7 +44,7 @@ def test_kill_9_at_random_moments_leads_to_the_same_bits(reference, folder):
 
 def test_between_two_mini_batches_the_rest_of_the_rollout_is_in_the_checkpoint(reference, folder):
   small_runs.copy(reference, folder, newest=1)
-  host = json.loads((runs.checkpoints(folder)[-1] / 'host.json').read_text())
+  host = json.loads((small_runs.checkpoints(folder)[-1] / 'host.json').read_text())
   assert host['pending'] == 1
   last = small_runs.finish(folder)
   assert 'at update 1 of 4' in last.stdout
@@ -70,8 +70,8 @@ def test_sigterm_saves_says_so_in_one_line_and_the_same_command_goes_on(referenc
 
 def test_a_torn_newest_checkpoint_is_passed_over_and_said(reference, folder):
   small_runs.copy(reference, folder, newest=3)
-  torn = runs.checkpoints(folder)[-1]
-  runs.spoil(torn)
+  torn = small_runs.checkpoints(folder)[-1]
+  small_runs.spoil(torn)
   last = small_runs.finish(folder)
   assert 'step_00000003 is damaged' in last.stdout and 'older one, step 2' in last.stdout
   assert last.sha256 == reference.sha256
@@ -79,8 +79,8 @@ def test_a_torn_newest_checkpoint_is_passed_over_and_said(reference, folder):
 
 def test_with_every_checkpoint_torn_the_run_stops_in_one_line_and_leaves_them(reference, folder):
   small_runs.copy(reference, folder, newest=1)
-  for checkpoint in runs.checkpoints(folder):
-    runs.spoil(checkpoint)
+  for checkpoint in small_runs.checkpoints(folder):
+    small_runs.spoil(checkpoint)
   before = sorted(folder.rglob('*'))
   stopped = small_runs.end(small_runs.start(folder), folder)
   assert stopped.status == 1

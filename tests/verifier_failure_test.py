@@ -34,5 +34,5 @@ def test_answers_that_cannot_be_read_end_a_run_with_the_reason(tmp_path):
     f'over the limit of 2.0%; most often accuracy: the gold answer has {len(PROSE)} characters\n'
   )
   # It fell in the first rollout: the start is saved, no update has been made of it.
-  assert [path.name for path in runs.checkpoints(folder)] == ['step_00000000']
+  assert [path.name for path in small_runs.checkpoints(folder)] == ['step_00000000']
   assert not (folder / 'metrics.jsonl').exists() or run.rows == []

@@ -9,7 +9,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from r1jax import sharding
+from r1jax import ranges, sharding
 from r1jax.algorithms import tally
 
 
@@ -23,12 +23,11 @@ class KlConfig:
     chunk: positions of a row whose logits are in memory at once; divides the rows' capacity.
   """
 
-  weight: float = 0.0
-  chunk: int = 64
+  weight: ranges.Share = 0.0
+  chunk: ranges.Count = 64
 
   def __post_init__(self):
-    if not 0 <= self.weight <= 1 or self.chunk < 1:
-      raise ValueError(f'need 0 <= {self.weight=} <= 1 and {self.chunk=} >= 1')
+    ranges.check(self)
 
 
 def forward_kl(teacher_BTV, student_BTV):

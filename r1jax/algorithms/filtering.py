@@ -8,6 +8,7 @@ import collections
 import dataclasses
 import re
 
+from r1jax import ranges
 from r1jax.data import template
 from r1jax.rewards import language, repetition
 
@@ -28,17 +29,14 @@ class FilterConfig:
       takes 10.
   """
 
-  language: float = 0.95
-  distinct: float = 0.6
-  longest: int = 0
-  paragraph: int = 0
-  ngram: int = 10
+  language: ranges.Share = 0.95
+  distinct: ranges.Share = 0.6
+  longest: ranges.Size = 0
+  paragraph: ranges.Size = 0
+  ngram: ranges.Count = 10
 
   def __post_init__(self):
-    if not (0 <= self.language <= 1 and 0 <= self.distinct <= 1):
-      raise ValueError(f'{self.language=} and {self.distinct=} are shares, within 0..1')
-    if self.longest < 0 or self.paragraph < 0 or self.ngram < 1:
-      raise ValueError(f'{self.longest=}, {self.paragraph=} must be >= 0 and {self.ngram=} >= 1')
+    ranges.check(self)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,21 +28,15 @@ Reproducing other trainers, values and gradients:
 """
 
 import dataclasses
+from typing import Annotated, Literal
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r1jax import ranges
 from r1jax.algorithms import advantages, segments, tally
-
-CHOICES = {
-  'aggregation': ('grpo', 'dr_grpo', 'dapo', 'token', 'bnpo', 'cispo'),
-  'advantage': tuple(advantages.ESTIMATORS),
-  'advantage_scale': ('group', 'batch', 'none'),
-  'importance': ('token', 'sequence'),
-  'kl_form': ('k3', 'k3_ratio_weighted'),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,46 +76,41 @@ class GrpoConfig:
       off. DAPO: 4,096.
   """
 
-  clip_low: float = 0.2
-  clip_high: float = 0.2
-  beta: float = 0.001
-  kl_form: str = 'k3'
-  kl_limit: float | None = None
-  aggregation: str = 'grpo'
-  advantage: str = 'group'
-  advantage_scale: str = 'group'
-  std_ddof: int = 1
-  std_epsilon: float = 1e-4
-  importance: str = 'token'
-  dual_clip: float | None = None
-  delta: float | None = None
-  tis_cap: float | None = None
-  log_ratio_limit: float | None = 20.0
-  max_length: int | None = None
-  overlong_buffer: int = 0
+  clip_low: ranges.Weight = 0.2
+  clip_high: ranges.Weight = 0.2
+  beta: ranges.Weight = 0.001
+  kl_form: Literal['k3', 'k3_ratio_weighted'] = 'k3'
+  kl_limit: ranges.Positive | None = None
+  aggregation: Literal['grpo', 'dr_grpo', 'dapo', 'token', 'bnpo', 'cispo'] = 'grpo'
+  advantage: Literal[tuple(advantages.ESTIMATORS)] = 'group'
+  advantage_scale: Literal['group', 'batch', 'none'] = 'group'
+  std_ddof: Annotated[int, ranges.Range(0, 1)] = 1
+  std_epsilon: ranges.Weight = 1e-4
+  importance: Literal['token', 'sequence'] = 'token'
+  dual_clip: Annotated[float, ranges.Range(1, above=True)] | None = None
+  delta: ranges.Positive | None = None
+  tis_cap: ranges.Positive | None = None
+  log_ratio_limit: ranges.Positive | None = 20.0
+  max_length: ranges.Count | None = None
+  overlong_buffer: ranges.Size = 0
 
   def __post_init__(self):
-    """Refuses what has no meaning; raises ValueError naming the field and its value."""
-    for field, allowed in CHOICES.items():
-      if getattr(self, field) not in allowed:
-        raise ValueError(f'{field}={getattr(self, field)!r} is not one of {", ".join(allowed)}')
-    for field in ('clip_low', 'clip_high', 'beta', 'std_epsilon', 'overlong_buffer'):
-      if not getattr(self, field) >= 0:
-        raise ValueError(f'{field}={getattr(self, field)} must be a number >= 0')
-    for field in ('kl_limit', 'delta', 'tis_cap', 'log_ratio_limit', 'max_length'):
-      value = getattr(self, field)
-      if value is not None and not value > 0:
-        raise ValueError(f'{field}={value} must be positive, or None to switch it off')
-    if self.std_ddof not in (0, 1):
-      raise ValueError(f'std_ddof={self.std_ddof} is neither 0 (population) nor 1 (sample)')
-    if self.dual_clip is not None and not self.dual_clip > 1:
-      raise ValueError(f'dual_clip={self.dual_clip} must exceed 1: it bounds the ratio where A < 0')
-    if self.aggregation == 'cispo' and (self.dual_clip is not None or self.delta is not None):
-      raise ValueError('cispo clips the detached ratio only: set dual_clip and delta to None')
-    if self.max_length is None and (self.aggregation == 'dr_grpo' or self.overlong_buffer):
-      raise ValueError('aggregation dr_grpo and overlong_buffer need max_length, the cap in tokens')
-    if self.max_length is not None and self.overlong_buffer > self.max_length:
-      raise ValueError(f'{self.overlong_buffer=} is longer than {self.max_length=}')
+    ranges.check(self)
+    ranges.require(
+      self,
+      self.aggregation != 'cispo' or (self.dual_clip is None and self.delta is None),
+      '{aggregation} clips the detached ratio only, but {dual_clip}, {delta}: set both to None',
+    )
+    ranges.require(
+      self,
+      self.max_length is not None or not (self.aggregation == 'dr_grpo' or self.overlong_buffer),
+      '{aggregation} with {overlong_buffer} needs the cap in tokens, {max_length}',
+    )
+    ranges.require(
+      self,
+      self.max_length is None or self.overlong_buffer <= self.max_length,
+      '{overlong_buffer} is longer than {max_length}',
+    )
 
 
 def token_weights(length_B, cfg, microbatch_B=None):

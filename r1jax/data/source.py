@@ -1,8 +1,10 @@
 """Where a job's problems come from: the tiny world, or JSONL files as published."""
 
 import dataclasses
+from typing import Literal
 
-from r1jax.data.tasks import corpus, jsonl, tiny_world
+from r1jax import ranges
+from r1jax.data.tasks import corpus, jsonl, phrases, tiny_world
 
 _ENDLESS = 1 << 24  # problems of the tiny world a run may draw; more than any run does
 _TRIED = 256  # problems of an endless source whose length is looked at before a run begins
@@ -25,22 +27,22 @@ class DataConfig:
     max_prompt: most tokens of a rendered question, the beginning-of-sequence token included.
   """
 
-  name: str = 'tiny_world'
+  name: Literal['tiny_world', 'tfds', 'jsonl'] = 'tiny_world'
   path: str = ''
   heldout_path: str = ''
   question_key: str = 'question'
   answer_key: str = 'answer'
-  levels: tuple[int, int] = (1, 5)
-  languages: tuple[tuple[str, float], ...] = (('en', 1.0),)
-  max_prompt: int = 1024
+  levels: tuple[tiny_world.Level, tiny_world.Level] = (1, 5)
+  languages: tuple[tuple[str, ranges.Weight], ...] = (('en', 1.0),)
+  max_prompt: ranges.Count = 1024
 
   def __post_init__(self):
-    if len(self.levels) != 2:
-      raise ValueError(f'levels {self.levels} must be (lowest, highest)')
-    if self.name not in ('tiny_world', 'tfds', 'jsonl'):
-      raise ValueError(f"name {self.name!r} is not 'tiny_world', 'tfds' or 'jsonl'")
-    if (self.name == 'tiny_world') == bool(self.path):
-      raise ValueError(f'name {self.name!r} does not go with path {self.path!r}')
+    ranges.check(self)
+    ranges.require(self, self.levels[0] <= self.levels[1], '{levels} must be (lowest, highest)')
+    tiny_world.check_weights(self, 'languages', phrases.LANGUAGES)
+    ranges.require(
+      self, (self.name == 'tiny_world') != bool(self.path), '{name} does not go with {path}'
+    )
 
 
 def problems(cfg, seed, tokenizer):

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
+from r1jax import ranges
 from r1jax.evaluation import intervals, language, passk, replies
 from r1jax.sampling import sample
 
@@ -22,17 +23,17 @@ class EvaluationConfig:
     chunk: questions of one sampling call; 0 for all at once.
   """
 
-  questions: int = 256
-  samples: int = 4
-  temperature: float = 0.6
-  top_p: float = 0.95
-  every: int = 0
-  few: int = 64
-  chunk: int = 0
+  questions: ranges.Count = 256
+  samples: ranges.Count = 4
+  temperature: ranges.Temperature = 0.6
+  top_p: ranges.Mass = 0.95
+  every: ranges.Size = 0
+  few: ranges.Count = 64
+  chunk: ranges.Size = 0
 
   def __post_init__(self):
-    if not 1 <= self.few <= self.questions or self.samples < 1:
-      raise ValueError(f'need 1 <= {self.few=} <= {self.questions=} and {self.samples=} >= 1')
+    ranges.check(self)
+    ranges.require(self, self.few <= self.questions, '{few} are more than {questions}')
 
 
 @dataclasses.dataclass(frozen=True)

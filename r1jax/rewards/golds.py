@@ -10,7 +10,7 @@
 A question without one of these fields is mathematics: its answer is a text, `math.value.Value`.
 """
 
-from r1jax.rewards import choice, json_value, program, puzzles
+from r1jax.rewards import choice, code, json_value, puzzles
 from r1jax.rewards.math import value
 from r1jax.rewards.verdict import Gold
 
@@ -20,7 +20,7 @@ KINDS = (
   choice.Letter,
   puzzles.Numbers,
   puzzles.Order,
-  program.Tests,
+  code.Tests,
   json_value.Json,
 )
 _BY_FIELD = {kind.field: kind for kind in KINDS if kind.field}

@@ -1,29 +1,20 @@
 """The score card of the verifiers: what attacks get, how labelled answers are judged, how fast."""
 
 import collections
-import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import random
 import re
-import secrets
-import socket
 import statistics
-import tempfile
-import threading
 import time
 
-from r1jax.rewards import code, format, language, repetition, sandbox, service
-from r1jax.rewards.attacks import escapes, programs, table
+from r1jax.rewards import format, language, repetition, service
+from r1jax.rewards.attacks import table
+from r1jax.rewards.code import attacks
 from r1jax.rewards.math import value
 from r1jax.rewards.verdict import Kind
 
-_LIMITS = sandbox.Limits(seconds=1.0, memory_mib=256)
-_SUMS = ((3, 4), (10, 20), (-5, 5))
-_CALLS = tuple(code.CallTest('solve', pair, sum(pair)) for pair in _SUMS)
-_PRINTS = tuple(code.StdinTest(f'{a} {b}\n', f'{a + b}\n') for a, b in _SUMS)
 # The result of a published solution. Yes: `#### 1,234`, `#### -5`. No: `### 5`.
 _GOLD = re.compile(r'#### (-?[\d,]+)')
 # The result of one of its steps. Yes: `<<16-3=13>>`. No: `<<13>>`.
@@ -57,36 +48,10 @@ def verdict(row):
   return judge(row.completion) if judge else service.judge(row.completion, row.gold)
 
 
-def code_attacks(allow_unsandboxed=False):
-  """Outcomes of all attacks on the code verifier; a leak counts as not repelled."""
-  config = code.CodeConfig(limits=_LIMITS, allow_unsandboxed=allow_unsandboxed)
-  cases = [(name, program, _CALLS) for name, program in (programs.CALLED | escapes.CALLED).items()]
-  cases += [
-    (name, program, _PRINTS) for name, program in (programs.PRINTED | escapes.PRINTED).items()
-  ]
-  found = []
-  with _secret() as (secret, places):
-    hidden = (code.StdinTest('', secret),)
-    for name, program in (programs.SECRETS | escapes.SECRETS).items():
-      for place, value in places.items():
-        program = program.replace(f'{{{place}}}', value)
-      cases.append((name, program, hidden))
-    for name, program, tests in cases:
-      got = code.check(f'<answer>```python\n{program}\n```</answer>', tests, config)
-      found.append(_outcome('code', name, got, leaks()))
-  return found
-
-
-def leaks():
-  """What attacks have left on the machine, a list: processes, files, sockets; empty is well."""
-  left = [f'process {pid}' for pid in sandbox.running()]
-  for folder in ('/tmp', '/dev/shm', '/usr', str(pathlib.Path.home()), os.getcwd()):
-    left += [str(place) for place in pathlib.Path(folder).glob('r1jax-leak-*')]
-    left += [str(place) for place in pathlib.Path(folder).glob('r1jax-code-*')]
-  sockets = pathlib.Path('/proc/net/unix')
-  return left + (
-    ['socket @r1jax-leak'] if sockets.exists() and '@r1jax-leak' in sockets.read_text() else []
-  )
+def code_attacks(chosen=None, allow_unsandboxed=False):
+  """Outcomes of all attacks on the code verifier, or the chosen; a leak counts as not repelled."""
+  cases = attacks.run(attacks.load() if chosen is None else chosen, allow_unsandboxed)
+  return [_outcome('code', attack.name, found, left) for attack, found, left in cases]
 
 
 def labelled(gsm8k=None, questions=150):
@@ -158,28 +123,3 @@ def _outcome(verifier, name, found, left=()):
   repelled = found.scored and found.score < 0.5 and not left
   why = '' if repelled else f'{found.kind} {found.score:g} {found.why} {" ".join(left)}'
   return Outcome(verifier, name, repelled, why)
-
-
-@contextlib.contextmanager
-def _secret():
-  """A random text in the environment, a file and behind a port of this machine; and the places."""
-  secret = secrets.token_hex(8)
-  with (
-    tempfile.NamedTemporaryFile('w', prefix='r1jax-secret-') as file,
-    socket.create_server(('127.0.0.1', 0)) as server,
-  ):
-    file.write(secret)
-    file.flush()
-    threading.Thread(target=_tell, args=(server, secret), daemon=True).start()
-    os.environ['R1JAX_LEAK'] = secret
-    try:
-      yield secret, {'file': file.name, 'port': str(server.getsockname()[1])}
-    finally:
-      del os.environ['R1JAX_LEAK']
-      server.shutdown(socket.SHUT_RDWR)
-
-
-def _tell(server, secret):
-  with contextlib.suppress(OSError):  # the server is shut when the attacks are over
-    while True:
-      server.accept()[0].sendall(secret.encode())

@@ -9,13 +9,13 @@ of a job each judges its share of a batch, and all have all verdicts, so that th
 import collections
 import concurrent.futures
 import dataclasses
-import math
 import threading
 import time
+from typing import Literal
 
-from r1jax import processes
+from r1jax import processes, ranges
 from r1jax.data import template
-from r1jax.rewards import code, format, golds, language
+from r1jax.rewards import code, format, golds
 from r1jax.rewards.verdict import Kind, Task
 from r1jax.rewards.workers import pool
 
@@ -44,32 +44,19 @@ class RewardConfig:
     max_verifier_error_rate: share of the latest 1000 items above which `VerifierFailure` is raised.
   """
 
-  accuracy: float = 1.0
-  format: float = 1.0
-  language: float = 0.0
-  target_language: str = 'en'
-  repetition: float = 0.0
+  accuracy: ranges.Weight = 1.0
+  format: ranges.Weight = 1.0
+  language: ranges.Weight = 0.0
+  target_language: Literal['en', 'zh'] = 'en'
+  repetition: ranges.Weight = 0.0
   programs: code.CodeConfig = code.CodeConfig()
-  workers: int = 2
-  math_seconds: float = 2.0
-  worker_gib: float = 1.0
-  max_verifier_error_rate: float = 0.02
+  workers: ranges.Count = 2
+  math_seconds: ranges.Positive = 2.0
+  worker_gib: ranges.Positive = 1.0
+  max_verifier_error_rate: ranges.Share = 0.02
 
   def __post_init__(self):
-    for name in ('accuracy', 'format', 'language', 'repetition'):
-      if not math.isfinite(getattr(self, name)):
-        raise ValueError(f'reward.{name}={getattr(self, name)} is no weight, expected a number')
-    if self.target_language not in language.LANGUAGES:
-      known = ' or '.join(language.LANGUAGES)
-      raise ValueError(f'reward.target_language={self.target_language!r}, expected {known}')
-    if self.workers < 1:
-      raise ValueError(f'reward.workers={self.workers}, expected 1 or more')
-    for name in ('math_seconds', 'worker_gib'):
-      if not 0 < getattr(self, name) < math.inf:
-        raise ValueError(f'reward.{name}={getattr(self, name)}, expected a number above 0')
-    if not 0 <= self.max_verifier_error_rate <= 1:
-      rate = self.max_verifier_error_rate
-      raise ValueError(f'reward.max_verifier_error_rate={rate}, expected a share from 0 to 1')
+    ranges.check(self)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ import dataclasses
 import ml_collections
 
 from r1jax import config as config_lib
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints
 from r1jax.rewards import preference
 from r1jax.runs import curation, report_cards, train
 from r1jax.runs.graph import graph, nodes, workers
@@ -130,6 +130,7 @@ def run(config):
     ValueError: the config does not work out; of a later stage only where its turn comes.
     Interrupted and others: as `kinds.run`; what is finished stays.
   """
+  config_lib.check_graph(config)
   if not config.checkpoint:
     raise ValueError('config.checkpoint is empty: the pipeline starts from a base model')
   _check_paths(config, build(config).chosen(config.until))
@@ -171,7 +172,7 @@ def _examined(config, section, model, there):
   """The node that examines a model."""
   recipe = EXAMS[section].without(there)
   recipe = dataclasses.replace(recipe, reads={'checkpoint': model} | recipe.reads)
-  return nodes.node(config, f'{section}_{model}', config[section], recipe)
+  return nodes.node(config, f'{section}_{model}', config[section], recipe, section)
 
 
 def _check_paths(config, chosen):

@@ -19,7 +19,7 @@ import rich.table
 from r1jax import config as config_lib
 from r1jax import files
 from r1jax.evaluation import intervals
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints
 from r1jax.runs import curation, report_cards, train
 from r1jax.runs.graph import graph, nodes, workers
 from r1jax.runs.report import published
@@ -77,8 +77,9 @@ def run(config):
     ValueError: the config does not work out.
     Interrupted and others: as `kinds.run`; what is finished stays.
   """
-  if not config.checkpoint or not config.seeds:
-    raise ValueError(f'give a teacher and seeds: {config.checkpoint=}, {config.seeds=}')
+  config_lib.check_graph(config)
+  if not config.checkpoint:
+    raise ValueError('config.checkpoint is empty: it is the teacher')
   made = workers.run(build, config)
   rich.console.Console().print(show(files.read_json(made.place('report') / TABLE)))
 
@@ -107,7 +108,7 @@ def _branch(config, name, seed):
     stage, *inside = place.split('/')
     reads[key] = '/'.join([stage if stage in _SHARED else f'{stage}_{seed}', *inside])
   recipe = dataclasses.replace(RECIPES[name], reads=reads)
-  return nodes.node(config, f'{name}_{seed}', section, recipe)
+  return nodes.node(config, f'{name}_{seed}', section, recipe, name)
 
 
 def _report(config):

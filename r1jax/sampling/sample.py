@@ -14,7 +14,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from r1jax import kernels, sharding
+from r1jax import kernels, ranges, sharding
 from r1jax.model import cache as cache_lib
 from r1jax.model import transformer
 from r1jax.sampling import draw
@@ -28,27 +28,23 @@ class SampleConfig:
   Attributes:
     group: samples a prompt (G).
     max_new: most new tokens, a static bound; `generate` takes a smaller cap at run time.
+    temperature: logits are divided by it; 0 takes the most likely token.
+    top_k: only so many of the most likely tokens are drawn from; 0 for all.
+    top_p: only the most likely tokens that hold this probability together are drawn from.
     cache_growth: number of steps in which the cache grows to its full length. Attention reads the
       whole allocated cache, so growing it in 3 steps saves a third of that work for 3 compiled
       loops.
   """
 
-  group: int = 16
-  max_new: int = 32_768
-  temperature: float = 1.0
-  top_k: int = 0
-  top_p: float = 1.0
-  cache_growth: int = 1
+  group: ranges.Count = 16
+  max_new: ranges.Count = 32_768
+  temperature: ranges.Temperature = 1.0
+  top_k: ranges.Size = 0
+  top_p: ranges.Mass = 1.0
+  cache_growth: ranges.Count = 1
 
   def __post_init__(self):
-    if min(self.group, self.max_new, self.cache_growth) < 1:
-      raise ValueError(
-        f'{self.group=}, {self.max_new=} and {self.cache_growth=} must be at least 1'
-      )
-    if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
-      raise ValueError(
-        f'{self.temperature=} < 0, or {self.top_p=} not in (0, 1], or {self.top_k=} < 0'
-      )
+    ranges.check(self)
 
 
 @flax.struct.dataclass

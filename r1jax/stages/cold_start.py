@@ -8,6 +8,7 @@ written by hand stand beside them.
 import dataclasses
 import re
 
+from r1jax import ranges
 from r1jax.data import examples, template
 from r1jax.data.tasks import handwritten
 
@@ -23,12 +24,11 @@ class ColdStartConfig:
     handwritten: times each example written by hand stands in the data set; 0 leaves them out.
   """
 
-  examples: int = 4096
-  handwritten: int = 1
+  examples: ranges.Count = 4096
+  handwritten: ranges.Size = 1
 
   def __post_init__(self):
-    if self.examples < 1 or self.handwritten < 0:
-      raise ValueError(f'{self.examples=} must be at least 1 and {self.handwritten=} at least 0')
+    ranges.check(self)
 
 
 def curate(samples, cfg, sieve, model, languages):

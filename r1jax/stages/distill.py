@@ -7,7 +7,7 @@ student also learns the teacher's whole distribution over each token of the samp
 import dataclasses
 import pathlib
 
-from r1jax import files
+from r1jax import files, ranges
 from r1jax.algorithms import distillation
 from r1jax.data import examples, tokenizer
 from r1jax.model import config as model_config
@@ -31,6 +31,9 @@ class DistillConfig:
   teacher: str = ''
   equal_to: str = ''
   kl: distillation.KlConfig = distillation.KlConfig()
+
+  def __post_init__(self):
+    ranges.check(self)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,12 @@ general requests: their reward is that of a reward model + format, and language 
 
 import dataclasses
 import pathlib
+from typing import Annotated
 
 import jax
 import numpy as np
 
+from r1jax import ranges
 from r1jax.data import batches
 from r1jax.evaluation import scenarios
 from r1jax.rewards import preference
@@ -43,22 +45,18 @@ class GeneralConfig:
   helpful: str = ''
   harmless: str = ''
   path: str = ''
-  preference_updates: int = 400
-  share: float = 0.5
-  helpful_weight: float = 1.0
-  harmless_weight: float = 1.0
-  rows: int = 8
-  capacity: int = 33_792
-  window: int = 5
-  tolerance: float = 0.01
-  questions: int = 64
+  preference_updates: ranges.Size = 400
+  share: Annotated[float, ranges.Range(0, 1, above=True, below=True)] = 0.5
+  helpful_weight: ranges.Weight = 1.0
+  harmless_weight: ranges.Weight = 1.0
+  rows: ranges.Count = 8
+  capacity: ranges.Count = 33_792
+  window: Annotated[int, ranges.Range(2)] = 5
+  tolerance: ranges.Weight = 0.01
+  questions: ranges.Count = 64
 
   def __post_init__(self):
-    if not 0 < self.share < 1 or self.window < 2 or self.tolerance < 0 or self.questions < 1:
-      raise ValueError(
-        f'need 0 < {self.share=} < 1, {self.window=} >= 2, {self.tolerance=} >= 0, '
-        f'{self.questions=} >= 1'
-      )
+    ranges.check(self)
 
   @property
   def models(self):

@@ -4,7 +4,7 @@
 
 import dataclasses
 
-from r1jax import sharding
+from r1jax import ranges, sharding
 from r1jax.data import batches
 from r1jax.data.tasks import corpus as corpus_lib
 from r1jax.stages import packing, supervised
@@ -31,25 +31,25 @@ class PretrainConfig:
     max_prompt, max_new: tokens of a held-out question and of its reply at evaluations.
   """
 
-  updates: int = 600
-  rows: int = 64
-  capacity: int = 128
-  micro: int = 2
-  documents: int = 1 << 20
+  updates: ranges.Count = 600
+  rows: ranges.Count = 64
+  capacity: ranges.Count = 128
+  micro: ranges.Count = 2
+  documents: ranges.Count = 1 << 20
   corpus: corpus_lib.CorpusConfig = corpus_lib.CorpusConfig()
-  vocab_documents: int = 6000
+  vocab_documents: ranges.Count = 6000
   tokenizer: str = ''
   mtp_weight: float = 0.3
-  balance: float = 1e-4
-  bias_speed: float = 1e-3
-  max_prompt: int = 48
-  max_new: int = 96
+  balance: ranges.Weight = 1e-4
+  bias_speed: ranges.Weight = 1e-3
+  max_prompt: ranges.Count = 48
+  max_new: ranges.Count = 96
 
   def __post_init__(self):
-    if not self.mtp_weight >= 0:
-      raise ValueError(f'mtp_weight={self.mtp_weight} must be a number >= 0')
-    if self.rows % self.micro:
-      raise ValueError(f'{self.rows=} do not divide into {self.micro=} micro-batches')
+    ranges.check(self)
+    ranges.require(
+      self, self.rows % self.micro == 0, '{rows} do not divide into {micro} micro-batches'
+    )
 
 
 def check(job, mesh):

@@ -7,16 +7,17 @@ split the completions into mini-batches at random, pack each, and make one updat
 
 import dataclasses
 import time
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
 
-from r1jax import keys, sharding
+from r1jax import keys, ranges, sharding
 from r1jax import params as params_lib
 from r1jax.algorithms import advantages
 from r1jax.data import batches
 from r1jax.model import flops, transformer
-from r1jax.sampling import handover, rollout
+from r1jax.sampling import rollout
 from r1jax.stages import ahead, packing, rollouts, sample_log
 from r1jax.train import metrics, steps
 from r1jax.train import state as state_lib
@@ -53,44 +54,46 @@ class RlConfig:
       on those that train. Needs staleness.
   """
 
-  prompts: int = 512
-  mini_batches: int = 16
-  updates: int = 10_400
-  reference_every: int = 400
-  length_schedule: tuple[tuple[int, int], ...] = ((0, 32_768), (8_200, 65_536))
-  rows: int = 8
-  capacity: int = 66_560
-  rollout_chunk: int = 0
+  prompts: ranges.Count = 512
+  mini_batches: ranges.Count = 16
+  updates: ranges.Count = 10_400
+  reference_every: ranges.Count = 400
+  length_schedule: tuple[tuple[ranges.Size, ranges.Count], ...] = ((0, 32_768), (8_200, 65_536))
+  rows: ranges.Count = 8
+  capacity: ranges.Count = 66_560
+  rollout_chunk: ranges.Size = 0
   dynamic_sampling: bool = False
-  max_refills: int = 10
-  samples_every: int = 160
-  reference_dtype: str = ''
-  rollout_layout: str = 'decode'
-  staleness: int = 0
-  rollout_mesh: tuple[int, ...] = ()
+  max_refills: ranges.Size = 10
+  samples_every: ranges.Count = 160
+  reference_dtype: Literal['', 'float32', 'bfloat16'] = ''
+  rollout_layout: Literal['decode', 'same'] = 'decode'
+  staleness: ranges.Size = 0
+  rollout_mesh: tuple[Annotated[int, ranges.Range(1, also=-1)], ...] = ()
 
   def __post_init__(self):
-    if self.staleness < 0 or (self.rollout_mesh and not self.staleness):
-      raise ValueError(f'{self.staleness=} must be >= 0, and > 0 with {self.rollout_mesh=}')
-    if self.reference_dtype not in ('', 'float32', 'bfloat16'):
-      raise ValueError(f"reference_dtype={self.reference_dtype!r} is not 'float32' or 'bfloat16'")
-    if self.rollout_layout not in handover.LAYOUTS:
-      raise ValueError(f"rollout_layout={self.rollout_layout!r} is not 'decode' or 'same'")
-    if min(self.prompts, self.mini_batches, self.updates, self.rows, self.samples_every) < 1:
-      raise ValueError(f'prompts, mini_batches, updates, rows, samples_every must be >= 1: {self}')
-    if self.rollout_chunk and self.prompts % self.rollout_chunk:
-      raise ValueError(f'{self.prompts=} does not divide into chunks of {self.rollout_chunk=}')
-    schedule = self.length_schedule
-    if not all(isinstance(pair, tuple) and len(pair) == 2 and pair[1] > 0 for pair in schedule):
-      raise ValueError(f'{schedule=} must be pairs (from update, most new tokens >= 1)')
-    if self.reference_every % self.mini_batches:
-      raise ValueError(
-        f'{self.reference_every=} is no multiple of {self.mini_batches=}: the reference would '
-        'change while mini-batches scored by the old one wait'
-      )
-    starts = [start for start, _ in schedule]
-    if not starts or starts[0] != 0 or starts != sorted(starts):
-      raise ValueError(f'{schedule=} must start at update 0 and ascend')
+    ranges.check(self)
+    starts = [start for start, _ in self.length_schedule]
+    ranges.require(
+      self,
+      bool(starts) and starts[0] == 0 and starts == sorted(set(starts)),
+      '{length_schedule} must start at update 0 and ascend',
+    )
+    ranges.require(
+      self,
+      not self.rollout_chunk or self.prompts % self.rollout_chunk == 0,
+      '{prompts} does not divide into chunks of {rollout_chunk}',
+    )
+    ranges.require(
+      self,
+      self.reference_every % self.mini_batches == 0,
+      '{reference_every} is no multiple of {mini_batches}: the reference would change while '
+      'mini-batches scored by the old one wait',
+    )
+    ranges.require(
+      self,
+      bool(self.staleness) or not self.rollout_mesh,
+      '{rollout_mesh} needs {staleness} above 0: only what is sampled ahead has its own devices',
+    )
 
   def cap(self, step):
     """Most new tokens at an update."""

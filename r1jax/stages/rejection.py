@@ -3,13 +3,16 @@ mixed in (reference §1.5, Table 5).
 """
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
+from r1jax import ranges
 from r1jax.data import examples
 
 # Samples of Table 5: 626,933 of reasoning and 177,812 general ones.
 REASONING, GENERAL = 395_285 + 211_129 + 10_124 + 10_395, 177_812
+_GENERAL_SHARE = round(GENERAL / (REASONING + GENERAL), 4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +26,10 @@ class RejectionConfig:
   """
 
   path: str = ''
-  general: float = round(GENERAL / (REASONING + GENERAL), 4)
+  general: Annotated[float, ranges.Range(0, 1, below=True)] = _GENERAL_SHARE
 
   def __post_init__(self):
-    if not 0 <= self.general < 1:
-      raise ValueError(f'{self.general=} is a share below 1')
+    ranges.check(self)
 
 
 def curate(samples, cfg, sieve, model, general):

@@ -2,11 +2,12 @@
 
 import dataclasses
 import time
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
 
-from r1jax import sharding
+from r1jax import ranges, sharding
 from r1jax.algorithms import preference as losses
 from r1jax.data import batches
 from r1jax.evaluation import passk
@@ -41,23 +42,20 @@ class RewardModelConfig:
     every: updates between measurements (0: at the end only).
   """
 
-  kind: str = 'helpful'
+  kind: Literal['helpful', 'harmless'] = 'helpful'
   path: str = ''
-  updates: int = 258
-  pairs: int = 256
-  micro: int = 32
-  capacity: int = 16_384
-  heldout: int = 1024
-  every: int = 0
+  updates: ranges.Count = 258
+  pairs: ranges.Count = 256
+  micro: ranges.Count = 32
+  capacity: ranges.Count = 16_384
+  heldout: Annotated[int, ranges.Range(2)] = 1024
+  every: ranges.Size = 0
 
   def __post_init__(self):
-    if self.kind not in preference.KINDS:
-      raise ValueError(f'kind={self.kind!r} is not one of {", ".join(preference.KINDS)}')
-    if self.pairs % self.micro or self.heldout < 2 or self.updates < 1:
-      raise ValueError(
-        f'{self.pairs=} must divide into {self.micro=} micro-batches, {self.heldout=} be at least '
-        f'2, {self.updates=} at least 1'
-      )
+    ranges.check(self)
+    ranges.require(
+      self, self.pairs % self.micro == 0, '{pairs} do not divide into {micro} micro-batches'
+    )
 
 
 def check(job, mesh):

@@ -9,7 +9,7 @@ import dataclasses
 import jax
 from jax.experimental import multihost_utils
 
-from r1jax import files, keys
+from r1jax import files, keys, ranges
 from r1jax.algorithms import filtering
 from r1jax.evaluation import replies
 from r1jax.model import flops
@@ -30,16 +30,14 @@ class SamplesConfig:
       evaluations.
   """
 
-  questions: int = 4096
-  batch: int = 512
-  most_per_question: int = 1
-  heldout: int = 4096
+  questions: ranges.Count = 4096
+  batch: ranges.Count = 512
+  most_per_question: ranges.Size = 1
+  heldout: ranges.Size = 4096
 
   def __post_init__(self):
-    if self.batch < 1 or self.questions < 1 or self.questions % self.batch:
-      raise ValueError(f'{self.questions=} is no multiple of {self.batch=}')
-    if self.most_per_question < 0 or self.heldout < 0:
-      raise ValueError(f'{self.most_per_question=} and {self.heldout=} must be >= 0')
+    ranges.check(self)
+    ranges.require(self, self.questions % self.batch == 0, '{questions} is no multiple of {batch}')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,9 @@ epoch shows each example once, in a new order.
 """
 
 import dataclasses
+from typing import Annotated
 
-from r1jax import sharding
+from r1jax import ranges, sharding
 from r1jax.data import batches, examples
 from r1jax.stages import packing, supervised
 from r1jax.train import metrics
@@ -33,19 +34,16 @@ class SftConfig:
   """
 
   path: str = ''
-  epochs: float = 2.0
-  batch: int = 128
-  rows: int = 8
-  capacity: int = 32_768
-  mtp_weight: float = 0.1
-  balance: float = 0.0
-  bias_speed: float = 0.0
+  epochs: Annotated[float, ranges.Range(0, 1e6, above=True)] = 2.0
+  batch: ranges.Count = 128
+  rows: ranges.Count = 8
+  capacity: ranges.Count = 32_768
+  mtp_weight: ranges.Weight = 0.1
+  balance: ranges.Weight = 0.0
+  bias_speed: ranges.Weight = 0.0
 
   def __post_init__(self):
-    if min(self.batch, self.rows, self.capacity) < 1 or self.epochs <= 0:
-      raise ValueError(f'{self.epochs=}, {self.batch=}, {self.rows=}, {self.capacity=} must be > 0')
-    if not self.mtp_weight >= 0:
-      raise ValueError(f'mtp_weight={self.mtp_weight} must be a number >= 0')
+    ranges.check(self)
 
   def updates(self, size):
     """Updates in all over a data set of `size` examples."""

@@ -4,10 +4,12 @@ import contextlib
 import dataclasses
 import signal
 import threading
+from typing import Annotated
 
 import jax
 import numpy as np
 
+from r1jax import ranges
 from r1jax.train import checkpoint, metrics, optimizer
 
 _COMPILED = '/jax/core/compile/backend_compile_duration'
@@ -30,12 +32,11 @@ class LoopConfig:
     keep: newest checkpoints that stay on disk; at least 2, as one may be torn.
   """
 
-  checkpoint_every: int = 50
-  keep: int = 2
+  checkpoint_every: ranges.Count = 50
+  keep: Annotated[int, ranges.Range(2)] = 2
 
   def __post_init__(self):
-    if self.checkpoint_every < 1 or self.keep < 2:
-      raise ValueError(f'{self.checkpoint_every=} must be at least 1 and {self.keep=} at least 2')
+    ranges.check(self)
 
 
 class Compilations:

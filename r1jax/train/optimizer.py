@@ -1,13 +1,15 @@
 """AdamW with warm-up, clipping and a schedule, and the rule for gradients that are not finite."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
+from r1jax import ranges
 
 
 class NonFiniteError(RuntimeError):
@@ -18,37 +20,42 @@ class NonFiniteError(RuntimeError):
 class OptimizerConfig:
   """What an optimizer needs; the betas are DeepSeek-V3's (reference §2.7), R1 gives none.
 
-  `lr` is the peak, reached after `warmup` updates. 'cosine' falls to `end_fraction * lr` at update
-  `steps` and stays there. `weight_decay` is decoupled. `clip_norm` bounds the global norm of the
-  gradient. The run stops after `max_skipped` updates in a row without finite gradients.
-  `moments` is the type in which Adam's two moments are kept, 'float32' or 'bfloat16' (V3's choice,
-  reference §2.6); the arithmetic is float32 either way.
+  Attributes:
+    lr: the peak, reached after `warmup` updates.
+    schedule: 'constant', or 'cosine', which falls to `end_fraction * lr` at update `steps`.
+    warmup: updates in which the rate rises to `lr`.
+    steps: update at which the fall of 'cosine' ends; the rate stays there.
+    end_fraction: share of `lr` that is left then.
+    b1, b2: how much of Adam's two moments an update keeps.
+    eps: added to the root of the second moment.
+    weight_decay: share of a weight that an update takes away, times the rate; decoupled.
+    clip_norm: largest global norm of the gradient.
+    max_skipped: updates in a row without finite gradients after which the run stops.
+    moments: type in which the moments are kept, 'float32' or 'bfloat16' (V3's choice, reference
+      §2.6); the arithmetic is float32 either way.
   """
 
-  lr: float
-  schedule: str = 'constant'
-  warmup: int = 0
-  steps: int = 0
-  end_fraction: float = 0.1
-  b1: float = 0.9
-  b2: float = 0.95
-  eps: float = 1e-8
-  weight_decay: float = 0.0
-  clip_norm: float = 1.0
-  max_skipped: int = 10
-  moments: str = 'float32'
+  lr: Annotated[float, ranges.Range(0, 10)]
+  schedule: Literal['constant', 'cosine'] = 'constant'
+  warmup: ranges.Size = 0
+  steps: ranges.Size = 0
+  end_fraction: ranges.Share = 0.1
+  b1: Annotated[float, ranges.Range(0, 1, below=True)] = 0.9
+  b2: Annotated[float, ranges.Range(0, 1, below=True)] = 0.95
+  # Adam divides by it where a gradient is 0, so its inverse must be a float32.
+  eps: Annotated[float, ranges.Range(1e-30, 1)] = 1e-8
+  weight_decay: Annotated[float, ranges.Range(0, 10)] = 0.0
+  clip_norm: ranges.Positive = 1.0
+  max_skipped: ranges.Count = 10
+  moments: ranges.Dtype = 'float32'
 
   def __post_init__(self):
-    if self.moments not in ('float32', 'bfloat16'):
-      raise ValueError(f"moments={self.moments!r} is not 'float32' or 'bfloat16'")
-    if self.schedule not in ('constant', 'cosine'):
-      raise ValueError(f"schedule {self.schedule!r} is not 'constant' or 'cosine'")
-    if self.schedule == 'cosine' and self.steps <= self.warmup:
-      raise ValueError(f'a cosine schedule needs steps={self.steps} > warmup={self.warmup}')
-    if self.lr < 0 or self.warmup < 0 or self.weight_decay < 0:
-      raise ValueError(f'{self.lr=}, {self.warmup=}, {self.weight_decay=} must not be negative')
-    if self.clip_norm <= 0 or self.max_skipped < 1:
-      raise ValueError(f'{self.clip_norm=} must be positive and {self.max_skipped=} at least 1')
+    ranges.check(self)
+    ranges.require(
+      self,
+      self.schedule != 'cosine' or self.steps > self.warmup,
+      '{schedule} needs {steps} > {warmup}',
+    )
 
 
 class SkipState(NamedTuple):

@@ -112,8 +112,8 @@ def test_a_sequence_without_tokens_is_harmless(aggregation):
   [
     ({'aggregation': 'ppo'}, "aggregation='ppo'"),
     ({'kl_form': 'k1'}, 'k3_ratio_weighted'),
-    ({'importance': 'word'}, 'token, sequence'),
-    ({'advantage_scale': None}, 'group, batch, none'),
+    ({'importance': 'word'}, "importance='word' is not one of 'token', 'sequence'"),
+    ({'advantage_scale': None}, "advantage_scale=None is not one of 'group', 'batch', 'none'"),
     ({'clip_low': -0.1}, 'clip_low=-0.1'),
     ({'clip_high': float('nan')}, 'clip_high=nan'),
     ({'beta': -1e-3}, 'beta=-0.001'),

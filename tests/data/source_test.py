@@ -6,7 +6,7 @@ import pytest
 
 from r1jax.data import source, tokenizer
 from r1jax.data.tasks import jsonl
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints
 from tests import shared_data
 
 
@@ -95,9 +95,9 @@ def test_a_wrong_line_of_the_held_out_file_is_named(tok, tmp_path):
   'fields, message',
   [
     ({'name': 'csv'}, "'csv'"),
-    ({'path': 'x.jsonl'}, "'tiny_world' does not go with path 'x.jsonl'"),
-    ({'name': 'jsonl'}, "'jsonl' does not go with path ''"),
-    ({'levels': (1,)}, 'must be'),
+    ({'path': 'x.jsonl'}, "name='tiny_world' does not go with path='x.jsonl'"),
+    ({'name': 'jsonl'}, "name='jsonl' does not go with path=''"),
+    ({'levels': (1,)}, r'levels=\(1,\) is not \(a whole number within 1'),
   ],
 )
 def test_a_source_that_makes_no_sense_is_refused(fields, message):

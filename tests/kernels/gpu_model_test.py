@@ -6,9 +6,9 @@ import importlib.util
 import jax
 import pytest
 
-from experiments import r1_zero
 from r1jax import config as config_lib
 from r1jax import kernels, sharding
+from r1jax.experiments import r1_zero
 from r1jax.model import presets
 from r1jax.planning import phases, topology
 

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from experiments import r1_zero
 from r1jax import config as config_lib
 from r1jax import kernels
+from r1jax.experiments import r1_zero
 from r1jax.model import config as model_config
 
 

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import r1_zero
 from r1jax import config as config_lib
 from r1jax import params as params_lib
+from r1jax.experiments import r1_zero
 from r1jax.model import transformer
 from r1jax.planning import fit, memory, speed, topology
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments import r1_zero
 from r1jax import config as config_lib
+from r1jax.experiments import r1_zero
 from r1jax.planning import hlo, phases, planner, topology
 from tests.model import tiny
 

@@ -10,10 +10,10 @@ import jax
 import pytest
 from jax.experimental import topologies
 
-from experiments import r1_zero
 from r1jax import config as config_lib
 from r1jax import params as params_lib
 from r1jax import sharding
+from r1jax.experiments import r1_zero
 from r1jax.model import presets, transformer
 from r1jax.planning import estimate, fit, memory, phases, planner, report, topology
 from r1jax.sampling import handover

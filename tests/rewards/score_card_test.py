@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from r1jax.rewards import sandbox, score_card, service
-from r1jax.rewards.attacks import escapes, fuzz, programs, table
+from r1jax.rewards import score_card, service
+from r1jax.rewards.attacks import fuzz, table
+from r1jax.rewards.code import attacks, isolation
 from r1jax.rewards.verdict import Kind, Verdict
 
 _QUICK = (
@@ -23,9 +24,8 @@ _QUICK_ESCAPES = ('double fork setsid', 'posix_spawn', 'cache write', 'fds', 'in
 def test_there_are_at_least_sixty_attacks_over_all_verifiers():
   texts = collections.Counter(row.kind for row in table.attacks())
   kinds = {'math', 'letter', 'numbers', 'order', 'json', 'format', 'language', 'repetition'}
-  programs_ = (programs.CALLED, programs.PRINTED, programs.SECRETS)
-  assert texts.keys() == kinds and texts.total() >= 400
-  assert sum(map(len, programs_)) >= 60
+  assert texts.keys() == kinds
+  assert texts.total() >= 400 and len(attacks.load()) >= 60
 
 
 def test_attacks_on_text_are_repelled():
@@ -68,12 +68,13 @@ def test_a_text_that_repeats_itself_is_written_once(tmp_path, monkeypatch):
   assert row.completion == '<answer>abababc</answer>'
 
 
-@pytest.mark.skipif(sandbox.available() is None, reason=f'needs bubblewrap: {sandbox.INSTALL}')
-def test_attacks_on_the_code_verifier_are_repelled_and_leave_nothing(monkeypatch):
-  monkeypatch.setattr(programs, 'PRINTED', {name: programs.PRINTED[name] for name in _QUICK})
-  monkeypatch.setattr(escapes, 'PRINTED', {name: escapes.PRINTED[name] for name in _QUICK_ESCAPES})
-  assert [outcome for outcome in score_card.code_attacks() if not outcome.repelled] == []
-  assert score_card.leaks() == []
+@pytest.mark.skipif(isolation.available() is None, reason=f'needs bubblewrap: {isolation.INSTALL}')
+def test_attacks_on_the_code_verifier_are_repelled_and_leave_nothing():
+  chosen = [
+    a for a in attacks.load() if a.question != 'printed' or a.name in (*_QUICK, *_QUICK_ESCAPES)
+  ]
+  assert [outcome for outcome in score_card.code_attacks(chosen) if not outcome.repelled] == []
+  assert attacks.leaks() == []
 
 
 def test_a_paid_attack_a_failed_verifier_and_a_leak_are_each_not_repelled():

@@ -8,9 +8,9 @@ import shutil
 import jax
 import pytest
 
-from experiments import r1 as experiment
 from r1jax import config as config_lib
 from r1jax import sharding
+from r1jax.experiments import r1 as experiment
 from r1jax.runs import r1
 from r1jax.runs.graph import graph, nodes
 from r1jax.stages import general_rl, reasoning_rl

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import rich.console
 
-from experiments import rl_vs_distill as experiment
 from r1jax.data import examples, tokenizer
+from r1jax.experiments import rl_vs_distill as experiment
 from r1jax.interchange import huggingface
 from r1jax.model import flops, presets
 from r1jax.runs import rl_vs_distill

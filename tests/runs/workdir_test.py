@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import r1_zero
+from r1jax.experiments import r1_zero
 from r1jax.runs import workdir
 
 

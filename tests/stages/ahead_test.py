@@ -76,7 +76,7 @@ def test_an_error_while_sampling_ahead_is_raised_where_the_rollout_is_taken(one_
 
 
 def test_what_cannot_be_sampled_ahead_is_refused_with_the_reason():
-  with pytest.raises(ValueError, match='> 0 with self.rollout_mesh'):
+  with pytest.raises(ValueError, match=r'rollout_mesh=\(1, 1, 1, 1\) needs staleness=0 above 0'):
     reasoning_rl.RlConfig(rollout_mesh=(1, 1, 1, 1))
   alone = reasoning_rl.RlConfig(staleness=1, rollout_mesh=(1, 8, 1, 1))
   with pytest.raises(ValueError, match='takes 8 of 8 devices'):

@@ -5,9 +5,9 @@ import dataclasses
 import jax
 import pytest
 
-from experiments import r1_zero
 from r1jax import config as config_lib
 from r1jax import sharding
+from r1jax.experiments import r1_zero
 from r1jax.model import presets
 from r1jax.runs import tables
 from r1jax.stages import reasoning_rl

@@ -9,7 +9,7 @@ import pytest
 from r1jax import config as config_lib
 from r1jax import sharding
 from r1jax.data import preferences, tokenizer
-from r1jax.interchange import source
+from r1jax.interchange import checkpoints
 from r1jax.model import presets, scalar_head
 from r1jax.rewards import preference
 from r1jax.stages import judge, reward_model
@@ -38,7 +38,7 @@ def make_stage(kind='helpful', **changes):
   job = config_lib.build(config)
   cfg = dataclasses.replace(presets.tiny(), layers=1, dense_layers=1, moe=None, width=32, ffn=32)
   cfg = dataclasses.replace(cfg, compute_dtype='float32', param_dtype='float32', remat=False)
-  tok = tokenizer.load(source.open('tiny'))
+  tok = tokenizer.load(checkpoints.open('tiny'))
   stage = reward_model.Stage(job, cfg, tok, pairs(64), pairs(16, seed=1))
   stage.initial = tiny.weights(cfg)
   return stage
@@ -147,9 +147,9 @@ def test_what_does_not_work_out_is_refused_with_the_numbers(tmp_path):
     stage = make_stage(capacity=20)
     stage.start()
     stage.update(0)
-  with pytest.raises(ValueError, match='self.pairs=8 must divide into self.micro=3'):
+  with pytest.raises(ValueError, match='pairs=8 do not divide into micro=3'):
     reward_model.RewardModelConfig(pairs=8, micro=3)
-  with pytest.raises(ValueError, match="kind='clever' is not one of helpful, harmless"):
+  with pytest.raises(ValueError, match="kind='clever' is not one of 'helpful', 'harmless'"):
     reward_model.RewardModelConfig(kind='clever')
   with pytest.raises(ValueError, match='reward_model.json: not a reward model'):
     judge.load(tmp_path)

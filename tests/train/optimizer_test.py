@@ -185,9 +185,10 @@ def test_bfloat16_weights_have_float32_moments_and_keep_their_type():
   [
     ({'schedule': 'linear'}, "'linear' is not"),
     ({'schedule': 'cosine', 'steps': 5, 'warmup': 5}, 'steps=5 > warmup=5'),
-    ({'lr': -1.0}, 'must not be negative'),
-    ({'clip_norm': 0.0}, 'must be positive'),
-    ({'max_skipped': 0}, 'at least 1'),
+    ({'lr': -1.0}, 'lr=-1.0 is not a number within 0'),
+    ({'lr': float('nan')}, 'lr=nan is not a number'),
+    ({'clip_norm': 0.0}, 'clip_norm=0.0 is not a number above 0'),
+    ({'max_skipped': 0}, 'max_skipped=0 is not a whole number within 1'),
   ],
 )
 def test_settings_that_make_no_sense_are_refused_with_their_numbers(settings, message):

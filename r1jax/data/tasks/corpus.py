@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 
+from r1jax import ranges
 from r1jax.data import template
 from r1jax.data.problem import Problem
 from r1jax.data.tasks import general, phrases, preferences, thoughts, tiny_world
@@ -43,32 +44,32 @@ class CorpusConfig:
   """
 
   world: tiny_world.WorldConfig = dataclasses.field(default_factory=tiny_world.WorldConfig)
-  bare: float = 0.40
-  tagged: float = 0.25
-  worked: float = 0.15
-  worked_tagged: float = 0.12
-  corrected: float = 0.08
-  right: float = 0.35
-  web_form: float = 0.15
+  bare: ranges.Share = 0.40
+  tagged: ranges.Share = 0.25
+  worked: ranges.Share = 0.15
+  worked_tagged: ranges.Share = 0.12
+  corrected: ranges.Share = 0.08
+  right: ranges.Share = 0.35
+  web_form: ranges.Share = 0.15
   connected: bool = False
-  other: float = 0.0
-  switching: float = 0.0
-  requested: float = 0.0
-  requested_right: float = 0.5
+  other: ranges.Share = 0.0
+  switching: ranges.Share = 0.0
+  requested: ranges.Share = 0.0
+  requested_right: ranges.Share = 0.5
   requests: general.GeneralConfig = dataclasses.field(default_factory=general.GeneralConfig)
 
   def __post_init__(self):
-    shares = {name: getattr(self, name) for name in STYLES}
-    if min(shares.values()) < 0 or sum(shares.values()) <= 0:
-      raise ValueError(f'style shares must be >= 0 with a positive sum, got {shares}')
-    for name in ('right', 'web_form', 'other', 'switching', 'requested', 'requested_right'):
-      if not 0 <= getattr(self, name) <= 1:
-        raise ValueError(f'{name} must be within 0..1, got {getattr(self, name)}')
-    if self.other + self.switching > (1 if self.connected else 0):
-      raise ValueError(
-        f'{self.other=} + {self.switching=} is over 1, or above 0 without `connected`: only '
-        'thoughts with connecting words have a language'
-      )
+    ranges.check(self)
+    styles = ', '.join(f'{{{name}}}' for name in STYLES)
+    ranges.require(
+      self, sum(getattr(self, name) for name in STYLES) > 0, f'{styles}: one must be above 0'
+    )
+    ranges.require(
+      self,
+      self.other + self.switching <= (1 if self.connected else 0),
+      '{other} and {switching} are over 1 together, or above 0 with {connected}: only thoughts '
+      'with connecting words have a language',
+    )
 
 
 @dataclasses.dataclass(frozen=True)

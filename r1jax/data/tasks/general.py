@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 
+from r1jax import ranges
 from r1jax.data import template
 from r1jax.data.tasks import phrases, scenes, tiny_world
 
@@ -66,18 +67,19 @@ class GeneralConfig:
     languages: (language, weight) pairs of what is asked in.
   """
 
-  kinds: tuple[tuple[str, float], ...] = (
+  kinds: tuple[tuple[str, ranges.Weight], ...] = (
     ('writing', 0.25),
     ('factual', 0.25),
     ('self', 0.1),
     ('translation', 0.2),
     (HARMFUL, 0.2),
   )
-  languages: tuple[tuple[str, float], ...] = tiny_world.BILINGUAL
+  languages: tuple[tuple[str, ranges.Weight], ...] = tiny_world.BILINGUAL
 
   def __post_init__(self):
-    tiny_world.check_weights('kinds', self.kinds, KINDS)
-    tiny_world.check_weights('languages', self.languages, phrases.LANGUAGES)
+    ranges.check(self)
+    tiny_world.check_weights(self, 'kinds', KINDS)
+    tiny_world.check_weights(self, 'languages', phrases.LANGUAGES)
 
 
 def request(seed, index, cfg=None, split=tiny_world.TRAIN):

@@ -12,6 +12,7 @@ import re
 
 import numpy as np
 
+from r1jax import ranges
 from r1jax.data import examples, template
 from r1jax.data.tasks import general, scenes, tiny_world
 
@@ -39,11 +40,10 @@ class GeneralDataConfig:
     size: records of each file.
   """
 
-  size: int = 4096
+  size: ranges.Count = 4096
 
   def __post_init__(self):
-    if self.size < 1:
-      raise ValueError(f'{self.size=} must be at least 1')
+    ranges.check(self)
 
 
 @dataclasses.dataclass(frozen=True)

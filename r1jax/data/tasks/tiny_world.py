@@ -7,9 +7,11 @@ nearly always wrong. Problem `index` of `seed` is computed on demand, from these
 
 import dataclasses
 import hashlib
+from typing import Annotated
 
 import numpy as np
 
+from r1jax import ranges
 from r1jax.data.problem import Problem
 from r1jax.data.tasks import phrases
 
@@ -18,6 +20,9 @@ _HELDOUT_SHARE = 16  # one question in sixteen is held out
 _STREAM = {TRAIN: 1, HELDOUT: 2}
 
 BILINGUAL = (('en', 0.5), ('zh', 0.5))  # `WorldConfig.languages` of the world that speaks two
+
+
+Level = Annotated[int, ranges.Range(1, 5)]  # of difficulty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,28 +37,23 @@ class WorldConfig:
     languages: (language, weight) pairs of what is asked in, 'en' or 'zh'.
   """
 
-  kinds: tuple[tuple[str, float], ...] = (
+  kinds: tuple[tuple[str, ranges.Weight], ...] = (
     ('symbols', 0.4),
     ('words', 0.3),
     ('units', 0.12),
     ('comparison', 0.1),
     ('ordering', 0.08),
   )
-  levels: tuple[int, int] = (1, 5)
-  limit: int = 20
-  unit_limit: int = 24
-  languages: tuple[tuple[str, float], ...] = (('en', 1.0),)
+  levels: tuple[Level, Level] = (1, 5)
+  limit: Annotated[int, ranges.Range(18, 10_000)] = 20
+  unit_limit: Annotated[int, ranges.Range(12, 10_000)] = 24
+  languages: tuple[tuple[str, ranges.Weight], ...] = (('en', 1.0),)
 
   def __post_init__(self):
-    check_weights('kinds', self.kinds, _MAKERS)
-    check_weights('languages', self.languages, phrases.LANGUAGES)
-    low, high = self.levels
-    if not 1 <= low <= high <= 5:
-      raise ValueError(f'levels must be a range within 1..5, got {self.levels=}')
-    if self.limit < 18 or self.unit_limit < 12:
-      raise ValueError(
-        f'need limit >= 18 and unit_limit >= 12, got {self.limit=}, {self.unit_limit=}'
-      )
+    ranges.check(self)
+    check_weights(self, 'kinds', _MAKERS)
+    check_weights(self, 'languages', phrases.LANGUAGES)
+    ranges.require(self, self.levels[0] <= self.levels[1], '{levels} must be (lowest, highest)')
 
 
 def problem(seed, index, cfg=None, split=TRAIN):
@@ -95,13 +95,15 @@ def split_of(question):
   return TRAIN if digest[0] % _HELDOUT_SHARE else HELDOUT
 
 
-def check_weights(name, pairs, known):
-  """Raises ValueError unless `pairs` are (one of `known`, weight >= 0) with a positive sum."""
+def check_weights(config, name, known):
+  """Raises ValueError unless the field's (choice, weight) pairs are of `known` choices and weigh
+  something together.
+  """
+  pairs = getattr(config, name)
   unknown = sorted({choice for choice, _ in pairs} - set(known))
-  if unknown:
-    raise ValueError(f'unknown {name} {unknown}; the world has {sorted(known)}')
-  if not pairs or min(w for _, w in pairs) < 0 or sum(w for _, w in pairs) <= 0:
-    raise ValueError(f'weights must be >= 0 with a positive sum, got {name}={pairs}')
+  there = ', '.join(sorted(known))
+  ranges.require(config, not unknown, f'{{{name}}}: {", ".join(unknown)} is none of {there}')
+  ranges.require(config, sum(w for _, w in pairs) > 0, f'{{{name}}} have no weight together')
 
 
 def weighted(rng, pairs):

@@ -7,21 +7,8 @@ strings.
 """
 
 from r1jax.data import template
-from r1jax.rewards import code, golds, service
+from r1jax.rewards import golds, service
 from r1jax.rewards.verdict import Kind
-
-# LiveCodeBench's starter code uses names of these without importing them, as its sites allow.
-_PRELUDE = """
-from typing import *
-from collections import *
-from itertools import *
-from functools import *
-from heapq import *
-from bisect import *
-from math import *
-from builtins import *
-import bisect, collections, functools, heapq, itertools, math, operator, random, re, string, sys
-"""
 
 
 def stated(completion, gold):
@@ -31,22 +18,8 @@ def stated(completion, gold):
 
 def item(completion, gold):
   """`service.Item` for a reply: as it is, unless the gold's kind allows a form of its own."""
-  if isinstance(gold, code.Tests):
-    return service.Item(_program(completion, gold), gold)
-  return service.Item(golds.of(gold).examined(completion, template.parse(completion)), gold)
-
-
-def _program(completion, gold):
-  """The program with what its site would add: imports, and a name for the method to call."""
-  program = code.extract(completion)
-  if program is None:
-    return completion
-  calls = sorted({test.call for test in gold.tests if isinstance(test, code.CallTest)})
-  ends = [f'if "Solution" in globals(): {name} = Solution().{name}' for name in calls]
-  start = '' if '__future__' in program else _PRELUDE
-  whole = '\n'.join([start, program, *ends])
-  # A fence inside would end the block that the verifier looks for; the tags alone hold it whole.
-  return f'{template.ANSWER}{whole}{template.END_ANSWER}'
+  found = golds.of(gold).examined(completion, template.parse(completion))
+  return service.Item(found, gold)
 
 
 def votes(answers, kinds, gold):

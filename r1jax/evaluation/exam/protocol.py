@@ -11,7 +11,7 @@ import json
 import pathlib
 
 import r1jax
-from r1jax import sharding
+from r1jax import ranges, sharding
 from r1jax.sampling import rollout, sample
 
 MAX_TOKENS = 32_768  # reference §1.9
@@ -33,17 +33,15 @@ class Protocol:
     seed: of the draws.
   """
 
-  samples: int = 16
-  temperature: float = 0.6
-  top_p: float = 0.95
-  max_tokens: int = 0
-  batch: int = 32
-  seed: int = 0
+  samples: ranges.Count = 16
+  temperature: ranges.Temperature = 0.6
+  top_p: ranges.Mass = 0.95
+  max_tokens: ranges.Size = 0
+  batch: ranges.Count = 32
+  seed: ranges.Seed = 0
 
   def __post_init__(self):
-    if self.samples < 1 or self.batch < 1 or self.max_tokens < 0:
-      raise ValueError(f'need {self.samples=} >= 1, {self.batch=} >= 1 and {self.max_tokens=} >= 0')
-    sample.SampleConfig(temperature=self.temperature, top_p=self.top_p)
+    ranges.check(self)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import ml_collections
 
@@ -79,8 +80,17 @@ def alone(config, section, recipe, folder='', inputs=None):
   return filled
 
 
-def node(config, name, section, recipe):
-  """The stage `name` of a graph; arguments as in `alone`."""
+def node(config, name, section, recipe, key=''):
+  """The stage `name` of a graph; arguments as in `alone`.
+
+  Raises:
+    ValueError: a value of the section is not taken; its key begins with `key`, by default `name`,
+      what the user calls the section.
+  """
+  # Hours before its turn comes: folders that are not there yet are only named.
+  named = {one: pathlib.Path(one) for one in recipe.needs}
+  place = dict.fromkeys(section, f'config.{key or name}')
+  config_lib.build(alone(config, section, recipe, name, named), place=place)
 
   def make(folder, inputs):
     one = alone(config, section, recipe, folder, inputs)
@@ -95,7 +105,7 @@ def node(config, name, section, recipe):
 def report_card(config, model):
   """The report card of the stage `model`, told by `config.report_card`."""
   recipe = Recipe('report_card', {'checkpoint': model}, {'report_card': report_cards.CARD})
-  return node(config, f'report_card_{model}', config.report_card, recipe)
+  return node(config, f'report_card_{model}', config.report_card, recipe, 'report_card')
 
 
 def put(config, key, value):

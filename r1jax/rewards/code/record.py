@@ -4,16 +4,17 @@ import dataclasses
 import json
 
 from r1jax.data import problem
-from r1jax.rewards import sandbox
+from r1jax.rewards.code import comparison, sandbox
 from r1jax.rewards.verdict import Gold, Task
 
+PYTHON, LIVECODEBENCH = 'python', comparison.LIVECODEBENCH
 _START_SECONDS = 30.0  # for a sandbox to start and end, beside the time of the program
 _STDIN, _CALL = {'stdin', 'stdout'}, {'call', 'args', 'expected'}
 
 
 @dataclasses.dataclass(frozen=True)
 class StdinTest:
-  """A whole program: `stdin` in, `stdout` expected, white space at the ends of lines aside."""
+  """A whole program: `stdin` in, `stdout` expected, compared by `comparison.same_output`."""
 
   stdin: str
   stdout: str
@@ -21,7 +22,10 @@ class StdinTest:
 
 @dataclasses.dataclass(frozen=True)
 class CallTest:
-  """`call(*args)` is to return `expected`; lists and tuples are alike, floats equal to 1e-9."""
+  """`call(*args)`, or the method of a class `Solution`, is expected to return `expected`.
+
+  Compared by `comparison.same_result`.
+  """
 
   call: str
   args: tuple
@@ -30,12 +34,24 @@ class CallTest:
 
 @dataclasses.dataclass(frozen=True)
 class Tests(Gold):
-  """The tests (StdinTest or CallTest) of one programming question."""
+  """The tests of one programming question.
+
+  Attributes:
+    tests: of StdinTest and CallTest, one or more.
+    rules: `python`: what `python program.py` would do, with LiveCodeBench's imports, recursion
+      limit and comparison of outputs. `livecodebench`: as its runner, where that differs: `quit`
+      is None, a program of lines may exit with any status, results of calls must be `==`.
+  """
 
   tests: tuple
+  rules: str = PYTHON
 
   name, field = 'code', 'tests'
   instruction = 'Reason step by step, then give the whole program in Python, fenced as ```python.'
+
+  def __post_init__(self):
+    if self.rules not in (PYTHON, LIVECODEBENCH):
+      raise ValueError(f'rules are {PYTHON} or {LIVECODEBENCH}, not {self.rules!r}')
 
   @classmethod
   def read(cls, record, answer_key):
@@ -56,7 +72,7 @@ class Tests(Gold):
     """A worker runs the program as `config.programs` says; SandboxError without bubblewrap."""
     sandbox.require(config.programs.allow_unsandboxed)
     seconds = config.programs.total_seconds + _START_SECONDS
-    return Task('code', seconds, (completion, self.tests, config.programs))
+    return Task('code', seconds, (completion, self, config.programs))
 
 
 def _test(test, name):

@@ -1,0 +1,113 @@
+"""The command `r1jax`: one table of what it can do, each row a module with a `main(argv)`.
+
+Nothing here imports JAX, so help and mistyped flags are answered at once. `python -m r1jax train`
+and `python -m r1jax.main` do what `r1jax train` does.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import importlib
+import os
+import signal
+import sys
+import threading
+
+import r1jax
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+  """What can be done.
+
+  Attributes:
+    module: its `main(argv)` does it and returns the exit status; it imports JAX only in there.
+    sentence: what it does, for the list of commands.
+  """
+
+  module: str
+  sentence: str
+
+
+COMMANDS = {
+  'train': Command('r1jax.main', 'run an experiment, or go on with one that was stopped'),
+  'chat': Command('r1jax.chat', 'talk to a model'),
+  'evaluate': Command('r1jax.evaluate', 'examine a model on benchmarks, compare two results'),
+  'export': Command('r1jax.export', 'hand a model on, as a hub folder or a GGUF file'),
+  'plan': Command('r1jax.plan', 'tell what a job needs and takes on a machine that is not here'),
+  'config': Command('r1jax.show_config', 'list experiments, and every key of a config'),
+}
+STOPPED = 130  # exit status after Ctrl-C, as shells have it
+
+
+def main(argv=None):
+  """Does the command that `argv` (by default the program's arguments) names; returns its status."""
+  name, *rest = (sys.argv[1:] if argv is None else argv) or ['--help']
+  if name in ('-h', '--help', 'help'):
+    print(_help())
+    return 0
+  if name == '--version':
+    print(f'r1jax {r1jax.__version__}')
+    return 0
+  if name not in COMMANDS:
+    near = difflib.get_close_matches(name, COMMANDS, 1)
+    hint = f': did you mean {near[0]}?' if near else f'; there are {", ".join(COMMANDS)}'
+    return fail(f'unknown command {name}{hint}')
+  with quiet():
+    module = importlib.import_module(COMMANDS[name].module)
+  return module.main(rest)
+
+
+def _help():
+  width = max(map(len, COMMANDS))
+  rows = [f'  {name:{width}}  {command.sentence}' for name, command in COMMANDS.items()]
+  return '\n'.join([
+    f"r1jax {r1jax.__version__}: DeepSeek-R1's recipe in JAX",
+    '',
+    'usage: r1jax COMMAND [--flag=value ...]',
+    '',
+    'commands:',
+    *rows,
+    '',
+    'examples:',
+    '  r1jax train --config=r1_zero',
+    '  r1jax chat --checkpoint=runs/r1_zero_tiny',
+    '',
+    'r1jax COMMAND --help shows its flags.',
+  ])  # fmt: skip
+
+
+def fail(error, status=1):
+  """Prints one line on stderr; returns the exit status."""
+  print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+  return status
+
+
+def unread():
+  """What to do where nobody reads standard output any more: nothing, quietly; returns 1."""
+  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+  return 1
+
+
+@contextlib.contextmanager
+def quiet():
+  """While modules are imported in here, Ctrl-C ends the process at once, in one line.
+
+  The exception that Python raises otherwise leaves compiled modules half made: tracebacks of a
+  page, or a crash.
+  """
+  ours = threading.current_thread() is threading.main_thread()
+  # Another handler than Python's own belongs to somebody who knows better (nohup, a notebook).
+  if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    yield
+    return
+  signal.signal(signal.SIGINT, _leave)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(number, frame):
+  os.write(2, b'stopped before anything was done\n')
+  os._exit(STOPPED)

@@ -1,0 +1,164 @@
+"""A conversation with a model: its reply piece by piece, thoughts dimmed on a terminal."""
+
+import dataclasses
+import sys
+
+import jax
+
+from r1jax.data import chat_template, template, tokenizer
+from r1jax.interchange import checkpoints, huggingface
+from r1jax.runs import opening
+from r1jax.sampling import stream
+
+DIM, PLAIN = '\x1b[2m', '\x1b[0m'
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """What answers: weights from `stream.prepare`, config, tokenizer, template, stopping ids."""
+
+  params: dict
+  cfg: object
+  tokenizer: object
+  chat: object
+  stop_ids: frozenset[int]
+
+
+def load(path, dtype=None):
+  """The `Model` of a hub folder, work directory or shipped model, on the mesh that is set."""
+  folder = opening.open_model(path, lambda line: print(line, file=sys.stderr))
+  cpu = jax.default_backend() == 'cpu'
+  cfg = huggingface.read_config(
+    folder, compute_dtype=dtype, param_dtype=dtype, remat=False, scan_layers=not cpu
+  )
+  cfg = dataclasses.replace(cfg, mtp_layers=0)
+  cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
+  tok = checkpoints.tokenizer_of(folder, cfg)
+  chat, stop = chat_template.load(folder, tok), tokenizer.stop_ids(folder, tok)
+  params = huggingface.load(folder, cfg, cfg.param_dtype, lambda line: None)
+  return Model(stream.prepare(params, cfg), cfg, tok, chat, stop)
+
+
+class Conversation:
+  """Messages so far and the model that answers them."""
+
+  def __init__(self, model, scfg, seed):
+    self._model, self._scfg, self._key = model, scfg, jax.random.key(seed)
+    self.messages = []
+
+  def reset(self):
+    """Forgets what was said."""
+    self.messages = []
+
+  def ask(self, question):
+    """Yields the reply to `question` piece by piece, a prefilled `<think>` first.
+
+    What was said stays in the conversation, also when the caller stops half-way.
+
+    Raises:
+      ValueError: the conversation leaves no room in the model's context, or the question came as
+        bytes that are no UTF-8.
+    """
+    if any('\ud800' <= letter <= '\udfff' for letter in question):
+      raise ValueError('the question is not UTF-8 text')
+    model, messages = self._model, [*self.messages, {'role': 'user', 'content': question}]
+    text = model.chat.render(messages)
+    ids = chat_template.encode(model.chat, model.tokenizer, text)
+    room = model.cfg.max_length - len(ids)
+    if room < 1:
+      raise ValueError(
+        f'{len(ids)} tokens do not fit a context of {model.cfg.max_length}: /reset, or ask shorter'
+      )
+    said = [chat_template.PREFILL if text.endswith(chat_template.PREFILL) else '']
+    scfg = dataclasses.replace(self._scfg, max_new=min(room, self._scfg.max_new))
+    self._key, key = jax.random.split(self._key)
+    try:
+      yield said[0]
+      drawn = stream.tokens(model.params, model.cfg, scfg, ids, key, model.stop_ids)
+      for piece in pieces(model.tokenizer, drawn):
+        said.append(piece)
+        yield piece
+        if isinstance(model.chat, chat_template.ZeroTemplate) and _answered(said):
+          return
+    finally:
+      self.messages = [*messages, {'role': 'assistant', 'content': ''.join(said)}]
+
+
+def _answered(said):
+  return template.END_ANSWER in ''.join(said[-32:])
+
+
+def pieces(tok, ids):
+  """Text of a stream of token ids, as soon as its characters are whole."""
+  seen, old, new = [], 0, 0
+  for token in ids:
+    seen.append(token)
+    before, now = tok.decode(seen[old:new]), tok.decode(seen[old:])
+    if now.endswith('\ufffd'):
+      continue
+    old, new = new, len(seen)
+    if now[len(before) :]:
+      yield now[len(before) :]
+  rest = tok.decode(seen[old:])[len(tok.decode(seen[old:new])) :]
+  if rest:
+    yield rest
+
+
+def shade(parts):
+  """The same text with thoughts dimmed, from `<think>` to `</think>`; tags may be cut anywhere."""
+  held, dimmed = '', False
+  for part in parts:
+    held += part
+    while True:
+      tag = template.END_THINK if dimmed else template.THINK
+      at = held.find(tag)
+      if at < 0:
+        break
+      if dimmed:
+        yield held[: at + len(tag)] + PLAIN
+        held, dimmed = held[at + len(tag) :], False
+      else:
+        yield held[:at] + DIM + tag
+        held, dimmed = held[at + len(tag) :], True
+    keep = next(n for n in range(len(tag) - 1, -1, -1) if held.endswith(tag[:n]))
+    if held[: len(held) - keep]:
+      yield held[: len(held) - keep]
+    held = held[len(held) - keep :]
+  yield held + (PLAIN if dimmed else '')
+
+
+def answer(conversation, question, out):
+  """Prints a reply as it comes; Ctrl-C ends it and leaves the conversation as far as it went."""
+  reply = conversation.ask(question)
+  coloured = out.isatty()
+  try:
+    for text in shade(reply) if coloured else reply:
+      out.write(text)
+      out.flush()
+    out.write('\n')
+  except KeyboardInterrupt:
+    reply.close()
+    out.write(f'{PLAIN if coloured else ""}\n[stopped]\n')
+
+
+def converse(conversation, out):
+  """Questions from the terminal until Ctrl-D."""
+  out.write('/reset forgets, Ctrl-C stops an answer, Ctrl-D leaves\n')
+  while True:
+    try:
+      question = input('> ').strip()
+    except KeyboardInterrupt:
+      out.write('\n')
+      continue
+    except EOFError:
+      out.write('\n')
+      return
+    if question == '/reset':
+      conversation.reset()
+    elif question.startswith('/'):
+      out.write(f'{question}: the only command is /reset\n')
+    elif question:
+      try:
+        answer(conversation, question, out)
+      except ValueError as error:
+        out.write(f'{error}\n')

@@ -1,0 +1,153 @@
+"""What stands behind a command: flags of its own, and `--config=NAME --config.KEY=VALUE`.
+
+Nothing here imports JAX; `r1jax/overrides.py` says what the values mean.
+"""
+
+import argparse
+import ast
+import dataclasses
+import difflib
+import pathlib
+import textwrap
+
+from r1jax import experiments, ranges
+
+FOLDER = pathlib.Path(experiments.__file__).parent
+_KEY = '--config.'
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """What a file of `experiments/` says of itself, read without running it.
+
+  Attributes:
+    name: of the file, as `--config=NAME` takes it.
+    sentence: the first of its docstring.
+    presets: what its `get_config` says about its presets.
+  """
+
+  name: str
+  sentence: str
+  presets: str
+
+
+def shipped():
+  """Every `Experiment` that ships with r1jax, by name."""
+  return [_read(path) for path in sorted(FOLDER.glob('*.py')) if path.stem != '__init__']
+
+
+def _read(path):
+  tree = ast.parse(path.read_text())
+  makers = [node for node in tree.body if getattr(node, 'name', '') == 'get_config']
+  presets = ast.get_docstring(makers[0]) if makers else ''
+  first = (ast.get_docstring(tree) or '').split('\n\n')[0]
+  return Experiment(path.stem, ' '.join(first.split()), ' '.join((presets or '').split()))
+
+
+class Parser(argparse.ArgumentParser):
+  """Flags whose errors are ValueErrors of one line, and whose help ends in examples."""
+
+  def __init__(self, command, description, examples, config=False):
+    """`config`: whether the command takes an experiment too; `examples`: lines of shell."""
+    super().__init__(
+      prog=f'r1jax {command}',
+      description=description,
+      epilog='examples:\n' + textwrap.indent(textwrap.dedent(examples).strip(), '  '),
+      formatter_class=_Help,
+      allow_abbrev=False,
+    )
+    self._config = config
+    if config:
+      self.epilog = f'{_presets()}\n\n{self.epilog}'
+      group = self.add_argument_group('what is run')
+      group.add_argument(
+        '--config',
+        metavar='NAME[:PRESET]',
+        help='an experiment by its name, see below, or by the path of its file',
+      )
+      group.add_argument(
+        '--config.KEY',
+        metavar='VALUE',
+        help='changes one key of it; r1jax config NAME lists them',
+      )
+
+  def error(self, message):
+    """Raises ValueError: argparse itself would print the usage and end the process."""
+    raise ValueError(message)
+
+  def parse(self, argv):
+    """The flags; with `overrides`, [(key, text)], for a command that takes an experiment.
+
+    Raises:
+      ValueError: a flag that there is not (with the nearest), or a value of the wrong kind.
+    """
+    rest, overrides = _overrides(argv) if self._config else (argv, [])
+    given, unknown = self.parse_known_args(rest)
+    if unknown:
+      raise ValueError(self._unknown(unknown[0]))
+    given.overrides = overrides
+    return given
+
+  def _unknown(self, text):
+    flag, equals, value = text.partition('=')
+    if not flag.startswith('-'):
+      return f'unknown argument {text}; flags are written --name=value'
+    if self._config and '.' in flag:
+      return f'unknown flag {flag}: did you mean {_KEY}{flag.lstrip("-")}{equals}{value}?'
+    own = [name for action in self._actions for name in action.option_strings]
+    near = difflib.get_close_matches(flag, own, 1)
+    hint = f': did you mean {near[0]}?' if near else f'; {self.prog} --help shows those there are'
+    return f'unknown flag {flag}{hint}'
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+  """Keeps the lines of description and examples; adds a flag's default where it says something."""
+
+  def _get_help_string(self, action):
+    text = action.help or ''
+    silent = action.default is None or action.default is False or action.default == ''
+    if not silent and action.default != argparse.SUPPRESS and 'default' not in text:
+      text += ' (default: %(default)s)'
+    return text
+
+
+def _overrides(argv):
+  """(other arguments, [(key, text)] of those written --config.KEY); text None where none is."""
+  rest, found, waiting = [], [], list(argv)
+  while waiting:
+    flag, equals, text = waiting.pop(0).partition('=')
+    if flag.startswith('--noconfig.'):  # as absl's boolean flags are written
+      found.append((flag.removeprefix('--noconfig.'), 'false'))
+    elif not flag.startswith(_KEY):
+      rest.append(flag + equals + text)
+    elif equals:
+      found.append((flag.removeprefix(_KEY), text))
+    else:
+      behind = waiting.pop(0) if waiting and not waiting[0].startswith('--') else None
+      found.append((flag.removeprefix(_KEY), behind))
+  return rest, found
+
+
+def _presets():
+  """The experiments and their presets, for --help."""
+  wrap = lambda text, indent: textwrap.wrap(
+    text, 96, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+  )
+  lines = ['experiments and their presets, the first without a name:']
+  for one in shipped():
+    lines += [f'  {one.name}', *wrap(one.sentence, '    '), *wrap(one.presets, '      ')]
+  return '\n'.join(lines)
+
+
+def number(annotation):
+  """Reads a flag's number; ValueError where it is not within the range of `annotation`."""
+  kind, _ = ranges.plain(annotation)
+
+  def read(text):
+    value = kind(text)
+    if not ranges.takes(annotation, value):
+      raise argparse.ArgumentTypeError(f'{text} is not {ranges.describe(annotation)}')
+    return value
+
+  read.__name__ = ranges.describe(annotation)  # argparse says it where `kind` reads nothing
+  return read
