@@ -15,7 +15,7 @@ from matplotlib import figure
 
 from r1jax.data.tasks import tiny_world
 from r1jax.evaluation import heldout
-from r1jax.rewards import accuracy
+from r1jax.rewards import service
 from r1jax.train import metrics
 
 FOLDER = pathlib.Path(__file__).resolve().parent
@@ -69,7 +69,7 @@ def transcript(run):
   world = tiny_world.WorldConfig(levels=(1, 3))
   for problem in tiny_world.World(0, _TRIED, world, tiny_world.HELDOUT):
     before = ask(base, problem.question)
-    right = accuracy.check(before, problem.answer).score
+    right = service.judge(before, problem.answer).score
     if not right and not heldout.worked(before):
       return problem.question, before, ask(run, problem.question)
   raise ValueError(f'the base answers none of {_TRIED} questions wrong at once')

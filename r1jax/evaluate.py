@@ -164,8 +164,8 @@ def _after(group):
 def print_score_card(given):
   """Attacks, labelled pairs and latency of the verifiers; returns whether all is well."""
   with commands.quiet():
-    from r1jax.rewards.attacks import run as attacks
-  card, outcomes = attacks.score_card(given.gsm8k)
+    from r1jax.rewards import score_card
+  card, outcomes = score_card.make(given.gsm8k)
   for outcome in outcomes:
     if not outcome.repelled:
       print(f'NOT REPELLED  {outcome.verifier}: {outcome.name}  ({outcome.why})')

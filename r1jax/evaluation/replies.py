@@ -112,11 +112,10 @@ def items(texts, problems, rollout):
     service.Item(
       completion=text,
       gold=problem.answer,
-      tokens=int(length),
       question=problem.question,
       language=problem.language,
     )
-    for text, problem, length in zip(texts, asked, rollout.length_B)
+    for text, problem in zip(texts, asked)
   ]
 
 

@@ -37,7 +37,7 @@ class Examination:
   """One examination of one model on the mesh that is set; weights are read when first needed.
 
   Attributes:
-    problems: list of `tiny_world.Problem`.
+    problems: list of `problem.Problem`.
     shape: `protocol.Shape`.
     header: JSON object with all that decides the replies and their marks.
   """
