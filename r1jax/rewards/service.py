@@ -12,8 +12,9 @@ import concurrent.futures
 import dataclasses
 import threading
 import time
+from typing import Annotated, Literal
 
-from r1jax import processes
+from r1jax import processes, ranges
 from r1jax.data import template
 from r1jax.rewards import accuracy, choice, code, format, preference, puzzles, shaping
 from r1jax.rewards.code import sandbox
@@ -49,26 +50,22 @@ class RewardConfig:
     max_verifier_error_rate: share of the latest 1000 items above which `VerifierFailure` is raised.
   """
 
-  accuracy: float = 1.0
-  format: float = 1.0
-  language: float = 0.0
-  target_language: str = 'en'
-  repetition: float = 0.0
-  length: float = 0.0
-  length_limit: int = 32_768
-  length_buffer: int = 4096
+  accuracy: ranges.Weight = 1.0
+  format: ranges.Weight = 1.0
+  language: ranges.Weight = 0.0
+  target_language: Literal['en', 'zh'] = 'en'
+  repetition: ranges.Weight = 0.0
+  length: ranges.Weight = 0.0
+  length_limit: ranges.Count = 32_768
+  length_buffer: ranges.Count = 4096
   programs: code.CodeConfig = code.CodeConfig()
-  workers: int = 2
-  math_seconds: float = 2.0
-  worker_gib: float = 1.0
-  max_verifier_error_rate: float = 0.02
+  workers: ranges.Count = 2
+  math_seconds: Annotated[float, ranges.Range(0, 1e6, above=True)] = 2.0
+  worker_gib: Annotated[float, ranges.Range(1 / 16, 1 << 20)] = 1.0
+  max_verifier_error_rate: ranges.Share = 0.02
 
   def __post_init__(self):
-    if self.workers < 1 or self.math_seconds <= 0 or not 0 <= self.max_verifier_error_rate <= 1:
-      raise ValueError(
-        f'rewards need {self.workers=} >= 1, {self.math_seconds=} > 0 and '
-        f'{self.max_verifier_error_rate=} in [0, 1]'
-      )
+    ranges.check(self)
 
 
 @dataclasses.dataclass(frozen=True)

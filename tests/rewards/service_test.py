@@ -116,5 +116,5 @@ def test_options_add_their_weighted_parts():
 
 
 def test_impossible_settings_are_refused_with_the_numbers():
-  with pytest.raises(ValueError, match='self.workers=0'):
+  with pytest.raises(ValueError, match='^workers=0 is not a whole number within 1'):
     service.RewardConfig(workers=0)
