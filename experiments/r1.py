@@ -4,7 +4,7 @@ scenarios, and students (reference §1.6, §1.8, §1.10).
   python -m r1jax.main --config=experiments/r1.py
 
 Seeds 0, 1, 2 on two vCPUs: R1-Zero 91, 88 and 90 % right in mixed languages (63 % consistent), R1
-91 % each in one (100 %), in about 40 minutes. The README has the tables.
+91 % each in one (100 %), in about 40 minutes. docs/results.md has the tables.
 """
 
 from r1jax import config as config_lib

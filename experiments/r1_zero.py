@@ -9,8 +9,9 @@ from r1jax.model import presets
 
 
 def get_config(preset='tiny'):
-  """`tiny`: the shipped base. `bilingual`: one that mixes languages. `hub`: your checkpoint.
-  `small`: 105M. `qwen_1_5b`, `qwen_7b`, `qwen_32b`: Zero-Qwen-32B's recipe. `v3_671b`: the paper's.
+  """`tiny`: the shipped base. `notebook`: that in a minute. `bilingual`: one that mixes languages.
+  `hub`: your checkpoint. `small`: 105M. `qwen_1_5b`, `qwen_7b`, `qwen_32b`: Zero-Qwen-32B's
+  recipe. `v3_671b`: the paper's.
   """
   if preset not in PRESETS:
     raise ValueError(
@@ -44,6 +45,18 @@ def on_two_cores(section):
   section.rl.update(prompts=32, mini_batches=2, rows=16, capacity=144, samples_every=20)
   section.rl.length_schedule = ((0, 96),)
   section.evaluation.update(temperature=1.0, top_p=1.0)
+
+
+def notebook(config):
+  """A run of a minute on two cores: the two easier levels, 24 updates of 16 questions x 8."""
+  tiny(config)
+  config.data.levels = (1, 2)
+  config.sample.update(group=8, max_new=56, cache_growth=1)
+  config.rl.update(prompts=16, mini_batches=1, updates=24, rows=16, capacity=104, samples_every=12)
+  config.rl.length_schedule = ((0, 56),)
+  config.optimizer.update(lr=5e-4, steps=24)
+  config.evaluation.update(questions=16, few=16, samples=8, every=0)
+  config.loop.checkpoint_every = 24
 
 
 def bilingual(config):
@@ -132,6 +145,7 @@ def _zero_qwen(config, model):
 
 PRESETS = {
   'tiny': tiny,
+  'notebook': notebook,
   'bilingual': bilingual,
   'hub': hub,
   'small': small,
