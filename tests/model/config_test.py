@@ -79,7 +79,7 @@ def test_an_impossible_router_is_refused_with_the_numbers(changes, message):
   [
     ('tensor', 8, 'heads=4'),
     ('fsdp', 5, 'width=32'),
-    ('expert', 16, '^experts=8'),
+    ('expert', 16, 'moe.experts=8'),
     ('context', 3, 'heads=4'),
   ],
 )
