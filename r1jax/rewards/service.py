@@ -11,7 +11,7 @@ import concurrent.futures
 import dataclasses
 import threading
 import time
-from typing import Literal
+from typing import Annotated, Literal
 
 from r1jax import processes, ranges
 from r1jax.data import template
@@ -51,8 +51,8 @@ class RewardConfig:
   repetition: ranges.Weight = 0.0
   programs: code.CodeConfig = code.CodeConfig()
   workers: ranges.Count = 2
-  math_seconds: ranges.Positive = 2.0
-  worker_gib: ranges.Positive = 1.0
+  math_seconds: Annotated[float, ranges.Range(0, 1e6, above=True)] = 2.0
+  worker_gib: Annotated[float, ranges.Range(1 / 16, 1 << 20)] = 1.0
   max_verifier_error_rate: ranges.Share = 0.02
 
   def __post_init__(self):

@@ -7,7 +7,9 @@ comparison is made here, on plain text.
 
 import dataclasses
 import time
+from typing import Annotated, Literal
 
+from r1jax import ranges
 from r1jax.rewards.code import comparison, extraction, record, sandbox
 from r1jax.rewards.verdict import Kind, Verdict
 
@@ -27,14 +29,13 @@ class CodeConfig:
       programs can then read, overwrite and delete every file that this user can.
   """
 
-  scoring: str = 'all'
+  scoring: Literal['all', 'fraction'] = 'all'
   limits: sandbox.Limits = sandbox.Limits()
-  total_seconds: float = 20.0
+  total_seconds: Annotated[float, ranges.Range(0, 1e6, above=True)] = 20.0
   allow_unsandboxed: bool = False
 
   def __post_init__(self):
-    if self.scoring not in ('all', 'fraction'):
-      raise ValueError(f'scoring is all or fraction, not {self.scoring!r}')
+    ranges.check(self)
 
 
 def check(completion, tests, config=None, take=None):

@@ -54,6 +54,7 @@ def run(build, config, until='', say=print):
   if config.workers < 1:
     raise ValueError(f'{config.workers=} must be at least 1')
   graph, cores = build(config), _cores()
+  graph.check(until)
   most, why = _most(cores)
   if most < config.workers and jax.process_index() == 0:
     say(f'workers={config.workers} is asked for, {most} can be had here: {why}')

@@ -100,7 +100,7 @@ def test_when_allowed_it_runs_without_bubblewrap_and_leaves_nothing(monkeypatch)
 
 def test_no_tests_are_our_error_and_a_wrong_scoring_is_refused():
   assert code.check(_fenced(PRINTS), code.Tests(())).kind == Kind.VERIFIER_ERROR
-  with pytest.raises(ValueError, match='all or fraction'):
+  with pytest.raises(ValueError, match="scoring='some' is not one of 'all', 'fraction'"):
     code.CodeConfig(scoring='some')
   with pytest.raises(ValueError, match='python or livecodebench'):
     code.Tests((), rules='codeforces')
