@@ -28,8 +28,9 @@ from r1jax import config as config_lib
 from r1jax import sharding
 from r1jax.data import source
 from r1jax.experiments import r1_zero
-from r1jax.pipeline import ahead, experiment, reasoning_rl
 from r1jax.rewards import service
+from r1jax.runs import model
+from r1jax.stages import ahead, reasoning_rl, rollouts
 
 _SECONDS = flags.DEFINE_float('reward_seconds', 2.0, 'from asking for rewards to having them')
 _ROLLOUTS = flags.DEFINE_integer('rollouts', 4, 'rollouts of a segment')
@@ -65,13 +66,14 @@ class Run:
     self.mesh = sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])
     self.rewards, self.step = SlowRewards(self.job.reward), 0
     with jax.set_mesh(self.mesh):
-      cfg, tok = experiment._architecture(self.job)
-      train, _ = source.problems(self.job.data, self.job.seed, tok)
+      cfg, tok = model.architecture(self.job)
+      problems, _ = source.problems(self.job.data, self.job.seed, tok)
+      questions = rollouts.Questions(problems, self.job)
       where = ahead.check(self.job.rl, self.mesh)
       self.stage = reasoning_rl.Stage(
-        self.job, cfg, tok, train, self.rewards, folder, rollout_mesh=where
+        self.job, cfg, tok, questions, self.rewards, folder, rollout_mesh=where
       )
-      self.stage.initial = experiment._weights(self.job, cfg)
+      self.stage.initial = model.weights(self.job, cfg)
       self.stage.start()
 
   def segment(self, rollouts):

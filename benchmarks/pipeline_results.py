@@ -6,10 +6,10 @@ python -m benchmarks.results --pipeline runs/r1_0 runs/r1_1 runs/r1_2
 import dataclasses
 import json
 
-from r1jax.evaluation import paper, stage_picture, stage_report, student_report
+from r1jax.runs.report import picture, published, stages, students
 
 EMPTY = '–'
-_EXAMS = ('exam_', 'scenarios_')  # names of the stages that only ask
+_EXAMS = ('report_card_', 'scenarios_')  # names of the stages that only ask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _stages(runs):
     '"wait" a reply': lambda card: (card['wait'], '{:.2f}'.format),
   }
   asked = any('scenarios' in card for card in runs[0].report['models'].values())
-  kinds = stage_picture.SCENARIOS if asked else ()
+  kinds = picture.SCENARIOS if asked else ()
   lines = []
   for name in runs[0].report['models']:
     cards = [run.report['models'][name] for run in runs]
@@ -122,7 +122,7 @@ def _distillation(runs):
     ]
     lines.append(
       [
-        f'{student_report.TITLES[name]} ({one["family"]})',
+        f'{students.TITLES[name]} ({one["family"]})',
         _number(one['parameters']),
         spread([s['base'] and s['base']['mean'] for s in found], _percent),
         spread([s['accuracy']['mean'] for s in found], _percent),
@@ -130,7 +130,7 @@ def _distillation(runs):
         f'{_scores(one["paper"]["scores"])} ({one["paper"]["student"]})',
       ]
     )
-  others = [f'share of {stage_report.TITLES[other]}’s' for other in one['shares']]
+  others = [f'share of {stages.TITLES[other]}’s' for other in one['shares']]
   columns = ['student', 'parameters', 'pass@1 before', 'pass@1', *others, 'paper: AIME, MATH-500']
   return _table(columns, lines)
 
@@ -143,12 +143,12 @@ def _comparison(runs):
   for role in first['rows']:
     found = [run.report['rl_vs_distill']['rows'][role] for run in runs]
     costs = [
-      spread([row.get(key) for row in found], stage_report.operations)
+      spread([row.get(key) for row in found], stages.operations)
       for key in ('flops', 'with_teacher')
     ]
-    shown = _scores(paper.RL_VS_DISTILL[role]) if role in paper.RL_VS_DISTILL else EMPTY
+    shown = _scores(published.RL_VS_DISTILL[role]) if role in published.RL_VS_DISTILL else EMPTY
     accuracy = spread([row['accuracy']['mean'] for row in found], _percent)
-    lines.append([student_report.ROLES[role], accuracy, *costs, shown])
+    lines.append([students.ROLES[role], accuracy, *costs, shown])
   changes = [run.report['rl_vs_distill']['change'] for run in runs]
   verdicts = ', '.join(change['verdict'] for change in changes)
   told = spread([change['mean'] for change in changes], _points)

@@ -10,7 +10,7 @@ import json
 import pathlib
 
 from benchmarks import pipeline_results
-from r1jax.train import metrics
+from r1jax import files
 
 # Row of the table -> text from a run's summary and metrics.
 ROWS = {
@@ -33,7 +33,7 @@ def table(folders):
     OSError, ValueError: a folder has no finished run.
   """
   runs = [json.loads((folder / 'summary.json').read_text()) for folder in folders]
-  courses = [metrics.read(folder / 'metrics.jsonl') for folder in folders]
+  courses = [files.read_rows(folder / 'metrics.jsonl') for folder in folders]
   lines = ['| | ' + ' | '.join(f'seed {run["seed"]}' for run in runs) + ' |']
   lines.append('|---' * (len(runs) + 1) + '|')
   for name, cell in ROWS.items():

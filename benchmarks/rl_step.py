@@ -24,8 +24,8 @@ from r1jax import sharding
 from r1jax.algorithms import grpo
 from r1jax.model import config as model_config
 from r1jax.model import presets, transformer
-from r1jax.pipeline import minibatches
 from r1jax.sampling import rollout, sample
+from r1jax.stages import packing
 from r1jax.train import optimizer, steps
 from r1jax.train import state as state_lib
 
@@ -78,7 +78,7 @@ class Step:
     self.scfg = sample.SampleConfig(group=s.group, max_new=s.new, cache_growth=_GROWTH.value)
     rng = np.random.default_rng(0)
     self.prompts = rng.integers(4, s.cfg.vocab, (s.prompts, s.prompt), np.int32)
-    self.layout = minibatches.Layout(s.sequences, s.rows, s.prompt + s.new)
+    self.layout = packing.Layout(s.sequences, s.rows, s.prompt + s.new)
 
   def rollout(self, number):
     """Samples all completions; the host has them."""
@@ -100,11 +100,11 @@ class Step:
     """Random advantages, packed rows."""
     advantage_B = np.random.default_rng(1).normal(size=self.s.sequences).astype(np.float32)
     order = np.arange(self.s.sequences)
-    return minibatches.pack(out, order, advantage_B, self.layout, self.gcfg).batch
+    return packing.for_grpo(out, order, advantage_B, self.layout, self.gcfg).batch
 
   def logprobs(self, batch):
     """The reference's log-probabilities."""
-    rows = minibatches.put(batch.rows)
+    rows = packing.put(batch.rows)
     logp = steps.score(self.state.reference, self.s.cfg, rows, batch.count, 1.0)
     return batch.replace(loss=batch.loss.replace(ref_logp_BT=sharding.fetch(logp)))
 
@@ -112,7 +112,7 @@ class Step:
     """One AdamW update."""
     self.state, found = steps.grpo_update(
       self.state,
-      minibatches.put(batch),
+      packing.put(batch),
       cfg=self.s.cfg,
       gcfg=self.gcfg,
       tx=self.tx,

@@ -1,7 +1,7 @@
 """Distillation into students of the Llama architecture: SFT on the teacher's samples, no RL.
 
   python -m r1jax.main --config=experiments/distill_llama.py \
-      --config.distill.teacher=DIR --config.finetune.path=DIR/data.array_record
+      --config.distill.teacher=DIR --config.sft.path=DIR/data.array_record
 
 See experiments/distill_qwen.py.
 """

@@ -1,7 +1,7 @@
 """Distillation into students of the Qwen2 architecture: SFT on the teacher's samples, no RL.
 
   python -m r1jax.main --config=experiments/distill_qwen.py \
-      --config.distill.teacher=DIR --config.finetune.path=DIR/data.array_record
+      --config.distill.teacher=DIR --config.sft.path=DIR/data.array_record
 
 The teacher is a hub folder or the work directory of a run; the data set is that of the pipeline's
 rejection sampling, or any that `r1jax.data.examples.write` wrote. `--config.distill.kl.weight=0.5`
@@ -38,7 +38,7 @@ def tiny(config, model):
   config.data.max_prompt = 48
   config.data.levels = (1, 3)
   config.sample.max_new = 96
-  config.finetune.update(epochs=6.0, batch=64, rows=4, capacity=192)
+  config.sft.update(epochs=6.0, batch=64, rows=4, capacity=192)
   config.optimizer.update(lr=4e-3, warmup=20)
   config.evaluation.update(temperature=1.0, top_p=1.0, few=256)
   config.loop.checkpoint_every = 100

@@ -11,7 +11,7 @@ from r1jax import config as config_lib
 from r1jax.data.tasks import tiny_world
 from r1jax.experiments import general_rl, r1_zero, reward_model, rl_vs_distill, tiny_base
 from r1jax.model import presets
-from r1jax.pipeline import r1
+from r1jax.runs import r1
 
 PRESETS = ('tiny', 'hub')
 _SFT = ('dev1', 'dev3')
@@ -54,17 +54,17 @@ def tiny(config):
     section = config[name]
     section.optimizer.lr = 3e-4
     section.sft.mtp_weight = 0.0  # the sampler drafts nothing here
-    section.finetune.update(epochs=3.0, batch=32, rows=4, capacity=144)
+    section.sft.update(epochs=3.0, batch=32, rows=4, capacity=144)
     section.sample.max_new = 96
     section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, few=128)
-  for name, group in (('cold_start', 8), ('resample', 4)):
+  for name, group in (('cold_start', 8), ('rejection', 4)):
     config[name].sample.update(group=group, max_new=96, cache_growth=2)
     config[name].filter.ngram = 20  # all questions of a kind share more than ten words and signs
-  config.cold_start.harvest.update(questions=2048, batch=256)
-  config.cold_start.cold_start.update(examples=1536, seeds=2)
-  config.resample.harvest.update(questions=4096, batch=256)
-  config.exam.sample.max_new = 96
-  config.exam.evaluation.update(questions=512, few=512)
+  config.cold_start.samples.update(questions=2048, batch=256)
+  config.cold_start.cold_start.update(examples=1536, handwritten=2)
+  config.rejection.samples.update(questions=4096, batch=256)
+  config.report_card.sample.max_new = 96
+  config.report_card.evaluation.update(questions=512, few=512)
   config.scenarios.sample.max_new = 96
   config.scenarios.general.update(questions=256, rows=32, capacity=160)
   for name in ('helpful', 'harmless'):
@@ -85,19 +85,19 @@ def students(config):
   for name in ('distill_qwen', 'distill_llama', 'matched_qwen'):
     rl_vs_distill.distilled(config[name])
   for name in ('distill_qwen', 'distill_llama'):
-    config[name].finetune.epochs = 14.0
+    config[name].sft.epochs = 14.0
 
 
 def hub(config):
   """A model from a hub folder on JSONL questions; the paper's values but for sizes one GPU takes.
 
   Give it --config.checkpoint=DIR and --config.data.path=train.jsonl (GSM8K as published), and
-  files of general data: resample.resample.path, helpful.reward_model.path,
+  files of general data: rejection.rejection.path, helpful.reward_model.path,
   harmless.reward_model.path, r1.general.path; and students' bases:
   --config.base_qwen.checkpoint=DIR --config.base_llama.checkpoint=DIR.
   """
   del config.general_data  # that is the tiny world's
-  config.cold_start.cold_start.seeds = 0  # these too
+  config.cold_start.cold_start.handwritten = 0  # these too
   config.data.name = 'jsonl'
   config.data.max_prompt = 512
   for name in ('r1_zero', 'dev2', 'r1', 'rl_qwen'):
@@ -111,13 +111,13 @@ def hub(config):
   config.scenarios.general.capacity = 2048
   config.scenarios.sample.max_new = 1024
   for name in _SFT:
-    config[name].finetune.update(rows=4, capacity=2048)
+    config[name].sft.update(rows=4, capacity=2048)
     config[name].sample.max_new = 1024
-  for name in ('cold_start', 'resample'):
+  for name in ('cold_start', 'rejection'):
     config[name].sample.max_new = 1024
-    config[name].harvest.update(questions=4096, batch=64)
-  config.resample.harvest.most_per_question = 4
-  config.exam.sample.max_new = 1024
+    config[name].samples.update(questions=4096, batch=64)
+  config.rejection.samples.most_per_question = 4
+  config.report_card.sample.max_new = 1024
   for name in ('helpful', 'harmless'):
     config[name].reward_model.update(pairs=32, micro=8, capacity=2048, updates=2000)
   hub_students(config)
@@ -126,5 +126,5 @@ def hub(config):
 def hub_students(config):
   """Students from bases of the user's; their rates are the paper's of 1.5B and 8B."""
   for name in ('distill_qwen', 'distill_llama', 'matched_qwen'):
-    config[name].finetune.update(rows=4, capacity=2048)
+    config[name].sft.update(rows=4, capacity=2048)
     config[name].sample.max_new = 1024

@@ -8,7 +8,7 @@ DIR is the teacher: the work directory of a run, such as runs/r1_zero_tiny, or a
 from r1jax import config as config_lib
 from r1jax.experiments import r1_zero, tiny_base
 from r1jax.model import presets
-from r1jax.pipeline import rl_vs_distill
+from r1jax.runs import rl_vs_distill
 
 
 def get_config(preset='tiny'):
@@ -24,11 +24,11 @@ def get_config(preset='tiny'):
   config.loop.checkpoint_every = 50
   base(config.student, presets.tiny_qwen2())
   trained_by_rl(config.rl)
-  config.samples.sample.update(group=2, max_new=96, cache_growth=2)
-  config.samples.harvest.update(questions=1024, batch=256)
+  config.curated.sample.update(group=2, max_new=96, cache_growth=2)
+  config.curated.samples.update(questions=1024, batch=256)
   distilled(config.distill)
-  config.exam.sample.max_new = 96
-  config.exam.evaluation.update(questions=256, few=256)
+  config.report_card.sample.max_new = 96
+  config.report_card.evaluation.update(questions=256, few=256)
   return config.lock()
 
 
@@ -54,6 +54,6 @@ def trained_by_rl(section):
 def distilled(section):
   """SFT of a pre-trained student on its teacher's samples."""
   section.sample.max_new = 96
-  section.finetune.update(batch=64, rows=4, capacity=192)  # few rows stay empty
+  section.sft.update(batch=64, rows=4, capacity=192)  # few rows stay empty
   section.optimizer.update(lr=2e-3, warmup=20)
   section.evaluation.update(temperature=1.0, top_p=1.0, questions=128, samples=1, few=128)

@@ -16,15 +16,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from r1jax.kernels import varying, warpgroup
-from r1jax.kernels.warpgroup import (
-  COMPUTE,
-  LOG2E,
-  MASKED,
-  PROCESSORS,
-  ROWS,
-  SHARED,
-  of_rows,
-)
+from r1jax.kernels.warpgroup import COMPUTE, LOG2E, MASKED, PROCESSORS, ROWS, SHARED, of_rows
 
 SLOTS = 64  # of the cache that a warpgroup scores at once
 VALUES = 512  # columns that the float32 registers of two warpgroups can sum up

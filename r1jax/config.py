@@ -11,24 +11,24 @@ import ml_collections
 from ml_collections import config_dict
 
 from r1jax import kernels, ranges
-from r1jax.algorithms import grpo, rejection, sft
+from r1jax.algorithms import filtering, grpo
 from r1jax.data import source
 from r1jax.data.tasks import preferences
 from r1jax.evaluation import heldout
 from r1jax.model import config as model_config
-from r1jax.pipeline import (
-  cold_start,
-  distill,
-  finetune,
-  general_rl,
-  harvest,
-  pretrain,
-  reasoning_rl,
-  resample,
-  reward_model,
-)
 from r1jax.rewards import service
 from r1jax.sampling import sample
+from r1jax.stages import (
+  cold_start,
+  distill,
+  general_rl,
+  pretrain,
+  reasoning_rl,
+  rejection,
+  reward_model,
+  samples,
+  sft,
+)
 from r1jax.train import loop, optimizer
 
 
@@ -64,6 +64,7 @@ class RuntimeConfig:
     )
 
 
+_RL = ('reasoning_rl', 'general_rl')
 # What is fast on XLA:CPU for a model of a few million parameters.
 CPU_RUNTIME = RuntimeConfig('float32', 'float32', remat=False, scan_layers=False, dispatch='dense')
 
@@ -92,25 +93,30 @@ class Job:
   data: source.DataConfig
   sample: sample.SampleConfig
   grpo: grpo.GrpoConfig
-  sft: sft.SftConfig
   optimizer: optimizer.OptimizerConfig
   reward: service.RewardConfig
   rl: reasoning_rl.RlConfig
   general: general_rl.GeneralConfig
   general_data: preferences.GeneralDataConfig
   reward_model: reward_model.RewardModelConfig
-  finetune: finetune.FinetuneConfig
+  sft: sft.SftConfig
   distill: distill.DistillConfig
-  harvest: harvest.HarvestConfig
-  filter: rejection.FilterConfig
+  samples: samples.SamplesConfig
+  filter: filtering.FilterConfig
   cold_start: cold_start.ColdStartConfig
-  resample: resample.ResampleConfig
+  rejection: rejection.RejectionConfig
   pretrain: pretrain.PretrainConfig
   evaluation: heldout.EvaluationConfig
   loop: loop.LoopConfig
 
   def __post_init__(self):
     ranges.check(self)
+    ranges.require(
+      self,
+      self.stage not in _RL or self.sample.temperature > 0,
+      '{sample.temperature} makes all samples of a group the same, from which {stage} learns '
+      'nothing',
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,8 +168,7 @@ def default(stage):
   if stage == 'sft':
     config.optimizer.lr = 5e-5  # falls to a tenth (reference §0.1, B.4.2)
     del config.optimizer.schedule, config.optimizer.steps  # a cosine over the data set's updates
-    config.sft = describe(sft.SftConfig(mtp_weight=0.1))
-    config.finetune = describe(finetune.FinetuneConfig())
+    config.sft = describe(sft.SftConfig())
   if stage == 'general_rl':
     config.grpo = describe(grpo.GrpoConfig(clip_low=10.0, clip_high=10.0))
     config.rl = describe(reasoning_rl.RlConfig(updates=1700, length_schedule=((0, 32_768),)))
@@ -177,12 +182,10 @@ def default(stage):
   if stage == 'distill':
     config.optimizer.lr = 1e-4  # of the 1.5B student; falls to a tenth (reference §1.8)
     del config.optimizer.schedule, config.optimizer.steps  # a cosine over the data set's updates
-    config.sft = describe(sft.SftConfig())
-    config.finetune = describe(finetune.FinetuneConfig(batch=64))  # reference §1.8
+    config.sft = describe(sft.SftConfig(batch=64, mtp_weight=0.3))  # reference §1.8
     config.distill = describe(distill.DistillConfig())
   if stage == 'pretrain':
     del config.data, config.sample
-    config.sft = describe(sft.SftConfig())
     config.pretrain = describe(pretrain.PretrainConfig())
   _without_training(config, stage)
   return config
@@ -190,22 +193,22 @@ def default(stage):
 
 def _without_training(config, stage):
   """Sections of the stages that make data sets or examine a model."""
-  if stage in ('cold_start', 'resample'):
+  if stage in ('cold_start', 'rejection'):
     del config.optimizer, config.loop, config.evaluation
-    config.harvest = describe(harvest.HarvestConfig())
-    config.filter = describe(rejection.FilterConfig())
+    config.samples = describe(samples.SamplesConfig())
+    config.filter = describe(filtering.FilterConfig())
   if stage == 'cold_start':
     config.cold_start = describe(cold_start.ColdStartConfig())
-  if stage == 'resample':
-    config.resample = describe(resample.ResampleConfig())
+  if stage == 'rejection':
+    config.rejection = describe(rejection.RejectionConfig())
   if stage == 'general_data':
     del config.model, config.runtime, config.data, config.loop, config.optimizer, config.sample
     del config.reward, config.evaluation
     config.general_data = describe(preferences.GeneralDataConfig())
-  if stage in ('exam', 'scenarios'):
+  if stage in ('report_card', 'scenarios'):
     del config.optimizer, config.loop
-  if stage == 'exam':
-    config.filter = describe(rejection.FilterConfig())
+  if stage == 'report_card':
+    config.filter = describe(filtering.FilterConfig())
   if stage == 'scenarios':
     config.reward.language = 1.0  # for both, reasoning and general (reference §1.4)
     config.general = describe(general_rl.GeneralConfig())
@@ -238,29 +241,30 @@ def describe(instance):
   return ml_collections.ConfigDict(fields)
 
 
-def build(config, device=None, where='config'):
+def build(config, device=None, place=None):
   """ConfigDict -> `Job`; its kernels are those of `device` (default: JAX's first).
 
   Args:
     config: of one stage.
     device: what it is to run on.
-    where: the user's name of the section that this config is, for messages.
+    place: section -> what the user calls that in which it stands, where that is not 'config'.
 
   Raises:
     ValueError: the value of a key is not taken; the message begins with the key as it is written
       behind `--`.
   """
+  naming = lambda key: f'{(place or {}).get(key.partition(".")[0], "config")}.{key}'
   values = {}
   for name, hint in ranges.hints(Job).items():
     kind, _ = ranges.plain(hint)
     if name == 'model':
-      values['model'] = _model(config, device, where)
+      values['model'] = _model(config, device, naming)
     elif dataclasses.is_dataclass(kind):
       section = config.get(name, None)
-      values[name] = absent(kind) if section is None else _typed(kind, section, f'{where}.{name}')
+      values[name] = absent(kind) if section is None else _typed(kind, section, naming(name))
     else:
       values[name] = _tuples(config[name])
-  return _made(Job, values, where)
+  return _made(Job, values, naming)
 
 
 def absent(kind):
@@ -271,21 +275,21 @@ def absent(kind):
 def check_graph(config):
   """Raises ValueError where what a graph of stages is told as a whole is not taken."""
   names = [name for name in ranges.hints(GraphConfig) if name in config]
-  _made(GraphConfig, {name: _tuples(config[name]) for name in names}, 'config')
+  _made(GraphConfig, {name: _tuples(config[name]) for name in names}, 'config.{}'.format)
 
 
-def _model(config, device, where):
+def _model(config, device, naming):
   """The architecture in the config; None where the checkpoint brings its own, or none is used."""
   if config.checkpoint or 'runtime' not in config:
     return None
   section = config.get('model', None)
   if section is None:
-    raise ValueError(f'{where}.checkpoint is empty: this preset needs a checkpoint folder')
-  runtime = _typed(RuntimeConfig, config.runtime, f'{where}.runtime')
+    raise ValueError(f'{naming("checkpoint")} is empty: this preset needs a checkpoint folder')
+  runtime = _typed(RuntimeConfig, config.runtime, naming('runtime'))
   section = ml_collections.ConfigDict(section.to_dict() | _runtime_fields(runtime, device))
   if section.get('moe', None):
     section.moe.dispatch = runtime.dispatch
-  return _typed(model_config.ModelConfig, section, f'{where}.model')
+  return _typed(model_config.ModelConfig, section, naming('model'))
 
 
 def _runtime_fields(runtime, device):
@@ -301,20 +305,20 @@ def _typed(kind, section, where):
     if dataclasses.is_dataclass(inner) and isinstance(value, ml_collections.ConfigDict):
       value = _typed(inner, value, f'{where}.{name}')
     values[name] = _tuples(value)
-  return _made(kind, values, where)
+  return _made(kind, values, lambda name: f'{where}.{name}')
 
 
-def _made(kind, values, where):
+def _made(kind, values, naming):
   """An instance of a dataclass; what it refuses is told with the user's names of its fields."""
   unknown = sorted(set(values) - set(ranges.hints(kind)))
   if unknown:
-    raise ValueError(f'{where}.{unknown[0]} is unknown; {kind.__name__} has no such field')
+    raise ValueError(f'{naming(unknown[0])} is unknown; {kind.__name__} has no such field')
   try:
     return kind(**values)
   except ranges.RangeError as error:
-    raise ValueError(error.within(f'{where}.')) from error
-  except (ValueError, TypeError) as error:
-    raise ValueError(f'{where}: {error}') from error
+    raise ValueError(error.told(naming)) from error
+  except ValueError as error:  # of a dataclass that says in its own words what it refuses
+    raise ValueError(f'{naming("")[:-1]}: {error}') from error
 
 
 def _tuples(value):

@@ -7,7 +7,7 @@ import jax
 
 from r1jax.data import chat_template, template, tokenizer
 from r1jax.interchange import huggingface, source
-from r1jax.pipeline import unfinished
+from r1jax.runs import opening
 from r1jax.sampling import stream
 
 DIM, PLAIN = '\x1b[2m', '\x1b[0m'
@@ -26,7 +26,7 @@ class Model:
 
 def load(path, dtype=None):
   """The `Model` of a hub folder, work directory or shipped model, on the mesh that is set."""
-  folder = unfinished.open_model(path, lambda line: print(line, file=sys.stderr))
+  folder = opening.open_model(path, lambda line: print(line, file=sys.stderr))
   cpu = jax.default_backend() == 'cpu'
   cfg = huggingface.read_config(
     folder, compute_dtype=dtype, param_dtype=dtype, remat=False, scan_layers=not cpu

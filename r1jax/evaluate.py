@@ -26,7 +26,7 @@ r1jax evaluate --verifiers                                   # the reward verifi
 def parse(argv):
   """The command's flags; ValueError where they don't go together."""
   with commands.quiet():
-    from r1jax.evaluation import benchmarks  # JAX comes with it
+    from r1jax.evaluation.exam import benchmarks  # JAX comes with it
   parser = flags.Parser('evaluate', __doc__, _EXAMPLES)
   named = {name: (one.samples, one.file) for name, one in benchmarks.NAMED.items()}
   named['tiny_world'] = benchmarks.SAMPLES, 'none: held-out questions of the tiny world, generated'
@@ -51,7 +51,7 @@ def parse(argv):
 
 
 def _what(group):
-  from r1jax.evaluation import benchmarks
+  from r1jax.evaluation.exam import benchmarks
 
   group.add_argument('--checkpoint', help=source.PLACES)
   group.add_argument('--benchmark', metavar='NAME', help='see below')
@@ -74,7 +74,7 @@ def _what(group):
 
 
 def _how(group):
-  from r1jax.evaluation import prompts, protocol
+  from r1jax.evaluation.exam import prompts, protocol
 
   proto = protocol.Protocol()
   group.add_argument(
@@ -185,8 +185,8 @@ def examine(given):
     import jax
     import rich.console
 
-    from r1jax.evaluation import benchmarks, protocol, result, setting
-    from r1jax.pipeline import plan, unfinished
+    from r1jax.evaluation.exam import benchmarks, examination, protocol, result
+    from r1jax.runs import opening, tables
   choice = benchmarks.Choice(
     given.benchmark,
     given.data,
@@ -203,24 +203,24 @@ def examine(given):
     given.batch,
     given.seed,
   )
-  asking = setting.Asking(given.template, given.instruction, given.dtype)
+  asking = examination.Asking(given.template, given.instruction, given.dtype)
   with jax.set_mesh(_mesh(given.mesh)):
-    folder = unfinished.open_model(given.checkpoint, lambda line: print(line, file=sys.stderr))
-    made = setting.Setting(given.checkpoint, folder, choice, proto, asking)
+    folder = opening.open_model(given.checkpoint, lambda line: print(line, file=sys.stderr))
+    made = examination.Setting(given.checkpoint, folder, choice, proto, asking)
     output = pathlib.Path(given.output or made.output)
-    plan.show('Examination', made.rows)
+    tables.show('Examination', made.rows)
     content = made.run(output, given.interval)
   console = rich.console.Console()
   console.print(result.table(content))
   console.print(
-    f'result {output}, replies {setting.samples_file(output)}', soft_wrap=True, highlight=False
+    f'result {output}, replies {examination.samples_file(output)}', soft_wrap=True, highlight=False
   )
   return content
 
 
 def compare(given, content):
   """Prints whether the result differs from another one."""
-  from r1jax.evaluation import result
+  from r1jax.evaluation.exam import result
 
   other = result.read(given.compare)
   apart = result.disagreements(content, other)
@@ -264,7 +264,7 @@ def _mesh(text):
 def run(given):
   """Does what the flags ask for; returns the exit status."""
   with commands.quiet():
-    from r1jax.evaluation import result
+    from r1jax.evaluation.exam import result
     from r1jax.rewards import sandbox, service
   try:
     if given.verifiers:

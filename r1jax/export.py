@@ -56,12 +56,12 @@ def run(given):
 
     from r1jax import sharding
     from r1jax.interchange import exporting, gguf
-    from r1jax.pipeline import unfinished
+    from r1jax.runs import opening
   if given.verify:
     return _judge(given.verify, exporting.verify(given.verify))
   devices = jax.local_devices()[: given.devices]
   with jax.set_mesh(sharding.make_mesh((1, given.devices, 1, 1), devices)):
-    folder = unfinished.open_model(given.checkpoint)
+    folder = opening.open_model(given.checkpoint)
     if given.format == 'gguf':
       path = gguf.export(folder, given.output, given.dtype or 'f16')
       print(f'{path} is written; next: ollama create my-model -f {path.parent}/Modelfile')

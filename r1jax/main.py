@@ -38,7 +38,7 @@ def run(given):
   """Builds the job that the flags describe and runs it; returns the exit status."""
   with commands.quiet():  # JAX comes with these: help and mistyped flags do not wait for it
     from r1jax import processes
-    from r1jax.pipeline.graph import stages
+    from r1jax.runs.graph import graph
     from r1jax.train import loop
   _quieten()
   try:
@@ -58,7 +58,7 @@ def run(given):
     processes.abandon(text, commands.STOPPED, text)
     print(text)
     return commands.STOPPED
-  except stages.EXPECTED as error:
+  except graph.EXPECTED as error:
     text = ' '.join(str(error).split())
     processes.abandon(text, 1, f'error: {text}')
     return commands.fail(text)
@@ -72,7 +72,7 @@ def _train(given):
   with commands.quiet():
     from r1jax import config as config_lib
     from r1jax import cores, overrides
-    from r1jax.pipeline import r1, rl_vs_distill, single
+    from r1jax.runs import kinds, r1, rl_vs_distill
   config = overrides.load(given)
   graphs = {'r1': r1.run, 'rl_vs_distill': rl_vs_distill.run}
   if config.stage in graphs:
@@ -81,7 +81,7 @@ def _train(given):
   job = config_lib.build(config)
   if not (given.coordinator or given.distributed):
     cores.share(job)
-  single.run(job, config)
+  kinds.run(job, config)
 
 
 def _quieten():

@@ -1,10 +1,11 @@
 """An experiment by name or path, and `--config.KEY=VALUE` on it.
 
-A value is read as its key's annotation says (`r1jax/keys.py`), so that a number never becomes text
-and a tuple that is given twice is the second one.
+A value is read as its key's annotation says (`r1jax/settings.py`), so that a number never becomes
+text and a tuple that is given twice is the second one.
 """
 
 import ast
+import dataclasses
 import difflib
 import importlib
 import importlib.util
@@ -14,7 +15,7 @@ import traceback
 
 import ml_collections
 
-from r1jax import flags, keys, ranges
+from r1jax import flags, ranges, settings
 
 _YES, _NO = ('true', '1', 'yes'), ('false', '0', 'no')
 
@@ -99,6 +100,8 @@ def override(config, key, text):
   Raises:
     ValueError: there is no such key, or `text` is no value of its kind.
   """
+  if key == 'stage':
+    raise ValueError(f"config.stage={text}: what is done is the experiment's; name another one")
   section, last = config, key.split('.')[-1]
   for name in key.split('.')[:-1]:
     inner = section.get(name, None) if name in section else None
@@ -110,14 +113,17 @@ def override(config, key, text):
   if isinstance(section[last], ml_collections.ConfigDict):
     held = ', '.join(sorted(section[last]))
     raise ValueError(f'config.{key} is a section; set one of its keys: {held}')
-  value = _value(key, keys.hint(config, key), text)
+  hint = settings.hint(config, key)
+  if dataclasses.is_dataclass(ranges.plain(hint)[0]):
+    raise ValueError(f'config.{key}={text}: that is a section, which this experiment leaves out')
+  value = _value(key, hint, text)
   with section.ignore_type():  # the annotation is what decides: None may become a number
     section[last] = value
 
 
 def _unknown(config, key):
   """What to say of a key that there is not: the nearest ones that there are."""
-  there = [one.name for one in keys.of(config)]
+  there = [one.name for one in settings.of(config)]
   where, _, last = key.rpartition('.')
   beside = [name for name in there if name.rpartition('.')[0] == where]
   near = difflib.get_close_matches(key, beside, 1) or difflib.get_close_matches(key, there, 1, 0.8)
@@ -126,7 +132,7 @@ def _unknown(config, key):
   if near:
     told = ' or '.join(f'config.{name}' for name in near[:3])
     return f'unknown config key {key}: did you mean {told}?'
-  if keys.known(key):
+  if settings.known(key):
     stage = config.get('stage', 'this experiment')
     return f'unknown config key {key}: the stage {stage} has no such key'
   return f'unknown config key {key}; r1jax config NAME lists those there are'

@@ -5,11 +5,14 @@ parameter count, stacking for a scan over layers and the masks of the optimizer.
 """
 
 import dataclasses
+import hashlib
 import math
+import sys
 import zlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from r1jax import sharding
 
@@ -111,3 +114,21 @@ def decay_mask(specs):
 def gather(params, specs):
   """The weights as a matmul uses them: whole over `fsdp`, still split over the other axes."""
   return tree_map(lambda p, w: jax.reshard(w, sharding.gathered(p.axes)), specs, params)
+
+
+def sha256(params):
+  """SHA-256 of names, shapes, dtypes and little-endian bytes of all leaves in the order of their
+  names.
+
+  Does not depend on the sharding. Leaves are fetched one at a time; every process must call it.
+  """
+  digest = hashlib.sha256()
+  pairs, _ = jax.tree_util.tree_flatten_with_path(params)
+  named = [(jax.tree_util.keystr(path, simple=True, separator='.'), leaf) for path, leaf in pairs]
+  for name, leaf in sorted(named, key=lambda pair: pair[0]):
+    value = np.asarray(sharding.fetch(leaf))
+    digest.update(f'{name}:{value.dtype.name}{list(value.shape)}\n'.encode())
+    if sys.byteorder == 'big':
+      value = value.byteswap()
+    digest.update(np.ascontiguousarray(value).tobytes())
+  return digest.hexdigest()

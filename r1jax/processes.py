@@ -14,6 +14,7 @@ import faulthandler
 import functools
 import os
 import pickle
+import resource
 import secrets
 import signal
 import socket
@@ -270,3 +271,9 @@ def _outward_address():
     probe.connect(('10.255.255.255', 1))
     return probe.getsockname()[0]
   return 'localhost'
+
+
+def peak_gib():
+  """Highest resident memory of this process so far, GiB."""
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak / (2**30 if sys.platform == 'darwin' else 2**20)  # macOS counts bytes, Linux KiB

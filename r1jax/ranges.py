@@ -16,10 +16,13 @@ import dataclasses
 import functools
 import math
 import numbers
+import operator
+import re
 import types
 import typing
 from typing import Annotated, Literal
 
+_FIELD = re.compile(r'\{(\w+(?:\.\w+)*)\}')  # '{rows}' and '{sample.group}', not '{}' nor '{a b}'
 LARGE = 2**31 - 1  # what counts things is an int32 on a device
 HUGE = 1e9  # far above every sensible weight or rate, and its square is finite in float32
 
@@ -81,21 +84,21 @@ class RangeError(ValueError):
   """Values that a config does not take; says which, with the keys that hold them."""
 
   def __init__(self, text, values):
-    """`text` names a field as '{name}', which becomes 'name=value'."""
+    """`text` names a field as '{name}' or '{part.name}', which becomes 'name=value'."""
     self._text, self._values = text, dict(values)
-    super().__init__(self.within(''))
+    super().__init__(self.told(str))
 
-  def within(self, where):
-    """The sentence with each field's name behind `where`, as in 'config.loop.'."""
-    return self._text.format(**{
-      name: f'{where}{name}={_shown(value)}' for name, value in self._values.items()
-    })  # fmt: skip
+  def told(self, naming):
+    """The sentence with each field as the user knows it: `naming` makes a key of its name."""
+    return _FIELD.sub(lambda f: f'{naming(f[1])}={_shown(self._values[f[1]])}', self._text)
 
 
 def require(config, condition, text):
   """Raises `RangeError` unless `condition`; in `text` '{name}' stands for the field of `config`."""
   if not condition:
-    raise RangeError(text, _values(config))
+    raise RangeError(
+      text, {name: operator.attrgetter(name)(config) for name in _FIELD.findall(text)}
+    )
 
 
 def check(config):
@@ -196,7 +199,3 @@ def _shown(value, most=80):
   """A value in a message; a long one is cut."""
   text = repr(value)
   return text if len(text) <= most else f'{text[:most]}...'
-
-
-def _values(config):
-  return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}

@@ -30,12 +30,12 @@ def parse(argv):
 def run(given):
   """Prints the keys."""
   with commands.quiet():
-    from r1jax import keys, overrides  # JAX comes with them
-  found = keys.of(overrides.load(given)) if given.config else keys.defaults()
-  kept = keys.matching(found, given.filter)
+    from r1jax import overrides, settings  # JAX comes with them
+  found = settings.of(overrides.load(given)) if given.config else settings.defaults()
+  kept = settings.matching(found, given.filter)
   if not kept:
     raise ValueError(f'--filter={given.filter}: none of {len(found)} keys has such a part')
-  print(keys.listing(kept, shutil.get_terminal_size((100, 24)).columns))
+  print(settings.listing(kept, shutil.get_terminal_size((100, 24)).columns))
 
 
 def main(argv=None):

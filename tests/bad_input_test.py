@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from r1jax.interchange import source
-from tests import runs
+from tests import small_runs
 
 GOOD = '{"question": "1 + 1", "answer": "2"}\n'
 
@@ -15,9 +15,9 @@ GOOD = '{"question": "1 + 1", "answer": "2"}\n'
 def refused(folder, *flags, **overrides):
   """The one line that a command ends in; nothing was printed, nothing made."""
   done = subprocess.run(
-    runs.command(folder, *flags, **overrides),
-    cwd=runs.ROOT,
-    env=runs.environment(),
+    small_runs.command(folder, *flags, **overrides),
+    cwd=small_runs.ROOT,
+    env=small_runs.environment(),
     capture_output=True,
     text=True,
     check=False,
@@ -50,7 +50,11 @@ def test_a_wrong_setting_is_refused_with_the_numbers(tmp_path, overrides, messag
 
 def test_without_an_experiment_the_command_says_how_to_name_one(tmp_path):
   done = subprocess.run(
-    runs.command(tmp_path)[:3], cwd=tmp_path, env=runs.environment(), capture_output=True, text=True
+    small_runs.command(tmp_path)[:3],
+    cwd=tmp_path,
+    env=small_runs.environment(),
+    capture_output=True,
+    text=True,
   )
   assert (done.returncode, done.stderr.count('\n')) == (1, 1)
   assert '--config=experiments/r1_zero.py' in done.stderr

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from r1jax import commands, flags, keys, overrides
+from r1jax import commands, flags, overrides, settings
 from r1jax import config as config_lib
-from tests import runs
+from tests import small_runs
 
 LIGHT = ('train', 'chat', 'plan', 'config')  # the others' help reads its choices from modules
 
@@ -18,8 +18,8 @@ LIGHT = ('train', 'chat', 'plan', 'config')  # the others' help reads its choice
 def python(program, *arguments, **options):
   """A finished Python process; `program` is its text."""
   command = [sys.executable, '-c', program, *arguments]
-  settings = {'capture_output': True, 'text': True, 'cwd': runs.ROOT, 'check': False}
-  return subprocess.run(command, **settings | {'env': runs.environment()} | options)
+  settings = {'capture_output': True, 'text': True, 'cwd': small_runs.ROOT, 'check': False}
+  return subprocess.run(command, **settings | {'env': small_runs.environment()} | options)
 
 
 def given(*argv):
@@ -87,7 +87,7 @@ def test_help_shows_every_experiment_with_its_presets(capsys):
 def test_an_experiment_is_found_by_its_name_from_any_folder(one, monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
   by_name = overrides.experiment(one)
-  by_path = overrides.experiment(str(runs.ROOT / 'experiments' / f'{one}.py'))
+  by_path = overrides.experiment(str(small_runs.ROOT / 'experiments' / f'{one}.py'))
   assert by_name.to_json_best_effort() == by_path.to_json_best_effort()
   assert by_name.is_locked
 
@@ -182,8 +182,8 @@ def test_a_value_of_the_wrong_kind_is_named_with_its_key():
 def test_every_key_of_every_experiment_says_what_it_means():
   silent = set()
   for one in flags.shipped():
-    silent |= {key.name for key in keys.of(overrides.experiment(one.name)) if not key.sentence}
-  silent |= {key.name for key in keys.defaults() if not key.sentence}
+    silent |= {key.name for key in settings.of(overrides.experiment(one.name)) if not key.sentence}
+  silent |= {key.name for key in settings.defaults() if not key.sentence}
   assert not silent, sorted(silent)
 
 
@@ -209,7 +209,7 @@ def test_ctrl_c_while_modules_are_imported_ends_in_one_line():
   )
   command = [sys.executable, '-c', program]
   process = subprocess.Popen(
-    command, cwd=runs.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    command, cwd=small_runs.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
   )
   assert process.stdout.readline() == 'importing\n'
   process.send_signal(signal.SIGINT)
@@ -221,9 +221,9 @@ def test_ctrl_c_while_modules_are_imported_ends_in_one_line():
 @pytest.mark.parametrize('seconds', [0.3, 0.6, 1.0, 1.5, 2.2, 3.0])
 def test_ctrl_c_at_any_moment_of_the_start_leaves_no_traceback(tmp_path, seconds):
   process = subprocess.Popen(
-    runs.command(tmp_path / 'run'),
-    cwd=runs.ROOT,
-    env=runs.environment(),
+    small_runs.command(tmp_path / 'run'),
+    cwd=small_runs.ROOT,
+    env=small_runs.environment(),
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,

@@ -7,9 +7,11 @@ import ml_collections
 import pytest
 
 from r1jax import config as config_lib
-from r1jax import flags, keys, overrides
+from r1jax import flags, overrides, settings
+from r1jax.runs import r1, rl_vs_distill
 
-GRAPHS = ('r1', 'rl_vs_distill')
+# Every stage of a graph is built when its nodes are.
+GRAPHS = {'r1': r1.graph_nodes, 'rl_vs_distill': rl_vs_distill.graph_nodes}
 SAMPLE = 500  # of some ten thousand pairs of a key and a value; --slow tries all
 # What somebody writes behind the equals sign of any key, by mistake or not.
 TEXTS = (
@@ -26,7 +28,7 @@ def pairs():
   found = []
   for name in (one.name for one in flags.shipped()):
     config = overrides.experiment(name)
-    found += [(name, key.name, text) for key in keys.of(config) for text in TEXTS]
+    found += [(name, key.name, text) for key in settings.of(config) for text in TEXTS]
   return found
 
 
@@ -37,6 +39,7 @@ def outcome(name, key, text):
     overrides.override(config, key, text)
     if config.stage in GRAPHS:
       config_lib.check_graph(config)
+      GRAPHS[config.stage](config)
     else:
       _usable(config_lib.build(config))
   except ValueError as error:
@@ -108,7 +111,7 @@ def test_a_refusal_names_the_key_of_a_section_inside_a_section():
 
 def test_every_key_says_what_it_takes():
   """No number is without a range, but those of the architecture, which the checkpoint brings."""
-  bare = [key.name for key in keys.defaults() if key.takes in ('a number', 'a whole number')]
+  bare = [key.name for key in settings.defaults() if key.takes in ('a number', 'a whole number')]
   assert not bare, bare
 
 

@@ -10,8 +10,8 @@ from r1jax import config as config_lib
 from r1jax import params, sharding
 from r1jax.experiments import r1_zero, tiny_base
 from r1jax.model import transformer
-from r1jax.pipeline import minibatches, reasoning_rl
 from r1jax.planning import fit
+from r1jax.stages import packing, reasoning_rl
 from r1jax.train import state as state_lib
 from r1jax.train import steps
 
@@ -26,7 +26,7 @@ def abstract_step(job, mesh):
   weights = params.abstract(specs, job.model.param_dtype, mesh)
   state = jax.eval_shape(lambda w: state_lib.create(w, tx, True), weights)
   per_update = rl.prompts * job.sample.group // rl.mini_batches
-  one = minibatches.empty(minibatches.Layout(per_update, rl.rows, rl.capacity), True, True)
+  one = packing.empty(packing.Layout(per_update, rl.rows, rl.capacity), True, True)
 
   def placed(x):
     spec = sharding.act(None, 'rows', None) if x.ndim == 3 else jax.P()

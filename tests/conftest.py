@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from r1jax import sharding
-from tests import runs, small_base
+from tests import small_base, small_runs
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def one_device():
 
 @pytest.fixture(scope='session')
 def reference(tmp_path_factory):
-  """A small finished R1-Zero run on two devices, every checkpoint kept: `runs.Run`."""
-  return runs.finish(tmp_path_factory.mktemp('reference') / 'run')
+  """A small finished R1-Zero run on two devices, every checkpoint kept: `small_runs.Run`."""
+  return small_runs.finish(tmp_path_factory.mktemp('reference') / 'run')
 
 
 @pytest.fixture(scope='session')
@@ -38,15 +38,15 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def small_one(small, tmp_path_factory):
-  """A finished run of it on one device, every checkpoint kept: `runs.Run`."""
-  return runs.finish(tmp_path_factory.mktemp('one') / 'run', devices=1, **small)
+  """A finished run of it on one device, every checkpoint kept: `small_runs.Run`."""
+  return small_runs.finish(tmp_path_factory.mktemp('one') / 'run', devices=1, **small)
 
 
 @pytest.fixture(scope='session')
 def small_eight(small, tmp_path_factory):
   """The same run on a mesh of eight devices."""
   folder = tmp_path_factory.mktemp('eight') / 'run'
-  return runs.finish(folder, devices=8, mesh='(1,2,2,1,2)', **small)
+  return small_runs.finish(folder, devices=8, mesh='(1,2,2,1,2)', **small)
 
 
 def pytest_addoption(parser):

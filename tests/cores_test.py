@@ -9,7 +9,7 @@ import pytest
 from r1jax import config as config_lib
 from r1jax import cores
 from r1jax.experiments import r1_zero
-from tests import runs
+from tests import small_runs
 
 
 def job_of(rl=None, **changes):
@@ -66,9 +66,12 @@ def test_a_job_for_another_machine_is_left_alone(devices):
 @pytest.mark.heavy
 @pytest.mark.skipif(cores._cores() < 2, reason='one core')
 def test_a_run_as_a_user_starts_it_is_on_two_devices(tmp_path):
-  variables = {k: v for k, v in runs.environment().items() if k != 'XLA_FLAGS'}
+  variables = {k: v for k, v in small_runs.environment().items() if k != 'XLA_FLAGS'}
   done = subprocess.run(
-    runs.command(tmp_path / 'run', rl__updates=2), env=variables, capture_output=True, text=True
+    small_runs.command(tmp_path / 'run', rl__updates=2),
+    env=variables,
+    capture_output=True,
+    text=True,
   )
   assert done.returncode == 0, done.stderr
   assert 'on 2 cpu' in done.stdout

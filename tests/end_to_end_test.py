@@ -7,7 +7,7 @@ from tensorboardX.proto import event_pb2
 
 from r1jax.data import template, tokenizer
 from r1jax.interchange import source as checkpoints
-from tests import runs
+from tests import small_runs
 
 
 def test_every_promised_file_is_there(reference):
@@ -144,7 +144,7 @@ def test_the_run_prints_its_plan_its_course_and_its_result(reference):
 
 
 def test_the_saved_model_is_the_trained_one_and_a_run_can_start_from_it(reference, tmp_path):
-  again = runs.finish(tmp_path, checkpoint=reference.folder, rl__updates=1)
+  again = small_runs.finish(tmp_path, checkpoint=reference.folder, rl__updates=1)
   np.testing.assert_allclose(
     again.summary['before']['mean_length'], reference.summary['after']['mean_length']
   )
@@ -152,8 +152,8 @@ def test_the_saved_model_is_the_trained_one_and_a_run_can_start_from_it(referenc
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(reference, tmp_path):
-  again = runs.finish(tmp_path / 'same')
+  again = small_runs.finish(tmp_path / 'same')
   assert again.sha256 == reference.sha256
   assert again.figures == reference.figures
-  other = runs.finish(tmp_path / 'other', seed=1, rl__updates=2)
+  other = small_runs.finish(tmp_path / 'other', seed=1, rl__updates=2)
   assert other.figures[0] != reference.figures[0]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from r1jax import evaluate
-from r1jax.evaluation import exam, result
+from r1jax.evaluation.exam import draw, result
 from r1jax.sampling import sample
 from tests import shared_data
 
@@ -48,7 +48,7 @@ def test_all_calls_are_one_program(finished, tmp_path):
 
 def test_a_killed_examination_ends_as_one_that_was_not(finished, tmp_path, monkeypatch, capsys):
   path = tmp_path / 'a.json'
-  marked = exam._append
+  marked = draw._append
 
   def killed(file, rows):
     if rows[0]['question'] > 0:
@@ -56,13 +56,13 @@ def test_a_killed_examination_ends_as_one_that_was_not(finished, tmp_path, monke
       raise KeyboardInterrupt
     marked(file, rows)
 
-  monkeypatch.setattr(exam, '_append', killed)
+  monkeypatch.setattr(draw, '_append', killed)
   assert evaluate.main([*WORLD, f'--output={path}']) == 130
   assert not path.exists()
-  monkeypatch.setattr(exam, '_append', marked)
+  monkeypatch.setattr(draw, '_append', marked)
   drawn = []
-  draw = exam._draw
-  monkeypatch.setattr(exam, '_draw', lambda *given: drawn.append(given[2]) or draw(*given))
+  original = draw._draw
+  monkeypatch.setattr(draw, '_draw', lambda *given: drawn.append(given[2]) or original(*given))
   assert evaluate.main([*WORLD, f'--output={path}']) == 0
   assert '1 of 3 calls are in' in capsys.readouterr().out
   assert [part for part, _ in drawn] == [(2, 3), (4, 5)]
@@ -71,7 +71,7 @@ def test_a_killed_examination_ends_as_one_that_was_not(finished, tmp_path, monke
 
 def test_a_finished_examination_is_not_drawn_again(finished, monkeypatch, capsys):
   before = outputs(finished)
-  monkeypatch.setattr(exam, '_draw', lambda *given: pytest.fail('drawn again'))
+  monkeypatch.setattr(draw, '_draw', lambda *given: pytest.fail('drawn again'))
   assert evaluate.main([*WORLD, f'--output={finished}']) == 0
   assert outputs(finished) == before
   assert evaluate.main([*WORLD, f'--output={finished}', '--interval=bootstrap']) == 0

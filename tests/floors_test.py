@@ -18,6 +18,8 @@ FLOORS = {
   'params': 0,
   'processes': 0,
   'ranges': 0,
+  'files': 0,
+  'keys': 0,
   'model': 1,
   'sampling': 2,
   'data': 2,
@@ -26,11 +28,14 @@ FLOORS = {
   'algorithms': 3,
   'train': 4,
   'evaluation': 4,
-  'config': 5,
-  'pipeline': 5,
-  'planning': 5,
+  'stages': 5,
+  'config': 6,
+  'planning': 7,
+  'runs': 8,
 }
-COMMANDS = 6  # main.py and the other commands beside it
+COMMANDS = 9  # main.py and the other commands beside it
+# All that rules may know: a reward is text in, verdict out.
+KNOWN_TO_REWARDS = {'rewards', 'data.template', 'data.problem', 'processes', 'files', 'ranges'}
 AXIS_OWNERS = {'r1jax/sharding.py', 'r1jax/model/dispatch.py', 'r1jax/model/config.py'}
 
 
@@ -76,6 +81,39 @@ def test_every_file_imports_its_own_floor_or_a_lower_one():
 def test_every_folder_has_a_floor():
   folders = {p.parent.name for p in (ROOT / 'r1jax').glob('*/*.py')}
   assert folders <= set(FLOORS), folders - set(FLOORS)
+
+
+def test_rewards_know_text_and_nothing_of_models_or_configs():
+  wrong = [
+    f'{path}:{line} imports {module}'
+    for path, tree in sources()
+    if path.startswith('r1jax/rewards/')
+    for line, module in imports(tree)
+    if module.startswith('r1jax.')
+    and not any(f'{module}.'.startswith(f'r1jax.{known}.') for known in KNOWN_TO_REWARDS)
+  ]
+  assert not wrong, '\n'.join(wrong)
+
+
+def test_no_module_uses_anothers_private_name():
+  wrong = []
+  for path, tree in sources():
+    modules = {
+      alias.asname or alias.name
+      for node in ast.walk(tree)
+      if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('r1jax')
+      for alias in node.names
+    }
+    wrong += [
+      f'{path}:{node.lineno} uses {node.value.id}.{node.attr}'
+      for node in ast.walk(tree)
+      if isinstance(node, ast.Attribute)
+      and isinstance(node.value, ast.Name)
+      and node.value.id in modules
+      and node.attr.startswith('_')
+      and not node.attr.startswith('__')
+    ]
+  assert not wrong, '\n'.join(wrong)
 
 
 def test_kernels_import_nothing_of_the_library_but_themselves():

@@ -9,7 +9,7 @@ import pytest
 
 from r1jax.data import chat_template
 from r1jax.interchange import exporting
-from tests import runs, shared_data
+from tests import shared_data, small_runs
 from tests.interchange import random_qwen2
 
 # The `hub` preset with its own sizes cut to what two CPU cores sample in seconds.
@@ -32,7 +32,12 @@ def _command(module, *flags):
   """Standard output of a command, which must end well."""
   command = [sys.executable, '-m', f'r1jax.{module}', *flags]
   done = subprocess.run(
-    command, cwd=runs.ROOT, env=runs.environment(), capture_output=True, text=True, check=False
+    command,
+    cwd=small_runs.ROOT,
+    env=small_runs.environment(),
+    capture_output=True,
+    text=True,
+    check=False,
   )
   assert done.returncode == 0, done.stderr[-3000:]
   return done.stdout
@@ -47,15 +52,15 @@ def test_a_hub_model_is_trained_on_gsm8k_across_a_kill_then_exported_and_asked(t
     'data__heldout_path': shared_data.path('gsm8k/test.jsonl'),
   }
   folder = tmp_path / 'run'
-  process = runs.start(folder, **HUB, **paths)
-  while len(runs.checkpoints(folder)) < 2:  # the first is of the start
+  process = small_runs.start(folder, **HUB, **paths)
+  while len(small_runs.checkpoints(folder)) < 2:  # the first is of the start
     assert process.poll() is None, process.communicate()
     time.sleep(0.01)
   process.send_signal(signal.SIGKILL)
   process.communicate()
   assert process.returncode == -signal.SIGKILL
 
-  run = runs.finish(folder, **HUB, **paths)
+  run = small_runs.finish(folder, **HUB, **paths)
   assert f'resumed from {folder}/checkpoints at update ' in ' '.join(run.stdout.split('\n'))
   assert [row['step'] for row in run.rows] == [1, 2, 3]
   assert run.summary['after']['questions'] == 2

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from tests import runs
+from tests import small_runs
 
-FOLDER = runs.ROOT / 'notebooks'
+FOLDER = small_runs.ROOT / 'notebooks'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.ipynb'))
 
 
@@ -22,7 +22,12 @@ def cells(name):
 def test_a_notebook_runs_to_its_end(name):
   command = [sys.executable, 'notebooks/execute.py', f'notebooks/{name}.ipynb']
   done = subprocess.run(
-    command, cwd=runs.ROOT, env=runs.environment(), capture_output=True, text=True, timeout=600
+    command,
+    cwd=small_runs.ROOT,
+    env=small_runs.environment(),
+    capture_output=True,
+    text=True,
+    timeout=600,
   )
   assert done.returncode == 0, done.stderr[-3000:]
   assert 'all cells ran' in done.stderr
@@ -33,7 +38,7 @@ def test_a_failing_cell_is_a_failure(tmp_path):
   cell = {'cell_type': 'code', 'source': ['assert 1 + 1 == 3'], 'outputs': []}
   path.write_text(json.dumps({'cells': [cell]}))
   command = [sys.executable, 'notebooks/execute.py', path]
-  done = subprocess.run(command, cwd=runs.ROOT, capture_output=True, text=True, check=False)
+  done = subprocess.run(command, cwd=small_runs.ROOT, capture_output=True, text=True, check=False)
   assert done.returncode == 1 and 'AssertionError' in done.stderr
 
 
@@ -59,6 +64,6 @@ def test_links_can_be_pointed_at_another_repository(tmp_path):
   path = tmp_path / 'a.ipynb'
   path.write_text((FOLDER / f'{NAMES[0]}.ipynb').read_text())
   command = [sys.executable, 'notebooks/execute.py', '--repository=me/mine', path]
-  subprocess.run(command, cwd=runs.ROOT, check=True)
+  subprocess.run(command, cwd=small_runs.ROOT, check=True)
   text = path.read_text()
   assert text.count('me/mine') == 2 and json.loads(text)

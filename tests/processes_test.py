@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from r1jax import processes
-from tests import runs
+from tests import small_runs
 
 pytestmark = pytest.mark.heavy
 
@@ -48,14 +48,14 @@ def start(folder, count, small, logs=None):
   ]
   program = lambda n: ('tests.observed', str(logs / str(n))) if logs else ('r1jax.main',)
   return [
-    runs.start(folder, *flags[n], program=program(n), devices=8 // count, mesh=MESH, **small)
+    small_runs.start(folder, *flags[n], program=program(n), devices=8 // count, mesh=MESH, **small)
     for n in range(count)
   ]
 
 
 def end(started, folder):
   """All of the processes, ended."""
-  return [runs.end(process, folder) for process in started]
+  return [small_runs.end(process, folder) for process in started]
 
 
 def assert_same(run, wanted, tolerance):
@@ -108,7 +108,7 @@ def test_four_processes_share_the_work_and_only_the_first_writes(small, small_ei
 
 def newest(folder):
   """Step of the newest finished checkpoint; -1 where there is none."""
-  return max([int(path.name.split('_')[1]) for path in runs.checkpoints(folder)], default=-1)
+  return max([int(path.name.split('_')[1]) for path in small_runs.checkpoints(folder)], default=-1)
 
 
 def wait_for_progress(folder, before, started):
@@ -152,7 +152,9 @@ def waiting():
   address = free_address()
   command = [sys.executable, '-m', 'tests.waiting', address, '4']
   pipe = subprocess.PIPE
-  options = dict(cwd=runs.ROOT, env=runs.environment(1), stdin=pipe, stdout=pipe, stderr=pipe)
+  options = dict(
+    cwd=small_runs.ROOT, env=small_runs.environment(1), stdin=pipe, stdout=pipe, stderr=pipe
+  )
   started = [subprocess.Popen([*command, str(n)], text=True, **options) for n in range(4)]
   try:
     for number, process in enumerate(started):
@@ -204,7 +206,19 @@ def test_an_error_of_one_process_ends_all_with_its_reason(waiting):
 def test_a_process_with_a_mesh_ends_when_all_is_computed(meshed):
   command = [sys.executable, '-c', LEAVES_EARLY.format(meshed=meshed)]
   done = subprocess.run(
-    command, cwd=runs.ROOT, env=runs.environment(), capture_output=True, text=True, timeout=300
+    command,
+    cwd=small_runs.ROOT,
+    env=small_runs.environment(),
+    capture_output=True,
+    text=True,
+    timeout=300,
   )
   # Without a mesh it is still computing: the handler is what waits.
   assert (done.returncode, done.stdout) == (0, f'{meshed}\n'), done.stderr
+
+
+def test_peak_memory_counts_what_was_held():
+  before = processes.peak_gib()
+  held = np.ones(2**26)  # half a GiB
+  assert processes.peak_gib() >= before and held.sum() > 0
+  assert processes.peak_gib() > 0.5

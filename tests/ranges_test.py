@@ -62,7 +62,7 @@ def test_a_refusal_is_told_with_the_section_of_its_fields():
   with pytest.raises(ranges.RangeError) as caught:
     Example(weight=2.5)
   assert str(caught.value) == 'weight=2.5 is more than count=1'
-  assert caught.value.within('config.part.') == (
+  assert caught.value.told('config.part.{}'.format) == (
     'config.part.weight=2.5 is more than config.part.count=1'
   )
 

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from tests import runs
+from tests import small_runs
 
 pytestmark = pytest.mark.heavy
 
@@ -30,23 +30,23 @@ def wait_for(condition, process):
 def test_kill_9_at_random_moments_leads_to_the_same_bits(reference, folder):
   rng = random.Random(0)
   for reached in (0, 1, 3):
-    process = runs.start(folder)
-    wait_for(lambda n=reached: len(runs.checkpoints(folder)) > n, process)
+    process = small_runs.start(folder)
+    wait_for(lambda n=reached: len(small_runs.checkpoints(folder)) > n, process)
     time.sleep(rng.uniform(0, 0.2))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-  last = runs.finish(folder)
+  last = small_runs.finish(folder)
   assert 'resumed from' in last.stdout
   assert last.sha256 == reference.sha256
   assert last.figures == reference.figures
 
 
 def test_between_two_mini_batches_the_rest_of_the_rollout_is_in_the_checkpoint(reference, folder):
-  runs.copy(reference, folder, newest=1)
-  host = json.loads((runs.checkpoints(folder)[-1] / 'host.json').read_text())
+  small_runs.copy(reference, folder, newest=1)
+  host = json.loads((small_runs.checkpoints(folder)[-1] / 'host.json').read_text())
   assert host['pending'] == 1
-  last = runs.finish(folder)
+  last = small_runs.finish(folder)
   assert 'at update 1 of 4' in last.stdout
   assert last.sha256 == reference.sha256
   assert last.figures == reference.figures
@@ -55,42 +55,42 @@ def test_between_two_mini_batches_the_rest_of_the_rollout_is_in_the_checkpoint(r
 
 
 def test_sigterm_saves_says_so_in_one_line_and_the_same_command_goes_on(reference, folder):
-  process = runs.start(folder, loop__checkpoint_every=100)
+  process = small_runs.start(folder, loop__checkpoint_every=100)
   wait_for(lambda: (folder / 'tensorboard').exists(), process)
   process.send_signal(signal.SIGTERM)
-  stopped = runs.end(process, folder)
+  stopped = small_runs.end(process, folder)
   assert stopped.status == 143
   assert stopped.stdout.splitlines()[-1].startswith('stopped by SIGTERM after update ')
   assert 'everything is saved' in stopped.stdout.splitlines()[-1]
   assert stopped.stderr == ''
-  last = runs.finish(folder, loop__checkpoint_every=100)
+  last = small_runs.finish(folder, loop__checkpoint_every=100)
   assert last.sha256 == reference.sha256
   assert last.figures == reference.figures
 
 
 def test_a_torn_newest_checkpoint_is_passed_over_and_said(reference, folder):
-  runs.copy(reference, folder, newest=3)
-  torn = runs.checkpoints(folder)[-1]
-  runs.spoil(torn)
-  last = runs.finish(folder)
+  small_runs.copy(reference, folder, newest=3)
+  torn = small_runs.checkpoints(folder)[-1]
+  small_runs.spoil(torn)
+  last = small_runs.finish(folder)
   assert 'step_00000003 is damaged' in last.stdout and 'older one, step 2' in last.stdout
   assert last.sha256 == reference.sha256
 
 
 def test_with_every_checkpoint_torn_the_run_stops_in_one_line_and_leaves_them(reference, folder):
-  runs.copy(reference, folder, newest=1)
-  for checkpoint in runs.checkpoints(folder):
-    runs.spoil(checkpoint)
+  small_runs.copy(reference, folder, newest=1)
+  for checkpoint in small_runs.checkpoints(folder):
+    small_runs.spoil(checkpoint)
   before = sorted(folder.rglob('*'))
-  stopped = runs.end(runs.start(folder), folder)
+  stopped = small_runs.end(small_runs.start(folder), folder)
   assert stopped.status == 1
   assert stopped.stderr.count('\n') == 1 and 'no older checkpoint is left' in stopped.stderr
   assert sorted(folder.rglob('*')) == before
 
 
 def test_a_finished_run_may_be_prolonged(reference, folder):
-  runs.copy(reference, folder, newest=4)
-  longer = runs.finish(folder, rl__updates=5)
+  small_runs.copy(reference, folder, newest=4)
+  longer = small_runs.finish(folder, rl__updates=5)
   assert [row['step'] for row in longer.rows] == [1, 2, 3, 4, 5]
   assert longer.figures[:4] == reference.figures
   assert longer.summary['seconds']['whole'] > reference.summary['seconds']['whole']
@@ -99,11 +99,11 @@ def test_a_finished_run_may_be_prolonged(reference, folder):
 def test_a_run_moves_from_one_device_to_eight_to_four_and_its_losses_do_not(
   small, small_one, folder
 ):
-  runs.copy(small_one, folder, newest=1)
-  eight = runs.finish(folder, devices=8, mesh='(1,2,4,1)', rl__updates=3, **small)
+  small_runs.copy(small_one, folder, newest=1)
+  eight = small_runs.finish(folder, devices=8, mesh='(1,2,4,1)', rl__updates=3, **small)
   assert 'at update 1 of 3' in eight.stdout
   (folder / 'summary.json').unlink()
-  four = runs.finish(folder, devices=4, mesh='(1,1,2,1,2)', **small)
+  four = small_runs.finish(folder, devices=4, mesh='(1,1,2,1,2)', **small)
   assert 'at update 3 of 4' in four.stdout
   for found, wanted in zip(four.figures, small_one.figures, strict=True):
     assert found.keys() == wanted.keys()

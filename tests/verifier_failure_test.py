@@ -4,7 +4,7 @@ import json
 
 from r1jax.data.tasks import tiny_world
 from r1jax.rewards import math
-from tests import runs
+from tests import small_runs
 
 PROSE = ('the sum of all of them, ' * (math.LONGEST_ANSWER // 24 + 1)).strip()
 
@@ -26,7 +26,7 @@ def test_answers_that_cannot_be_read_end_a_run_with_the_reason(tmp_path):
     'data__heldout_path': _write(tmp_path / 'heldout.jsonl', held),
   }
   folder = tmp_path / 'run'
-  run = runs.end(runs.start(folder, **data), folder)
+  run = small_runs.end(small_runs.start(folder, **data), folder)
   assert run.status == 1
   assert run.stderr.count('\n') == 1, run.stderr
   assert run.stderr.startswith('error: verifiers failed on ')
@@ -34,5 +34,5 @@ def test_answers_that_cannot_be_read_end_a_run_with_the_reason(tmp_path):
     f'over the limit of 2.0%; most often accuracy: the gold answer has {len(PROSE)} characters\n'
   )
   # It fell in the first rollout: the start is saved, no update has been made of it.
-  assert [path.name for path in runs.checkpoints(folder)] == ['step_00000000']
+  assert [path.name for path in small_runs.checkpoints(folder)] == ['step_00000000']
   assert not (folder / 'metrics.jsonl').exists() or run.rows == []

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from r1jax import flags
-from tests import runs
+from tests import small_runs
 
 SHIPPED = ('r1jax', 'kernels', 'experiments', 'setup.py', 'pyproject.toml', 'README.md')
 LEGAL = ('LICENSE', 'NOTICE')
@@ -21,7 +21,7 @@ def installed(tmp_path_factory):
   """The folder that holds the installed wheel, built from a copy of what git knows."""
   source, target = tmp_path_factory.mktemp('source'), tmp_path_factory.mktemp('installed')
   for name in SHIPPED + LEGAL:
-    path = runs.ROOT / name
+    path = small_runs.ROOT / name
     if path.is_dir():
       shutil.copytree(path, source / name, ignore=shutil.ignore_patterns('__pycache__'))
     else:
@@ -37,7 +37,7 @@ def installed(tmp_path_factory):
 def command(installed, folder, *words):
   """What a command of the installed package gives, in a folder without a checkout."""
   program = [sys.executable, installed / 'bin' / 'r1jax', *words]
-  environment = runs.environment() | {'PYTHONPATH': str(installed)}
+  environment = small_runs.environment() | {'PYTHONPATH': str(installed)}
   return subprocess.run(
     program, cwd=folder, env=environment, capture_output=True, text=True, check=False
   )
@@ -79,7 +79,7 @@ def test_experiments_are_found_by_name_from_any_folder(installed, tmp_path):
 
 
 def test_a_run_trains_and_its_model_answers(installed, tmp_path):
-  words = [word for word in runs.command(tmp_path / 'run')[3:] if not word.startswith('--config=')]
+  words = small_runs.command(tmp_path / 'run')[4:]  # what stands behind its --config
   done = command(installed, tmp_path, 'train', '--config=r1_zero', *words)
   assert done.returncode == 0, done.stderr
   asked = ['--checkpoint=run', '--prompt=1 + 1', '--max_tokens=4']

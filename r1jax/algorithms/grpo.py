@@ -1,7 +1,7 @@
 """Group relative policy optimisation (paper §2.1, eq. 1-3) and its variants, as pure functions.
 
-In the order of a training step: `advantages` on whole groups and `token_weights` on a whole
-mini-batch (host, NumPy), then `loss` on any part of that mini-batch, packed in any way: the losses
+In the order of a training step: `advantages.estimate` on whole groups (host), `token_weights` on a
+whole mini-batch (host), then `loss` on any part of that mini-batch, packed in any way. The losses
 of the parts add up to the loss of the mini-batch, and so do their gradients and their `Tally`s.
 
 Reproducing other trainers, values and gradients:
@@ -36,7 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r1jax import ranges
-from r1jax.algorithms import segments, tally
+from r1jax.algorithms import advantages, segments, tally
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +56,7 @@ class GrpoConfig:
       1/(N max_length) Σ_i Σ_t. 'bnpo': as 'token', but within each micro-batch, then averaged over
       micro-batches. 'cispo': averaged as 'token', and the surrogate is MiniMax-M1's
       -sg(clip(ratio)) A log p instead of PPO's minimum.
+    advantage: the baseline, one of `advantages.ESTIMATORS`: 'group' (GRPO) or 'leave_one_out'.
     advantage_scale: divide by the std of the 'group' (eq. 3), of the whole 'batch', or 'none' (Dr.
       GRPO).
     std_ddof, std_epsilon: std with n - ddof in the denominator, plus epsilon. The paper gives
@@ -71,8 +72,8 @@ class GrpoConfig:
       the loss; the gradient beyond is 0. None for off.
     max_length: cap on the completion in tokens; needed by 'dr_grpo' (keep it constant there) and by
       overlong_buffer. Paper §2.1: 32,768, from step 8.2k on 65,536.
-    overlong_buffer: tokens before max_length in which `overlong_penalty` grows; 0 for off. DAPO:
-      4,096.
+    overlong_buffer: tokens before max_length in which `advantages.overlong_penalty` grows; 0 for
+      off. DAPO: 4,096.
   """
 
   clip_low: ranges.Weight = 0.2
@@ -81,6 +82,7 @@ class GrpoConfig:
   kl_form: Literal['k3', 'k3_ratio_weighted'] = 'k3'
   kl_limit: ranges.Positive | None = None
   aggregation: Literal['grpo', 'dr_grpo', 'dapo', 'token', 'bnpo', 'cispo'] = 'grpo'
+  advantage: Literal[tuple(advantages.ESTIMATORS)] = 'group'
   advantage_scale: Literal['group', 'batch', 'none'] = 'group'
   std_ddof: Annotated[int, ranges.Range(0, 1)] = 1
   std_epsilon: ranges.Weight = 1e-4
@@ -109,89 +111,6 @@ class GrpoConfig:
       self.max_length is None or self.overlong_buffer <= self.max_length,
       '{overlong_buffer} is longer than {max_length}',
     )
-
-
-def advantages(reward_PG, valid_PG, cfg):
-  """A_i = (r_i - mean(r_1..r_G)) / std(r_1..r_G): the group is the baseline (paper eq. 3).
-
-  Call it on whole groups, before outputs are shuffled into mini-batches: the split may break a
-  group.
-
-  Args:
-    reward_PG: [P, G] rewards; entries with valid False may hold anything, nan included.
-    valid_PG: [P, G] bool; False where the verifier itself failed. Such a sample leaves its group's
-      mean and std (and the batch's) and gets advantage 0. None means all valid.
-    cfg: `GrpoConfig`; uses advantage_scale, std_ddof, std_epsilon.
-
-  Returns:
-    [P, G] float32. A group whose valid rewards are all equal gets exactly 0, whatever the rounding
-    of its mean; so does a group with one valid sample.
-
-  Raises:
-    ValueError: shapes differ, or a valid reward is not finite.
-  """
-  reward_PG, valid_PG = _checked(reward_PG, valid_PG)
-  count_P1 = np.maximum(valid_PG.sum(1, keepdims=True), 1)
-  centred_PG = np.where(valid_PG, reward_PG - reward_PG.sum(1, keepdims=True) / count_P1, 0.0)
-  centred_PG[unanimous_groups(reward_PG, valid_PG)] = 0.0
-  if cfg.advantage_scale == 'none':
-    return centred_PG.astype(np.float32)
-  if cfg.advantage_scale == 'group':
-    freedom_P1 = np.maximum(count_P1 - cfg.std_ddof, 1)
-    std = np.sqrt((centred_PG**2).sum(1, keepdims=True) / freedom_P1)
-  else:
-    reward_X = reward_PG[valid_PG]
-    std = reward_X.std(ddof=cfg.std_ddof) if reward_X.size > cfg.std_ddof else 0.0
-  return (centred_PG / (std + cfg.std_epsilon)).astype(np.float32)
-
-
-def unanimous_groups(reward_PG, valid_PG=None):
-  """[P] bool: groups whose valid rewards are all equal (or absent), so that they teach nothing.
-
-  Dynamic sampling (DAPO §3.2) drops these and refills. Arguments and errors as in `advantages`.
-  """
-  reward_PG, valid_PG = _checked(reward_PG, valid_PG)
-  highest_P = np.where(valid_PG, reward_PG, -np.inf).max(1)
-  lowest_P = np.where(valid_PG, reward_PG, np.inf).min(1)
-  return highest_P <= lowest_P
-
-
-def overlong_penalty(length, cfg):
-  """Soft penalty for completions that come near the cap (DAPO §3.4), to be added to the reward.
-
-  With L = cfg.max_length and C = cfg.overlong_buffer: 0 up to L - C, then linear down to -1 at L,
-  and -1 beyond. Zero everywhere when C is 0 (the option is off).
-
-  Args:
-    length: completion lengths in tokens (never characters), any shape.
-    cfg: `GrpoConfig`. Where the cap is a schedule, give the cap of this step with
-      `dataclasses.replace(cfg, max_length=...)`.
-
-  Returns:
-    float32 array of `length`'s shape, in [-1, 0].
-  """
-  length = np.asarray(length)
-  if (length < 0).any():
-    raise ValueError(f'completion length {length.min()} is negative')
-  if not cfg.overlong_buffer:
-    return np.zeros(length.shape, np.float32)
-  over = length - (cfg.max_length - cfg.overlong_buffer)
-  return -np.clip(over / cfg.overlong_buffer, 0.0, 1.0).astype(np.float32)
-
-
-def _checked(reward_PG, valid_PG):
-  reward_PG = np.asarray(reward_PG, np.float64)
-  valid_PG = np.ones(reward_PG.shape, bool) if valid_PG is None else np.asarray(valid_PG, bool)
-  if reward_PG.ndim != 2 or valid_PG.shape != reward_PG.shape:
-    raise ValueError(f'expected two [P, G] arrays, got {reward_PG.shape} and {valid_PG.shape}')
-  bad = np.argwhere(valid_PG & ~np.isfinite(reward_PG))
-  if len(bad):
-    p, g = bad[0]
-    raise ValueError(
-      f'{len(bad)} rewards are not finite, the first {reward_PG[p, g]} at prompt {p}, sample {g}; '
-      'mark samples whose verifier failed with valid=False'
-    )
-  return np.where(valid_PG, reward_PG, 0.0), valid_PG
 
 
 def token_weights(length_B, cfg, microbatch_B=None):

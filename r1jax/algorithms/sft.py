@@ -1,28 +1,10 @@
 """Next-token cross-entropy on packed rows, with the multi-token-prediction loss (V3 §2.2)."""
 
-import dataclasses
-
 import flax.struct
 import jax
 import jax.numpy as jnp
 
-from r1jax import ranges
 from r1jax.algorithms import segments, tally
-
-
-@dataclasses.dataclass(frozen=True)
-class SftConfig:
-  """Weight of the extra heads.
-
-  Attributes:
-    mtp_weight: λ of L = CE + λ/D Σ_k CE_k over D prediction depths; 0.3 for the first 10T tokens,
-      then 0.1 (V3 §4.2). Only read where log-probabilities of extra heads are given.
-  """
-
-  mtp_weight: ranges.Weight = 0.3
-
-  def __post_init__(self):
-    ranges.check(self)
 
 
 @flax.struct.dataclass
@@ -40,17 +22,18 @@ class Batch:
   segment_BT: jax.Array
 
 
-def loss(cfg, batch, logp_BT, mtp_logp_BT=()):
+def loss(batch, logp_BT, mtp_logp_BT=(), mtp_weight=0.0):
   """Weighted cross-entropy in nats, summed over the tokens of `batch`.
 
   Args:
-    cfg: `SftConfig`, static under jit.
     batch: `Batch`, a whole mini-batch or a part of it; losses of the parts add up.
     logp_BT: [B, T] log p(token at t | everything up to t - 1).
     mtp_logp_BT: for depth k = 1..D, a [B, T] log p(token at t | everything up to t - 1 - k) by the
       k-th extra module. A target whose position t - 1 - k lies in another segment is left out. Each
       depth uses batch.weight_BT, so that it is averaged over the same number of tokens as the main
       loss.
+    mtp_weight: λ of L = CE + λ/D Σ_k CE_k over D prediction depths; 0.3 for the first 10T tokens,
+      then 0.1 (V3 §4.2). Only read where log-probabilities of extra modules are given.
 
   Returns:
     (loss, tally): float32 scalar and `tally.Tally` with sft/nll, sft/token_probability and, for D >
@@ -62,7 +45,7 @@ def loss(cfg, batch, logp_BT, mtp_logp_BT=()):
   for k, depth_logp_BT in enumerate(mtp_logp_BT, start=1):
     depth_mask_BT = mask_BT & segments.reachable(batch.segment_BT, k + 1)
     extra, extra_nll_BT = _cross_entropy(depth_logp_BT, batch.weight_BT, depth_mask_BT)
-    total = total + cfg.mtp_weight / len(mtp_logp_BT) * extra
+    total = total + mtp_weight / len(mtp_logp_BT) * extra
     figures[f'sft/mtp{k}_nll'] = (extra_nll_BT, depth_mask_BT.astype(jnp.float32))
   return total, tally.measure(figures, {}, mask_BT.astype(jnp.float32))
 

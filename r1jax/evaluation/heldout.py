@@ -5,9 +5,9 @@ import dataclasses
 import jax
 import numpy as np
 
-from r1jax.evaluation import passk, reading, report
-from r1jax.rewards import service
-from r1jax.sampling import rollout, sample
+from r1jax import ranges
+from r1jax.evaluation import intervals, language, passk, replies
+from r1jax.sampling import sample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,66 +23,50 @@ class EvaluationConfig:
     chunk: questions of one sampling call; 0 for all at once.
   """
 
-  questions: int = 256
-  samples: int = 4
-  temperature: float = 0.6
-  top_p: float = 0.95
-  every: int = 0
-  few: int = 64
-  chunk: int = 0
+  questions: ranges.Count = 256
+  samples: ranges.Count = 4
+  temperature: ranges.Temperature = 0.6
+  top_p: ranges.Mass = 0.95
+  every: ranges.Size = 0
+  few: ranges.Count = 64
+  chunk: ranges.Size = 0
 
   def __post_init__(self):
-    if not 1 <= self.few <= self.questions or self.samples < 1:
-      raise ValueError(f'need 1 <= {self.few=} <= {self.questions=} and {self.samples=} >= 1')
+    ranges.check(self)
+    ranges.require(self, self.few <= self.questions, '{few} are more than {questions}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """Held-out result of a policy: pass@1, share of well-formed replies, mean tokens of a reply."""
+
+  pass_at_1: intervals.Estimate
+  format_rate: float
+  mean_length: float
+
+  def as_json(self):
+    """The object that `summary.json` holds."""
+    estimate = self.pass_at_1.as_json()
+    named = {'pass@1': estimate.pop('mean')} | estimate
+    return named | {'format_rate': self.format_rate, 'mean_length': self.mean_length}
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
   """An evaluation, its metrics by name, and the first completion of every question."""
 
-  evaluation: report.Evaluation
+  evaluation: Evaluation
   metrics: dict
   completions: tuple
   verdicts: tuple
 
 
-@dataclasses.dataclass(frozen=True)
-class Answers:
-  """Completions of problems, `samples` in a row of each, and their scores.
-
-  Attributes:
-    problems: what was asked; samples: completions of each.
-    texts: the completions; scores: `service.Reward` of each.
-    length_B, stopped_B: tokens of each, and whether it ended by itself.
-  """
-
-  problems: tuple
-  samples: int
-  texts: tuple
-  scores: tuple
-  length_B: np.ndarray
-  stopped_B: np.ndarray
-
-  def by_question(self, values_B):
-    """Values of the completions as [problems, samples]."""
-    return np.asarray(values_B).reshape(len(self.problems), self.samples)
-
-  @property
-  def correct_PG(self):  # noqa: N802 - an array's name
-    """Accuracy of each completion, 0 or 1."""
-    return self.by_question([s.verdicts['accuracy'].score for s in self.scores])
-
-  @property
-  def counted_PG(self):  # noqa: N802 - an array's name
-    """Whether its verifiers did their work."""
-    return self.by_question([s.scored for s in self.scores])
-
-
 def ask(policy, cfg, problems, limits, key, rewards):
-  """Samples `cfg.samples` completions of each problem and scores them: `Answers`.
+  """`replies.Replies` of the policy to held-out problems, drawn as `cfg` says.
 
   Args:
     policy: `rollout.Policy`.
+    cfg: `EvaluationConfig`.
     problems: the held-out problems to ask.
     limits: `rollout.Limits`; its cap is the most new tokens.
     key: PRNG key; the same key gives the same result.
@@ -91,38 +75,32 @@ def ask(policy, cfg, problems, limits, key, rewards):
   scfg = sample.SampleConfig(
     group=cfg.samples, max_new=limits.cap, temperature=cfg.temperature, top_p=cfg.top_p
   )
-  prompts = [rollout.encode_prompt(policy.tokenizer, p.question) for p in problems]
-  out = rollout.join(list(rollout.run(policy, scfg, prompts, limits, key)))
-  texts = [policy.tokenizer.decode(out.completion(b)) for b in range(len(out.length_B))]
-  items = [
-    service.Item(text, asked.answer, int(out.length_B[b]), asked.question, asked.language)
-    for b, text in enumerate(texts)
-    for asked in [problems[b // cfg.samples]]
-  ]
-  scores = rewards.submit(items).result()
-  fixed = (tuple(problems), cfg.samples, tuple(texts), tuple(scores))
-  return Answers(*fixed, out.length_B, out.stopped_B)
+  return replies.ask(policy, scfg, problems, limits, key, rewards)
 
 
 def evaluate(policy, cfg, problems, limits, key, rewards):
   """Pass@1, format and length on held-out problems: `Result`; arguments as in `ask`."""
   out = ask(policy, cfg, problems, limits, key, rewards)
-  texts, scores, correct_PG = out.texts, out.scores, out.correct_PG
-  format_B = np.array([s.verdicts['format'].score for s in scores])
-  evaluation = report.Evaluation(
-    passk.pass_at_1(correct_PG, out.counted_PG), float(format_B.mean()), float(out.length_B.mean())
+  format_B = np.array([score.verdicts['format'].score for score in out.scores])
+  evaluation = Evaluation(
+    passk.pass_at_1(out.correct_PG, out.valid_PG),
+    float(format_B.mean()),
+    float(out.length_B.mean()),
   )
   figures = {
-    'eval/pass_at_1': evaluation.pass_at_1.mean,
-    'eval/format': evaluation.format_rate,
-    'eval/length': evaluation.mean_length,
-    'eval/truncated': float(1 - out.stopped_B.mean()),
-  } | {f'eval/{name}': value for name, value in by_manner(texts, correct_PG.reshape(-1)).items()}
-  targets = [asked.language for asked in out.problems for _ in range(out.samples)]
-  figures |= {f'eval/{name}': value for name, value in reading.figures(texts, targets).items()}
-  firsts = range(0, len(texts), cfg.samples)
+    'pass_at_1': evaluation.pass_at_1.mean,
+    'format': evaluation.format_rate,
+    'length': evaluation.mean_length,
+    'truncated': float(1 - out.stopped_B.mean()),
+  }
+  figures |= by_manner(out.texts, out.correct_PG.reshape(-1))
+  figures |= language.figures(out.texts, out.languages)
+  firsts = range(0, len(out.texts), cfg.samples)
   return Result(
-    evaluation, figures, tuple(texts[b] for b in firsts), tuple(scores[b].verdicts for b in firsts)
+    evaluation,
+    {f'eval/{name}': value for name, value in figures.items()},
+    tuple(out.texts[b] for b in firsts),
+    tuple(out.scores[b].verdicts for b in firsts),
   )
 
 

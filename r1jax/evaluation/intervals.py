@@ -33,6 +33,15 @@ class Estimate:
   def __str__(self):
     return f'{self.mean:.1%} [{100 * self.low:.1f}, {100 * self.high:.1f}]'
 
+  def as_json(self):
+    """The object that files hold wherever an estimate stands."""
+    return {
+      'mean': self.mean,
+      'ci95': [self.low, self.high],
+      'questions': self.questions,
+      'samples': self.samples,
+    }
+
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
@@ -48,6 +57,15 @@ class Difference:
   def significant(self):
     """Whether chance alone would give such a difference less than 5 times in 100."""
     return self.p < SIGNIFICANT
+
+  @property
+  def verdict(self):
+    """What the interval allows to say of A beside B."""
+    return 'higher' if self.low > 0 else 'lower' if self.high < 0 else 'no difference shown'
+
+  def as_json(self):
+    """The object that files hold."""
+    return {'mean': self.mean, 'ci95': [self.low, self.high], 'verdict': self.verdict}
 
 
 def estimate(rate_P, samples, kind='wilson'):
@@ -129,9 +147,32 @@ def paired(first_P, second_P, draws=20_000, seed=0):
     raise ValueError('no questions to compare on')
   mean, low, high = float(gap_P.mean()), -1.0, 1.0
   if questions > 1:
-    half = scipy.special.stdtrit(questions - 1, 0.975) * gap_P.std(ddof=1) / math.sqrt(questions)
-    low, high = max(-1.0, mean - float(half)), min(1.0, mean + float(half))
+    half = half_width(gap_P)
+    low, high = max(-1.0, mean - half), min(1.0, mean + half)
   return Difference(mean, low, high, _flipped(gap_P[gap_P != 0], draws, seed), questions)
+
+
+def half_width(values):
+  """Half the width of Student's 95 % interval of the mean of at least two values."""
+  error = np.std(values, ddof=1) / math.sqrt(len(values))
+  return float(scipy.special.stdtrit(len(values) - 1, 0.975) * error)
+
+
+def rank_correlation(first, second):
+  """Spearman's correlation of two equally long series; ties share their mean rank.
+
+  Returns None where it is undefined: fewer than two points, or a constant series.
+  """
+  first, second = np.asarray(first, float), np.asarray(second, float)
+  if first.shape != second.shape or first.ndim != 1:
+    raise ValueError(f'{first.shape=} and {second.shape=} are not two series of one length')
+  if not (np.isfinite(first).all() and np.isfinite(second).all()):
+    raise ValueError('a series to rank has a value that is not finite')
+  if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+    return None
+  from scipy import stats  # takes half a second to import, which only the end of a run pays
+
+  return float(stats.spearmanr(first, second).statistic)
 
 
 def _flipped(gap_P, draws, seed):

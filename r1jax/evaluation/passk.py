@@ -1,4 +1,4 @@
-"""Scores of sampled answers: pass@1 with an interval, pass@k, majority vote, rank correlation.
+"""Scores of sampled answers: pass@1 with an interval, pass@k, majority vote.
 
 R1's evaluation draws k samples per question and averages them (reference §1.9). Samples of one
 question are not independent, so every interval here treats the question as the unit.
@@ -48,18 +48,17 @@ def question_rates(correct_PG, counted_PG=None):
   return np.where(per_P > 0, total_P / np.maximum(per_P, 1), np.nan), int(per_P.sum())
 
 
-def pass_at_k(correct_PG, k):
+def pass_at_k(correct_PG, k, counted_PG=None):
   """Unbiased estimate of the chance that one of k samples is correct (Chen et al. 2021, eq. 1).
 
   Args:
     correct_PG: bool [questions, samples].
     k: from 1 to G.
+    counted_PG: bool; False leaves out a sample (the verifier failed).
+
+  Returns:
+    A number from 0 to 1 per question; NaN where fewer than k of its samples are counted.
   """
-  return float(np.mean(question_pass_at_k(correct_PG, k)))
-
-
-def question_pass_at_k(correct_PG, k, counted_PG=None):
-  """The same of each question; NaN where fewer than k of its samples are counted."""
   correct_PG = _matrix(correct_PG)
   samples = correct_PG.shape[1]
   if not 1 <= k <= samples:
@@ -82,17 +81,9 @@ def cons_at_k(answers, correct, k):
     k: number of samples that vote; every question needs as many.
 
   Returns:
-    Mean over questions. Answers that tie share the question, so that the order of samples has no
-    part.
+    A number from 0 to 1 per question. Answers that tie share the question, so that the order of
+    samples has no part.
   """
-  scores = question_cons_at_k(answers, correct, k)
-  if not len(scores):
-    raise ValueError('no questions')
-  return float(np.mean(scores))
-
-
-def question_cons_at_k(answers, correct, k):
-  """The same of each question, from 0 to 1."""
   scores = []
   for texts, verdicts in zip(answers, correct, strict=True):
     if len(texts) < k or len(verdicts) < k:
@@ -103,27 +94,6 @@ def question_cons_at_k(answers, correct, k):
     top = [text for text, count in votes.items() if count == max(votes.values())]
     scores.append(np.mean([bool(verdicts[texts.index(text)]) for text in top]) if top else 0.0)
   return np.array(scores)
-
-
-def rank_correlation(first, second):
-  """Spearman's correlation of two equally long series; ties share their mean rank.
-
-  Returns None where it is undefined: fewer than two points, or a constant series.
-  """
-  first, second = np.asarray(first, float), np.asarray(second, float)
-  if first.shape != second.shape or first.ndim != 1:
-    raise ValueError(f'{first.shape=} and {second.shape=} are not two series of one length')
-  if not (np.isfinite(first).all() and np.isfinite(second).all()):
-    raise ValueError('a series to rank has a value that is not finite')
-  if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
-    return None
-  return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
-
-
-def _ranks(values):
-  """Ranks from 1; equal values share the mean of theirs."""
-  _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
-  return (np.cumsum(counts) - (counts - 1) / 2)[where]
 
 
 def _matrix(correct_PG):

@@ -5,8 +5,7 @@ and whether it is the reply that the request determines, which no reward model i
 import collections
 
 from r1jax.data import template
-from r1jax.evaluation import report_card
-from r1jax.rewards import service
+from r1jax.evaluation import passk, replies
 from r1jax.sampling import rollout, sample
 
 
@@ -21,31 +20,22 @@ def ask(policy, job, requests, rewards, key):
     key: PRNG key; the same key gives the same replies.
 
   Returns:
-    name -> {mean, low, high, questions, samples} for each part of the reward, over the requests
+    name -> {mean, ci95, questions, samples} for each part of the reward, over the requests
     that have it; `wanted`, the share of replies that are the one their request determines, where
     there are such; `length` in tokens.
   """
   evaluation = job.evaluation
   scfg = sample.SampleConfig(1, job.sample.max_new, evaluation.temperature, top_p=evaluation.top_p)
   limits = rollout.Limits(job.data.max_prompt, job.sample.max_new)
-  prompts = [rollout.encode_prompt(policy.tokenizer, one.question) for one in requests]
-  out = rollout.join(list(rollout.run(policy, scfg, prompts, limits, key)))
-  texts = [policy.tokenizer.decode(out.completion(b)) for b in range(len(requests))]
-  items = [
-    service.Item(
-      text,
-      one.answer,
-      tokens=int(out.length_B[b]),
-      question=one.question,
-      language=one.language,
-    )
-    for b, (text, one) in enumerate(zip(texts, requests))
-  ]
-  values = scores(rewards.submit(items).result())
-  wanted = [is_wanted(t, one.answer.wanted) for t, one in zip(texts, requests) if one.answer.wanted]
-  values |= {'wanted': wanted} if wanted else {}
-  found = {name: report_card.estimate([[value] for value in part]) for name, part in values.items()}
-  return found | {'length': float(out.length_B.mean())}
+  out = replies.ask(policy, scfg, requests, limits, key, rewards)
+  values = scores(out.scores)
+  determined = [(text, one) for text, one in zip(out.texts, requests) if one.answer.wanted]
+  if determined:
+    values['wanted'] = [is_wanted(text, one.answer.wanted) for text, one in determined]
+  figures = {
+    name: passk.pass_at_1([[value] for value in part]).as_json() for name, part in values.items()
+  }
+  return figures | {'length': float(out.length_B.mean())}
 
 
 def scores(rewards):

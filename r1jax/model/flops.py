@@ -30,7 +30,12 @@ def forward(cfg, lengths, cached=0):
   tokens = int((lengths - cached).sum())
   # Token t of a sequence attends to t positions.
   seen = int((lengths * (lengths + 1) // 2 - cached * (cached + 1) // 2).sum())
-  attention = 2 * cfg.layers * cfg.heads * (cfg.head_qk + cfg.head_value) * seen
+  return of_tokens(cfg, tokens, seen)
+
+
+def of_tokens(cfg, tokens, pairs):
+  """Operations of one forward pass over so many tokens with so many query-key pairs in all."""
+  attention = 2 * cfg.layers * cfg.heads * (cfg.head_qk + cfg.head_value) * pairs
   return 2 * weights_per_token(cfg) * tokens + attention
 
 

@@ -7,8 +7,8 @@ import math
 import jax
 
 from r1jax import sharding
-from r1jax.pipeline import ahead, reasoning_rl
 from r1jax.planning import memory
+from r1jax.stages import reasoning_rl, rollouts
 
 _LEVELS = 9
 
@@ -39,7 +39,7 @@ def refused(job, cfg, shape):
     if own:
       reasoning_rl.check_batches(job, mesh)
       cfg.check_mesh(dict(described(own).shape))
-      ahead.check_chunk(job.rl, described(own))
+      rollouts.check_chunk(job.rl, described(own))
     else:
       reasoning_rl.check(job, mesh)
   except ValueError as error:

@@ -15,10 +15,10 @@ import numpy as np
 
 from r1jax import params as params_lib
 from r1jax import sharding
-from r1jax.model import transformer
-from r1jax.pipeline import minibatches, reasoning_rl
+from r1jax.model import dispatch, transformer
 from r1jax.planning import hlo
 from r1jax.sampling import handover, sample
+from r1jax.stages import packing, reasoning_rl
 from r1jax.train import state as state_lib
 from r1jax.train import steps
 
@@ -82,9 +82,9 @@ def bytes_held(tree):
 
 
 def layout(job):
-  """`minibatches.Layout` of the job's updates."""
+  """`packing.Layout` of the job's updates."""
   per_update = job.rl.prompts * job.sample.group // job.rl.mini_batches
-  return minibatches.Layout(per_update, job.rl.rows, job.rl.capacity)
+  return packing.Layout(per_update, job.rl.rows, job.rl.capacity)
 
 
 def compile_one(name, job, cfg, mesh):
@@ -128,13 +128,28 @@ def wanted(message):
   return max(float(size) * 2 ** {'K': 10, 'M': 20, 'G': 30, 'T': 40}[unit] for size, unit in sizes)
 
 
+def expert_rows(job, cfg, mesh):
+  """How tokens reach their experts in each phase; nothing where all experts are on each device."""
+  if not cfg.moe_layers or sharding.ways(mesh, 'experts') == 1:
+    return []
+  chunk, shards = job.rl.rollout_chunk or job.rl.prompts, sharding.batch_shards(mesh)
+  tokens = {
+    'update': job.rl.rows * job.rl.capacity,
+    'prefill': chunk * job.data.max_prompt,
+    'decoding': chunk * job.sample.group,
+  }
+  where = sharding.expert_shards(mesh)
+  said = [f'{name} {dispatch.describe(cfg, n // shards, *where)}' for name, n in tokens.items()]
+  return [('experts', '; '.join(said))]
+
+
 def _placed(mesh, shape, dtype, *axes):
   where = jax.sharding.NamedSharding(mesh, sharding.act(*axes))
   return jax.ShapeDtypeStruct(shape, dtype, sharding=where)
 
 
 def _batch(job, mesh):
-  one = minibatches.empty(layout(job), job.rl.mini_batches > 1, bool(job.grpo.beta)).batch
+  one = packing.empty(layout(job), job.rl.mini_batches > 1, bool(job.grpo.beta)).batch
   axes = lambda x: (None, 'rows', None) if x.ndim == 3 else ()
   return jax.tree.map(lambda x: _placed(mesh, x.shape, x.dtype, *axes(x)), one)
 

@@ -11,8 +11,7 @@ import rich.markup
 import rich.table
 
 from r1jax import kernels, sharding
-from r1jax.pipeline import plan as pipeline_plan
-from r1jax.planning import memory
+from r1jax.planning import memory, phases
 
 _GIB = 2**30
 _STAND_IN = rich.markup.escape(
@@ -50,7 +49,7 @@ def _head(plan):
      f'{job.sample.max_new:,} new, chunks of {job.rl.rollout_chunk or job.rl.prompts} prompts, '
      f'rows of {job.rl.rows} x {job.rl.capacity:,}'),
     ('kernels', kernels.describe(plan.cfg.kernels, plan.target.devices[0].platform)),
-    *pipeline_plan.expert_rows(job, plan.cfg, mesh),
+    *phases.expert_rows(job, plan.cfg, mesh),
     ('changed', ' '.join(plan.changes) or 'nothing'),
     ('verdict', plan.verdict()),
   ]  # fmt: skip

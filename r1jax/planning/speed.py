@@ -6,9 +6,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from r1jax import params as params_lib
 from r1jax import sharding
-from r1jax.model import transformer
+from r1jax.model import flops as flops_lib
 from r1jax.planning import hlo, memory, phases
 
 # Bytes/s that one host writes to its storage: an assumption, a network file system's usual rate.
@@ -73,26 +72,6 @@ def lengths(job, mean):
   return Lengths(longest, min(mean or longest, longest))
 
 
-def active_weights(cfg):
-  """Weights that take part in the forward pass of a token: routed experts by their share, no
-  embedding.
-  """
-  specs = dict(transformer.specs(dataclasses.replace(cfg, mtp_layers=0)))
-  if not cfg.tied:
-    del specs['embed']
-  total = params_lib.count(specs)
-  if cfg.moe_layers:
-    experts = params_lib.count(specs['moe']['ffn']['experts'])
-    total -= experts * (1 - cfg.moe.per_token / cfg.moe.experts)
-  return total
-
-
-def forward_flops(cfg, tokens, pairs):
-  """Two FLOPs a weight and token, and attention's own a query-key pair."""
-  pair = 2 * cfg.layers * cfg.heads * (cfg.head_qk + cfg.head_value)
-  return 2 * active_weights(cfg) * tokens + pair * pairs
-
-
 def phase_list(job, cfg, target, meshes, compiled, how_long):
   """The phases that take device time, in order.
 
@@ -105,7 +84,7 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
   prompt, sequences = job.data.max_prompt, rl.prompts * job.sample.group // rl.mini_batches
   tokens = sequences * (prompt + how_long.mean)
   micro = math.ceil(tokens / (rl.rows * rl.capacity))
-  forward = forward_flops(cfg, tokens, sequences * (prompt + how_long.mean) ** 2 / 2)
+  forward = flops_lib.of_tokens(cfg, tokens, sequences * (prompt + how_long.mean) ** 2 / 2)
   passes = bool(job.grpo.beta) + (rl.mini_batches > 1)
   chunks = rl.prompts / chunk / rl.mini_batches
   size = cfg.layers * jnp.dtype(cfg.compute_dtype).itemsize
@@ -113,8 +92,8 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
   kept, own = (memory.held(job, cfg, mesh) for mesh in meshes)
   batch = chunk * job.sample.group
   steps = how_long.longest
-  prefill = forward_flops(cfg, chunk * prompt, chunk * prompt**2 / 2)
-  decode = steps * forward_flops(cfg, batch, batch * (prompt + steps / 2))
+  prefill = flops_lib.of_tokens(cfg, chunk * prompt, chunk * prompt**2 / 2)
+  decode = steps * flops_lib.of_tokens(cfg, batch, batch * (prompt + steps / 2))
   handed = own.parameters + own.decoding
   every = 2 * (kept.parameters + kept.optimizer) + kept.gradients
   plans = [

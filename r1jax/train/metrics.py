@@ -6,7 +6,6 @@ null and the row's `metrics/nonfinite` counts them; TensorBoard gets the finite 
 
 import json
 import math
-import os
 import pathlib
 import time
 
@@ -16,6 +15,8 @@ import rich.live
 import rich.progress
 import rich.text
 import tensorboardX
+
+from r1jax import files
 
 # What the bar shows of a reinforcement-learning step: label, metric, format.
 RL_FIGURES = (
@@ -39,38 +40,6 @@ SFT_FIGURES = (
 )
 
 
-def write_atomically(path, data):
-  """Writes bytes or text so that `path` has the old content or the new one, never a part."""
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-  with open(tmp, 'wb') as out:
-    out.write(data.encode() if isinstance(data, str) else data)
-    out.flush()
-    os.fsync(out.fileno())
-  os.replace(tmp, path)
-
-
-def read(path):
-  """Rows of a `metrics.jsonl`, oldest first, without a torn last line.
-
-  Returns [] where there is no such file; raises ValueError with the line number at a damaged line.
-  """
-  path = pathlib.Path(path)
-  if not path.exists():
-    return []
-  rows = []
-  # What follows the last newline was being written when the process was killed.
-  for number, line in enumerate(path.read_bytes().split(b'\n')[:-1], 1):
-    try:
-      rows.append(json.loads(line))
-    except ValueError as error:
-      raise ValueError(
-        f'{path}:{number}: damaged ({error}); move the file away to go on'
-      ) from error
-  return rows
-
-
 class MetricsWriter:
   """Appends one row per step to `metrics.jsonl` and to TensorBoard; only process 0 writes.
 
@@ -86,8 +55,8 @@ class MetricsWriter:
     path.parent.mkdir(parents=True, exist_ok=True)
     again = path.exists()
     if again:
-      kept = [row for row in read(path) if row['step'] <= resumed_from]
-      write_atomically(path, ''.join(json.dumps(row) + '\n' for row in kept))
+      kept = [row for row in files.read_rows(path) if row['step'] <= resumed_from]
+      files.write_rows(path, kept)
     self._jsonl = open(path, 'ab', buffering=0)  # noqa: SIM115 - open as long as the run
     self._board = tensorboardX.SummaryWriter(
       str(path.parent / 'tensorboard'), purge_step=resumed_from + 1 if again else None

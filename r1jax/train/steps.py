@@ -112,23 +112,24 @@ def grpo_update(state, batch, *, cfg, gcfg, tx, temperature, reference_every):
 
 @partial(
   jax.jit,
-  static_argnames=('cfg', 'scfg', 'balance', 'bias_speed'),
+  static_argnames=('cfg', 'mtp_weight', 'balance', 'bias_speed'),
   donate_argnames=('state',),
 )
-def language_update(state, batch, *, cfg, scfg, tx, balance, bias_speed):
+def language_update(state, batch, *, cfg, mtp_weight, tx, balance, bias_speed):
   """One next-token update, with the MTP loss where the model has the module (reference §2.5).
 
-  `balance` weighs the sequence-wise loss, `bias_speed` is the router bias's gamma (reference §2.4);
-  with 0, and in an update that is skipped, the bias stays as it is.
+  `mtp_weight` weighs the loss of that module, `balance` the sequence-wise loss, and `bias_speed` is
+  the router bias's gamma (reference §2.4); with 0, and in a skipped update, the bias stays as it
+  is.
   """
 
   def loss_fn(params, rows, inputs):
     logp_BT, _, output = token_logp(params, cfg, rows, 1.0)
     routers, ahead = [output.router], ()
-    if cfg.mtp_layers and scfg.mtp_weight:
+    if cfg.mtp_layers and mtp_weight:
       ahead_BT, router = _ahead(params, cfg, rows, output.hidden_XD)
       routers, ahead = [*routers, router], (ahead_BT,)
-    value, figures = sft.loss(scfg, inputs, logp_BT, ahead)
+    value, figures = sft.loss(inputs, logp_BT, ahead, mtp_weight)
     if cfg.moe_layers:
       total = sum(router['balance'].sum() for router in routers)
       row_count = batch.count * rows.token.shape[0]

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from r1jax.algorithms import grpo
+from r1jax.algorithms import advantages, grpo
 from tests import shared_data
 from tests.algorithms import grpo_test, oracle
 
@@ -42,14 +42,14 @@ def sequences(cfg, case):
     'old_logp_BT': cut(given['old_logps'] if case['old_given'] else given['logps']),
     'ref_logp_BT': cut(given['ref_logps']),
     'sampler_logp_BT': cut(given['logps']),
-    'advantage': grpo.advantages(given['rewards'].reshape(2, 4), None, cfg).reshape(-1),
+    'advantage': advantages.estimate(given['rewards'].reshape(2, 4), None, cfg).reshape(-1),
   }
 
 
 @pytest.mark.parametrize('scale', ['group', 'batch', 'none'])
 def test_advantages_agree_with_trl(scale):
   reward_PG = np.array(stored()['inputs']['rewards']).reshape(2, 4)
-  advantage_PG = grpo.advantages(reward_PG, None, grpo.GrpoConfig(advantage_scale=scale))
+  advantage_PG = advantages.estimate(reward_PG, None, grpo.GrpoConfig(advantage_scale=scale))
   expected = stored()['trl']['advantages_by_scale_rewards'][scale]
   np.testing.assert_allclose(advantage_PG.reshape(-1), expected, rtol=1e-5, atol=1e-6)
 

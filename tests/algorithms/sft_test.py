@@ -33,7 +33,7 @@ def loops(batch, logp_DBT, mtp_weight):
 @pytest.mark.parametrize('junk', [0.0, np.nan, -np.inf])
 def test_the_loss_is_that_of_loops_over_reachable_targets(depths, junk):
   batch, logp_DBT = example(junk)
-  run = lambda x: sft.loss(sft.SftConfig(0.3), batch, x[0], tuple(x[1 : depths + 1]))
+  run = lambda x: sft.loss(batch, x[0], tuple(x[1 : depths + 1]), 0.3)
   (value, _), grad_DBT = jax.value_and_grad(run, has_aux=True)(jnp.asarray(logp_DBT))
   expected = loops(batch, logp_DBT[: depths + 1], 0.3)
   assert value == pytest.approx(expected, rel=1e-5)
@@ -43,16 +43,9 @@ def test_the_loss_is_that_of_loops_over_reachable_targets(depths, junk):
 def test_figures_are_means_over_learned_tokens_whatever_the_micro_batches():
   batch, logp_DBT = example(np.nan)
   row = lambda b: jax.tree.map(lambda x: x[b : b + 1], batch)
-  losses, tallies = zip(
-    *(sft.loss(sft.SftConfig(), row(b), logp_DBT[0, b : b + 1]) for b in range(2))
-  )
+  losses, tallies = zip(*(sft.loss(row(b), logp_DBT[0, b : b + 1]) for b in range(2)))
   figures = tally.results(tally.merge(*tallies))
   nll_X = -logp_DBT[0][batch.mask_BT == 1]
   assert sum(losses) == pytest.approx(nll_X.mean(), rel=1e-5)
   assert figures['sft/nll'] == pytest.approx(nll_X.mean(), rel=1e-5)
   assert figures['sft/token_probability'] == pytest.approx(np.exp(-nll_X).mean(), rel=1e-5)
-
-
-def test_a_negative_mtp_weight_is_refused():
-  with pytest.raises(ValueError, match='mtp_weight=-0.1'):
-    sft.SftConfig(mtp_weight=-0.1)

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from benchmarks import pipeline_results
-from r1jax.evaluation import stage_report
-from tests.evaluation import finished
+from r1jax.runs.report import stages
+from tests.runs.report import finished
 
 
 def run(folder, **rates):
@@ -17,7 +17,7 @@ def run(folder, **rates):
   inputs = finished.pipeline(folder, cards)
   report = folder / 'report'
   report.mkdir()
-  content = stage_report.gather(inputs)
+  content = stages.gather(inputs)
   (report / 'report.json').write_text(json.dumps(content))
   rows = {name: {'status': 'done', 'seconds': 10.0} for name in (*inputs, 'report')}
   rows |= {'base': {'status': 'given'}}

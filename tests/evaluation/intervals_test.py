@@ -106,3 +106,22 @@ def test_one_question_or_none_decides_nothing():
   assert not found.significant and (found.low, found.high) == (-1, 1)
   with pytest.raises(ValueError, match='no questions'):
     intervals.paired([], [])
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_rank_correlation_is_spearmans_with_ties(seed):
+  rng = np.random.default_rng(seed)
+  a = rng.integers(0, 6, 40).astype(float)
+  b = a + rng.integers(0, 5, 40)
+  assert intervals.rank_correlation(a, b) == pytest.approx(scipy.stats.spearmanr(a, b).statistic)
+  assert intervals.rank_correlation(a, np.exp(a)) == pytest.approx(1)
+
+
+def test_rank_correlation_of_nothing_or_a_constant_is_undefined():
+  assert intervals.rank_correlation([], []) is None
+  assert intervals.rank_correlation([1], [2]) is None
+  assert intervals.rank_correlation([1, 1, 1], [1, 2, 3]) is None
+  with pytest.raises(ValueError, match='not finite'):
+    intervals.rank_correlation([1, np.nan], [1, 2])
+  with pytest.raises(ValueError, match='one length'):
+    intervals.rank_correlation([1, 2], [1, 2, 3])

@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-import scipy.stats
 
 from r1jax.evaluation import passk
 
@@ -85,7 +84,7 @@ def test_pass_at_k_is_the_share_of_subsets_with_a_correct_sample(k):
   correct_PG = np.random.default_rng(0).random((6, 5)) < 0.3
   subsets = list(itertools.combinations(range(5), k))
   expected = np.mean([[row[list(s)].any() for s in subsets] for row in correct_PG])
-  assert passk.pass_at_k(correct_PG, k) == pytest.approx(expected)
+  assert passk.pass_at_k(correct_PG, k).mean() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize('k', [0, 6])
@@ -97,14 +96,14 @@ def test_pass_at_k_needs_k_samples(k):
 def test_the_majority_wins_ties_share_and_silence_has_no_vote():
   answers = [['4', '5', '5'], ['1', '2', None], [None, None, '7'], [None, None, None]]
   correct = [[False, True, True], [True, False, False], [False, False, True], [False] * 3]
-  assert passk.cons_at_k(answers, correct, 3) == pytest.approx((1 + 0.5 + 1 + 0) / 4)
-  assert passk.cons_at_k(answers, correct, 1) == pytest.approx((0 + 1 + 0 + 0) / 4)
+  assert passk.cons_at_k(answers, correct, 3).tolist() == [1, 0.5, 1, 0]
+  assert passk.cons_at_k(answers, correct, 1).tolist() == [0, 1, 0, 0]
 
 
 def test_the_order_of_samples_does_not_change_the_majority():
   answers, correct = ['1', '2', '3', '2', '1'], [True, False, False, False, True]
   scores = {
-    passk.cons_at_k([[answers[i] for i in p]], [[correct[i] for i in p]], 5)
+    float(passk.cons_at_k([[answers[i] for i in p]], [[correct[i] for i in p]], 5)[0])
     for p in itertools.permutations(range(5))
   }
   assert scores == {0.5}
@@ -113,22 +112,3 @@ def test_the_order_of_samples_does_not_change_the_majority():
 def test_a_majority_needs_k_answers():
   with pytest.raises(ValueError, match='cons@3 of a question with 2 answers'):
     passk.cons_at_k([['1', '2']], [[True, False]], 3)
-
-
-@pytest.mark.parametrize('seed', range(5))
-def test_rank_correlation_is_spearmans_with_ties(seed):
-  rng = np.random.default_rng(seed)
-  a = rng.integers(0, 6, 40).astype(float)
-  b = a + rng.integers(0, 5, 40)
-  assert passk.rank_correlation(a, b) == pytest.approx(scipy.stats.spearmanr(a, b).statistic)
-  assert passk.rank_correlation(a, np.exp(a)) == pytest.approx(1)
-
-
-def test_rank_correlation_of_nothing_or_a_constant_is_undefined():
-  assert passk.rank_correlation([], []) is None
-  assert passk.rank_correlation([1], [2]) is None
-  assert passk.rank_correlation([1, 1, 1], [1, 2, 3]) is None
-  with pytest.raises(ValueError, match='not finite'):
-    passk.rank_correlation([1, np.nan], [1, 2])
-  with pytest.raises(ValueError, match='one length'):
-    passk.rank_correlation([1, 2], [1, 2, 3])

@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from r1jax.algorithms import rejection
+from r1jax.algorithms import filtering
 from r1jax.data.tasks import tiny_world
-from r1jax.evaluation import heldout, paper, report_card, stage_report
+from r1jax.evaluation import replies, report_card
 from r1jax.rewards import service, verdict
-from tests.evaluation import finished
+from r1jax.runs.report import published, stages
+from r1jax.sampling import rollout
+from tests.runs.report import finished
 
 GOOD = ' <think> so we add </think> <answer> 7 </answer>'
 MIXED = ' <think> so we 加 </think> <answer> 7 </answer>'
@@ -31,9 +33,9 @@ def answers(texts_PG, correct_PG, kinds, languages):
     service.Reward(verdicts(c, t), c) for c, t in zip([c for row in correct_PG for c in row], texts)
   ]
   length_B = np.arange(len(texts)) + 10
-  return heldout.Answers(
-    tuple(problems), len(texts_PG[0]), tuple(texts), tuple(scores), length_B, length_B < 12
-  )
+  empty_BT = np.zeros((len(texts), 1))
+  drawn = rollout.Rollout(((),) * len(problems), empty_BT, empty_BT, length_B, length_B < 12)
+  return replies.Replies(tuple(problems), drawn, tuple(texts), tuple(scores))
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def card():
     ['words', 'words', 'units'],
     ['en', 'en', 'zh'],
   )
-  return report_card.figures(found, rejection.FilterConfig())
+  return report_card.figures(found, filtering.FilterConfig())
 
 
 def test_a_card_counts_by_domain_and_language(card):
@@ -68,36 +70,37 @@ def test_a_difference_is_paired_over_questions():
   rng = np.random.default_rng(0)
   before = rng.random(200)
   after = np.clip(before + rng.normal(0.05, 0.1, 200), 0, 1)
-  mean, low, high = report_card.difference(before.tolist(), after.tolist())
+  found = report_card.difference(before.tolist(), after.tolist())
   change = after - before
-  assert mean == pytest.approx(change.mean()) and low > 0
+  assert found.mean == pytest.approx(change.mean()) and found.verdict == 'higher'
   error = change.std(ddof=1) / np.sqrt(200)
-  assert high - low == pytest.approx(2 * 1.972 * error, rel=1e-3)
-  assert report_card.difference([1.0, None], [0.5, 0.5]) == (-0.5, -1.0, 1.0)
+  assert found.high - found.low == pytest.approx(2 * 1.972 * error, rel=1e-3)
+  one = report_card.difference([1.0, None], [0.5, 0.5])
+  assert (one.mean, one.low, one.high) == (-0.5, -1.0, 1.0)
   with pytest.raises(ValueError):
     report_card.difference([1.0], [1.0, 0.0])
 
 
-def stages(folder, card):
+def models(folder, card):
   """Folders of a pipeline whose later models answer everything."""
   better = card | {
     'rates': [1.0, 1.0, 1.0],
-    'accuracy': card['accuracy'] | {'mean': 1.0, 'high': 1.0},
+    'accuracy': card['accuracy'] | {'mean': 1.0, 'ci95': [card['accuracy']['ci95'][0], 1.0]},
   }
   return finished.pipeline(folder, {n: card if n == 'base' else better for n in finished.MODELS})
 
 
 def test_the_report_has_every_figure_and_is_the_same_each_time(tmp_path, card):
-  inputs = stages(tmp_path / 'run', card)
+  inputs = models(tmp_path / 'run', card)
   for name in ('first', 'second'):
-    stage_report.write(tmp_path / name, inputs)
+    stages.write(tmp_path / name, inputs)
   for name in ('report.json', 'report.html', 'report.png'):
     assert (tmp_path / 'first' / name).read_bytes() == (tmp_path / 'second' / name).read_bytes()
   content = json.loads((tmp_path / 'first' / 'report.json').read_text())
   assert list(content['models']) == ['base', 'r1_zero', 'dev1', 'dev2', 'dev3', 'r1']
   assert content['r1_zero']['rollout/wait']['steps'] == [1, 2, 3, 4, 5]
   assert content['data'] == {
-    name: {'kept': 3, 'model': 'a', 'flops': 5e9} for name in ('cold_start', 'resample')
+    name: {'kept': 3, 'model': 'a', 'flops': 5e9} for name in ('cold_start', 'rejection')
   }
   page = (tmp_path / 'first' / 'report.html').read_text()
   assert '80.0 %' in page and '30.0 %' in page  # helpfulness of R1 and Dev3
@@ -106,12 +109,12 @@ def test_the_report_has_every_figure_and_is_the_same_each_time(tmp_path, card):
 
 
 def test_claims_stand_beside_the_papers_scores_and_are_made_only_where_shown(tmp_path, card):
-  inputs = stages(tmp_path, card)
-  found = {c['claim']: c for c in stage_report.gather(inputs)['claims']}
+  inputs = models(tmp_path, card)
+  found = {c['claim']: c for c in stages.gather(inputs)['claims']}
   fall = found['cold-start SFT is below R1-Zero']
   assert (fall['paper']['before'], fall['paper']['after']) == (77.9, 59.0)
   assert fall['verdict'] == 'no difference shown' and fall['ours']['change'] == 0
   first = found['RL alone lifts accuracy from the base']
   assert first['ours']['change'] == pytest.approx(0.5)
   assert first['verdict'] == 'no difference shown'  # three questions show nothing
-  assert paper.change('ArenaHard', 'dev3', 'r1') == (75.6, 92.3)
+  assert published.change('ArenaHard', 'dev3', 'r1') == (75.6, 92.3)

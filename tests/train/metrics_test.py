@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import pytest
 import rich.console
 
+from r1jax import files
 from r1jax.train import metrics
 
 
@@ -41,7 +42,7 @@ def test_each_step_is_one_json_object_and_one_tensorboard_event_per_metric(tmp_p
     {'step': 1, 'reward/accuracy': 0.25, 'grpo/kl': 0.5},
     {'step': 2, 'reward/accuracy': 0.5},
   ]
-  assert metrics.read(tmp_path / 'metrics.jsonl') == _rows(tmp_path)
+  assert files.read_rows(tmp_path / 'metrics.jsonl') == _rows(tmp_path)
   expected = [(1, 'grpo/kl', 0.5), (1, 'reward/accuracy', 0.25), (2, 'reward/accuracy', 0.5)]
   assert sorted(_events(tmp_path)) == expected
 
@@ -70,7 +71,7 @@ def test_a_line_torn_by_a_kill_is_cut_when_the_run_resumes(tmp_path, cut):
       writer.write(step, {'reward/accuracy': step / 4})
   path = tmp_path / 'metrics.jsonl'
   os.truncate(path, path.stat().st_size - cut)
-  assert [row['step'] for row in metrics.read(path)] == [1, 2]
+  assert [row['step'] for row in files.read_rows(path)] == [1, 2]
   with metrics.MetricsWriter(tmp_path, resumed_from=3) as writer:
     writer.write(4, {'reward/accuracy': 1})
   assert [row['step'] for row in _rows(tmp_path)] == [1, 2, 4]
@@ -99,19 +100,19 @@ def test_a_damaged_line_is_refused_with_its_number(tmp_path):
 
 
 def test_no_file_means_no_rows(tmp_path):
-  assert metrics.read(tmp_path / 'metrics.jsonl') == []
+  assert files.read_rows(tmp_path / 'metrics.jsonl') == []
 
 
 def test_an_atomic_write_that_fails_leaves_the_old_content(tmp_path, monkeypatch):
   path = tmp_path / 'summary.json'
-  metrics.write_atomically(path, 'old')
+  files.write_atomically(path, 'old')
 
   def die(*_):
     raise OSError('killed')
 
   monkeypatch.setattr(metrics.os, 'fsync', die)
   with pytest.raises(OSError, match='killed'):
-    metrics.write_atomically(path, 'new')
+    files.write_atomically(path, 'new')
   assert path.read_text() == 'old'
 
 

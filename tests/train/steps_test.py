@@ -20,7 +20,7 @@ DESCENT = optimizer.Optimizer(
 )
 LANGUAGE = dataclasses.replace(tiny.MLA, layers=2, dense_layers=0, remat=False)
 POLICY = dataclasses.replace(LANGUAGE, mtp_layers=0, scan_layers=False)
-LANGUAGE_OPTIONS = {'scfg': sft.SftConfig(), 'tx': DESCENT, 'balance': 0.01, 'bias_speed': SPEED}
+LANGUAGE_OPTIONS = {'mtp_weight': 0.3, 'tx': DESCENT, 'balance': 0.01, 'bias_speed': SPEED}
 POLICY_OPTIONS = {
   'gcfg': grpo.GrpoConfig(beta=0.1),
   'tx': DESCENT,

@@ -162,7 +162,7 @@ def write(folder, seed, size, split=tiny_world.TRAIN):
   """Writes what the later stages read, `size` records each, replies whole as a policy writes them.
 
   Of `folder`, helpful.jsonl and harmless.jsonl go to `reward_model.path`, requests.jsonl to
-  `general.path`, and general.array_record, benign requests with their replies, to `resample.path`.
+  `general.path`, and general.array_record, benign requests with their replies, to `rejection.path`.
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,166 @@
+"""What a model is asked: published benchmarks, the tiny world's held-out questions, any JSONL file.
+
+The numbers of samples are the paper's (reference §1.9 and, where its versions differ, §0.1).
+"""
+
+import dataclasses
+import datetime
+import pathlib
+from collections.abc import Callable
+
+from r1jax.data.tasks import jsonl, tiny_world
+from r1jax.evaluation.exam import datasets
+from r1jax.rewards import choice, code, sandbox, service
+
+TINY_WORLD = 'tiny_world'
+TINY_QUESTIONS = 256
+SAMPLES = 4  # where the paper has no number: the least of its 4 to 64 (reference §0.1, v1)
+# Contests of the paper's LiveCodeBench (reference §1.9), first and last day.
+CONTESTS = (datetime.date(2024, 8, 1), datetime.date(2025, 1, 31))
+
+# Appended to the question in a chat; R1-Zero's template says by itself where an answer goes.
+MATH = 'Please reason step by step, and put your final answer within \\boxed{}.'  # §1.1
+CHOICE = 'Reason step by step, then end with a line `ANSWER: X`, where X is the letter you choose.'
+CODE = 'Reason step by step, then give the whole program in Python, fenced as ```python.'
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+  """A published benchmark.
+
+  Attributes:
+    title: its name in print.
+    samples: k, samples a question.
+    file: which file to give, for messages.
+    load: path -> list of problems.
+  """
+
+  title: str
+  samples: int
+  file: str
+  load: Callable
+
+
+NAMED = {
+  'gsm8k': Benchmark('GSM8K', SAMPLES, 'test.jsonl of openai/gsm8k', datasets.gsm8k),
+  'math500': Benchmark('MATH-500', 16, 'test.jsonl of HuggingFaceH4/MATH-500', datasets.math500),
+  'aime': Benchmark(
+    'AIME',
+    64,
+    'a JSONL of problems and answers, such as Maxwell-Jia/AIME_2024',
+    datasets.aime,
+  ),
+  'gpqa_diamond': Benchmark(
+    'GPQA-diamond', 64, 'gpqa_diamond.csv of Idavidrein/gpqa', datasets.gpqa
+  ),
+  'livecodebench': Benchmark(
+    'LiveCodeBench',
+    8,
+    'the *.jsonl of livecodebench/code_generation_lite, or a folder of them',
+    datasets.livecodebench,
+  ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+  """Which questions the user wants.
+
+  Attributes:
+    benchmark: a name of `NAMED`, `tiny_world`, or a JSONL file.
+    data: file or folder of a named benchmark.
+    questions: how many; 0 for all (of the tiny world `TINY_QUESTIONS`).
+    levels: of the tiny world.
+    dates: LiveCodeBench's contests, (first, last); None for all.
+    keys: fields of the question and the answer in a JSONL file.
+  """
+
+  benchmark: str
+  data: str = ''
+  questions: int = 0
+  levels: tuple[int, int] = (1, 3)
+  dates: tuple | None = CONTESTS
+  keys: tuple[str, str] = ('question', 'answer')
+
+  @property
+  def name(self):
+    """Short name, for files and titles."""
+    path = pathlib.Path(self.benchmark)
+    return path.stem if path.suffix == '.jsonl' else self.benchmark
+
+  @property
+  def samples(self):
+    """k of the paper."""
+    return NAMED[self.benchmark].samples if self.benchmark in NAMED else SAMPLES
+
+
+def load(choice_):
+  """The problems asked for; of more than wanted, evenly spread ones, always the same.
+
+  Raises:
+    ValueError: no such benchmark, its file is not given, or a line of it is malformed.
+    OSError: the file can't be opened.
+  """
+  name = choice_.benchmark
+  if name == TINY_WORLD:
+    if choice_.data:
+      raise ValueError(f'--benchmark={TINY_WORLD} is generated: leave --data out')
+    world = tiny_world.WorldConfig(levels=choice_.levels)
+    count = choice_.questions or TINY_QUESTIONS
+    source = tiny_world.World(0, count, world, tiny_world.HELDOUT)
+    return [source[i] for i in range(count)]
+  found = _from_files(choice_) if name in NAMED else _own(choice_)
+  wanted = choice_.questions or len(found)
+  if wanted > len(found):
+    raise ValueError(f'--questions={wanted}, but {choice_.name} has {len(found)}')
+  return [found[i * len(found) // wanted] for i in range(wanted)]
+
+
+def _from_files(choice_):
+  benchmark = NAMED[choice_.benchmark]
+  if not choice_.data:
+    raise ValueError(f'--benchmark={choice_.benchmark} needs --data=PATH: {benchmark.file}')
+  files = _files(choice_.data)
+  given = {'dates': choice_.dates} if choice_.benchmark == 'livecodebench' else {}
+  found = [problem for path in files for problem in benchmark.load(path, **given)]
+  if not found:
+    first, last = choice_.dates
+    raise ValueError(f'{choice_.data}: no contest from {first} to {last}; --dates=all keeps all')
+  return found
+
+
+def _files(data):
+  path = pathlib.Path(data)
+  if not path.is_dir():
+    return [path]
+  found = sorted(p for p in path.iterdir() if p.suffix in ('.jsonl', '.csv'))
+  if not found:
+    raise ValueError(f'{path}: no .jsonl or .csv file in this folder')
+  return found
+
+
+def _own(choice_):
+  path = pathlib.Path(choice_.benchmark)
+  if path.suffix != '.jsonl':
+    raise ValueError(
+      f'--benchmark={choice_.benchmark} is none of {", ".join([*NAMED, TINY_WORLD])}, and no .jsonl'
+    )
+  if choice_.data:
+    raise ValueError(f'--benchmark={path} is the file itself: leave --data={choice_.data} out')
+  return jsonl.load(path, *choice_.keys)
+
+
+def instruction(problem):
+  """What is appended to a question in a chat, so that its answer can be found."""
+  kinds = {str: MATH, choice.Letter: CHOICE, code.Tests: CODE}
+  return kinds.get(type(problem.answer), '')
+
+
+def rewards(problems):
+  """`service.RewardConfig` for these problems: LiveCodeBench's programs run longer than RL's."""
+  tests = [p.answer.tests for p in problems if isinstance(p.answer, code.Tests)]
+  if not tests:
+    return service.RewardConfig()
+  limits = sandbox.Limits(seconds=6.0, memory_mib=2048, output_kib=8192)
+  programs = code.CodeConfig(limits=limits, total_seconds=6.0 * max(map(len, tests)))
+  return service.RewardConfig(programs=programs, worker_gib=4.0)

@@ -1,0 +1,183 @@
+"""An examination made ready: who is asked what and how, in a header that is also its identity."""
+
+import dataclasses
+import datetime
+import pathlib
+import platform
+import time
+
+import jax
+
+from r1jax.data import tokenizer
+from r1jax.evaluation.exam import benchmarks, draw, prompts, protocol, result
+from r1jax.interchange import huggingface
+from r1jax.rewards import service
+from r1jax.sampling import rollout
+
+FOLDER = pathlib.Path('runs/evaluation')
+
+
+@dataclasses.dataclass(frozen=True)
+class Asking:
+  """How the questions are put.
+
+  Attributes:
+    template: one of `prompts.FORMS`.
+    instruction: text below each question of a chat; None for the one of its kind of answer.
+    dtype: of weights and computation; None as stored.
+  """
+
+  template: str = 'checkpoint'
+  instruction: str | None = None
+  dtype: str | None = None
+
+
+class Setting:
+  """One examination of one model on the mesh that is set; weights are read when first needed.
+
+  Attributes:
+    problems: list of `tiny_world.Problem`.
+    shape: `protocol.Shape`.
+    header: JSON object with all that decides the replies and their marks.
+  """
+
+  def __init__(self, checkpoint, folder, choice, proto, asking):
+    """Reads questions, tokenizer and architecture.
+
+    Args:
+      checkpoint: what the user called the model.
+      folder: its hub folder.
+      choice: `benchmarks.Choice`.
+      proto: `protocol.Protocol`.
+      asking: `Asking`.
+
+    Raises:
+      ValueError: the questions, the template or the sizes do not work out.
+    """
+    mesh = jax.sharding.get_mesh()
+    self._folder, self._choice, self._proto = folder, choice, proto
+    self._cfg = _architecture(folder, asking.dtype)
+    self._cfg.check_mesh(dict(mesh.shape))
+    self._tokenizer = tokenizer.load(folder)
+    self._form = prompts.Form(asking.template, folder, self._tokenizer)
+    self.problems = benchmarks.load(choice)
+    given = asking.instruction
+    self._prompts = [
+      self._form.put(p.question, benchmarks.instruction(p) if given is None else given)
+      for p in self.problems
+    ]
+    self.shape = protocol.shape(proto, self._prompts, self._cfg.max_length, mesh)
+    scfg = protocol.sampling(proto, self.shape)
+    template, dtype = self._form.name, self._cfg.compute_dtype
+    self.header = {
+      'benchmark': choice.name,
+      'checkpoint': str(checkpoint),
+      'weights': protocol.weights_digest(folder),
+      'protocol': {
+        'samples': proto.samples,
+        'temperature': proto.temperature,
+        'top_p': proto.top_p,
+        'max_tokens': self.shape.new,
+        'template': template,
+        'dtype': dtype,
+        'seed': proto.seed,
+        'batch': [self.shape.questions, self.shape.group],
+        'width': self.shape.width,
+      },
+      'fingerprints': protocol.fingerprints(self.problems, self._prompts, template, dtype, scfg),
+    }
+
+  @property
+  def output(self):
+    """Where the result goes unless the user says: a name that no other examination has."""
+    model = pathlib.Path(self.header['checkpoint']).resolve().name
+    own = protocol.digest(self.header)[:8]
+    return FOLDER / f'{self._choice.name}-{model}-{own}.json'
+
+  @property
+  def rows(self):
+    """(name, text) of what is about to be done."""
+    shape, proto = self.shape, self._proto
+    total, asked = len(self.problems), len(shape.asked)
+    prints = '  '.join(f'{name} {text[:8]}' for name, text in self.header['fingerprints'].items())
+    left = f', {total - asked:,} of them too long to ask' if asked < total else ''
+    return [
+      ('model', f'{self.header["checkpoint"]} ({self._folder}), weights {self.header["weights"]}'),
+      ('questions', f'{total:,} of {self._choice.name}{left}'),
+      ('prompt', f'{self._form.name} template, up to {shape.width:,} tokens'),
+      (
+        'sampling',
+        f'{proto.samples} samples a question, temperature {proto.temperature:g}, top-p '
+        f'{proto.top_p:g}, up to {shape.new:,} tokens (context {self._cfg.max_length:,})',
+      ),
+      (
+        'calls',
+        f'{len(shape.calls):,} of {shape.questions} questions x {shape.group} samples',
+      ),
+      ('fingerprints', prints),
+    ]
+
+  def run(self, output, interval='wilson'):
+    """Draws what is missing, marks it, writes `output`; returns its content.
+
+    Raises:
+      draw.OtherExamError: `output` or its samples belong to another examination.
+      VerifierFailure, SandboxError: replies cannot be marked.
+    """
+    output, began = pathlib.Path(output), time.monotonic()
+    _check_free(output, self.header)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    made = draw.Exam(
+      self._choice.name,
+      self._policy,
+      self.problems,
+      self._prompts,
+      self._proto,
+      self.shape,
+      self._form.stop_KW,
+    )
+    rewards = service.RewardService(benchmarks.rewards(self.problems))
+    try:
+      rows = draw.run(made, samples_file(output), self.header, rewards)
+    finally:
+      rewards.close()
+    found = result.marks(self.problems, rows, self._proto.samples)
+    content = result.build(self.header, self.problems, found, interval)
+    content['environment'] = {
+      'finished': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+      'seconds': round(time.monotonic() - began, 1),
+      'jax': jax.__version__,
+      'python': platform.python_version(),
+      'device': jax.devices()[0].device_kind,
+    }
+    result.write(output, content)
+    return content
+
+  def _policy(self):
+    """The model with its weights."""
+    cfg = self._cfg
+    params = huggingface.load(self._folder, cfg, cfg.param_dtype, lambda line: None)
+    return rollout.Policy(params, cfg, self._tokenizer)
+
+
+def samples_file(output):
+  """Where the replies of a result lie."""
+  return output.with_name(f'{output.stem}.samples.jsonl')
+
+
+def _architecture(folder, dtype):
+  cpu = jax.default_backend() == 'cpu'
+  how = {'scan_layers': False, 'dispatch': 'dense'} if cpu else {}
+  cfg = huggingface.read_config(folder, dtype, dtype, remat=False, **how)
+  return dataclasses.replace(cfg, mtp_layers=0)
+
+
+def _check_free(output, header):
+  if not output.exists():
+    return
+  held = result.read(output)
+  names = sorted(name for name in header if held.get(name) != header[name])
+  if names:
+    raise draw.OtherExamError(
+      f'{output} is the result of another {", ".join(names)}: give another --output, or remove it'
+    )

@@ -1,0 +1,55 @@
+"""Held-out questions of a run: asked of the base, while it learns, and of what came of it."""
+
+import time
+
+import jax
+
+from r1jax import sharding
+from r1jax.evaluation import heldout
+from r1jax.sampling import handover, rollout
+
+
+class Examiner:
+  """Evaluates policies on the same held-out questions with the same random numbers."""
+
+  def __init__(self, job, limits, cfg, tok, held, rewards):
+    """Asks nothing yet.
+
+    Args:
+      job: its `evaluation`, `seed` and `rl.rollout_layout` are read.
+      limits: `rollout.Limits` of the questions.
+      cfg: `ModelConfig` of the policies.
+      tok: their tokenizer.
+      held: random-access source of held-out problems.
+      rewards: `service.RewardService`.
+
+    Raises:
+      ValueError: the questions do not divide over the mesh.
+    """
+    self.evaluation, self.limits, self.seed = job.evaluation, limits, job.seed
+    self.cfg, self.tok, self.rewards = cfg, tok, rewards
+    self.layout = job.rl.rollout_layout
+    count = min(job.evaluation.questions, len(held))
+    self.problems, self.seconds = [held[i] for i in range(count)], 0.0
+    shards = sharding.batch_shards(jax.sharding.get_mesh())
+    for asked in {count, min(job.evaluation.few, count), limits.chunk}:
+      if asked % shards:
+        raise ValueError(
+          f'{asked} held-out questions (evaluation.questions, few, chunk; {len(held)} are '
+          f'there) do not divide over {shards} batch shards of the mesh'
+        )
+
+  def judge(self, weights, questions=None):
+    """`heldout.Result` of the first `questions` held-out problems, by default of all."""
+    began = time.monotonic()
+    policy, _ = handover.take(rollout.Policy(weights, self.cfg, self.tok), self.layout)
+    problems = self.problems[:questions]
+    key = heldout.key(self.seed)
+    result = heldout.evaluate(policy, self.evaluation, problems, self.limits, key, self.rewards)
+    self.seconds += time.monotonic() - began
+    return result
+
+  def figures(self, weights, step):
+    """Metrics of an evaluation after update `step`; {} where none is due."""
+    every = self.evaluation.every
+    return self.judge(weights, self.evaluation.few).metrics if every and step % every == 0 else {}

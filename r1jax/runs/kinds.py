@@ -1,0 +1,71 @@
+"""Every stage that can run, by its name in a config: one table.
+
+A new stage is a module in `stages/`, what a run adds to it in one of the modules imported here, a
+line in the table and a section in `config.default`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+
+from r1jax import sharding
+from r1jax.runs import curation, report_cards, rl, supervised, train
+from r1jax.stages import ahead
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """How a stage is run.
+
+  Attributes:
+    run: (job, ConfigDict, mesh) -> None, on the mesh that is set.
+    code: the module that does it; a change there, or in what it imports, makes a graph's stage
+      again.
+    learns: the `train.Run` of a stage that learns: how a checkpoint of it is opened; else None.
+  """
+
+  run: Callable
+  code: str
+  learns: type[train.Run] | None = None
+
+
+def _learning(cls):
+  return Kind(lambda job, config, mesh: cls(job, mesh).go(config), cls.__module__, cls)
+
+
+def _making(function):
+  return Kind(function, function.__module__)
+
+
+KINDS = {
+  # What learns.
+  'pretrain': _learning(supervised.Pretrain),
+  'reasoning_rl': _learning(rl.ReasoningRl),
+  'sft': _learning(supervised.Sft),
+  'reward_model': _learning(supervised.RewardModel),
+  'general_rl': _learning(rl.GeneralRl),
+  'distill': _learning(supervised.Distill),
+  # What makes data.
+  'cold_start': _making(curation.cold_start),
+  'rejection': _making(curation.rejection),
+  'general_data': _making(curation.general_data),
+  # What examines.
+  'report_card': _making(report_cards.report_card),
+  'scenarios': _making(report_cards.general_replies),
+}
+
+
+def run(job, config):
+  """Runs the job's stage; `config` is the ConfigDict it was built from, for the record.
+
+  Raises:
+    ValueError: the job does not work out; nothing has been written.
+    Interrupted, CheckpointError, VerifierFailure, NonFiniteError: with the reason; nothing is lost.
+  """
+  if job.stage not in KINDS:
+    raise ValueError(f'config.stage={job.stage!r} is not one of {", ".join(KINDS)}')
+  training, _ = ahead.devices(job.rl)
+  mesh = sharding.make_mesh(job.mesh, training)
+  with jax.set_mesh(mesh):
+    KINDS[job.stage].run(job, config, mesh)

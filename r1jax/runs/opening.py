@@ -1,0 +1,80 @@
+"""The model that a user names, also of a run that has not ended: its newest checkpoint."""
+
+import json
+import pathlib
+
+import jax
+import ml_collections
+
+from r1jax import config as config_lib
+from r1jax.interchange import source
+from r1jax.runs import kinds
+from r1jax.train import checkpoint
+
+
+def open_model(path, notify=print):
+  """Folder of the model that the user named, as `source.open`, or of a run that has not ended.
+
+  The mesh must be set.
+
+  Args:
+    path: as for `source.open`, or a work directory without `model/`: see `open_run`.
+    notify: called with one line of text where a run has not ended.
+
+  Raises:
+    ValueError: there is no model there.
+  """
+  if source.find(path) is None and source.is_run(path):
+    return open_run(path, notify)
+  return source.open(path)
+
+
+def open_run(workdir, notify=print):
+  """Writes the newest checkpoint of a run as WORKDIR/model-at-STEP and returns that folder.
+
+  The whole training state passes through the mesh that is set: about four times the weights.
+
+  Args:
+    workdir: folder with `config.json` and `checkpoints/`.
+    notify: called with one line that names the step and the folder.
+
+  Raises:
+    ValueError: no checkpoint is whole, or config.json is not of this version.
+  """
+  workdir = pathlib.Path(workdir)
+  job = _job(workdir)
+  run = kinds.KINDS[job.stage].learns(job, jax.sharding.get_mesh())
+  stage = run.stage(run.unread())
+  try:
+    with checkpoint.Checkpoints(workdir / 'checkpoints', notify=notify) as saved:
+      found = saved.latest(stage.abstract)
+  except checkpoint.CheckpointError as error:
+    raise ValueError(str(error)) from error
+  if found is None:
+    raise ValueError(f'{workdir}/checkpoints: no finished checkpoint')
+  step, arrays, _ = found
+  # RL saves more than its state; where a stage stood in its data does not matter here.
+  stage.state = arrays['state'] if isinstance(arrays, dict) else arrays
+  folder = workdir / f'model-at-{step}'
+  notify(f'{workdir} has not ended: its weights after update {step} of {stage.total} are {folder}')
+  run.save(folder, stage)
+  return folder
+
+
+def _job(workdir):
+  """The `Job` that config.json describes; JSON has lists for its tuples."""
+  file = workdir / 'config.json'
+  try:
+    job = config_lib.build(ml_collections.ConfigDict(_tuples(json.loads(file.read_text()))))
+  except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+    raise ValueError(f'{file} is not the config of a run of this version: {error}') from error
+  learning = [name for name, kind in kinds.KINDS.items() if kind.learns]
+  if job.stage not in learning:
+    raise ValueError(f'{file}: the stage {job.stage!r} is none of {", ".join(learning)}')
+  return job
+
+
+def _tuples(value):
+  if isinstance(value, dict):
+    return {key: _tuples(one) for key, one in value.items()}
+  return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,0 +1,63 @@
+"""Stages that examine a model: its report card, and how it replies to general requests.
+
+For benchmarks of others see `evaluation.exam`.
+"""
+
+import contextlib
+
+import jax
+import rich.console
+
+from r1jax import files
+from r1jax.data import preferences, source
+from r1jax.evaluation import heldout, scenarios
+from r1jax.evaluation import report_card as card_lib
+from r1jax.rewards import service
+from r1jax.runs import examiner, model, train, workdir
+from r1jax.sampling import rollout
+from r1jax.stages import general_rl, judge
+
+CARD = 'report_card.json'
+_TRANSCRIPTS = 8  # questions whose first reply stands in the card
+
+
+def report_card(job, config, mesh):
+  """The report card of `job.checkpoint` on the held-out questions."""
+  cfg, tok = model.checked(job, mesh)
+  _, held = source.problems(job.data, job.seed, tok)
+  limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.evaluation.chunk)
+  folder = workdir.prepare(job.workdir, config)
+  with contextlib.closing(service.RewardService(job.reward)) as rewards:
+    asked = examiner.Examiner(job, limits, cfg, tok, held, rewards).problems
+    policy = rollout.Policy(model.weights(job, cfg), cfg, tok)
+    key = heldout.key(job.seed)
+    answers = heldout.ask(policy, job.evaluation, asked, limits, key, rewards)
+  card = card_lib.figures(answers, job.filter)
+  card['transcripts'] = [
+    {
+      'question': problem.question,
+      'domain': problem.kind,
+      'language': problem.language,
+      'reply': answers.texts[p * answers.group],
+      'correct': bool(answers.correct_PG[p, 0]),
+    }
+    for p, problem in enumerate(answers.problems[:_TRANSCRIPTS])
+  ]
+  if jax.process_index() == 0:
+    files.write_json(folder / CARD, card)
+    rich.console.Console().print(f'accuracy {card["accuracy"]["mean"]:.1%} in {folder}/{CARD}')
+
+
+def general_replies(job, config, mesh):
+  """How `job.checkpoint` replies to held-out general requests, by reward models and rules."""
+  cfg, tok = model.checked(job, mesh)
+  judges, path = general_rl.judges(job), job.general.path
+  _, held = preferences.split(preferences.load_requests(path), path)
+  held = held[: job.general.questions]
+  folder = workdir.prepare(job.workdir, config)
+  rules = service.RewardService(job.reward)
+  with contextlib.closing(judge.PreferenceService(rules, judges, job.general.weights)) as rewards:
+    policy = rollout.Policy(model.weights(job, cfg), cfg, tok)
+    scores = scenarios.ask(policy, job, held, rewards, heldout.key(job.seed))
+  if jax.process_index() == 0:
+    files.write_json(folder / train.SUMMARY, scores | {'requests': len(held)})

@@ -1,0 +1,226 @@
+"""Runs that learn from given texts: pre-training, SFT, distillation, reward models."""
+
+import dataclasses
+
+import rich.console
+
+from r1jax.data import examples, preferences, source, tokenizer
+from r1jax.data.tasks import corpus
+from r1jax.interchange import huggingface
+from r1jax.interchange import source as checkpoints
+from r1jax.rewards import service
+from r1jax.runs import model, tables, train
+from r1jax.sampling import rollout
+from r1jax.stages import distill, judge, pretrain, reward_model, sft
+
+
+class Pretrain(train.Run):
+  """A small base model from random weights, on the tiny world's documents."""
+
+  def check(self):
+    """Raises ValueError where a checkpoint is given or rows do not divide over the mesh."""
+    if self.job.model is None:
+      raise ValueError('pre-training starts from random weights: leave config.checkpoint empty')
+    pretrain.check(self.job, self.mesh)
+
+  def architecture(self):
+    """(ModelConfig with the vocabulary of the tokenizer, tokenizer)."""
+    tok = self._tokenizer()
+    return dataclasses.replace(self.job.model, vocab=tok.vocab_size), tok
+
+  def _tokenizer(self):
+    """That of `pretrain.tokenizer`, or a SentencePiece model trained on the job's corpus."""
+    pre = self.job.pretrain
+    if pre.tokenizer:
+      return tokenizer.load(checkpoints.open(pre.tokenizer))
+    documents = (corpus.document(self.job.seed, i, pre.corpus) for i in range(pre.vocab_documents))
+    texts = [document.text for document in documents]
+    # What the tokenizer has seen must not ask held-out questions either.
+    corpus.check_training_texts(texts)
+    trained = tokenizer.train_sentencepiece(texts, self.job.model.vocab)
+    return tokenizer.SentencePieceTokenizer(trained)
+
+  def needed(self):
+    """Tokens of a row, or of a question and its reply."""
+    pre = self.job.pretrain
+    return max(pre.capacity, pre.max_prompt + pre.max_new)
+
+  def read(self):
+    """Nothing: the stage opens its corpus."""
+
+  def stage(self, data):
+    """The `pretrain.Stage`."""
+    return pretrain.Stage(self.job, self.cfg, self.tok)
+
+  def rows(self, stage):
+    """Size of the batches and their number."""
+    pre = self.job.pretrain
+    return [('batch', f'{pre.rows} rows x {pre.capacity} tokens, {pre.updates:,} updates')]
+
+  def examine(self):
+    """Asks held-out questions of the corpus's world."""
+    pre, world = self.job.pretrain, self.job.pretrain.corpus.world
+    data = source.DataConfig(
+      max_prompt=pre.max_prompt, levels=world.levels, languages=world.languages
+    )
+    _, held = source.problems(data, self.job.seed, self.tok)
+    return self.asking(held)
+
+  def limits(self):
+    """Of the questions."""
+    pre = self.job.pretrain
+    return rollout.Limits(pre.max_prompt, pre.max_new, self.job.evaluation.chunk)
+
+  def figures(self, stage, before, after):
+    """Held-out scores."""
+    return after.evaluation.as_json() | after.metrics
+
+
+class Sft(train.Run):
+  """Supervised fine-tuning of `job.checkpoint` on `job.sft.path`."""
+
+  def check(self):
+    """Raises ValueError where rows do not divide over the mesh."""
+    sft.check(self.job, self.mesh)
+
+  def read(self):
+    """The examples."""
+    return examples.Examples(self.job.sft.path)
+
+  def stage(self, data):
+    """The `sft.Stage`."""
+    self.size = len(data)
+    return sft.Stage(self.job, self.cfg, self.tok, data)
+
+  def rows(self, stage):
+    """What is learned, and for how long."""
+    return tables.sft_rows(self.job, stage.total, self.size)
+
+  def figures(self, stage, before, after):
+    """Held-out scores and what was learned."""
+    return after.evaluation.as_json() | {'examples': self.size, 'updates': stage.total}
+
+
+class Distill(Sft):
+  """A student learns its teacher's samples; both are judged on the same held-out questions."""
+
+  def check(self):
+    """Raises ValueError where there is no teacher or the arithmetic does not work out."""
+    distill.check(self.job, self.mesh)
+
+  def architecture(self):
+    """(ModelConfig, tokenizer) of the student: its checkpoint's, or the teacher's tokenizer."""
+    self.place = checkpoints.open(self.job.distill.teacher)
+    self.teacher_tok = tokenizer.load(self.place)
+    cfg = huggingface.read_config(self.place, **dataclasses.asdict(self.job.runtime))
+    self.teacher_cfg = dataclasses.replace(cfg, mtp_layers=0)
+    if self.job.model is None:
+      cfg, tok = model.architecture(self.job)
+    else:
+      tok = self.teacher_tok
+      cfg = dataclasses.replace(self.job.model, vocab=tok.vocab_size)
+    if self.job.distill.kl.weight:
+      distill.check_tokenizers(self.teacher_tok, tok)
+    return cfg, tok
+
+  def stage(self, data):
+    """The `distill.Stage`, for as many epochs as `distill.equal_to` asks for."""
+    self.size, self.teacher = len(data), distill.Teacher({}, self.teacher_cfg)
+    self.job = distill.with_epochs(self.job, data, self.tok, self.cfg, self.teacher_cfg)
+    taught = self.teacher if self.job.distill.kl.weight else None
+    return distill.Stage(self.job, self.cfg, self.tok, data, taught)
+
+  def rows(self, stage):
+    """Who teaches, what is learned, and for how long."""
+    return tables.distill_rows(self.job, stage.total, self.size)
+
+  def before(self, stage):
+    """The teacher's `heldout.Result`; its weights are read here."""
+    cfg = self.teacher_cfg
+    params = huggingface.load(self.place, cfg, cfg.param_dtype, lambda line: None)
+    if stage.teacher:
+      stage.teacher = distill.Teacher(params, cfg)
+    examiner = self.asking(self.held, cfg, self.teacher_tok)
+    return examiner.judge(params)
+
+  def examine(self):
+    """Asks teacher and student the same held-out problems."""
+    _, self.held = source.problems(self.job.data, self.job.seed, self.tok)
+    return self.asking(self.held)
+
+  def figures(self, stage, before, after):
+    """Held-out scores of teacher and student, and what the student's training took."""
+    return {
+      'teacher': before.evaluation.as_json(),
+      'student': after.evaluation.as_json(),
+      'examples': self.size,
+      'updates': stage.total,
+      'flops': distill.spent(self.folder / 'metrics.jsonl'),
+    }
+
+  def show(self, stage, before, after):
+    """Prints both scores."""
+    teacher, student = (result.evaluation.pass_at_1.mean for result in (before, after))
+    share = f' ({student / teacher:.0%} of it)' if teacher else ''
+    rich.console.Console().print(
+      f'pass@1: teacher {teacher:.1%}, student {student:.1%}{share}\n'
+      f'The student is in {self.folder}/model; next: python -m r1jax.chat '
+      f'--checkpoint={self.folder}'
+    )
+
+
+class RewardModel(train.Run):
+  """A scalar head on the policy, trained on pairs of `job.reward_model.path`."""
+
+  def check(self):
+    """Raises ValueError where there are no pairs or rows do not divide over the mesh."""
+    reward_model.check(self.job, self.mesh)
+
+  def needed(self):
+    """Tokens of one text of a pair."""
+    return self.job.reward_model.capacity // 2
+
+  def service(self):
+    """Nothing to judge: a service that starts no worker."""
+    return service.RewardService()
+
+  def read(self):
+    """(training, held-out) pairs."""
+    path = self.job.reward_model.path
+    return preferences.split(preferences.load(path), path)
+
+  def stage(self, data):
+    """The `reward_model.Stage`."""
+    return reward_model.Stage(self.job, self.cfg, self.tok, *data)
+
+  def rows(self, stage):
+    """Batch arithmetic."""
+    return tables.preference_rows(self.job)
+
+  def examine(self):
+    """No policy is examined."""
+
+  def after(self, stage):
+    """Share of held-out pairs in order."""
+    return stage.accuracy()
+
+  def save(self, folder, stage):
+    """Writes the weights, the scalar head beside them, kind and calibration."""
+    judge.save(folder, stage.model())
+
+  def figures(self, stage, before, after):
+    """Kind and accuracy."""
+    estimate = after.as_json()
+    return {
+      'kind': self.job.reward_model.kind,
+      'accuracy': estimate['mean'],
+      'ci95': estimate['ci95'],
+      'pairs': estimate['questions'],
+    }
+
+  def show(self, stage, before, after):
+    """Prints the accuracy."""
+    rich.console.Console().print(
+      f'{self.job.reward_model.kind}: {after} of {after.questions} held-out pairs in order; the '
+      f'reward model is in {self.folder}/model'
+    )

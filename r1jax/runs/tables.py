@@ -1,0 +1,132 @@
+"""What a job is about to do, in numbers, before it does it."""
+
+import jax
+import rich.box
+import rich.console
+import rich.table
+
+from r1jax import kernels, sharding
+from r1jax import params as params_lib
+from r1jax.model import transformer
+from r1jax.planning import memory, phases
+
+_GIB = 2**30
+
+
+def table(title, rows):
+  """A two-column table of (name, text) rows."""
+  out = rich.table.Table(title=title, box=rich.box.SIMPLE, show_header=False, title_justify='left')
+  out.add_column(style='bold')
+  out.add_column()
+  for name, text in rows:
+    out.add_row(name, text)
+  return out
+
+
+def show(title, rows):
+  """Prints the table, on the first process only."""
+  if jax.process_index() == 0:
+    rich.console.Console().print(table(title, rows))
+
+
+def model_rows(cfg, mesh):
+  """Architecture, parameters and mesh."""
+  total = params_lib.count(transformer.specs(cfg))
+  ahead = params_lib.count(transformer.specs(cfg).get('mtp', {}))
+  moe = f', {cfg.moe.experts} experts top-{cfg.moe.per_token}' if cfg.moe_layers else ''
+  said = (n for n in mesh.shape.items() if n[0] in sharding.AXES or n[1] > 1)
+  sizes = ', '.join(f'{name} {size}' for name, size in said)
+  return [
+    (
+      'model',
+      f'{cfg.attention} {cfg.layers} layers, width {cfg.width}{moe}, vocabulary {cfg.vocab}',
+    ),
+    (
+      'parameters',
+      f'{total - ahead:,}' + (f' + {ahead:,} for multi-token prediction' if ahead else ''),
+    ),
+    (
+      'numbers',
+      f'{cfg.param_dtype} weights, {cfg.compute_dtype} compute, float32 where it matters',
+    ),
+    ('kernels', kernels.describe(cfg.kernels, mesh.devices.flat[0].platform)),
+    ('mesh', f'{sizes} on {mesh.size} {mesh.devices.flat[0].platform} device(s)'),
+  ]
+
+
+def rl_rows(job, cfg, mesh):
+  """Batch arithmetic and memory of an RL job."""
+  rl, group = job.rl, job.sample.group
+  total = rl.prompts * group
+  per_update = total // rl.mini_batches
+  rollouts = -(-rl.updates // rl.mini_batches)
+  caps = ', '.join(f'{length:,} from update {start:,}' for start, length in rl.length_schedule)
+  worst = total * (job.data.max_prompt + job.sample.max_new)
+  return [
+    ('rollout', f'{rl.prompts:,} prompts x {group} samples = {total:,} sequences'),
+    ('length', f'at most {job.data.max_prompt:,} + new tokens {caps}'),
+    (
+      'updates',
+      f'{rl.mini_batches} mini-batches of {per_update:,} sequences, {rl.updates:,} in all '
+      f'= {rollouts:,} rollouts',
+    ),
+    ('tokens', f'at most {worst:,} a rollout, {worst * rollouts:,} in all'),
+    ('sampling', _sampling(rl)),
+    (
+      'objective',
+      f'clip -{job.grpo.clip_low:g}/+{job.grpo.clip_high:g}, beta {job.grpo.beta:g}, '
+      f'{job.grpo.aggregation}, reference every {rl.reference_every} updates',
+    ),
+    *phases.expert_rows(job, cfg, mesh),
+    ('memory', _memory(job, cfg, mesh)),
+  ]
+
+
+def _sampling(rl):
+  """When and where rollouts are sampled."""
+  if not rl.staleness:
+    return 'and training take turns on the same devices'
+  where = f'devices of its own, mesh {rl.rollout_mesh}' if rl.rollout_mesh else 'the same device'
+  return f'{rl.staleness} rollout(s) ahead of training, on {where}, with as many sets of weights'
+
+
+def preference_rows(job):
+  """Batch arithmetic of a reward model."""
+  rm = job.reward_model
+  return [
+    ('reward model', f'{rm.kind}, {rm.updates:,} updates of {rm.pairs} pairs'),
+    ('rows', f'{rm.micro} micro-batches of {rm.pairs // rm.micro} pairs, {rm.capacity:,} tokens'),
+  ]
+
+
+def sft_rows(job, updates, size):
+  """What is learned, and for how long."""
+  rate = job.optimizer
+  return [
+    ('data', f'{size:,} examples from {job.sft.path}'),
+    ('updates', f'{updates:,} of {job.sft.batch} examples = {job.sft.epochs:g} epochs'),
+    ('rate', f'{rate.lr:g}, a cosine to {rate.lr * rate.end_fraction:g}'),
+  ]
+
+
+def distill_rows(job, updates, size):
+  """Who teaches, what a student learns, and for how long."""
+  kl = job.distill.kl
+  more = f', {kl.weight:g} of the loss on its distribution' if kl.weight else ', samples only'
+  return [('teacher', f'{job.distill.teacher}{more}'), *sft_rows(job, updates, size)]
+
+
+def _memory(job, cfg, mesh):
+  """What an update and a rollout hold on the fullest device, by `planning.memory`."""
+  held = memory.held(job, cfg, mesh)
+  update = held.gradients + memory.activations(job, cfg, mesh)
+  parts = (
+    f'{_size(held.state)} of weights, optimizer and reference per device',
+    f'{_size(update)} more in an update (gradients, activations by a formula)',
+    f'{_size(held.decoding + held.cache)} more in a rollout (cache)',
+  )
+  return '; '.join(parts)
+
+
+def _size(count):
+  return f'{count / _GIB:,.2f} GiB' if count > _GIB / 10 else f'{count / 2**20:,.1f} MiB'

@@ -1,0 +1,146 @@
+"""The one course of a run that learns: check, plan, prepare, examine, loop, close.
+
+A kind of stage says in a subclass of `Run` what it learns from, how its stage is made and what it
+leaves. `kinds.KINDS` lists them all.
+"""
+
+import contextlib
+import pathlib
+import time
+
+import jax
+import rich.console
+
+from r1jax import files
+from r1jax import params as params_lib
+from r1jax.data import source
+from r1jax.rewards import service
+from r1jax.runs import examiner, model, tables, workdir
+from r1jax.sampling import rollout
+from r1jax.train import loop
+
+SUMMARY = 'summary.json'
+
+
+class Run:
+  """One run of a stage that learns, on the mesh that is set."""
+
+  def __init__(self, job, mesh):
+    """Reads the architecture and the tokenizer; nothing is written.
+
+    Raises:
+      ValueError: the job does not work out.
+    """
+    self.job, self.mesh, self.folder = job, mesh, pathlib.Path(job.workdir)
+    self.check()
+    self.cfg, self.tok = self.architecture()
+    self.rewards = self.examiner = None
+
+  # What a kind says of itself.
+
+  def check(self):
+    """Raises ValueError, with the numbers, where the job does not fit itself or the mesh."""
+
+  def architecture(self):
+    """(ModelConfig, tokenizer) of what is trained."""
+    return model.architecture(self.job)
+
+  def needed(self):
+    """Most tokens of a prompt and its reply, or of a row."""
+    return self.job.data.max_prompt + self.job.sample.max_new
+
+  def service(self):
+    """What judges completions; it is closed at the end."""
+    return service.RewardService(self.job.reward)
+
+  def read(self):
+    """What is learned from, checked."""
+    raise NotImplementedError
+
+  def unread(self):
+    """What stands in for it where a stage is made for its shapes alone: its file may be gone."""
+    return self.read()
+
+  def stage(self, data):
+    """The stage as `train.loop` drives it."""
+    raise NotImplementedError
+
+  def rows(self, stage):
+    """(name, text) rows of the plan beside those of the model."""
+    return []
+
+  def examine(self):
+    """The `examiner.Examiner` of the run; None where no policy is examined."""
+    _, held = source.problems(self.job.data, self.job.seed, self.tok)
+    return self.asking(held)
+
+  def limits(self):
+    """`rollout.Limits` of held-out questions."""
+    job = self.job
+    return rollout.Limits(job.data.max_prompt, job.sample.max_new, job.evaluation.chunk)
+
+  def before(self, stage):
+    """What is known before the first update."""
+    return None
+
+  def after(self, stage):
+    """What came of it."""
+    return self.examiner.judge(stage.state.params)
+
+  def save(self, folder, stage):
+    """Writes the stage's model as a folder that others read."""
+    model.save(folder, stage.state.params, self.cfg, self.tok)
+
+  def figures(self, stage, before, after):
+    """What `summary.json` holds beside the weights' digest and the seconds."""
+    raise NotImplementedError
+
+  def show(self, stage, before, after):
+    """Prints what came of it, on the first process."""
+    score = after.evaluation.pass_at_1
+    rich.console.Console().print(f'pass@1 {score}; the model is in {self.folder}/model')
+
+  # What all have in common.
+
+  def go(self, config):
+    """Runs the stage; `config` is the ConfigDict it was built from, for the record.
+
+    Raises:
+      ValueError: the job does not work out; nothing has been written.
+      Interrupted, CheckpointError, VerifierFailure, NonFiniteError: with the reason; nothing is
+        lost.
+    """
+    began = time.monotonic()
+    self.cfg.check_mesh(dict(self.mesh.shape))
+    model.check_context(self.cfg, self.needed())
+    data = self.read()
+    with contextlib.closing(self.service()) as self.rewards:
+      stage = self.stage(data)
+      stage.began = began
+      self.examiner = self.examine()
+      workdir.prepare(self.job.workdir, config)
+      tables.show('Plan', tables.model_rows(self.cfg, self.mesh) + self.rows(stage))
+      stage.initial = model.weights(self.job, self.cfg)
+      before = self.before(stage)
+      if self.examiner:
+        stage.examine = self.examiner.figures
+      with contextlib.closing(stage):
+        loop.run(self.job.loop, stage, self.folder, self.job.optimizer)
+      after = self.after(stage)
+      self.close(stage, before, after)
+
+  def close(self, stage, before, after):
+    """Saves the model and `summary.json`, shows what came of it."""
+    self.save(self.folder / 'model', stage)
+    digest = params_lib.sha256(stage.state.params)
+    figures = self.figures(stage, before, after)
+    if jax.process_index() != 0:
+      return
+    summary = figures | {'params_sha256': digest, 'seconds': stage.spent()}
+    files.write_json(self.folder / SUMMARY, summary)
+    self.show(stage, before, after)
+
+  def asking(self, held, cfg=None, tok=None):
+    """An examiner on held-out problems, by default of the policy that is trained."""
+    cfg, tok = cfg or self.cfg, tok or self.tok
+    return examiner.Examiner(self.job, self.limits(), cfg, tok, held, self.rewards)

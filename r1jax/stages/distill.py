@@ -1,0 +1,134 @@
+"""Distillation: a student learns its teacher's curated samples, by SFT and no RL (reference §1.8).
+
+The paper's is `distill.kl.weight` 0: samples only. With a weight, and the same tokenizer, the
+student also learns the teacher's whole distribution over each token of the samples.
+"""
+
+import dataclasses
+import pathlib
+
+from r1jax import files, ranges
+from r1jax.algorithms import distillation
+from r1jax.data import examples, tokenizer
+from r1jax.model import config as model_config
+from r1jax.model import flops
+from r1jax.stages import sft
+from r1jax.train import steps
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillConfig:
+  """Who teaches, and what is learned beside the samples.
+
+  Attributes:
+    teacher: hub folder or work directory of the teacher; a student without a checkpoint of its own
+      takes over its tokenizer.
+    equal_to: work directory of an RL run of the student: as many epochs as take its counted
+      operations, in place of `sft.epochs`; '' leaves them.
+    kl: weight of the teacher's distribution.
+  """
+
+  teacher: str = ''
+  equal_to: str = ''
+  kl: distillation.KlConfig = distillation.KlConfig()
+
+  def __post_init__(self):
+    ranges.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+  """Weights and `ModelConfig` of a teacher whose distribution is learned."""
+
+  params: dict
+  cfg: model_config.ModelConfig
+
+
+def check(job, mesh):
+  """Raises ValueError, with the numbers, where the job does not work out."""
+  sft.check(job, mesh)
+  if not job.distill.teacher:
+    raise ValueError('config.distill.teacher is empty: give the folder of the model that teaches')
+  kl, capacity = job.distill.kl, job.sft.capacity
+  if kl.weight and capacity % kl.chunk:
+    raise ValueError(f'sft.capacity={capacity} is no multiple of distill.kl.chunk={kl.chunk}')
+
+
+def check_tokenizers(teacher, student):
+  """Raises ValueError where two tokenizers differ: their tokens' distributions do not compare."""
+  if type(teacher) is not type(student) or _content(teacher) != _content(student):
+    raise ValueError(
+      f"the teacher's tokenizer ({teacher.vocab_size} tokens) is not the student's "
+      f'({student.vocab_size}): with distill.kl.weight=0 the student learns from samples alone'
+    )
+
+
+class Stage(sft.Stage):
+  """Distillation as `train.loop` drives it: see `loop.run` for the contract."""
+
+  title = 'Distillation'
+
+  def __init__(self, job, cfg, tokenizer, source, teacher=None):
+    """`source` is a random-access source of `examples.Example`; `teacher` a `Teacher` where
+    `job.distill.kl.weight` is not 0.
+    """
+    super().__init__(job, cfg, tokenizer, source)
+    self.teacher = teacher
+    if bool(teacher) != bool(job.distill.kl.weight):
+      raise ValueError(f'a teacher goes with a weight, {job.distill.kl.weight=}')
+
+  def learn(self, batch):
+    """(state, metrics) after an update on samples, and on the teacher's distribution if asked."""
+    if self.teacher is None:
+      return super().learn(batch)
+    return steps.distill_update(
+      self.state,
+      self.teacher.params,
+      batch,
+      cfg=self.cfg,
+      teacher_cfg=self.teacher.cfg,
+      kcfg=self.job.distill.kl,
+      tx=self.tx,
+    )
+
+  def cost(self, lengths):
+    """Counted operations of an update; the teacher's forward pass where it takes part."""
+    own = flops.training(self.cfg, lengths)
+    taught = flops.forward(self.teacher.cfg, lengths) if self.teacher else 0
+    return {'compute/flops': float(own + taught)}
+
+
+def spent(path):
+  """Counted operations of a run, from its `metrics.jsonl`."""
+  return sum(row.get('compute/flops', 0.0) for row in files.read_rows(path))
+
+
+def equal_epochs(budget, data, tok, cfg, teacher_cfg=None):
+  """Epochs over a data set in which a student spends `budget` operations.
+
+  Args:
+    data: random-access source of `examples.Example`.
+    tok, cfg: the student's tokenizer and `ModelConfig`.
+    teacher_cfg: of a teacher whose distribution is learned: its forward pass counts too.
+  """
+  lengths = [len(examples.encode(data[i], tok).ids) for i in range(len(data))]
+  epoch = flops.training(cfg, lengths)
+  return budget / (epoch + (flops.forward(teacher_cfg, lengths) if teacher_cfg else 0))
+
+
+def with_epochs(job, data, tok, cfg, teacher_cfg):
+  """The job with as many epochs as `distill.equal_to` asks for; arguments as in `equal_epochs`."""
+  if not job.distill.equal_to:
+    return job
+  path = pathlib.Path(job.distill.equal_to) / 'metrics.jsonl'
+  budget = spent(path)
+  if not budget:
+    raise ValueError(f'distill.equal_to: {path} counts no operations; give the folder of an RL run')
+  taught = teacher_cfg if job.distill.kl.weight else None
+  epochs = equal_epochs(budget, data, tok, cfg, taught)
+  return dataclasses.replace(job, sft=dataclasses.replace(job.sft, epochs=epochs))
+
+
+def _content(tok):
+  """What makes a tokenizer: the bytes of its file."""
+  return getattr(tok, 'model_bytes', None) or tok.files[tokenizer.HUB_FILE]

@@ -1,0 +1,188 @@
+"""One packer for all losses: token sequences into the fixed micro-batches that a step takes.
+
+What is learned of a sequence begins at a place of its own (behind the prompt); what each learned
+token brings with it (an advantage, a log-probability) is looked up by `Placed.lookup`.
+"""
+
+import dataclasses
+
+import flax.struct
+import jax
+import numpy as np
+
+from r1jax import sharding
+from r1jax.algorithms import grpo, sft
+from r1jax.data import batches
+from r1jax.train import steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """Shape of a mini-batch: at most `micro` micro-batches of `rows` rows of `capacity` tokens."""
+
+  sequences: int
+  rows: int
+  capacity: int
+
+  @property
+  def micro(self):
+    """Micro-batches that suffice even if no two sequences share a row."""
+    return -(-self.sequences // self.rows)
+
+  @property
+  def shape(self):
+    """[A, B, T] of the arrays of a mini-batch."""
+    return self.micro, self.rows, self.capacity
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+  """Sequences in their places, and which of their tokens are learned.
+
+  Attributes:
+    packed: `batches.Packed`; every array is [A * B, T].
+    mask: bool [A * B, T], the tokens that are learned.
+    into: int [A * B, T], place of a learned token within the learned part of its sequence.
+    bins: the sequences of each row that holds any.
+    layout: `Layout`.
+  """
+
+  packed: batches.Packed
+  mask: np.ndarray
+  into: np.ndarray
+  bins: list
+  layout: Layout
+
+  @property
+  def count(self):
+    """Micro-batches that hold anything, int32: a step computes only those."""
+    return np.array(-(-len(self.bins) // self.layout.rows), np.int32)
+
+  @property
+  def filled(self):
+    """Share of the computed places that hold a token."""
+    return batches.filled(self.packed.segment, int(self.count) * self.layout.rows)
+
+  @property
+  def rows(self):
+    """`steps.Rows` of NumPy arrays [A, B, T]."""
+    packed = self.packed
+    return steps.Rows(*map(self.shaped, (packed.token, packed.segment, packed.position)))
+
+  def shaped(self, values):
+    """An array over the rows as [A, B, T]."""
+    return values.reshape(self.layout.shape)
+
+  def lookup(self, values_B):
+    """float32 [A, B, T]: each sequence's value on its learned tokens, 0 elsewhere."""
+    values = np.where(self.mask, np.asarray(values_B)[self.packed.source], 0)
+    return self.shaped(values.astype(np.float32))
+
+  def micro_of_sequence(self, count):
+    """Index of the micro-batch that each of `count` sequences lies in."""
+    micro_B = np.empty(count, int)
+    for row, members in enumerate(self.bins):
+      micro_B[members] = row // self.layout.rows
+    return micro_B
+
+
+def place(sequences, begin_B, layout, pad=0):
+  """Packs sequences best-fit: `Placed`.
+
+  Args:
+    sequences: token ids of each, at most `layout.sequences` of them.
+    begin_B: place of the first learned token of each.
+    layout: `Layout`.
+    pad: id where no token lies.
+  """
+  begin_B = np.asarray(begin_B)
+  bins = batches.best_fit([len(one) for one in sequences], layout.capacity)
+  packed = batches.lay(sequences, bins, layout.capacity, layout.micro * layout.rows, pad)
+  # Padding has source -1, which reads the last sequence's begin; the mask leaves it out.
+  mask = packed.real & (packed.position >= begin_B[packed.source])
+  into = np.where(mask, packed.position - begin_B[packed.source], 0)
+  return Placed(packed, mask, into, bins, layout)
+
+
+@flax.struct.dataclass
+class Minibatch:
+  """A packed mini-batch of RL on the host: what a step wants, and where each token came from.
+
+  Attributes:
+    batch: `steps.Batch` of NumPy arrays [A, B, T].
+    source: [A, B, T], index of the token's sequence in the rollout, -1 for padding.
+  """
+
+  batch: steps.Batch
+  source: np.ndarray
+
+
+def split(count, parts, seed):
+  """`count` sequences in random order, cut into `parts` equal mini-batches (reference §1.3)."""
+  order = np.random.default_rng(seed).permutation(count)
+  return np.split(order, parts)
+
+
+def for_grpo(rollout, chosen, advantage_B, layout, gcfg):
+  """The sequences `chosen` of a rollout as one `Minibatch`."""
+  chosen, group = np.asarray(chosen), rollout.group
+  prompts = [np.asarray(rollout.prompts[b // group], np.int32) for b in chosen]
+  whole = zip(prompts, map(rollout.completion, chosen))
+  sequences = [np.concatenate(two) for two in whole]
+  placed = place(sequences, [len(prompt) for prompt in prompts], layout)
+  micro_B = placed.micro_of_sequence(len(chosen))
+  source = placed.packed.source
+  # The sampler's value of each learned token, by its sequence and its place in the completion.
+  sampled = np.where(placed.mask, rollout.logp_BT[chosen[source], placed.into], 0)
+  loss = grpo.Batch(
+    mask_BT=placed.shaped(placed.mask),
+    advantage_BT=placed.lookup(advantage_B[chosen]),
+    weight_BT=placed.lookup(grpo.token_weights(rollout.length_B[chosen], gcfg, micro_B)),
+    sampler_logp_BT=placed.shaped(sampled.astype(np.float32)),
+    segment_BT=placed.shaped(placed.packed.segment),
+  )
+  where = np.where(source < 0, -1, chosen[source]).astype(np.int32)
+  return Minibatch(steps.Batch(placed.rows, loss, placed.count), placed.shaped(where))
+
+
+def empty(layout, with_old, with_reference):
+  """A `Minibatch` of zeros: the shapes and types of those that `for_grpo` makes."""
+  whole = lambda: np.zeros(layout.shape, np.int32)
+  real = lambda wanted=True: np.zeros(layout.shape, np.float32) if wanted else None
+  loss = grpo.Batch(
+    mask_BT=np.zeros(layout.shape, bool),
+    advantage_BT=real(),
+    weight_BT=real(),
+    old_logp_BT=real(with_old),
+    ref_logp_BT=real(with_reference),
+    sampler_logp_BT=real(),
+    segment_BT=whole(),
+  )
+  rows = steps.Rows(whole(), whole(), whole())
+  return Minibatch(steps.Batch(rows, loss, np.zeros((), np.int32)), whole())
+
+
+def for_sft(rows, mask, count):
+  """A `steps.Batch` on the devices in which every masked token weighs the same.
+
+  Args:
+    rows: `steps.Rows` of NumPy arrays [A, B, T].
+    mask: bool [A, B, T], the tokens to be learned.
+    count: micro-batches that hold anything.
+  """
+  weight = np.full(mask.shape, 1 / mask.sum(), np.float32)
+  return put(steps.Batch(rows, sft.Batch(mask, weight, rows.segment), np.int32(count)))
+
+
+def put(batch):
+  """The batch on the devices: rows spread over the batch axes, the count everywhere."""
+  spec = sharding.act(None, 'rows', None)
+  return jax.tree.map(lambda x: sharding.put(x, spec if x.ndim == 3 else jax.P()), batch)
+
+
+def unpack(minibatch, values_ABT, into_BT, prompts, group):
+  """Writes per-token values of a packed mini-batch back as [sequence, token of its completion]."""
+  mask = minibatch.batch.loss.mask_BT
+  source = minibatch.source[mask]
+  begin = np.array([len(p) for p in prompts])[source // group]
+  into_BT[source, minibatch.batch.rows.position[mask] - begin] = values_ABT[mask]

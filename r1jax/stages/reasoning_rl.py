@@ -1,0 +1,359 @@
+"""Reasoning RL by GRPO on rule rewards: all of R1-Zero, and the stage Dev1 -> Dev2 of R1 (reference
+§1.3).
+
+One iteration: sample G completions per question, score them, turn rewards into group advantages,
+split the completions into mini-batches at random, pack each, and make one update per mini-batch.
+"""
+
+import dataclasses
+import time
+from typing import Annotated, Literal
+
+import jax
+import numpy as np
+
+from r1jax import keys, ranges, sharding
+from r1jax import params as params_lib
+from r1jax.algorithms import advantages
+from r1jax.data import batches
+from r1jax.model import flops, transformer
+from r1jax.sampling import rollout
+from r1jax.stages import ahead, packing, rollouts, sample_log
+from r1jax.train import metrics, steps
+from r1jax.train import state as state_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class RlConfig:
+  """The RL schedule; defaults are R1-Zero's (reference §1.3).
+
+  Attributes:
+    prompts: questions a rollout. The paper: 8,192 outputs = 512 questions x 16.
+    mini_batches: updates a rollout, one inner epoch.
+    updates: policy updates in all ("steps" of the paper).
+    reference_every: updates after which the reference becomes the policy.
+    length_schedule: (from update, most new tokens) pairs, ascending.
+    rows, capacity: shape of a packed micro-batch; `capacity` holds a prompt and a completion.
+    rollout_chunk: prompts of one sampling call (0: all); rewards overlap with the next chunk.
+    dynamic_sampling: drop unanimous groups and sample more questions in their place (DAPO).
+    max_refills: extra rounds of sampling before the rest is filled with unanimous groups.
+    reference_dtype: type of the reference's weights; '' for the policy's. It is never updated by
+      steps, so bfloat16 costs it one rounding (and halves its memory).
+    rollout_layout: 'decode' gathers the weights once before a rollout and holds them beside
+      training's until it ends; 'same' saves that memory and gathers them at every token.
+    samples_every: updates between rollouts that are written to `samples/`.
+    staleness: rollouts sampled ahead of the one trained on, see `stages.ahead`; 0 samples and
+      trains in turn, as the paper does. A rollout then comes from weights that lack the last
+      `staleness` rollouts, so `grpo.tis_cap` must be set. Three policies meet in the loss: the
+      ratio that is clipped is that of the current policy to the trainer's at the rollout's first
+      update, computed anew, so that clipping bounds what this rollout changes; what lies between
+      that and the policy that sampled, its age and the sampler's rounding alike, is the truncated
+      weight (decoupled PPO, arXiv 2110.00641, 2505.24298; reference §4.2). With the sampler's own
+      log-probabilities in the ratio instead, tokens would be clipped for what others have changed.
+    rollout_mesh: mesh of the devices that only sample, the last ones, e.g. (1, 2, 1, 1); () samples
+      on those that train. Needs staleness.
+  """
+
+  prompts: ranges.Count = 512
+  mini_batches: ranges.Count = 16
+  updates: ranges.Count = 10_400
+  reference_every: ranges.Count = 400
+  length_schedule: tuple[tuple[ranges.Size, ranges.Count], ...] = ((0, 32_768), (8_200, 65_536))
+  rows: ranges.Count = 8
+  capacity: ranges.Count = 66_560
+  rollout_chunk: ranges.Size = 0
+  dynamic_sampling: bool = False
+  max_refills: ranges.Size = 10
+  samples_every: ranges.Count = 160
+  reference_dtype: Literal['', 'float32', 'bfloat16'] = ''
+  rollout_layout: Literal['decode', 'same'] = 'decode'
+  staleness: ranges.Size = 0
+  rollout_mesh: tuple[Annotated[int, ranges.Range(1, also=-1)], ...] = ()
+
+  def __post_init__(self):
+    ranges.check(self)
+    starts = [start for start, _ in self.length_schedule]
+    ranges.require(
+      self,
+      bool(starts) and starts[0] == 0 and starts == sorted(set(starts)),
+      '{length_schedule} must start at update 0 and ascend',
+    )
+    ranges.require(
+      self,
+      not self.rollout_chunk or self.prompts % self.rollout_chunk == 0,
+      '{prompts} does not divide into chunks of {rollout_chunk}',
+    )
+    ranges.require(
+      self,
+      self.reference_every % self.mini_batches == 0,
+      '{reference_every} is no multiple of {mini_batches}: the reference would change while '
+      'mini-batches scored by the old one wait',
+    )
+    ranges.require(
+      self,
+      bool(self.staleness) or not self.rollout_mesh,
+      '{rollout_mesh} needs {staleness} above 0: only what is sampled ahead has its own devices',
+    )
+
+  def cap(self, step):
+    """Most new tokens at an update."""
+    return [length for start, length in self.length_schedule if start <= step][-1]
+
+
+def check(job, mesh):
+  """Raises ValueError, with the numbers, where a job cannot run on a mesh of devices that exist."""
+  check_batches(job, mesh)
+  ahead.check(job.rl, mesh)
+
+
+def check_batches(job, mesh):
+  """Raises ValueError, with the numbers, where the batch arithmetic of a job does not work out."""
+  rl, group, shards = job.rl, job.sample.group, sharding.batch_shards(mesh)
+  total = rl.prompts * group
+  if group < 2:
+    raise ValueError(f'sample.group={group}: an advantage compares at least 2 samples')
+  if total % rl.mini_batches:
+    raise ValueError(
+      f'{rl.prompts} prompts x {group} samples = {total} sequences do not divide into '
+      f'rl.mini_batches={rl.mini_batches}'
+    )
+  sizes = {
+    'rl.rollout_chunk' if rl.rollout_chunk else 'rl.prompts': rl.rollout_chunk or rl.prompts,
+    'evaluation.questions': job.evaluation.questions,
+    'evaluation.few': job.evaluation.few,
+  }
+  for name, size in sizes.items():
+    if size % shards:
+      raise ValueError(f'{name}={size} does not divide over {shards} batch shards of the mesh')
+  sharding.check_rows('rl.rows', rl.rows, rl.capacity, mesh)
+  if rl.staleness and job.grpo.tis_cap is None:
+    raise ValueError(f'{rl.staleness=} needs the importance correction: grpo.tis_cap=2.0, say')
+  longest = max(length for _, length in rl.length_schedule)
+  if longest > job.sample.max_new:
+    raise ValueError(f'rl.length_schedule asks for {longest} tokens, {job.sample.max_new=}')
+  if job.data.max_prompt + job.sample.max_new > rl.capacity:
+    raise ValueError(
+      f'data.max_prompt={job.data.max_prompt} + sample.max_new={job.sample.max_new} do not fit '
+      f'rl.capacity={rl.capacity}'
+    )
+
+
+def initial_state(job, cfg, tx, weights):
+  """`TrainState` of the stage before its first update."""
+  dtype = job.rl.reference_dtype or cfg.param_dtype
+  types = params_lib.types(transformer.specs(cfg), dtype)
+  return state_lib.create(weights, tx, bool(job.grpo.beta), types)
+
+
+class Stage:
+  """The RL stage as `train.loop` drives it: see `loop.run` for the contract."""
+
+  title = 'GRPO'
+  figures = metrics.RL_FIGURES
+
+  def __init__(self, job, cfg, tokenizer, questions, rewards, workdir, rollout_mesh=None):
+    """Nothing is sampled yet.
+
+    Args:
+      job: `config.Job`.
+      cfg: `ModelConfig`.
+      tokenizer: of the model.
+      questions: `rollouts.Questions`.
+      rewards: `service.RewardService`.
+      workdir: folder that gets `samples/`.
+      rollout_mesh: where to sample, by default the mesh that is set.
+    """
+    self.job, self.cfg, self.tokenizer = job, cfg, tokenizer
+    self.rewards, self.workdir, self.total = rewards, workdir, job.rl.updates
+    self.rollouts = rollouts.Rollouts(job, cfg, tokenizer, questions, rewards, rollout_mesh)
+    self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
+    self.layout = packing.Layout(
+      job.rl.prompts * job.sample.group // job.rl.mini_batches, job.rl.rows, job.rl.capacity
+    )
+    self.seconds = {'rollout': 0.0, 'score': 0.0, 'update': 0.0, 'whole': 0.0}
+    self.began = time.monotonic()
+    self.state, self.pending, self.iteration = None, [], 0
+    self._tokens, self._training = 0, 0.0  # of the rollout being trained on
+    self.initial = None  # set before `start`: the weights of the base model
+    self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
+
+  @property
+  def policy(self):
+    """The current weights as a sampling policy."""
+    return rollout.Policy(self.state.params, self.cfg, self.tokenizer)
+
+  def start(self):
+    """Begins from the base model's weights."""
+    self.state = self._create(self.initial)
+    self.initial = None
+
+  def abstract(self, host):
+    """Shapes of what `arrays` saved."""
+    specs = transformer.specs(self.cfg)
+    weights = params_lib.abstract(specs, self.cfg.param_dtype)
+    one = packing.empty(self.layout, self._scores_old, bool(self.job.grpo.beta))
+    return {
+      'state': jax.eval_shape(self._create, weights),
+      'pending': [one] * host['pending'],
+      'versions': self.rollouts.abstract_versions(host.get('versions', 0)),
+    }
+
+  def _create(self, weights):
+    return initial_state(self.job, self.cfg, self.tx, weights)
+
+  def restore(self, arrays, host):
+    """Continues exactly where `arrays` and `host` were saved."""
+    self.state, self.initial = arrays['state'], None
+    self.pending = arrays['pending']
+    self.iteration, self.seconds = host['iteration'], host['seconds']
+    self.rollouts.restore(self.iteration, host['questions'], arrays['versions'])
+
+  def close(self):
+    """Ends the sampling ahead."""
+    self.rollouts.close()
+
+  def arrays(self):
+    """Device state, the mini-batches of the rollout that are not consumed yet, and the weights that
+    make the rollouts in flight.
+    """
+    return {'state': self.state, 'pending': self.pending, 'versions': self.rollouts.versions}
+
+  def host(self):
+    """Position of the questions and counters."""
+    return {
+      'iteration': self.iteration,
+      'pending': len(self.pending),
+      'versions': len(self.rollouts.versions),
+      'questions': self.rollouts.position,
+      'seconds': self.spent(),
+    }
+
+  def spent(self):
+    """Seconds of the run so far by phase, those before it was interrupted included."""
+    return self.seconds | {'whole': self.seconds['whole'] + time.monotonic() - self.began}
+
+  def update(self, step):
+    """One policy update; takes a new rollout when the last one is used up."""
+    figures = {} if self.pending else self._collect(step)
+    began = time.monotonic()
+    minibatch, *self.pending = self.pending
+    self.state, found = steps.grpo_update(
+      self.state,
+      packing.put(minibatch.batch),
+      cfg=self.cfg,
+      gcfg=self.job.grpo,
+      tx=self.tx,
+      temperature=self.job.sample.temperature,
+      reference_every=self.job.rl.reference_every,
+    )
+    segment_ABT = minibatch.batch.rows.segment
+    self._tokens += int((segment_ABT > 0).sum())
+    figures['packing/filled'] = batches.filled(
+      segment_ABT, int(minibatch.batch.count) * self.layout.rows
+    )
+    if not self.pending:  # the next rollout needs these weights anyway
+      jax.block_until_ready(found)
+    self._training += self._spend('update', began)
+    if not self.pending:
+      figures['speed/train_tokens_per_s'] = self._tokens / self._training
+      self._tokens, self._training = 0, 0.0
+    found['grpo/clip_fraction'] = found['grpo/clip_low'] + found['grpo/clip_high']
+    return figures | found | self.examine(self.state.params, step + 1)
+
+  @property
+  def _scores_old(self):
+    """Whether the trainer's log-probabilities before the updates are needed."""
+    return self.job.rl.mini_batches > 1
+
+  def _collect(self, step):
+    """Fills `pending` with the packed mini-batches of a new rollout; returns its metrics."""
+    job, cap = self.job, self.job.rl.cap(step)
+    # 1. Sample and judge: a rollout, perhaps one that was begun while the last was trained on.
+    began = time.monotonic()
+    experience = self.rollouts.take(self.iteration, self.state.params)
+    self._spend('rollout', began)
+    replies = experience.replies
+    # 2. Advantages, on whole groups: the split into mini-batches may break a group.
+    reward_PG, _ = rollouts.shaped(replies, cap, job.grpo)
+    advantage_B = advantages.estimate(reward_PG, replies.valid_PG, job.grpo).reshape(-1)
+    # 3. Mini-batches, packed, with the log-probabilities that the loss compares with.
+    began = time.monotonic()
+    parts = packing.split(
+      advantage_B.size, job.rl.mini_batches, [job.seed, self.iteration, keys.number('mini-batches')]
+    )
+    packed = [
+      packing.for_grpo(replies.rollout, part, advantage_B, self.layout, job.grpo) for part in parts
+    ]
+    due = step % job.rl.samples_every < job.rl.mini_batches
+    self.pending, trainer = self._scored(packed, keep_trainer=due)
+    self._spend('score', began)
+    if due and jax.process_index() == 0:
+      self._write_samples(step, experience, trainer, advantage_B)
+    cost = {
+      'speed/rollout_tokens_per_s': float(replies.length_B.sum()) / experience.seconds,
+      'compute/flops': self._flops(experience),
+      'rollout/staleness': float(self.rollouts.age(self.iteration)),
+    }
+    self.iteration += 1
+    figures = rollouts.figures(experience, cap, job.grpo) | self.notice(replies)
+    return figures | self.rewards.metrics() | cost | experience.handover
+
+  def _flops(self, experience):
+    """Counted operations of a rollout, of its scoring and of the updates on it."""
+    out, passes = experience.replies.rollout, bool(self.job.grpo.beta) + self._scores_old
+    prompt_P = np.array([len(prompt) for prompt in out.prompts])
+    whole_B = np.repeat(prompt_P, out.group) + out.length_B
+    drawn = flops.sampling(self.cfg, prompt_P, out.length_B, out.group)
+    drawn *= 1 + experience.dropped / len(prompt_P)  # dropped groups cost what the others do
+    return float(
+      drawn + passes * flops.forward(self.cfg, whole_B) + flops.training(self.cfg, whole_B)
+    )
+
+  def notice(self, replies):
+    """Further metrics of a rollout's replies."""
+    return {}
+
+  def _scored(self, packed, keep_trainer):
+    """Adds the reference's and the trainer's log-probabilities, all before its first update."""
+    job, ready, trainer = self.job, [], []
+    for one in packed:
+      rows, count = packing.put(one.batch.rows), one.batch.count
+      arguments = (self.cfg, rows, count, job.sample.temperature)
+      loss = one.batch.loss
+      if job.grpo.beta:
+        scored = steps.score(self.state.reference, *arguments)
+        loss = loss.replace(ref_logp_BT=sharding.fetch(scored))
+      if self._scores_old or keep_trainer:
+        trainer.append(sharding.fetch(steps.score(self.state.params, *arguments)))
+      if self._scores_old:
+        loss = loss.replace(old_logp_BT=trainer[-1])
+      ready.append(one.replace(batch=one.batch.replace(loss=loss)))
+    return ready, trainer
+
+  def _write_samples(self, step, experience, trainer, advantage_B):
+    replies, out = experience.replies, experience.replies.rollout
+    logp_BT = np.zeros_like(out.logp_BT)
+    for one, values in zip(self.pending, trainer):
+      packing.unpack(one, values, logp_BT, out.prompts, out.group)
+    sample_log.write(
+      self.workdir,
+      step,
+      [
+        sample_log.Sample(
+          prompt=self.tokenizer.decode(out.prompts[b // out.group]),
+          completion=text,
+          tokens=out.completion(b),
+          sampler_logp=out.logp_BT[b, : out.length_B[b]],
+          trainer_logp=logp_BT[b, : out.length_B[b]],
+          verdicts=replies.scores[b].verdicts,
+          advantage=float(advantage_B[b]),
+          version=experience.version,
+        )
+        for b, text in enumerate(replies.texts)
+      ],
+    )
+
+  def _spend(self, phase, began):
+    spent = time.monotonic() - began
+    self.seconds[phase] += spent
+    return spent

@@ -1,0 +1,239 @@
+"""The rollouts of an RL run: one object owns the questions, the sampler and the rewards.
+
+`Rollouts.take` gives rollout after rollout, each an `Experience`: groups of replies with their
+scores, the unanimous ones replaced where that is asked for (DAPO), and what it all took.
+"""
+
+import collections
+import dataclasses
+import time
+
+import jax
+import numpy as np
+
+from r1jax import keys
+from r1jax.algorithms import advantages
+from r1jax.data import batches
+from r1jax.evaluation import heldout, language
+from r1jax.evaluation import replies as replies_lib
+from r1jax.model import transformer
+from r1jax.sampling import handover, rollout
+from r1jax.stages import ahead
+
+_READ = 512  # completions of a rollout whose words are counted
+
+
+class Questions:
+  """The training questions of a run, those of one rollout at a time."""
+
+  def __init__(self, problems, job):
+    """`problems` is a random-access source; each rollout asks `job.rl.prompts` of them."""
+    self._stream = batches.ProblemStream(problems, job.rl.prompts, job.seed)
+
+  def take(self, update):
+    """The problems of the rollout that begins at `update`, or of a refill of it."""
+    return next(self._stream)
+
+  def get_state(self):
+    """The position, as a dict for JSON."""
+    return {'stream': self._stream.get_state()}
+
+  def set_state(self, state):
+    """Continues where `get_state` was called."""
+    self._stream.set_state(state['stream'])
+
+
+@dataclasses.dataclass(frozen=True)
+class Experience:
+  """One rollout: P groups of G replies with their scores.
+
+  Attributes:
+    replies: `replies.Replies`.
+    dropped, unfilled: groups thrown away as unanimous, and unanimous ones kept for want of better.
+    version: updates of the weights that sampled all of it.
+    seconds: that sampling and judging took.
+    position: of the questions, behind those of this rollout.
+    handover: metrics of laying out the weights for sampling.
+  """
+
+  replies: replies_lib.Replies
+  dropped: int = 0
+  unfilled: int = 0
+  version: int = 0
+  seconds: float = 0.0
+  position: dict = dataclasses.field(default_factory=dict)
+  handover: dict = dataclasses.field(default_factory=dict)
+
+
+class Rollouts:
+  """The rollouts of a run in order, `rl.staleness` of them sampled ahead of training."""
+
+  def __init__(self, job, cfg, tokenizer, questions, rewards, mesh=None):
+    """Nothing is sampled yet.
+
+    Args:
+      job: its `rl`, `sample`, `grpo`, `data` and `seed` are read.
+      cfg: `ModelConfig`.
+      tokenizer: of the model.
+      questions: `Questions`.
+      rewards: `service.RewardService` or what has its interface.
+      mesh: where to sample; None is the mesh that is set.
+    """
+    self._job, self._cfg, self._tokenizer = job, cfg, tokenizer
+    self._questions, self._rewards = questions, rewards
+    self.position = questions.get_state()  # behind the questions of the last rollout taken
+    self._ahead = ahead.Schedule(job.rl, mesh, transformer.specs(cfg), self._sample)
+
+  def take(self, number, weights):
+    """`Experience` of rollout `number`; `weights` were trained on all rollouts before it."""
+    experience = self._ahead.take(number, weights)
+    self.position = experience.position
+    return experience
+
+  def age(self, number):
+    """Rollouts that the weights which sample rollout `number` have not been trained on."""
+    return number - self._ahead.made_by(number)
+
+  @property
+  def versions(self):
+    """Weights of the rollouts in flight, which a checkpoint holds."""
+    return self._ahead.versions
+
+  def abstract_versions(self, count):
+    """Shapes of `versions` where there are `count` of them."""
+    return self._ahead.abstract(count, self._cfg.param_dtype)
+
+  def restore(self, number, position, versions):
+    """Continues when rollout `number` is to be taken next; what was in flight is made again."""
+    self.position = position
+    self._questions.set_state(position)
+    self._ahead.restore(number, versions)
+
+  def close(self):
+    """Waits for the rollout that is being sampled, if any; drops those ahead of it."""
+    self._ahead.close()
+
+  def _sample(self, number, weights):
+    """`Experience` of rollout `number` by `weights`.
+
+    What is sampled ahead runs in a thread of its own, which alone moves the questions.
+    """
+    job, began = self._job, time.monotonic()
+    update = number * job.rl.mini_batches
+    policy = rollout.Policy(weights, self._cfg, self._tokenizer)
+    policy, moved = handover.take(policy, job.rl.rollout_layout)
+    experience = collect(
+      lambda: self._questions.take(update),
+      lambda problems, again: self._ask(policy, problems, number, again),
+      job.rl.max_refills if job.rl.dynamic_sampling else None,
+    )
+    return dataclasses.replace(
+      experience,
+      version=self._ahead.made_by(number) * job.rl.mini_batches,
+      seconds=time.monotonic() - began,
+      position=self._questions.get_state(),
+      handover=moved,
+    )
+
+  def _ask(self, policy, problems, number, again):
+    """Replies of one round of sampling; `again` counts the refills."""
+    job = self._job
+    key = keys.named(job.seed, 'rollout')
+    key = jax.random.fold_in(jax.random.fold_in(key, number), again)
+    cap = job.rl.cap(number * job.rl.mini_batches)
+    limits = rollout.Limits(job.data.max_prompt, cap, job.rl.rollout_chunk)
+    return replies_lib.ask(policy, job.sample, problems, limits, key, self._rewards)
+
+
+def collect(next_problems, ask, max_refills=None):
+  """An `Experience`; with refills, unanimous groups give way to further questions' (DAPO §3.2).
+
+  Args:
+    next_problems: () -> the next P problems of the stream.
+    ask: (problems, round) -> `replies.Replies`.
+    max_refills: further rounds before unanimous groups fill the rest; None leaves all groups in.
+  """
+  first = ask(next_problems(), 0)
+  if max_refills is None:
+    return Experience(first)
+  wanted, rounds, mixed, unanimous = len(first.problems), [first], [], []
+  # Ask on until enough groups disagree, or the refills are used up.
+  for number in range(max_refills + 1):
+    latest = rounds[-1]
+    same_P = advantages.unanimous_groups(latest.reward_PG, latest.valid_PG)
+    mixed += [(number, p) for p in np.flatnonzero(~same_P)]
+    unanimous += [(number, p) for p in np.flatnonzero(same_P)]
+    if len(mixed) >= wanted or number == max_refills:
+      break
+    rounds.append(ask(next_problems(), number + 1))
+  # Keep the first groups that teach something; others only fill what is left.
+  chosen = (mixed + unanimous)[:wanted]
+  parts = [
+    replies.take([p for n, p in chosen if n == number])
+    for number, replies in enumerate(rounds)
+    if any(n == number for n, _ in chosen)
+  ]
+  return Experience(
+    replies_lib.join(parts),
+    dropped=sum(len(replies.problems) for replies in rounds) - wanted,
+    unfilled=max(wanted - len(mixed), 0),
+  )
+
+
+def shaped(replies, cap, gcfg):
+  """reward_PG with the soft overlong penalty of this update's cap, and that penalty [P, G]."""
+  if not gcfg.overlong_buffer:
+    return replies.reward_PG, np.zeros_like(replies.reward_PG)
+  gcfg = dataclasses.replace(gcfg, max_length=cap)
+  penalty_PG = advantages.overlong_penalty(replies.by_problem(replies.length_B), gcfg)
+  return replies.reward_PG + penalty_PG, penalty_PG
+
+
+def figures(experience, cap, gcfg):
+  """Metrics of a rollout by name: rewards, verdicts, lengths, manner, dropped groups.
+
+  `reward/total` is what advantages are made of, the overlong penalty included.
+  """
+  replies = experience.replies
+  reward_PG, penalty_PG = shaped(replies, cap, gcfg)
+  valid_PG, parts = replies.valid_PG, collections.defaultdict(list)
+  for score in replies.scores:
+    for name, verdict in score.verdicts.items():
+      if verdict.scored:
+        parts[f'reward/{name}'].append(verdict.score)
+  if gcfg.overlong_buffer:
+    parts['reward/overlong'] = penalty_PG[valid_PG]
+  return (
+    {name: float(np.mean(values)) for name, values in parts.items()}
+    | _by_rule(replies)
+    | {
+      'reward/total': float(reward_PG[valid_PG].mean()) if valid_PG.any() else 0.0,
+      'rollout/length': float(replies.length_B.mean()),
+      'rollout/truncated': float(1 - replies.stopped_B.mean()),
+      'rollout/cap': float(cap),
+      'rollout/unanimous': float(
+        advantages.unanimous_groups(replies.reward_PG, replies.valid_PG).mean()
+      ),
+      'rollout/dropped_groups': float(experience.dropped),
+      'rollout/unfilled_groups': float(experience.unfilled),
+    }
+  )
+
+
+def _by_rule(replies):
+  """Verdicts and manner of the replies that a rule judges; general requests have no accuracy."""
+  ruled = [b for b, score in enumerate(replies.scores) if 'accuracy' in score.verdicts]
+  verdicts = [replies.scores[b].verdicts['accuracy'] for b in ruled]
+  kinds = collections.Counter(verdict.kind for verdict in verdicts)
+  manner = {}
+  if ruled:
+    texts = [replies.texts[b] for b in ruled]
+    manner = heldout.by_manner(texts, np.array([verdict.score for verdict in verdicts]))
+  # Counting words is slow: a sample of the replies is enough for a mean.
+  some = ruled[:: max(1, len(ruled) // _READ)]
+  targets = [replies.asked(b).language for b in some]
+  manner |= language.figures([replies.texts[b] for b in some], targets)
+  total = max(len(ruled), 1)
+  return {f'rollout/{name}': value for name, value in manner.items()} | {
+    f'verdict/{kind}': count / total for kind, count in sorted(kinds.items())
+  }

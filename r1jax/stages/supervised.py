@@ -1,0 +1,86 @@
+"""What the stages that learn from given texts share: how they begin, are saved and go on."""
+
+import time
+
+import jax
+
+from r1jax import params as params_lib
+from r1jax.model import transformer
+from r1jax.train import state as state_lib
+from r1jax.train import steps
+
+
+class Stage:
+  """The life cycle that `train.loop` asks for; a stage adds `title`, `total` and `update`.
+
+  Its `__init__` sets `job`, `cfg`, the optimizer `tx`, the `stream` of data, and calls
+  `wait_for_weights`.
+  """
+
+  def wait_for_weights(self):
+    """No state yet: set `initial` before `start`, or `restore`."""
+    self.state, self.initial, self.seconds = None, None, {'update': 0.0}
+    self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
+
+  @property
+  def specs(self):
+    """Spec tree of the weights."""
+    return transformer.specs(self.cfg)
+
+  def start(self):
+    """Begins from the initial weights."""
+    self.state = state_lib.create(self.initial, self.tx, False)
+    self.initial = None
+
+  def abstract(self, host):
+    """Shapes of what `arrays` saved."""
+    weights = params_lib.abstract(self.specs, self.cfg.param_dtype)
+    return jax.eval_shape(lambda w: state_lib.create(w, self.tx, False), weights)
+
+  def restore(self, arrays, host):
+    """Continues exactly where `arrays` and `host` were saved."""
+    self.state, self.initial, self.seconds = arrays, None, host['seconds']
+    self.stream.set_state(host['stream'])
+
+  def arrays(self):
+    """The state on the devices."""
+    return self.state
+
+  def host(self):
+    """Position in the data and the time spent."""
+    return {'stream': self.stream.get_state(), 'seconds': self.seconds}
+
+  def close(self):
+    """Nothing: such a stage starts no thread."""
+
+  def spent(self):
+    """Seconds by phase, those before an interruption included."""
+    return self.seconds
+
+  def language_update(self, batch, schedule):
+    """(state, metrics) after a next-token update; `schedule` is the stage's own config."""
+    return steps.language_update(
+      self.state,
+      batch,
+      cfg=self.cfg,
+      mtp_weight=schedule.mtp_weight,
+      tx=self.tx,
+      balance=schedule.balance,
+      bias_speed=schedule.bias_speed,
+    )
+
+  def timed(self, learn, tokens, filled):
+    """Metrics of one update: `learn()` gives (state, metrics), which are waited for.
+
+    Args:
+      learn: () -> (state, metrics); the metrics' `sft/loss` becomes `loss/total`.
+      tokens: that are learned.
+      filled: share of the computed places that hold a token.
+    """
+    began = time.monotonic()
+    self.state, figures = learn()
+    jax.block_until_ready(figures)
+    spent = time.monotonic() - began
+    self.seconds['update'] += spent
+    figures['loss/total'] = figures.pop('sft/loss')
+    return figures | {'speed/train_tokens_per_s': tokens / spent, 'packing/filled': filled}

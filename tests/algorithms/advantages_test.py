@@ -1,0 +1,131 @@
+"""What happens on the host before the loss: configuration, advantages, penalties, weights."""
+
+import hypothesis
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+from r1jax.algorithms import advantages, grpo
+
+SCALES = ('group', 'batch', 'none')
+rewards = hnp.arrays(np.float64, (3, 5), elements=st.sampled_from([-1.0, 0.0, 0.1, 0.3, 1.0, 2.0]))
+verdicts = hnp.arrays(bool, (3, 5))
+quick = hypothesis.settings(max_examples=100, deadline=None, derandomize=True)
+
+
+def config(scale='group', **kwargs):
+  return grpo.GrpoConfig(advantage_scale=scale, **kwargs)
+
+
+@quick
+@hypothesis.given(reward_PG=rewards, valid_PG=verdicts, scale=st.sampled_from(SCALES))
+def test_advantages_of_valid_samples_sum_to_zero_and_keep_the_order_of_rewards(
+  reward_PG, valid_PG, scale
+):
+  advantage_PG = advantages.estimate(reward_PG, valid_PG, config(scale))
+  assert advantage_PG.dtype == np.float32 and not advantage_PG[~valid_PG].any()
+  np.testing.assert_allclose(advantage_PG.sum(1), 0, atol=1e-5)
+  for reward_G, valid_G, advantage_G in zip(reward_PG, valid_PG, advantage_PG):
+    r_X, a_X = reward_G[valid_G], advantage_G[valid_G]
+    more = r_X[:, None] > r_X[None]
+    assert (a_X[:, None] > a_X[None])[more].all()
+
+
+@quick
+@hypothesis.given(reward_PG=rewards, valid_PG=verdicts, scale=st.sampled_from(SCALES))
+def test_a_sample_whose_verifier_failed_is_as_good_as_absent(reward_PG, valid_PG, scale):
+  junk_PG = np.where(valid_PG, reward_PG, np.nan)
+  advantage_PG = advantages.estimate(junk_PG, valid_PG, config(scale))
+  if scale == 'batch':
+    return
+  for p, valid_G in enumerate(valid_PG):
+    if valid_G.any():
+      alone = advantages.estimate(reward_PG[p : p + 1, valid_G], None, config(scale))
+      np.testing.assert_allclose(advantage_PG[p, valid_G], alone[0], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize('scale', SCALES)
+@pytest.mark.parametrize('value', [0.0, 0.1, 1 / 3, 2.0, -1e6, 1e-9])
+def test_a_unanimous_group_gets_exactly_zero(scale, value):
+  reward_PG = np.array([[value] * 7, [0, 1, 0, 1, 0, 1, 0]])
+  assert list(advantages.unanimous_groups(reward_PG)) == [True, False]
+  advantage_PG = advantages.estimate(reward_PG, None, config(scale))
+  assert (advantage_PG[0] == 0).all() and advantage_PG[1].all()
+
+
+def test_unanimity_is_judged_among_valid_samples_only():
+  reward_PG = [[1, 1, 0], [1, 1, np.nan], [1, 0, 5], [1, 9, 9], [7, 8, 9]]
+  valid_PG = [[1, 1, 0], [1, 1, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0]]
+  assert list(advantages.unanimous_groups(reward_PG, valid_PG)) == [True, True, False, True, True]
+
+
+@pytest.mark.parametrize('ddof, std', [(0, np.std([0, 0, 1])), (1, np.std([0, 0, 1], ddof=1))])
+def test_group_advantage_is_the_papers_formula(ddof, std):
+  cfg = config(std_ddof=ddof, std_epsilon=0.0)
+  expected = (np.array([0, 0, 1]) - 1 / 3) / std
+  np.testing.assert_allclose(advantages.estimate([[0, 0, 1]], None, cfg)[0], expected, rtol=1e-6)
+
+
+def test_a_valid_reward_that_is_not_finite_is_refused_with_its_place():
+  with pytest.raises(ValueError, match='prompt 1, sample 0'):
+    advantages.estimate([[0.0, 1.0], [np.nan, 1.0]], None, config())
+  with pytest.raises(ValueError, match=r'\(2, 2\) and \(2, 3\)'):
+    advantages.estimate(np.zeros((2, 2)), np.ones((2, 3)), config())
+
+
+def test_overlong_penalty_follows_the_ramp_of_dapo():
+  cfg = config(max_length=20480, overlong_buffer=4096)
+  lengths = [0, 16384, 16385, 18432, 20480, 30000]
+  expected = [0, 0, -1 / 4096, -0.5, -1, -1]
+  np.testing.assert_allclose(advantages.overlong_penalty(lengths, cfg), expected, rtol=1e-6)
+  assert not advantages.overlong_penalty(lengths, config()).any()
+  with pytest.raises(ValueError, match='-3'):
+    advantages.overlong_penalty([4, -3], cfg)
+
+
+@quick
+@hypothesis.given(
+  length_B=st.lists(st.integers(1, 50), min_size=1, max_size=12),
+  aggregation=st.sampled_from(['grpo', 'dapo', 'token', 'bnpo', 'cispo']),
+  seed=st.integers(0, 99),
+)
+def test_weights_of_a_mean_sum_to_one_over_all_tokens(length_B, aggregation, seed):
+  microbatch_B = np.random.default_rng(seed).integers(0, 3, len(length_B))
+  weight_B = grpo.token_weights(length_B, config(aggregation=aggregation), microbatch_B)
+  assert np.dot(weight_B, length_B) == pytest.approx(1, rel=1e-5)
+
+
+def test_dr_grpo_divides_by_the_cap_and_not_by_the_length():
+  weight_B = grpo.token_weights([1, 9, 0], config(aggregation='dr_grpo', max_length=10))
+  np.testing.assert_allclose(weight_B, 1 / 30, rtol=1e-6)
+
+
+@pytest.mark.parametrize('aggregation', ['grpo', 'token', 'bnpo'])
+def test_a_sequence_without_tokens_is_harmless(aggregation):
+  weight_B = grpo.token_weights([0, 0], config(aggregation=aggregation), [0, 1])
+  assert np.isfinite(weight_B).all()
+
+
+@pytest.mark.parametrize(
+  'options, words',
+  [
+    ({'aggregation': 'ppo'}, "aggregation='ppo'"),
+    ({'kl_form': 'k1'}, 'k3_ratio_weighted'),
+    ({'importance': 'word'}, "importance='word' is not one of 'token', 'sequence'"),
+    ({'advantage_scale': None}, "advantage_scale=None is not one of 'group', 'batch', 'none'"),
+    ({'clip_low': -0.1}, 'clip_low=-0.1'),
+    ({'clip_high': float('nan')}, 'clip_high=nan'),
+    ({'beta': -1e-3}, 'beta=-0.001'),
+    ({'tis_cap': 0.0}, 'tis_cap=0.0'),
+    ({'std_ddof': 2}, 'std_ddof=2'),
+    ({'dual_clip': 1.0}, 'dual_clip=1.0'),
+    ({'aggregation': 'cispo', 'delta': 4.0}, 'cispo'),
+    ({'aggregation': 'dr_grpo'}, 'max_length'),
+    ({'overlong_buffer': 5}, 'max_length'),
+    ({'overlong_buffer': 5, 'max_length': 4}, 'longer'),
+  ],
+)
+def test_a_meaningless_configuration_is_refused_by_name(options, words):
+  with pytest.raises(ValueError, match=words):
+    grpo.GrpoConfig(**options)
