@@ -49,13 +49,12 @@ def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale, splits=None, *, in
   splits = splits or _splits(len(q), S // SLOTS)
   size = q.dtype.itemsize
   stages = _stages('mla_decode', ROWS * A * size, SLOTS * A * size)
-  half = value_width // COMPUTE
   kind = q.dtype if splits == 1 else jnp.float32
   run = warpgroup.launch(
     'mla_decode',
     partial(_latent_kernel, (len(q) // B, splits, scale, interpret)),
     [
-      varying.output((splits, len(q), COMPUTE, ROWS, half), kind, q),
+      varying.output((splits, len(q), ROWS, value_width), kind, q),
       varying.output((splits, len(q), ROWS), jnp.float32, q),
     ],
     {'row': len(q), 'split': splits},
@@ -71,7 +70,7 @@ def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale, splits=None, *, in
     interpret,
   )
   part, norm = run(q, cache_BSA, keep_BS.astype(jnp.int32), *_live(keep_BS, SLOTS))
-  out = _joined(part.swapaxes(2, 3).reshape(splits, -1, ROWS, value_width), norm)
+  out = _joined(part, norm)
   return out.reshape(B, -1, value_width)[:, :N].astype(q.dtype)
 
 
@@ -259,11 +258,24 @@ def _latent_kernel(how, *refs):
   q, cache, keep, order, live, out, norm, q_s, cache_s, keep_s, fade_s, asked, given, *ring = refs
   tiles, splits, scale, interpret = how
   row, split = (jax.lax.axis_index(name) for name in ('row', 'split'))
-  b, half = jax.lax.div(row, jnp.int32(tiles)), out.shape[4]
+  b, half = jax.lax.div(row, jnp.int32(tiles)), out.shape[3] // COMPUTE
   first, steps = _share(live, b, split, splits)
   stages = warpgroup.Stages(cache_s.shape[0], *ring)
   positions = pl.ds(COMPUTE * half, SLOTS)
   values = lambda slot, columns: cache_s.at[slot, :, pl.ds(columns, half)]
+
+  def store(columns, values):
+    own = pl.ds(columns, half)
+    if out.dtype != q.dtype:  # a share in float32, of which four threads write a whole sector
+      out[split, row, :, own] = values
+      return
+    q_s[:, own] = values.astype(out.dtype)  # the queries have done their work
+    plgpu.commit_smem()
+    # Half of the columns is contiguous in shared memory only within one row of swizzled tiles.
+    for first in range(0, ROWS, warpgroup.EIGHT):
+      tile = (pl.ds(first, warpgroup.EIGHT), own)
+      plgpu.copy_smem_to_gmem(q_s.at[tile], out.at[split, row, *tile])
+    plgpu.wait_smem_to_gmem(0)
 
   def move():
     plgpu.copy_gmem_to_smem(q.at[row], q_s, asked)
@@ -291,7 +303,7 @@ def _latent_kernel(how, *refs):
     acc, top, total = stages.read(steps, block, warpgroup.before_softmax(half))
     total = jnp.maximum(total, 1e-30)
     _give(fade_s, given, stages.count, 1 / total)
-    out[split, row, 0] = (acc / of_rows(total, acc.shape)).astype(out.dtype)
+    store(0, acc / of_rows(total, acc.shape))
     norm[split, row] = top + jnp.log2(total)
 
   def mix():
@@ -302,7 +314,7 @@ def _latent_kernel(how, *refs):
 
     acc = stages.read(steps, block, jnp.zeros((ROWS, half), jnp.float32))
     plgpu.barrier_wait(given.at[stages.count])
-    out[split, row, 1] = (acc * of_rows(fade_s[stages.count], acc.shape)).astype(out.dtype)
+    store(half, acc * of_rows(fade_s[stages.count], acc.shape))
 
   def compute(group):
     pl.when(group == 0)(score_and_mix)

@@ -38,24 +38,24 @@ def _attention(q, k, v, segment, scale, interpret):
   return _forward(q, k, v, segment, scale, interpret)[0]
 
 
-def _masked(score, ids, at, scale):
-  """Scaled scores to base 2, what is not visible far below; `ids` are (rows, columns).
+def _mask(whole, ids, at, scale):
+  """What scores before their scale begin with: 0, or far below 0 where a pair is not visible.
 
-  `at` has the positions (first row, first column) and which of the two are queries.
+  `ids` are (rows, columns), `at` has the positions (first row, first column) and which of the two
+  are queries. A `whole` block has no such pair.
   """
   (first_row, first_column), query_axis = at
-  row_ids, column_ids = (jax.lax.broadcast_in_dim(x, score.shape, [i]) for i, x in enumerate(ids))
-  row = jax.lax.broadcasted_iota(jnp.int32, score.shape, 0) + first_row
-  column = jax.lax.broadcasted_iota(jnp.int32, score.shape, 1) + first_column
-  ordered = row >= column if query_axis == 0 else column >= row
-  return jnp.where((row_ids == column_ids) & ordered, score * (scale * LOG2E), MASKED)
+  shape = tuple(len(x) for x in ids)
 
+  def masked():
+    row_ids, column_ids = (jax.lax.broadcast_in_dim(x, shape, [i]) for i, x in enumerate(ids))
+    # One side has the distance, which changes: what is the same for all blocks stays in registers.
+    row = jax.lax.broadcasted_iota(jnp.int32, shape, 0) + (first_row - first_column)
+    column = jax.lax.broadcasted_iota(jnp.int32, shape, 1)
+    ordered = row >= column if query_axis == 0 else column >= row
+    return jnp.where((row_ids == column_ids) & ordered, 0.0, MASKED / (scale * LOG2E))
 
-def _visible(score, whole, ids, at, scale):
-  """`_masked` where the block is not `whole`."""
-  return jax.lax.cond(
-    whole > 0, lambda s: s * (scale * LOG2E), lambda s: _masked(s, ids, at, scale), score
-  )
+  return jax.lax.cond(whole > 0, lambda: jnp.zeros(shape, jnp.float32), masked)
 
 
 def _key_block(fixed, width):
@@ -121,9 +121,9 @@ class _Tile:
     def step(s, slot, carry):
       j = first + s
       unmasked = self.whole[b, i, j]
-      score = warpgroup.product(q, k_s.at[slot], True, interpret)
-      score = _visible(score, unmasked, (own, ids_s[slot]), ((position, j * keys), 0), scale)
-      return block(score, k_s.at[slot], v_s.at[slot], carry)
+      mask = _mask(unmasked, (own, ids_s[slot]), ((position, j * keys), 0), scale)
+      score = warpgroup.accumulated(mask, q, k_s.at[slot], True, interpret)
+      return block(score * (scale * LOG2E), k_s.at[slot], v_s.at[slot], carry)
 
     return self.stages.read(steps, step, carry)
 
@@ -279,17 +279,20 @@ def _key_kernel(how, *refs):
       d_key, d_value = carry
       i = start + jax.lax.rem(s, span)
       unmasked = whole[b, i, j]
-      score = warpgroup.product(k_s.at[group], q_s.at[slot], True, interpret)
-      at = ((first, i * queries), 1)
-      score = _visible(score, unmasked, (own, ids_s[slot]), at, scale)
+      mask = _mask(unmasked, (own, ids_s[slot]), ((first, i * queries), 1), scale)
+      score = warpgroup.accumulated(mask, k_s.at[group], q_s.at[slot], True, interpret)
+      score = score * (scale * LOG2E)
       columns = lambda x: jax.lax.broadcast_in_dim(x, score.shape, [1])
       weight = jnp.exp2(score - columns(norm_s[slot] * LOG2E))
       d_out_block = d_out_s.at[slot]
       d_value = warpgroup.accumulated(
         d_value, weight.astype(q.dtype), d_out_block, False, interpret
       )
-      d_weight = warpgroup.product(v_s.at[group], d_out_block, True, interpret)
-      d_score = weight * (d_weight - columns(slack_s[slot]))
+      # Sums begin with the slack: its columns beside them would not fit the registers.
+      d_weight = warpgroup.accumulated(
+        -columns(slack_s[slot]), v_s.at[group], d_out_block, True, interpret
+      )
+      d_score = weight * d_weight
       d_key = warpgroup.accumulated(d_key, d_score.astype(q.dtype), q_s.at[slot], False, interpret)
       return d_key, d_value
 

@@ -89,7 +89,7 @@ def product(a, b, transposed=False, interpret=None):
     return _plain(a, b, transposed)
 
   def run(acc):
-    plgpu.wgmma(acc, a, plgpu.transpose_ref(b, (1, 0)) if transposed else b)
+    plgpu.wgmma(acc, a, b.transpose((1, 0)) if transposed else b)
     return acc[...]
 
   return pl.run_scoped(run, plgpu.ACC(shape, jnp.float32))
@@ -101,7 +101,7 @@ def accumulated(acc, a, b, transposed=False, interpret=None):
     return acc + _plain(a, b, transposed)
 
   def run(ref):
-    plgpu.wgmma(ref, a, plgpu.transpose_ref(b, (1, 0)) if transposed else b)
+    plgpu.wgmma(ref, a, b.transpose((1, 0)) if transposed else b)
 
   return pl.run_state(run)(plgpu.ACC.init(acc))
 
@@ -150,6 +150,9 @@ class Stages:
       slot = jax.lax.rem(s, jnp.int32(self.count))
       plgpu.barrier_wait(self.full.at[slot])
       carry = body(s, slot, carry)
+      # Ids and masks are read by plain loads, which no barrier orders before the TMA's next write:
+      # the two go through different proxies, and only a fence between them does.
+      plgpu.commit_smem()
       plgpu.barrier_arrive(self.free.at[slot])
       return carry
 
@@ -227,12 +230,13 @@ def contraction(stages, first, steps, shape, operands, turned=(False, False), in
 
   def plain(s, acc):
     a, b = (x[...].T if turn else x[...] for x, turn in ready(s))
+    plgpu.commit_smem()  # plain loads stand here for a tensor core's, which need no fence
     release(s)
     return acc + jnp.matmul(a, b, preferred_element_type=jnp.float32)
 
   def run(acc):
     def multiply(s, _):
-      a, b = (plgpu.transpose_ref(x, (1, 0)) if turn else x for x, turn in ready(s))
+      a, b = (x.transpose((1, 0)) if turn else x for x, turn in ready(s))
       plgpu.wgmma(acc, a, b)
       plgpu.wgmma_wait(1)
       pl.when(s > 0)(lambda: release(s - 1))

@@ -8,7 +8,7 @@ import os
 import sys
 
 from r1jax import commands, flags, ranges
-from r1jax.interchange import source
+from r1jax.interchange import checkpoints
 
 _EXAMPLES = """
 r1jax chat                                              # with the shipped base
@@ -21,7 +21,7 @@ def parse(argv):
   """The command's flags."""
   parser = flags.Parser('chat', __doc__, _EXAMPLES)
   number = flags.number
-  parser.add_argument('--checkpoint', default='tiny', metavar='PLACE', help=source.PLACES)
+  parser.add_argument('--checkpoint', default='tiny', metavar='PLACE', help=checkpoints.PLACES)
   parser.add_argument('--prompt', metavar='TEXT', help='answer this and leave')
   parser.add_argument(
     '--max_tokens', type=number(ranges.Count), default=32_768, help='most tokens of an answer'

@@ -6,7 +6,7 @@ import sys
 import jax
 
 from r1jax.data import chat_template, template, tokenizer
-from r1jax.interchange import huggingface, source
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.runs import opening
 from r1jax.sampling import stream
 
@@ -33,19 +33,10 @@ def load(path, dtype=None):
   )
   cfg = dataclasses.replace(cfg, mtp_layers=0)
   cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
-  tok = source.tokenizer_of(folder, cfg)
-  chat, stop = chat_template.load(folder, tok), _stop_ids(folder, tok)
+  tok = checkpoints.tokenizer_of(folder, cfg)
+  chat, stop = chat_template.load(folder, tok), tokenizer.stop_ids(folder, tok)
   params = huggingface.load(folder, cfg, cfg.param_dtype, lambda line: None)
   return Model(stream.prepare(params, cfg), cfg, tok, chat, stop)
-
-
-def _stop_ids(folder, tok):
-  """Ids that end a reply: the tokenizer's, and those that the folder's settings list."""
-  stop = {tok.eos_id}
-  for name in ('generation_config.json', 'config.json'):
-    listed = tokenizer.read_json(folder / name).get('eos_token_id')
-    stop |= set(listed if isinstance(listed, list) else [] if listed is None else [listed])
-  return frozenset(stop)
 
 
 class Conversation:

@@ -12,7 +12,7 @@ import pathlib
 import sys
 
 from r1jax import commands, flags, ranges
-from r1jax.interchange import source
+from r1jax.interchange import checkpoints
 
 _EXAMPLES = """
 r1jax evaluate --checkpoint=tiny --benchmark=tiny_world
@@ -53,7 +53,7 @@ def parse(argv):
 def _what(group):
   from r1jax.evaluation.exam import benchmarks
 
-  group.add_argument('--checkpoint', help=source.PLACES)
+  group.add_argument('--checkpoint', help=checkpoints.PLACES)
   group.add_argument('--benchmark', metavar='NAME', help='see below')
   group.add_argument('--data', default='', metavar='PATH', help='its file, or folder of files')
   group.add_argument(
@@ -265,7 +265,8 @@ def run(given):
   """Does what the flags ask for; returns the exit status."""
   with commands.quiet():
     from r1jax.evaluation.exam import result
-    from r1jax.rewards import sandbox, service
+    from r1jax.rewards import service
+    from r1jax.rewards.code import sandbox
   try:
     if given.verifiers:
       return 0 if print_score_card(given) else 1

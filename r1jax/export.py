@@ -3,7 +3,7 @@
 import sys
 
 from r1jax import commands, flags, ranges
-from r1jax.interchange import source
+from r1jax.interchange import checkpoints
 
 _EXAMPLES = """
 r1jax export --checkpoint=runs/r1_zero_tiny --output=hub
@@ -18,7 +18,7 @@ def parse(argv):
   with commands.quiet():
     from r1jax.interchange import gguf  # JAX comes with it
   parser = flags.Parser('export', __doc__, _EXAMPLES)
-  parser.add_argument('--checkpoint', help=source.PLACES)
+  parser.add_argument('--checkpoint', help=checkpoints.PLACES)
   parser.add_argument('--output', help='folder to write')
   parser.add_argument(
     '--format', default='hub', choices=['hub', 'gguf'], help='layout of the output'

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from r1jax.interchange import source
+from r1jax.interchange import checkpoints
 from tests import small_runs
 
 GOOD = '{"question": "1 + 1", "answer": "2"}\n'
@@ -92,7 +92,7 @@ def test_a_wrong_file_of_problems_is_named_with_its_line(tmp_path, content, mess
 
 
 def test_a_model_without_a_tokenizer_is_refused(tmp_path):
-  shutil.copytree(source.ASSETS / 'tiny_base', tmp_path / 'base')
+  shutil.copytree(checkpoints.ASSETS / 'tiny_base', tmp_path / 'base')
   (tmp_path / 'base' / 'tokenizer.model').unlink()
   assert 'neither tokenizer.json nor' in refused(tmp_path / 'run', checkpoint=tmp_path / 'base')
   assert not (tmp_path / 'run').exists()

@@ -10,7 +10,7 @@ import pytest
 
 from r1jax import chat, conversation, sharding
 from r1jax.data import chat_template, tokenizer
-from r1jax.interchange import huggingface, source
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.sampling import sample, stream
 from tests.interchange import families
 
@@ -52,7 +52,7 @@ def script(monkeypatch, tok, text, interrupt=False):
 
 
 def test_characters_of_several_tokens_come_whole():
-  tok = tokenizer.load(source.open('tiny'))
+  tok = tokenizer.load(checkpoints.open('tiny'))
   text = 'Résumé 🦙🚀, 12 + 3 = 15.'
   parts = list(conversation.pieces(tok, tok.encode(text)))
   assert ''.join(parts) == text and len(parts) > 5

@@ -6,7 +6,7 @@ import numpy as np
 from tensorboardX.proto import event_pb2
 
 from r1jax.data import template, tokenizer
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints
 from tests import small_runs
 
 

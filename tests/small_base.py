@@ -4,7 +4,7 @@ import dataclasses
 
 from r1jax import sharding
 from r1jax.data import tokenizer
-from r1jax.interchange import huggingface, source
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.model import config
 from tests.model import tiny
 
@@ -16,7 +16,7 @@ def write(folder):
 
   It says nothing sensible, but ends sooner or later, so that a reward of length teaches it.
   """
-  tok = tokenizer.load(source.open('tiny'))
+  tok = tokenizer.load(checkpoints.open('tiny'))
   cfg = dataclasses.replace(
     tiny.MLA, vocab=tok.vocab_size, layers=2, mtp_layers=0, max_length=128, rope=config.RopeConfig()
   )

@@ -3,19 +3,19 @@
 A conversation is a list of messages {'role': 'system' | 'user' | 'assistant', 'content': str}.
 """
 
-import datetime
-import json
 import pathlib
+import re
 
-import jinja2
-import jinja2.ext
-import jinja2.sandbox
-
-from r1jax.data import template
+from r1jax.data import hub_files, jinja, template
 
 BOS, EOS = '<｜begin▁of▁sentence｜>', '<｜end▁of▁sentence｜>'
 USER, ASSISTANT = '<｜User｜>', '<｜Assistant｜>'
 PREFILL = template.THINK + '\n'
+# The thought that a prompt leaves open. Matches the end of 'Hi<think>\n' and of DeepSeek-V3.1's
+# 'Hi<think>', not of 'Hi<think>\n\n</think>\n\n', which asks for no thought.
+_OPENED = re.compile(re.escape(template.THINK) + r'\s*\Z')
+# Two names of one switch: Qwen3's and SmolLM3's, DeepSeek-V3.1's and Granite's.
+_THINKING = {'enable_thinking': True, 'thinking': True}
 
 
 class ChatTemplateError(ValueError):
@@ -25,24 +25,25 @@ class ChatTemplateError(ValueError):
 class HubTemplate:
   """A chat template of the hub, run in jinja2's sandbox.
 
+  It is a program that strangers wrote: whatever goes wrong in it is a `ChatTemplateError`, and
+  what would take hours or gigabytes is refused (`jinja.Environment`).
+
   Args:
     source: the template's text.
     bos, eos: texts of the tokens that templates call bos_token and eos_token.
-    **variables: the template's own switches, wherever `render` is not given another value.
+    **variables: the template's own switches, wherever `render` is not given another value. `tools`
+      and `documents` are None, as transformers gives them.
   """
 
   def __init__(self, source, bos='', eos='', **variables):
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-      trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
-    )
-    environment.filters['tojson'] = _to_json
-    environment.globals['raise_exception'] = _refuse
-    environment.globals['strftime_now'] = lambda form: datetime.datetime.now().strftime(form)
-    self.source, self._defaults = source, variables | {'bos_token': bos, 'eos_token': eos}
+    self.source = source
+    self._defaults = {'tools': None, 'documents': None, 'bos_token': bos, 'eos_token': eos}
+    self._defaults |= variables
+    self._environment = jinja.Environment()
     try:
-      self._template = environment.from_string(source)
-    except jinja2.TemplateError as error:
-      raise ChatTemplateError(f'chat template does not parse: {error}') from error
+      self._template = self._environment.from_string(source)
+    except Exception as error:  # Recursion, Syntax, Memory and Type errors beside jinja's own
+      raise ChatTemplateError(f'chat template does not parse: {_told(error)}') from error
 
   def render(self, messages, add_generation_prompt=True, **variables):
     """Text of a conversation, up to the place where the assistant goes on.
@@ -51,10 +52,11 @@ class HubTemplate:
     `variables` are the template's own switches, such as enable_thinking or tools.
     """
     given = {'messages': messages, 'add_generation_prompt': add_generation_prompt}
+    self._environment.begin()
     try:
       return self._template.render(self._defaults | given | variables)
-    except (jinja2.TemplateError, TypeError) as error:
-      raise ChatTemplateError(f'chat template refuses the conversation: {error}') from error
+    except Exception as error:  # ZeroDivision, Overflow, Recursion, Memory, Key, Value, ...
+      raise ChatTemplateError(f'chat template refuses the conversation: {_told(error)}') from error
 
 
 class R1Template:
@@ -120,35 +122,58 @@ def encode(chat, tokenizer, text):
   return tokenizer.encode_marked(text)
 
 
+def prefill(text):
+  """The end of a rendered prompt that belongs to the reply, `<think>` and what follows it, or ''.
+
+  What a model says after it is the inside of a thought until it writes `</think>`.
+  """
+  opened = _OPENED.search(text)
+  return opened[0] if opened else ''
+
+
 def load(folder, tokenizer):
   """The chat template of a hub folder.
 
   Looks for chat_template.jinja, then for `chat_template` in tokenizer_config.json; a folder with
   neither gets R1-Zero's plain template, which needs no special token. Templates that can be told to
   think are.
+
+  Raises:
+    ChatTemplateError: it does not parse, or is no text.
   """
   folder = pathlib.Path(folder)
-  settings = getattr(tokenizer, 'settings', {})
-  path, source = folder / 'chat_template.jinja', settings.get('chat_template')
-  if path.exists():
-    source = path.read_text()
-  if isinstance(source, list):  # named templates, one of them the default
-    source = {entry['name']: entry['template'] for entry in source}.get('default')
+  path = folder / 'chat_template.jinja'
+  source = hub_files.read_text(path) if path.exists() else _in_settings(folder, tokenizer)
   if not source or source == ZeroTemplate.source:
     return ZeroTemplate()
-  bos, eos = tokenizer.text_of(tokenizer.bos_id), tokenizer.text_of(tokenizer.eos_id)
   try:
-    return HubTemplate(source, bos, eos, enable_thinking=True)
+    return HubTemplate(source, **_renamed(tokenizer.template_variables), **_THINKING)
   except ChatTemplateError as error:
     raise ChatTemplateError(f'{folder}: {error}') from error
 
 
-def _to_json(value, indent=None, ensure_ascii=False, separators=None, sort_keys=False):
-  """JSON as the hub's templates expect it: no HTML escapes."""
-  return json.dumps(
-    value, indent=indent, ensure_ascii=ensure_ascii, separators=separators, sort_keys=sort_keys
-  )
+def _in_settings(folder, tokenizer):
+  """The template that tokenizer_config.json holds, the default one of several; None without."""
+  found = getattr(tokenizer, 'settings', {}).get('chat_template')
+  source = found
+  if isinstance(found, list):
+    named = [entry for entry in found if isinstance(entry, dict)]
+    source = {str(entry.get('name')): entry.get('template') for entry in named}.get('default')
+  if source is not None and not isinstance(source, str):
+    raise ChatTemplateError(
+      f'{folder / "tokenizer_config.json"}: chat_template is no text but {type(source).__name__}'
+    )
+  return source
 
 
-def _refuse(message):
-  raise jinja2.TemplateError(message)
+def _renamed(variables):
+  """A tokenizer's template variables as `HubTemplate` takes them."""
+  names = {'bos_token': 'bos', 'eos_token': 'eos'}
+  return {names.get(name, name): text for name, text in variables.items()}
+
+
+def _told(error):
+  """What an error says of itself, in one line; its kind where it says nothing (MemoryError)."""
+  kind = type(error).__name__
+  text = ' '.join(str(error).split())
+  return text if text and kind.startswith('Template') else f'{kind}: {text}'.removesuffix(': ')

@@ -8,12 +8,13 @@ import re
 import sentencepiece
 import tokenizers
 
-from r1jax.data import template
+from r1jax.data import hub_files, template
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 SENTENCEPIECE_FILE, HUB_FILE = 'tokenizer.model', 'tokenizer.json'
 # What a hub folder says about its tokenizer; the settings are read, the files kept for `save`.
-_HUB_SETTINGS = ('tokenizer_config.json', 'config.json')
+_SETTINGS, _CONFIG = 'tokenizer_config.json', 'config.json'
+_ENDS = ('generation_config.json', _CONFIG)  # where further ends of a turn are listed
 _HUB_FILES = (
   HUB_FILE,
   'tokenizer_config.json',
@@ -36,10 +37,14 @@ class SentencePieceTokenizer:
   """Text to ids and back with a SentencePiece model, by path or as bytes."""
 
   def __init__(self, model):
+    where = 'the SentencePiece model'
     if not isinstance(model, bytes):
-      model = pathlib.Path(model).read_bytes()
+      where, model = model, hub_files.read_bytes(pathlib.Path(model))
     self.model_bytes = model
-    self._model = sentencepiece.SentencePieceProcessor(model_proto=model)
+    try:
+      self._model = sentencepiece.SentencePieceProcessor(model_proto=model)
+    except RuntimeError as error:
+      raise ValueError(f'{where}: not a SentencePiece model: {error}') from error
     # A literal U+2581 would come back as a space: it goes in as the bytes of its UTF-8 form.
     self._space_ids = [self._model.piece_to_id(f'<0x{byte:02X}>') for byte in SPACE.encode()]
 
@@ -47,6 +52,11 @@ class SentencePieceTokenizer:
   def vocab_size(self):
     """Number of pieces."""
     return self._model.get_piece_size()
+
+  @property
+  def template_variables(self):
+    """What chat templates call the special tokens: name -> text."""
+    return {'bos_token': self.text_of(self.bos_id), 'eos_token': self.text_of(self.eos_id)}
 
   @property
   def bos_id(self):
@@ -110,41 +120,59 @@ class HubTokenizer:
 
   def __init__(self, path):
     path = pathlib.Path(path)
-    folder = path.parent
-    self.files = {n: (folder / n).read_bytes() for n in _HUB_FILES[1:] if (folder / n).exists()}
-    self.files[HUB_FILE] = path.read_bytes()
-    try:
-      self._model = tokenizers.Tokenizer.from_buffer(self.files[HUB_FILE])
-    except Exception as error:  # the library raises nothing narrower
-      raise ValueError(f'{path}: not a tokenizer that `tokenizers` can read: {error}') from error
-    # A file may carry the settings of the last batch it was used for; ids must not depend on them.
-    self._model.no_truncation()
-    self._model.no_padding()
-    self.settings, config = (read_json(folder / name) for name in _HUB_SETTINGS)
+    self._folder = folder = path.parent
+    others = [name for name in _HUB_FILES[1:] if (folder / name).exists()]
+    self.files = {name: hub_files.read_bytes(folder / name) for name in others}
+    self.files[HUB_FILE] = hub_files.read_bytes(path)
+    self._model = _hub_model(path, self.files[HUB_FILE])
+    self.settings = hub_files.read_json(folder / _SETTINGS)
+    config = hub_files.read_json(folder / _CONFIG)
     self.bos_id = self._special('bos_token', config)
     self.eos_id = self._special('eos_token', config)
     if self.eos_id is None:
-      raise ValueError(f'{folder}: neither {" nor ".join(_HUB_SETTINGS)} says what ends a document')
+      raise ValueError(f'{folder}: neither {_SETTINGS} nor {_CONFIG} says what ends a document')
     pad = self._special('pad_token', config)
     self.pad_id = self.eos_id if pad is None else pad
+    # Of the two ways to ask for a beginning, the switch means nothing without a token: Qwen's null.
     plain, marked = (self._model.encode('a', add_special_tokens=m).ids for m in (False, True))
-    self._begins = (
-      bool(self.settings.get('add_bos_token')) or marked[:1] == [self.bos_id] != plain[:1]
+    switched = bool(self.settings.get('add_bos_token')) and bool(self._text('bos_token'))
+    self._begins = switched or (
+      self.bos_id is not None and marked[:1] == [self.bos_id] != plain[:1]
     )
+
+  def _text(self, key):
+    """How tokenizer_config.json writes the token `key`; None where it names none."""
+    token = self.settings.get(key)
+    token = token.get('content') if isinstance(token, dict) else token
+    if token is not None and not isinstance(token, str):
+      raise ValueError(f'{self._folder / _SETTINGS}: {key}={self.settings[key]!r} is no token')
+    return token
 
   def _special(self, key, config):
     """Id of 'bos_token' and the like; None where the folder names none."""
-    token = self.settings.get(key)
-    token = token['content'] if isinstance(token, dict) else token
-    found = config.get(f'{key}_id') if token is None else self._model.token_to_id(token)
-    if token is not None and found is None:
-      raise ValueError(f'{key} {token!r} is not in the vocabulary of {self.vocab_size}')
-    return found[0] if isinstance(found, list) else found
+    token = self._text(key)
+    if token is None:
+      found = _ids(config, f'{key}_id', self._folder / _CONFIG)
+      return found[0] if found else None
+    found = self._model.token_to_id(token)
+    if found is None:
+      raise ValueError(
+        f'{self._folder / _SETTINGS}: {key} {token!r} is not in the vocabulary of {self.vocab_size}'
+      )
+    return found
+
+  @property
+  def template_variables(self):
+    """What chat templates call the special tokens: name -> text, those of tokenizer_config.json."""
+    names = ('bos_token', 'eos_token', 'pad_token', 'unk_token')
+    texts = {name: self._text(name) for name in names}
+    given = {name: text for name, text in texts.items() if text is not None}
+    return {'bos_token': '', 'eos_token': self.text_of(self.eos_id)} | given
 
   @property
   def vocab_size(self):
     """One more than the largest id."""
-    return max(self._model.get_vocab(with_added_tokens=True).values()) + 1
+    return max(self._model.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
   def save(self, folder):
     """Writes the files that `load` reads into an existing folder."""
@@ -202,15 +230,56 @@ def load(path):
   return HubTokenizer(path) if path.suffix == '.json' else SentencePieceTokenizer(path)
 
 
-def read_json(path):
-  """Contents of a settings file, {} where it is absent; ValueError for anything but an object."""
-  try:
-    found = json.loads(path.read_text()) if path.exists() else {}
-  except ValueError as error:
-    raise ValueError(f'{path}: not JSON: {error}') from error
-  if not isinstance(found, dict):
-    raise ValueError(f'{path}: expected a JSON object, not {type(found).__name__}')
+def stop_ids(folder, tokenizer):
+  """All ids that end a turn of a model, a frozenset of int: every place that draws asks here.
+
+  They are the tokenizer's end of a document and what generation_config.json and config.json list as
+  `eos_token_id`, such as Qwen's `<|im_end|>` beside `<|endoftext|>`.
+
+  Args:
+    folder: of the model; a folder without those files adds nothing.
+    tokenizer: of the model.
+
+  Raises:
+    ValueError: a file is no JSON object, or its `eos_token_id` is neither an id nor a list of ids.
+  """
+  paths = [pathlib.Path(folder) / name for name in _ENDS]
+  listed = [_ids(hub_files.read_json(path), 'eos_token_id', path) for path in paths]
+  return frozenset([tokenizer.eos_id, *(i for ids in listed for i in ids)])
+
+
+def _ids(contents, key, path):
+  """The ids that a settings file has at `key`: one, a list, or none (null)."""
+  found = contents.get(key)
+  found = [] if found is None else found if isinstance(found, list) else [found]
+  if not all(type(i) is int and i >= 0 for i in found):
+    raise ValueError(f'{path}: {key}={contents[key]!r} is neither a token id nor a list of them')
   return found
+
+
+def _hub_model(path, contents):
+  """The library's tokenizer of a tokenizer.json, with the four tags as ordinary tokens.
+
+  `add_special_tokens` marks the tags as special, and decoding drops what is special: the format and
+  the answer of every reply would be lost. Ids and encoding do not depend on that mark.
+  """
+  try:
+    model = tokenizers.Tokenizer.from_buffer(contents)
+    added = model.get_added_tokens_decoder().values()
+    if any(token.special and token.content in template.TAGS for token in added):
+      edited = json.loads(contents)
+      for token in edited['added_tokens']:
+        token['special'] = token['special'] and token['content'] not in template.TAGS
+      model = tokenizers.Tokenizer.from_buffer(json.dumps(edited).encode())
+    model.encode('a')  # some damage shows only here
+  except (KeyboardInterrupt, SystemExit):
+    raise
+  except BaseException as error:  # the library raises plain Exceptions, and panics beside them
+    raise ValueError(f'{path}: not a tokenizer that `tokenizers` can read: {error}') from error
+  # A file may carry the settings of the last batch it was used for; ids must not depend on them.
+  model.no_truncation()
+  model.no_padding()
+  return model
 
 
 def train_sentencepiece(texts, vocab_size, user_defined=USER_DEFINED, out_path=None):

@@ -1,5 +1,6 @@
 """A model handed on in the hub's layout, read back, and the report on whether it is what it was."""
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -9,9 +10,8 @@ import jax
 import numpy as np
 
 from r1jax import sharding
-from r1jax.data import chat_template, tokenizer
-from r1jax.interchange import huggingface, tensors
-from r1jax.interchange import source as places
+from r1jax.data import chat_template, hub_files, tokenizer
+from r1jax.interchange import checkpoints, families, gguf, huggingface, tensors
 from r1jax.model import transformer
 
 REPORT = 'export_report.json'
@@ -40,11 +40,11 @@ def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, noti
     raise ValueError(f'{folder} is the source itself; give another output folder')
   cfg = huggingface.read_config(source, compute_dtype=dtype, param_dtype=dtype, remat=False)
   cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
-  tok = places.tokenizer_of(source, cfg)
+  tok = checkpoints.tokenizer_of(source, cfg)
   params = huggingface.load(source, cfg, cfg.param_dtype, notify)
   logits = probe(params, cfg)
   notify(f'writing {folder}')
-  ids = {'bos_token_id': tok.bos_id, 'eos_token_id': tok.eos_id, 'pad_token_id': tok.pad_id}
+  ids = {'bos_token_id': tok.bos_id, 'eos_token_id': _ends(source, tok), 'pad_token_id': tok.pad_id}
   contents = huggingface.save(folder, params, cfg, None, shard_bytes, ids)
   tok.save(folder)
   tensors.write_json(folder / 'generation_config.json', _generation(source, ids))
@@ -57,6 +57,23 @@ def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, noti
   report['problems'] = problems
   tensors.write_json(folder / REPORT, report)
   return report
+
+
+def possible(cfg, tok):
+  """What a model can be exported as, known before it is trained: format -> '' or why not, one line.
+
+  Args:
+    cfg: ModelConfig; tok: its tokenizer.
+
+  Returns:
+    {'hub': ..., 'gguf': ...}, as `python -m r1jax.export --format` names them.
+  """
+  try:
+    families.of(cfg)
+  except ValueError as error:
+    return {'hub': str(error), 'gguf': str(error)}
+  # llama.cpp has no multi-token module: the export leaves it out.
+  return {'hub': '', 'gguf': gguf.limits(dataclasses.replace(cfg, mtp_layers=0), tok)}
 
 
 def verify(folder):
@@ -99,7 +116,13 @@ def _logits(params, cfg, token_BT, segment_BT, position_BT):
 
 def _generation(source, ids):
   """generation_config.json: the source's own, or R1's recommendation."""
-  return ids | (tokenizer.read_json(source / 'generation_config.json') or GENERATION)
+  return ids | (hub_files.read_json(source / 'generation_config.json') or GENERATION)
+
+
+def _ends(source, tok):
+  """`eos_token_id` of the new folder: one id, or a list where further ids end a turn."""
+  further = sorted(tokenizer.stop_ids(source, tok) - {tok.eos_id})
+  return [tok.eos_id, *further] if further else tok.eos_id
 
 
 def _digest(array):

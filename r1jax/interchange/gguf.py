@@ -7,8 +7,14 @@ import re
 import gguf
 import numpy as np
 
-from r1jax.interchange import gguf_vocabulary, huggingface, names, placement, tensors
-from r1jax.interchange import source as places
+from r1jax.interchange import (
+  checkpoints,
+  families,
+  gguf_vocabulary,
+  huggingface,
+  placement,
+  tensors,
+)
 from r1jax.model import rope
 
 TYPES = ('f32', 'f16', 'q8_0')
@@ -22,11 +28,10 @@ _FILE_TYPES = {
   'f16': gguf.LlamaFileType.MOSTLY_F16,
   'q8_0': gguf.LlamaFileType.MOSTLY_Q8_0,
 }
-ARCHITECTURES = {
-  'deepseek_v3': gguf.MODEL_ARCH.DEEPSEEK2,
-  'qwen2': gguf.MODEL_ARCH.QWEN2,
-  'qwen3': gguf.MODEL_ARCH.QWEN3,
-  'llama': gguf.MODEL_ARCH.LLAMA,
+ARCHITECTURES = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
+_GATES = {
+  'sigmoid': gguf.ExpertGatingFuncType.SIGMOID,
+  'softmax': gguf.ExpertGatingFuncType.SOFTMAX,
 }
 _F16_MAX = float(np.finfo(np.float16).max)
 # Kept in float32: llama.cpp wants the router exact.
@@ -61,14 +66,14 @@ def export(source, folder, kind='f16'):
     raise ValueError(f'GGUF type {kind!r} is not one of {TYPES}')
   source, folder = pathlib.Path(source), pathlib.Path(folder)
   cfg = dataclasses.replace(huggingface.read_config(source), mtp_layers=0)
-  if cfg.attention == 'mla' and not cfg.q_latent:
-    raise ValueError('llama.cpp runs deepseek2 without q_lora_rank only in its own two sizes')
+  tok = checkpoints.tokenizer_of(source, cfg)
+  if limits(cfg, tok):
+    raise ValueError(f'{source}: {limits(cfg, tok)}')
   plan = huggingface.check(source, cfg)
   outs = list(_tensors(cfg, plan))
   folder.mkdir(parents=True, exist_ok=True)
   path, part = folder / 'model.gguf', folder / 'model.gguf.part'
-  writer = gguf.GGUFWriter(part, gguf.MODEL_ARCH_NAMES[ARCHITECTURES[names.family(cfg)]])
-  tok = places.tokenizer_of(source, cfg)
+  writer = gguf.GGUFWriter(part, families.of(cfg).GGUF)
   _metadata(writer, cfg, kind)
   gguf_vocabulary.write(writer, source, tok, cfg.vocab)
   for out in outs:
@@ -78,6 +83,14 @@ def export(source, folder, kind='f16'):
     part.replace(path)
   (folder / 'Modelfile').write_text(gguf_vocabulary.modelfile(source, tok, path.name))
   return path
+
+
+def limits(cfg, tok):
+  """Why `export` would refuse a model with its tokenizer, in one line; '' where it would not.
+
+  It looks at no weights: a value that half precision cannot hold is found at the export only.
+  """
+  return families.of(cfg).no_gguf(cfg) or gguf_vocabulary.limits(tok)
 
 
 def _write(writer, outs, kind):
@@ -119,7 +132,7 @@ def _packed(out, kind):
 
 def _tensors(cfg, plan):
   """Every `_Out`: hub tensors renamed, experts stacked, kv_b split, llama's heads reordered."""
-  family = names.family(cfg)
+  family = families.of(cfg).GGUF
   mapping = gguf.get_tensor_name_map(ARCHITECTURES[family], cfg.layers)
   stacks = {}
   for entry in plan.entries:
@@ -219,7 +232,13 @@ def _metadata(writer, cfg, kind):
     writer.add_head_count_kv(cfg.kv_heads)
     writer.add_key_length(cfg.head_qk)
     writer.add_value_length(cfg.head_value)
-    return
+  else:
+    _latents(writer, cfg)
+  if cfg.moe_layers:
+    _experts(writer, cfg)
+
+
+def _latents(writer, cfg):
   writer.add_head_count_kv(1)  # absorbed: all heads read the one latent
   writer.add_q_lora_rank(cfg.q_latent)
   writer.add_kv_lora_rank(cfg.kv_latent)
@@ -228,17 +247,18 @@ def _metadata(writer, cfg, kind):
   writer.add_key_length_mla(cfg.head_qk)
   writer.add_value_length_mla(cfg.head_value)
   writer.add_leading_dense_block_count(cfg.dense_layers)
-  if cfg.moe_layers:
-    _experts(writer, cfg.moe)
 
 
-def _experts(writer, moe):
+def _experts(writer, cfg):
+  moe = cfg.moe
   writer.add_expert_count(moe.experts)
   writer.add_expert_used_count(moe.per_token)
-  writer.add_expert_shared_count(moe.shared)
   writer.add_expert_feed_forward_length(moe.ffn)
+  if cfg.attention == 'gqa':  # llama.cpp knows the rest by the architecture's name
+    return
+  writer.add_expert_shared_count(moe.shared)
   writer.add_expert_weights_scale(moe.scale)
   writer.add_expert_weights_norm(moe.normalise)
-  writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+  writer.add_expert_gating_func(_GATES[moe.scores])
   writer.add_expert_group_count(moe.groups)
   writer.add_expert_group_used_count(moe.top_groups)

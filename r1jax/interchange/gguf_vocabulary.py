@@ -7,22 +7,38 @@ from sentencepiece import sentencepiece_model_pb2
 
 from r1jax.data import chat_template, template, tokenizer
 
-# How llama.cpp cuts text into words before merging: its name for the patterns of tokenizer.json.
-# Special tokens would not tell: R1's distillations have DeepSeek's over Qwen's and Llama's words.
+# How llama.cpp cuts text into words before merging: its names for the pre_tokenizer of
+# tokenizer.json. Special tokens would not tell: R1's distillations have DeepSeek's over Qwen's and
+# Llama's words.
 _WORDS = (
   r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s"
   r'| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+'
 )
-_CUTTERS = {
-  (_WORDS % r'\p{N}',): 'qwen2',
-  (_WORDS % r'\p{N}{1,3}',): 'llama-bpe',
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_BYTES, _BYTES_OF_GPT2 = ('ByteLevel', False), ('ByteLevel', True)  # with GPT-2's cut and without
+PRE_TOKENIZERS = {
+  (('Split', _WORDS % r'\p{N}'), _BYTES): 'qwen2',
+  (('Split', _WORDS % r'\p{N}{1,3}'), _BYTES): 'llama-bpe',
   (
-    r'\p{N}{1,3}',
-    '[一-龥぀-ゟ゠-ヿ]+',
-    r'[!"#$%&' + r"'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"
-    r'|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+',
+    ('Split', r'\p{N}{1,3}'),
+    ('Split', '[一-龥぀-ゟ゠-ヿ]+'),
+    (
+      'Split',
+      r'[!"#$%&' + r"'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"
+      r'|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+',
+    ),
+    _BYTES,
   ): 'deepseek-v3',
+  (('Digits', True), _BYTES_OF_GPT2): 'smollm',  # SmolLM2: every digit alone, then as GPT-2
+  (_BYTES_OF_GPT2,): 'gpt-2',
+  (('Split', _GPT2), _BYTES): 'gpt-2',
 }
+# llama.cpp changes no text before it cuts. It leaves Qwen's NFC out too, which changes rare text.
+_NORMALIZERS = {'NFC'}
+_NO_PLACE = (
+  "has no place in a GGUF file of ours; export with --format=hub and try llama.cpp's "
+  'convert_hf_to_gguf.py on that folder'
+)
 # Ollama's template language is Go's. R1's format, past thoughts included as Ollama hands them over.
 _R1_MODELFILE = f"""\
 TEMPLATE \"\"\"{{{{- if .System }}}}{{{{ .System }}}}{{{{ end }}}}
@@ -82,36 +98,81 @@ def _sentencepiece(writer, tok, rows):
 
 def _byte_pairs(writer, tok, rows):
   contents = json.loads(tok.files[tokenizer.HUB_FILE])
-  model = contents['model']
-  if model['type'] != 'BPE':
-    raise ValueError(f'a {model["type"]} tokenizer.json has no place in a GGUF file, only BPE')
-  added = {token['id']: token for token in contents['added_tokens']}
+  model, cut = contents['model'], pre_tokenizer(contents)
+  added = {token['id']: token for token in contents.get('added_tokens') or ()}
   written = {i: text for text, i in model['vocab'].items()}
   pieces, kinds = [], []
   for i in range(rows):
     if i in added:
       pieces.append(added[i]['content'])
-      special = added[i]['special']
+      # The tags are text to us whatever their kind is: a control token would not be printed.
+      special = added[i]['special'] and added[i]['content'] not in template.TAGS
       kinds.append(gguf.TokenType.CONTROL if special else gguf.TokenType.USER_DEFINED)
     else:
       pieces.append(written.get(i, f'[PAD{i}]'))
       kinds.append(gguf.TokenType.NORMAL if i in written else gguf.TokenType.UNUSED)
   merges = [pair if isinstance(pair, str) else ' '.join(pair) for pair in model['merges']]
   writer.add_tokenizer_model('gpt2')
-  writer.add_tokenizer_pre(_cutter(contents['pre_tokenizer']))
+  writer.add_tokenizer_pre(cut)
   writer.add_token_list(pieces)
   writer.add_token_types(kinds)
   writer.add_token_merges(merges)
 
 
-def _cutter(rule):
-  steps = (rule or {}).get('pretokenizers') or [rule or {}]
-  splits = [step['pattern'] for step in steps if step.get('type') == 'Split']
-  patterns = tuple(_escaped(pattern.get('Regex', '')) for pattern in splits)
-  if patterns not in _CUTTERS:
-    known = ', '.join(_CUTTERS.values())
-    raise ValueError(f'tokenizer.json cuts words by {patterns}, which is none of {known}')
-  return _CUTTERS[patterns]
+def limits(tok):
+  """Why a tokenizer has no place in a GGUF file, in one line; '' where it has one."""
+  if isinstance(tok, tokenizer.SentencePieceTokenizer):
+    return ''
+  try:
+    pre_tokenizer(json.loads(tok.files[tokenizer.HUB_FILE]))
+  except ValueError as error:
+    return str(error)
+  return ''
+
+
+def pre_tokenizer(contents):
+  """llama.cpp's name for how a tokenizer.json cuts text, such as 'qwen2'.
+
+  Args:
+    contents: the file's, a dict.
+
+  Raises:
+    ValueError: it is no byte-level BPE, or cuts in a way that llama.cpp has no name for.
+  """
+  model = contents['model']
+  if model.get('type') != 'BPE':
+    raise ValueError(f'a {model.get("type")} tokenizer.json {_NO_PLACE}: only byte-level BPE has')
+  marks = [key for key in ('continuing_subword_prefix', 'end_of_word_suffix') if model.get(key)]
+  normalizers = {step.get('type') for step in _steps(contents.get('normalizer'), 'normalizers')}
+  unknown = sorted(normalizers - _NORMALIZERS) + marks
+  if unknown:
+    raise ValueError(f'tokenizer.json changes text by {unknown} before it cuts it, and {_NO_PLACE}')
+  steps = tuple(map(_cut, _steps(contents.get('pre_tokenizer'), 'pretokenizers')))
+  if steps not in PRE_TOKENIZERS:
+    known = ', '.join(dict.fromkeys(PRE_TOKENIZERS.values()))
+    raise ValueError(
+      f'tokenizer.json cuts words by {steps}, which is none of {known}, and {_NO_PLACE}'
+    )
+  return PRE_TOKENIZERS[steps]
+
+
+def _steps(rule, key):
+  """The steps of a normalizer or pre_tokenizer, a list of dicts: it is one, a sequence, or null."""
+  if not rule:
+    return []
+  return rule.get(key) or [] if rule.get('type') == 'Sequence' else [rule]
+
+
+def _cut(step):
+  """One step of a pre_tokenizer as `PRE_TOKENIZERS` has it: its kind, and what tells it apart."""
+  kind = step.get('type')
+  if kind == 'Split' and step.get('behavior') == 'Isolated' and not step.get('invert'):
+    return kind, _escaped(step['pattern'].get('Regex', repr(step['pattern'])))
+  if kind == 'Digits':
+    return kind, step.get('individual_digits')
+  if kind == 'ByteLevel' and not step.get('add_prefix_space', True):
+    return kind, step.get('use_regex', True)
+  return kind, repr({key: value for key, value in step.items() if key != 'type'})
 
 
 def _escaped(pattern):
@@ -127,6 +188,8 @@ def modelfile(folder, tok, file):
   """
   chat = chat_template.load(folder, tok)
   text = f'FROM ./{file}\nPARAMETER temperature 0.6\nPARAMETER top_p 0.95\n'
+  for further in sorted(tokenizer.stop_ids(folder, tok) - {tok.eos_id}):
+    text += f'PARAMETER stop {json.dumps(tok.text_of(further), ensure_ascii=False)}\n'
   if isinstance(chat, chat_template.ZeroTemplate):
     return text + _ZERO_MODELFILE
   return text + (_R1_MODELFILE if chat_template.USER in chat.source else '')

@@ -161,6 +161,12 @@ def load(folder, cfg, dtype, notify=print):
 def stream(folder, cfg, dtype, notify=print):
   """Yields (path, array) for every leaf of the model; see `load`. All checks come first."""
   plan = check(folder, cfg)
+  hub, path = hub_config.load_json(folder)
+  passed_over = hub_config.passed_over(hub)
+  if passed_over:
+    notify(f'{path}: {", ".join(passed_over)} is not used, nor does transformers use it')
+  if tensors.leftover(folder):
+    notify(tensors.leftover(folder))
   for name, source in plan.copies.items():
     _check_equal(plan.found[name], plan.found[source])
   if plan.ignored:

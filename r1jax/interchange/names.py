@@ -1,4 +1,4 @@
-"""Which tensor of a hub checkpoint is which part of our parameter tree: one table a family.
+"""Which tensor of a hub checkpoint is which part of our parameter tree, by the family's tables.
 
 A hub tensor is a torch weight ([out, in] where ours is [in, out]), lies at one index of our stacked
 leaf (layer, or layer and expert) and, for DeepSeek, has its rotary rows as interleaved pairs
@@ -9,23 +9,9 @@ import dataclasses
 
 import numpy as np
 
+from r1jax.interchange import families
+from r1jax.interchange.families import shared
 from r1jax.model import transformer
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-  """How one weight of a layer is written on the hub.
-
-  Attributes:
-    name: its name within the layer.
-    transposed: whether the hub stores [out, in].
-    rotary: 'heads' where every head's last `head_rope` outputs are interleaved pairs, 'tail' where
-      only the last `head_rope` outputs of all are, '' where none is.
-  """
-
-  name: str
-  transposed: bool = True
-  rotary: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,99 +30,39 @@ class Entry:
   leaf: tuple[str, ...]
   index: tuple[int, ...]
   shape: tuple[int, ...]
-  rule: Rule
+  rule: shared.Rule
 
 
-def _vector(name):
-  return Rule(name, transposed=False)
-
-
-NORMS = {
-  ('norm_attention',): _vector('input_layernorm.weight'),
-  ('norm_ffn',): _vector('post_attention_layernorm.weight'),
-}
-MLA = {
-  ('attention', 'w_q'): Rule('self_attn.q_proj.weight', rotary='heads'),
-  ('attention', 'w_q_down'): Rule('self_attn.q_a_proj.weight'),
-  ('attention', 'q_norm'): _vector('self_attn.q_a_layernorm.weight'),
-  ('attention', 'w_q_up'): Rule('self_attn.q_b_proj.weight', rotary='heads'),
-  ('attention', 'w_kv_down'): Rule('self_attn.kv_a_proj_with_mqa.weight', rotary='tail'),
-  ('attention', 'kv_norm'): _vector('self_attn.kv_a_layernorm.weight'),
-  ('attention', 'w_kv_up'): Rule('self_attn.kv_b_proj.weight'),
-  ('attention', 'w_out'): Rule('self_attn.o_proj.weight'),
-}
-GQA = {
-  ('attention', 'w_q'): Rule('self_attn.q_proj.weight'),
-  ('attention', 'w_k'): Rule('self_attn.k_proj.weight'),
-  ('attention', 'w_v'): Rule('self_attn.v_proj.weight'),
-  ('attention', 'w_out'): Rule('self_attn.o_proj.weight'),
-  ('attention', 'b_q'): _vector('self_attn.q_proj.bias'),
-  ('attention', 'b_k'): _vector('self_attn.k_proj.bias'),
-  ('attention', 'b_v'): _vector('self_attn.v_proj.bias'),
-  ('attention', 'q_norm'): _vector('self_attn.q_norm.weight'),
-  ('attention', 'k_norm'): _vector('self_attn.k_norm.weight'),
-}
-DENSE = {
-  ('ffn', 'w_gate'): Rule('mlp.gate_proj.weight'),
-  ('ffn', 'w_up'): Rule('mlp.up_proj.weight'),
-  ('ffn', 'w_down'): Rule('mlp.down_proj.weight'),
-}
-MOE = {
-  ('ffn', 'w_router'): Rule('mlp.gate.weight'),
-  ('ffn', 'router_bias'): _vector('mlp.gate.e_score_correction_bias'),
-  ('ffn', 'experts', 'w_gate'): Rule('mlp.experts.{expert}.gate_proj.weight'),
-  ('ffn', 'experts', 'w_up'): Rule('mlp.experts.{expert}.up_proj.weight'),
-  ('ffn', 'experts', 'w_down'): Rule('mlp.experts.{expert}.down_proj.weight'),
-  ('ffn', 'shared', 'w_gate'): Rule('mlp.shared_experts.gate_proj.weight'),
-  ('ffn', 'shared', 'w_up'): Rule('mlp.shared_experts.up_proj.weight'),
-  ('ffn', 'shared', 'w_down'): Rule('mlp.shared_experts.down_proj.weight'),
+# What a tensor outside the layers, and what the multi-token module of a model, is called.
+TOP = {
+  ('embed',): shared.Rule('model.embed_tokens.weight', transposed=False),
+  ('norm',): shared.vector('model.norm.weight'),
+  ('head',): shared.Rule('lm_head.weight', transposed=False),
 }
 MTP = {
-  ('norm_embed',): _vector('enorm.weight'),
-  ('norm_hidden',): _vector('hnorm.weight'),
-  ('w_join',): Rule('eh_proj.weight'),
-  ('norm',): _vector('shared_head.norm.weight'),
+  ('norm_embed',): shared.vector('enorm.weight'),
+  ('norm_hidden',): shared.vector('hnorm.weight'),
+  ('w_join',): shared.Rule('eh_proj.weight'),
+  ('norm',): shared.vector('shared_head.norm.weight'),
 }
-TOP = {
-  ('embed',): Rule('model.embed_tokens.weight', transposed=False),
-  ('norm',): _vector('model.norm.weight'),
-  ('head',): Rule('lm_head.weight', transposed=False),
-}
-
-
-def family(cfg):
-  """The hub's `model_type` of a ModelConfig; ValueError for a mixture that no family there has."""
-  if cfg.attention == 'mla':
-    if cfg.qkv_bias or cfg.qk_norm or cfg.tied:
-      raise ValueError(f'deepseek_v3 has no {cfg.qkv_bias=}, {cfg.qk_norm=} or {cfg.tied=}')
-    return 'deepseek_v3'
-  if cfg.moe or cfg.mtp_layers or cfg.head_nope or cfg.head_value != cfg.head_rope:
-    raise ValueError(
-      'no hub family has grouped-query attention with experts, a multi-token module or heads in '
-      f'two parts: {cfg.moe=}, {cfg.mtp_layers=}, {cfg.head_nope=}, {cfg.head_rope=}, '
-      f'{cfg.head_value=}'
-    )
-  if cfg.qkv_bias and cfg.qk_norm:
-    raise ValueError('no hub family has both a bias (qwen2) and a norm (qwen3) on queries and keys')
-  return 'qwen2' if cfg.qkv_bias else 'qwen3' if cfg.qk_norm else 'llama'
 
 
 def table(cfg):
   """All hub tensors of a model as a list of `Entry`, in the hub's order of layers."""
-  specs = transformer.specs(cfg)
-  rules = MLA if cfg.attention == 'mla' else GQA
+  specs, family = transformer.specs(cfg), families.of(cfg)
+  rules = shared.NORMS | family.ATTENTION
   entries = [
     _entry(cfg, specs, path, rule, (), '') for path, rule in TOP.items() if path[0] in specs
   ]
   for layer in range(cfg.layers):
     kind = 'dense' if layer < cfg.dense_layers else 'moe'
     at = layer - (0 if kind == 'dense' else cfg.dense_layers)
-    ffn = DENSE if kind == 'dense' else MOE
-    entries += _layer(cfg, specs, (kind,), NORMS | rules | ffn, at, layer)
-  ffn = MOE if cfg.moe_layers else DENSE
+    ffn = shared.DENSE if kind == 'dense' else family.EXPERTS
+    entries += _layer(cfg, specs, (kind,), rules | ffn, at, layer)
+  ffn = family.EXPERTS if cfg.moe_layers else shared.DENSE
   for at in range(cfg.mtp_layers):
     entries += _layer(cfg, specs, ('mtp',), MTP, at, cfg.layers + at)
-    entries += _layer(cfg, specs, ('mtp', 'block'), NORMS | rules | ffn, at, cfg.layers + at)
+    entries += _layer(cfg, specs, ('mtp', 'block'), rules | ffn, at, cfg.layers + at)
   return entries
 
 

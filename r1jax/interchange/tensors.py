@@ -13,7 +13,10 @@ import pathlib
 import ml_dtypes
 import numpy as np
 
+from r1jax.data import hub_files
+
 CHUNK_BYTES = 32 << 20
+HEADER_BYTES = 100 << 20  # the format's own limit: a damaged length must not fill the memory
 INDEX = 'model.safetensors.index.json'
 SINGLE = 'model.safetensors'
 DTYPES = {
@@ -31,6 +34,10 @@ DTYPES = {
   'BOOL': np.bool_,
 }
 NAMES = {np.dtype(kind): name for name, kind in DTYPES.items()}
+
+
+# What JSON of the wrong form raises: no JSON, brackets without end, a value of another type.
+_MALFORMED = (ValueError, RecursionError, AttributeError, KeyError, TypeError, OverflowError)
 
 
 class CheckpointFileError(ValueError):
@@ -97,19 +104,20 @@ def read_header(path):
   """
   path = pathlib.Path(path)
   try:
+    hub_files.check_regular(path)
     size = path.stat().st_size
     with open(path, 'rb') as file:
       length = int.from_bytes(file.read(8), 'little')
-      if size < 8 or length > size - 8:
+      if size < 8 or length > min(size - 8, HEADER_BYTES):
         raise CheckpointFileError(f'{path}: {size} bytes hold no header of {length}: truncated?')
       header = json.loads(file.read(length))
     header.pop('__metadata__', None)
     found = {name: _tensor(path, name, entry, 8 + length) for name, entry in header.items()}
-  except FileNotFoundError as error:
-    raise CheckpointFileError(f'{path}: no such file') from error
+  except hub_files.HubFileError as error:
+    raise CheckpointFileError(str(error)) from error
   except CheckpointFileError:
     raise
-  except (ValueError, AttributeError, KeyError, TypeError) as error:
+  except _MALFORMED as error:
     raise CheckpointFileError(f'{path}: its header is not that of a safetensors file') from error
   end = 8 + length
   for tensor in sorted(found.values(), key=lambda t: (t.offset, t.nbytes)):
@@ -125,6 +133,8 @@ def read_header(path):
 
 def _tensor(path, name, entry, data):
   shape, (start, stop) = tuple(entry['shape']), entry['data_offsets']
+  if not all(type(number) is int for number in (*shape, start, stop)):
+    raise TypeError(f'{name}: {shape}, {start}, {stop} are not all whole numbers')
   if entry['dtype'] not in DTYPES:
     raise CheckpointFileError(f'{path}: {name} has the unknown type {entry["dtype"]!r}')
   tensor = Tensor(name, path, entry['dtype'], shape, data + start)
@@ -136,19 +146,23 @@ def _tensor(path, name, entry, data):
 
 
 def read_folder(folder):
-  """All tensors of a checkpoint folder, name -> `Tensor`, from its index or its single file."""
+  """All tensors of a checkpoint folder, name -> `Tensor`, from its single file or its index.
+
+  Where there are both, a fine-tune was saved over a base in shards: the single file is the new one,
+  and transformers reads it too (`leftover` says so).
+  """
   folder = pathlib.Path(folder)
   index = folder / INDEX
+  if (folder / SINGLE).exists():
+    return read_header(folder / SINGLE)
   if not index.exists():
-    if (folder / SINGLE).exists():
-      return read_header(folder / SINGLE)
     raise CheckpointFileError(f'{folder}: holds neither {INDEX} nor {SINGLE}')
-  try:
-    where = dict(json.loads(index.read_text())['weight_map'])
-    files = sorted(set(where.values()))
-  except (ValueError, KeyError, TypeError) as error:
-    raise CheckpointFileError(f'{index}: has no readable weight_map') from error
-  headers = {name: read_header(folder / name) for name in files}
+  where = _weight_map(index)
+  headers = {}
+  for name in sorted(set(where.values())):
+    if not (folder / name).exists():
+      raise CheckpointFileError(f'{folder / name}: no such file, but {INDEX} names it')
+    headers[name] = read_header(folder / name)
   for name, file in where.items():
     if name not in headers[file]:
       raise CheckpointFileError(f'{folder / file}: lacks {name}, which {INDEX} places there')
@@ -159,6 +173,33 @@ def read_folder(folder):
           f'{folder / file}: holds {name}, which {INDEX} does not place there'
         )
   return {name: headers[file][name] for name, file in where.items()}
+
+
+def leftover(folder):
+  """The index that is not read because of a single file beside it, as one line, '' without one."""
+  folder = pathlib.Path(folder)
+  if not ((folder / SINGLE).exists() and (folder / INDEX).exists()):
+    return ''
+  return f'{folder}: {SINGLE} is read, as transformers does; {INDEX} and its shards are not'
+
+
+def _weight_map(index):
+  """Tensor name -> file name of an index; every file must lie in the index's own folder.
+
+  'model-00001-of-00002.safetensors' passes; '../x', '/etc/shadow', 'a/b' and '..' are refused.
+  """
+  try:
+    where = dict(hub_files.read_json(index)['weight_map'])
+  except hub_files.HubFileError as error:
+    raise CheckpointFileError(f'{index}: has no readable weight_map: {error}') from error
+  except _MALFORMED as error:
+    raise CheckpointFileError(f'{index}: has no readable weight_map') from error
+  for tensor, file in where.items():
+    if not isinstance(file, str):
+      raise CheckpointFileError(f'{index}: has no readable weight_map: {tensor} is in {file!r}')
+    if file in ('', '.', '..') or set(file) & set('/\\\0'):
+      raise CheckpointFileError(f'{index}: {tensor} is in {file!r}, no file of this folder')
+  return where
 
 
 def write(path, contents, metadata=None):

@@ -31,19 +31,33 @@ class RopeConfig:
 
 @dataclasses.dataclass(frozen=True)
 class MoeConfig:
-  """DeepSeekMoE feed-forward layer (reference §2.4)."""
+  """Feed-forward layer of routed experts; the defaults are DeepSeek-V3's (reference §2.4).
+
+  A token goes to the `per_token` experts of the best scores, in DeepSeek's within the `top_groups`
+  best of `groups`. Its gates are the scores, made to add up to 1 with `normalise`, times `scale`.
+  Qwen3-MoE has softmax scores, no bias, one group and no shared expert.
+  """
 
   experts: int = 256
   per_token: int = 8
   ffn: int = 2048
-  shared: int = 1
+  shared: int = 1  # experts that every token goes to, computed as one; 0 for none
   groups: int = 8
   top_groups: int = 4
   scale: float = 2.5
   normalise: bool = True
+  scores: str = 'sigmoid'  # what makes scores of the router's logits: 'sigmoid' or 'softmax'
+  bias: bool = True  # whether a bias, moved by the load, is added where experts are chosen
   dispatch: str = 'sorted'  # 'dense' computes every expert: the faster one while experts are tiny
 
   def __post_init__(self):
+    for name in ('experts', 'per_token', 'ffn', 'groups', 'top_groups'):
+      if getattr(self, name) < 1:
+        raise ValueError(f'moe.{name}={getattr(self, name)} must be at least 1')
+    if self.shared < 0:
+      raise ValueError(f'{self.shared=} experts cannot be shared; 0 is none')
+    if self.scores not in ('sigmoid', 'softmax'):
+      raise ValueError(f"scores {self.scores!r} is not 'sigmoid' or 'softmax'")
     if self.experts % self.groups:
       raise ValueError(f'{self.experts=} does not divide into {self.groups=}')
     if self.per_token > self.experts // self.groups * self.top_groups:
@@ -56,6 +70,7 @@ class MoeConfig:
 class ModelConfig:
   """Shape and numerics of a model; the defaults are DeepSeek-V3's (reference §2.1, §2.8).
 
+  `norm_eps` is that of all norms but those of MLA's latents, see `mla.LATENT_EPS`.
   `attention` is 'mla' (q_latent 0 means a plain query projection) or 'gqa'. The first
   `dense_layers` layers have a dense feed-forward of width `ffn`, the others are `moe`; a dense
   model has `moe=None`.
@@ -91,6 +106,9 @@ class ModelConfig:
   kernels: str = 'reference'  # which form of the ops runs, as `kernels.resolve` found it
 
   def __post_init__(self):
+    for name in ('vocab', 'width', 'layers', 'heads', 'ffn', 'max_length'):
+      if getattr(self, name) < 1:
+        raise ValueError(f'model.{name}={getattr(self, name)} must be at least 1')
     if self.kernels not in kernels.FORMS:
       raise ValueError(f'kernels={self.kernels!r} is not one of {", ".join(kernels.FORMS)}')
     if self.offload and not self.remat:

@@ -10,6 +10,9 @@ from r1jax.model import attention, layers, rope
 from r1jax.model import cache as cache_lib
 from r1jax.params import Param
 
+# The reference implementation gives the norms of both latents this, whatever `rms_norm_eps` says.
+LATENT_EPS = 1e-6
+
 
 def params(cfg):
   """Weights of one MLA layer."""
@@ -80,7 +83,7 @@ def _scale(cfg):
 def _query(params, cfg, x_XD, ctx):
   if cfg.q_latent:
     x_XD = layers.project(x_XD, params['w_q_down'], None)
-    x_XD = layers.rms_norm(params['q_norm'], x_XD, cfg.norm_eps)
+    x_XD = layers.rms_norm(params['q_norm'], x_XD, LATENT_EPS)
   q_XF = layers.project(x_XD, params['w_q_up' if cfg.q_latent else 'w_q'], 'heads')
   q = attention.split_heads(q_XF, (len(x_XD), cfg.heads, cfg.head_qk), ('batch', 'heads', None))
   nope_XNH, pe_XNR = q[..., : cfg.head_nope], q[..., cfg.head_nope :]
@@ -89,6 +92,6 @@ def _query(params, cfg, x_XD, ctx):
 
 def _latent(params, cfg, x_XD, ctx):
   down_XA = layers.project(x_XD, params['w_kv_down'], None)
-  latent_XC = layers.rms_norm(params['kv_norm'], down_XA[:, : cfg.kv_latent], cfg.norm_eps)
+  latent_XC = layers.rms_norm(params['kv_norm'], down_XA[:, : cfg.kv_latent], LATENT_EPS)
   pe_X1R = rope.rotate(down_XA[:, None, cfg.kv_latent :], ctx.cos_XR, ctx.sin_XR)
   return latent_XC, pe_X1R[:, 0]

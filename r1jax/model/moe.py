@@ -1,5 +1,7 @@
-"""DeepSeekMoE (reference §2.4): sigmoid scores, bias-corrected group-limited top-k, a shared
-expert.
+"""Routed experts: DeepSeekMoE's (reference §2.4) and Qwen3-MoE's.
+
+DeepSeek scores by a sigmoid, chooses by the scores plus a bias within the best groups of experts,
+and has a shared expert. Qwen3 scores by a softmax and has none of the others.
 
 No token is ever dropped. `dense` dispatch multiplies every token by every expert and weights by the
 gate, the fastest form while experts are tiny; `sorted` computes only the chosen experts. Both run
@@ -15,27 +17,34 @@ from r1jax import sharding
 from r1jax.model import dispatch, layers
 from r1jax.params import Param
 
+SCORES = {'sigmoid': jax.nn.sigmoid, 'softmax': jax.nn.softmax}  # of the router's logits_XE
+
 
 def params(cfg):
   """Weights of one MoE layer; the router and its selection bias stay in float32."""
   moe = cfg.moe
   up = Param((moe.experts, cfg.width, moe.ffn), ('experts', 'expert_embed', 'ffn'))
   down = Param((moe.experts, moe.ffn, cfg.width), ('experts', 'ffn', 'expert_embed'))
-  return {
+  tree = {
     'w_router': Param((cfg.width, moe.experts), ('embed', None), float32=True),
-    'router_bias': Param((moe.experts,), (None,), init='zeros', trainable=False, float32=True),
     'experts': {'w_gate': up, 'w_up': up, 'w_down': down},
-    'shared': layers.swiglu_params(cfg.width, moe.ffn * moe.shared),
   }
+  if moe.bias:
+    bias = Param((moe.experts,), (None,), init='zeros', trainable=False, float32=True)
+    tree['router_bias'] = bias
+  if moe.shared:
+    tree['shared'] = layers.swiglu_params(cfg.width, moe.ffn * moe.shared)
+  return tree
 
 
 def feed_forward(params, cfg, x_XD, token_mask_BT):
-  """Shared expert plus the chosen ones; returns (y_XD, router statistics of unmasked tokens)."""
+  """The chosen experts and the shared one; returns (y_XD, router statistics of unmasked tokens)."""
   score_XE, chosen_XK, gate_XK = route(params, cfg.moe, x_XD)
   mask_X = sharding.flat(token_mask_BT)
   served_XK = jnp.where(mask_X[:, None], chosen_XK, -1)  # all padding would queue at one expert
   y_XD = dispatch.to_experts(params['experts'], cfg, x_XD, served_XK, gate_XK.astype(x_XD.dtype))
-  y_XD = y_XD + layers.swiglu(params['shared'], x_XD)
+  if cfg.moe.shared:
+    y_XD = y_XD + layers.swiglu(params['shared'], x_XD)
   return y_XD, statistics(cfg.moe, score_XE, chosen_XK, token_mask_BT)
 
 
@@ -45,8 +54,9 @@ def route(params, moe, x_XD):
   The bias moves the selection only; gates are the unbiased scores (reference §2.4).
   """
   logits_XE = jnp.einsum('xd,de->xe', x_XD.astype(jnp.float32), params['w_router'])
-  score_XE = jax.nn.sigmoid(logits_XE)
-  biased_XE = jax.lax.stop_gradient(score_XE + params['router_bias'])
+  score_XE = SCORES[moe.scores](logits_XE)
+  biased_XE = score_XE + params['router_bias'] if moe.bias else score_XE
+  biased_XE = jax.lax.stop_gradient(biased_XE)
   rows = jax.typeof(biased_XE).sharding.spec
   # An island, because the compiler left alone gathers the scores of all tokens for top_k.
   select = jax.shard_map(partial(_select, moe), in_specs=rows, out_specs=rows)

@@ -7,8 +7,7 @@ import time
 from concurrent import futures
 
 from r1jax import kernels, sharding
-from r1jax.interchange import huggingface
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.planning import estimate, fit, memory, phases, speed, topology
 
 _GIB = 2**30

@@ -15,7 +15,8 @@ import time
 
 from r1jax import processes
 from r1jax.data import template
-from r1jax.rewards import accuracy, choice, code, format, preference, puzzles, sandbox, shaping
+from r1jax.rewards import accuracy, choice, code, format, preference, puzzles, shaping
+from r1jax.rewards.code import sandbox
 from r1jax.rewards.verdict import Kind
 from r1jax.rewards.workers import pool
 
@@ -170,9 +171,7 @@ class RewardService:
     if isinstance(gold, code.Tests):
       sandbox.require(self.config.programs.allow_unsandboxed)
       seconds = self.config.programs.total_seconds + _START_SECONDS
-      return self._workers().submit(
-        'code', seconds, item.completion, gold.tests, self.config.programs
-      )
+      return self._workers().submit('code', seconds, item.completion, gold, self.config.programs)
     raise TypeError(f'no verifier for a gold answer of type {type(gold).__name__}')
 
   def _workers(self):

@@ -6,7 +6,7 @@ import jax
 
 from r1jax import params as params_lib
 from r1jax.data import chat_template, tokenizer
-from r1jax.interchange import huggingface, source
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.model import transformer
 
 
@@ -16,11 +16,11 @@ def architecture(job):
   Raises:
     ValueError: there is no such checkpoint, or the config's vocabulary has no tokenizer.
   """
-  folder = source.open(job.checkpoint or 'tiny')
+  folder = checkpoints.open(job.checkpoint or 'tiny')
   if job.model is None:
     cfg = huggingface.read_config(folder, **dataclasses.asdict(job.runtime))
     huggingface.check(folder, cfg)
-    return cfg, source.tokenizer_of(folder, cfg)
+    return cfg, checkpoints.tokenizer_of(folder, cfg)
   tok = tokenizer.load(folder)
   if job.model.vocab != tok.vocab_size:
     raise ValueError(
@@ -50,7 +50,7 @@ def check_context(cfg, needed):
 def weights(job, cfg):
   """The checkpoint's weights, or random ones, on the mesh that is set."""
   if job.checkpoint:
-    return huggingface.load(source.open(job.checkpoint), cfg, cfg.param_dtype)
+    return huggingface.load(checkpoints.open(job.checkpoint), cfg, cfg.param_dtype)
   specs = transformer.specs(cfg)
   make = jax.jit(lambda key: params_lib.init(specs, key, cfg.init_std, cfg.param_dtype))
   return make(jax.random.fold_in(jax.random.key(job.seed), 0xB0DE))

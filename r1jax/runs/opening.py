@@ -7,26 +7,26 @@ import jax
 import ml_collections
 
 from r1jax import config as config_lib
-from r1jax.interchange import source
+from r1jax.interchange import checkpoints
 from r1jax.runs import kinds
 from r1jax.train import checkpoint
 
 
 def open_model(path, notify=print):
-  """Folder of the model that the user named, as `source.open`, or of a run that has not ended.
+  """Folder of the model that the user named, as `checkpoints.open`, or of a run that has not ended.
 
   The mesh must be set.
 
   Args:
-    path: as for `source.open`, or a work directory without `model/`: see `open_run`.
+    path: as for `checkpoints.open`, or a work directory without `model/`: see `open_run`.
     notify: called with one line of text where a run has not ended.
 
   Raises:
     ValueError: there is no model there.
   """
-  if source.find(path) is None and source.is_run(path):
+  if checkpoints.find(path) is None and checkpoints.is_run(path):
     return open_run(path, notify)
-  return source.open(path)
+  return checkpoints.open(path)
 
 
 def open_run(workdir, notify=print):

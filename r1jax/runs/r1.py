@@ -21,7 +21,7 @@ import dataclasses
 import ml_collections
 
 from r1jax import config as config_lib
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints
 from r1jax.rewards import preference
 from r1jax.runs import curation, report_cards, train
 from r1jax.runs.graph import graph, nodes, workers

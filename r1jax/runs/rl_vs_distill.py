@@ -19,7 +19,7 @@ import rich.table
 from r1jax import config as config_lib
 from r1jax import files
 from r1jax.evaluation import intervals
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints
 from r1jax.runs import curation, report_cards, train
 from r1jax.runs.graph import graph, nodes, workers
 from r1jax.runs.report import published

@@ -6,8 +6,7 @@ import rich.console
 
 from r1jax.data import examples, preferences, source, tokenizer
 from r1jax.data.tasks import corpus
-from r1jax.interchange import huggingface
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.rewards import service
 from r1jax.runs import model, tables, train
 from r1jax.sampling import rollout

@@ -141,7 +141,7 @@ def language_update(state, batch, *, cfg, mtp_weight, tx, balance, bias_speed):
   state, metrics = _apply(state, grads, tx)
   if cfg.moe_layers:
     metrics |= _load_figures(loads[0])
-    if bias_speed:
+    if bias_speed and cfg.moe.bias:
       speed = jnp.where(metrics['optimizer/skipped_in_a_row'] > 0, 0, bias_speed)
       state = state.replace(params=_balanced(state.params, loads, speed))
   return state, metrics | tally.results(figures) | {'sft/loss': loss}

@@ -132,3 +132,123 @@ def test_templates_run_in_a_sandbox():
     chat_template.HubTemplate("{{ raise_exception('alternate roles') }}").render([])
   with pytest.raises(chat_template.ChatTemplateError, match='does not parse'):
     chat_template.HubTemplate('{% if %}')
+
+
+ASKED = [{'role': 'user', 'content': 'Hi'}]
+ANSWERED = [*ASKED, {'role': 'assistant', 'content': 'Ho'}]
+# In the form of TRL's training template for Qwen3.
+MARKED = (
+  "{% for m in messages %}{% if m['role'] == 'assistant' %}{{ 'A:' }}{% generation %}"
+  "{{ m['content'] + '!' }}{%- endgeneration %}{{ '\n' }}"
+  "{% else %}{{ 'U:' + m['content'] + '\n' }}{% endif %}{% endfor %}"
+)
+# In the form of DeepSeek-V3.1's, whose switch has another name than Qwen3's.
+V31 = (
+  '{% if not thinking is defined %}{% set thinking = false %}{% endif %}'
+  "{{ messages[-1]['content'] }}<|Assistant|>{% if thinking %}<think>{% else %}</think>{% endif %}"
+)
+
+
+def test_the_marks_round_what_the_assistant_said_leave_no_trace():
+  unmarked = MARKED.replace('{% generation %}', '').replace('{%- endgeneration %}', '')
+  chat, plain = chat_template.HubTemplate(MARKED), chat_template.HubTemplate(unmarked)
+  assert chat.render(ANSWERED) == plain.render(ANSWERED) == 'U:Hi\nA:Ho!\n'
+  with pytest.raises(chat_template.ChatTemplateError, match='does not parse'):
+    chat_template.HubTemplate('{% generation %}')
+
+
+@pytest.mark.parametrize('name', ['tools', 'documents'])
+def test_tools_and_documents_that_nobody_gave_are_none(name):
+  asks = f'{{% if {name} is not none %}}{{{{ {name} | length }}}}{{% endif %}}'
+  chat = chat_template.HubTemplate(asks + "{{ messages[0]['content'] }}")
+  assert chat.render(ASKED) == 'Hi'
+  assert chat.render(ASKED, **{name: [1, 2]}) == '2Hi'
+
+
+def test_templates_that_can_be_told_to_think_are_by_either_name(tmp_path):
+  tok = tokenizer.load(hub_tokenizer_test.unpack('qwen2', tmp_path))
+  (tmp_path / 'chat_template.jinja').write_text(V31)
+  assert chat_template.load(tmp_path, tok).render(ASKED) == 'Hi<|Assistant|><think>'
+  (tmp_path / 'chat_template.jinja').write_text(V31.replace('thinking', 'enable_thinking'))
+  assert chat_template.load(tmp_path, tok).render(ASKED) == 'Hi<|Assistant|><think>'
+
+
+@pytest.mark.parametrize(
+  'text, left_open',
+  [
+    ('Hi<think>', '<think>'),
+    ('Hi<think>\n', '<think>\n'),
+    ('<think>a</think>Hi<think>\n\n', '<think>\n\n'),
+    ('Hi<think>\n\n</think>\n\n', ''),
+    ('<think>\nHi', ''),
+    ('Hi', ''),
+  ],
+)
+def test_the_thought_that_a_prompt_leaves_open_belongs_to_the_reply(text, left_open):
+  assert chat_template.prefill(text) == left_open
+
+
+FAULTS = {
+  '{{ 1 / 0 }}': 'ZeroDivisionError',
+  '{{ 1.5 ** 100000 }}': 'OverflowError',
+  '{{ 10 ** 400 + 1.5 }}': 'OverflowError',
+  '{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}': 'RecursionError',
+  '{{ messages[9].content.x }}': 'no element 9',
+  '{{ messages | sum }}': 'TypeError',
+  "{{ 'x'.encode('zlib') }}": 'LookupError',
+  "{{ 'x'.index('y') }}": 'ValueError',
+  # What would hang or fill the memory were it begun.
+  '{{ 9 ** 999999999 }}': 'bits of a power',
+  '{{ (3 ** 2000) * (3 ** 2000) }}': 'bits of a product',
+  "{{ 'a' * 10 ** 11 }}": 'of a repetition',
+  '{{ 10 ** 11 * [1] }}': 'of a repetition',
+  "{{ '%999999999d' % 1 }}": 'digits of a width',
+  "{{ '%*d' % (999999999, 1) }}": '999999999 as an argument',
+  "{{ '{:>999999999}'.format(1) }}": 'digits of a width',
+  "{{ 'a'.ljust(10 ** 9) }}": '1000000000 as an argument',
+  "{{ 'a' | center(10 ** 9) }}": '1000000000 as an argument',
+  '{{ messages | tojson(indent=10 ** 9) }}': '1000000000 as an argument',
+  '{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}': 'steps beyond',
+  "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}": (
+    'characters of a text'
+  ),
+  "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}": (
+    'of a sum'
+  ),
+  (
+    "{% set n = namespace(x='a') %}{% for i in range(60) %}"
+    '{% set y %}{{ n.x }}{{ n.x }}{% endset %}{% set n.x = y %}{% endfor %}'
+  ): 'characters of a text',
+}
+
+
+@pytest.mark.parametrize('source', FAULTS)
+def test_whatever_goes_wrong_in_a_template_is_one_line_that_says_so(source):
+  chat = chat_template.HubTemplate(source)
+  with pytest.raises(chat_template.ChatTemplateError, match=FAULTS[source]) as error:
+    chat.render(ASKED)
+  assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  'source', ['{{ ' + '(' * 5000 + '1' + ')' * 5000 + ' }}', '{% if 1 %}' * 300]
+)
+def test_a_template_that_is_nested_without_end_does_not_parse(source):
+  with pytest.raises(chat_template.ChatTemplateError, match='does not parse'):
+    chat_template.HubTemplate(source)
+
+
+def test_steps_are_counted_anew_in_every_rendering():
+  chat = chat_template.HubTemplate('{% for i in range(90000) %}{% endfor %}{{ messages | length }}')
+  assert [chat.render(ASKED) for _ in range(60)] == ['1'] * 60
+
+
+def test_a_chat_template_that_is_no_text_is_named(tmp_path):
+  tok = tokenizer.load(hub_tokenizer_test.unpack('qwen2', tmp_path))
+  for wrong in (7, {'default': 'x'}, [{'name': 'default', 'template': 7}]):
+    tok.settings['chat_template'] = wrong
+    with pytest.raises(chat_template.ChatTemplateError, match='tokenizer_config.json: .* no text'):
+      chat_template.load(tmp_path, tok)
+  for none in (None, [], ['x'], [{'name': 'tool_use', 'template': 'x'}]):
+    tok.settings['chat_template'] = none
+    assert isinstance(chat_template.load(tmp_path, tok), chat_template.ZeroTemplate)

@@ -3,7 +3,7 @@
 import pytest
 
 from r1jax.data import examples, tokenizer
-from r1jax.interchange import source
+from r1jax.interchange import checkpoints
 
 SET = [
   examples.Example(f'What is {i} + 1', f'<think> 小 {i} </think> <answer> {i + 1} </answer>', 'en',
@@ -37,7 +37,7 @@ def test_no_example_and_no_data_set_are_errors(tmp_path):
 
 
 def test_prompt_and_reply_are_the_ids_of_their_text_and_an_end():
-  tok = tokenizer.load(source.open('tiny'))
+  tok = tokenizer.load(checkpoints.open('tiny'))
   example = examples.Example('What is 5 + 5', '<think> 5 + 5 = 10 </think> <answer> 10 </answer>',
                              'en', 'symbols', {})  # fmt: skip
   found = examples.encode(example, tok)

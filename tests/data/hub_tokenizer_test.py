@@ -2,10 +2,11 @@
 
 import gzip
 import json
+import os
 
 import pytest
 
-from r1jax.data import tokenizer
+from r1jax.data import template, tokenizer
 from tests import shared_data
 
 R1_IDS = {  # reference §3.2
@@ -104,3 +105,85 @@ def test_a_wrong_place_is_named(tmp_path):
 def test_a_word_of_several_tokens_is_not_a_piece(qwen):
   with pytest.raises(ValueError, match='is not a token'):
     qwen.piece_id('antidisestablishmentarianism')
+
+
+def edit(folder, name, change):
+  """Rewrites a JSON file of a folder (made where absent) after `change(contents)`."""
+  path = folder / name
+  contents = json.loads(path.read_text()) if path.exists() else {}
+  change(contents)
+  path.write_text(json.dumps(contents))
+
+
+def test_a_switch_for_a_beginning_that_the_folder_does_not_name_adds_none(tmp_path):
+  unpack('qwen2', tmp_path)
+  edit(tmp_path, 'config.json', lambda c: c.update(bos_token_id=151_643))
+  edit(tmp_path, 'tokenizer_config.json', lambda c: c.update(add_bos_token=True, bos_token=None))
+  tok = tokenizer.load(tmp_path)
+  assert tok.encode('Hi', bos=True) == tok.encode('Hi')  # transformers 5.24 adds none either
+  (tmp_path / 'config.json').unlink()
+  tok = tokenizer.load(tmp_path)
+  assert tok.bos_id is None and tok.encode('Hi', bos=True) == tok.encode('Hi')
+
+
+@pytest.mark.parametrize('special', [True, False])
+def test_the_four_tags_are_text_even_where_they_are_special_tokens(special, tmp_path):
+  unpack('qwen2', tmp_path)
+
+  def mark(contents):
+    first = 1 + max(token['id'] for token in contents['added_tokens'])
+    kind = dict(single_word=False, lstrip=False, rstrip=False, normalized=False, special=special)
+    for i, tag in enumerate(template.TAGS, first):
+      contents['added_tokens'].append(dict(kind, id=i, content=tag))
+
+  edit(tmp_path, 'tokenizer.json', mark)
+  raw = (tmp_path / 'tokenizer.json').read_bytes()
+  tok = tokenizer.load(tmp_path)
+  reply = '<think> 2 + 2 = 4 </think> <answer> 4 </answer>'
+  ids = tok.encode(reply)
+  assert len({tok.piece_id(tag) for tag in template.TAGS} & set(ids)) == 4
+  assert tok.decode([*ids, tok.eos_id]) == reply
+  assert template.parse(tok.decode(ids)) == template.parse(reply)
+  tok.save(tmp_path)
+  assert (tmp_path / 'tokenizer.json').read_bytes() == raw
+
+
+def test_all_ids_that_end_a_turn_are_found_in_every_place(tmp_path):
+  tok = tokenizer.load(unpack('qwen2', tmp_path))
+  assert tokenizer.stop_ids(tmp_path, tok) == {tok.eos_id}
+  edit(tmp_path, 'generation_config.json', lambda c: c.update(eos_token_id=[5, 6]))
+  assert tokenizer.stop_ids(tmp_path, tok) == {tok.eos_id, 5, 6}
+  edit(tmp_path, 'config.json', lambda c: c.update(eos_token_id=7))
+  assert tokenizer.stop_ids(str(tmp_path), tok) == {tok.eos_id, 5, 6, 7}
+  edit(tmp_path, 'config.json', lambda c: c.update(eos_token_id=None))
+  assert tokenizer.stop_ids(tmp_path, tok) == {tok.eos_id, 5, 6}
+
+
+@pytest.mark.parametrize('wrong', ['<|im_end|>', -1, True, 1.5, [5, None], {'id': 5}])
+def test_an_end_that_is_no_id_is_named_with_file_and_key(wrong, tmp_path):
+  tok = tokenizer.load(unpack('qwen2', tmp_path))
+  edit(tmp_path, 'generation_config.json', lambda c: c.update(eos_token_id=wrong))
+  with pytest.raises(ValueError, match='generation_config.json: eos_token_id=.* token id'):
+    tokenizer.stop_ids(tmp_path, tok)
+
+
+@pytest.mark.parametrize('wrong', [7, ['<|endoftext|>'], {'content': 7}, {'content': ['a']}])
+def test_a_special_token_of_the_wrong_type_is_named_with_file_and_key(wrong, tmp_path):
+  unpack('qwen2', tmp_path)
+  edit(tmp_path, 'tokenizer_config.json', lambda c: c.update(eos_token=wrong))
+  with pytest.raises(ValueError, match='tokenizer_config.json: eos_token=.* is no token'):
+    tokenizer.load(tmp_path)
+
+
+def test_a_sentencepiece_file_that_is_none_is_named(tmp_path):
+  (tmp_path / 'tokenizer.model').write_bytes(b'nothing')
+  with pytest.raises(ValueError, match='tokenizer.model: not a SentencePiece model'):
+    tokenizer.load(tmp_path)
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path):
+  for name in ('tokenizer.json', 'tokenizer.model'):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=f'{name}: is no regular file'):
+      tokenizer.load(tmp_path)
+    (tmp_path / name).unlink()

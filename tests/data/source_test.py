@@ -6,7 +6,7 @@ import pytest
 
 from r1jax.data import source, tokenizer
 from r1jax.data.tasks import jsonl
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints
 from tests import shared_data
 
 

@@ -7,7 +7,7 @@ import pytest
 from r1jax.data import tokenizer
 from r1jax.data.tasks import tiny_world
 from r1jax.evaluation import heldout
-from r1jax.interchange import huggingface, source
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.rewards import service
 from r1jax.sampling import rollout
 
@@ -16,7 +16,7 @@ LIMITS = rollout.Limits(48, 12, 0)
 
 @pytest.fixture(scope='module')
 def base():
-  folder = source.open('tiny')
+  folder = checkpoints.open('tiny')
   tok = tokenizer.load(folder)
   return huggingface.read_config(folder, compute_dtype='float32', param_dtype='float32'), tok
 
@@ -29,7 +29,7 @@ def problems(count):
 @pytest.mark.parametrize('chunk', [0, 2])
 def test_counts_are_of_all_samples_and_the_same_key_gives_the_same(base, one_device, chunk):
   cfg, tok = base
-  weights = huggingface.load(source.open('tiny'), cfg, 'float32')
+  weights = huggingface.load(checkpoints.open('tiny'), cfg, 'float32')
   limits = rollout.Limits(48, 12, chunk)
   ecfg = heldout.EvaluationConfig(questions=4, few=4, samples=3)
   rewards = service.RewardService()

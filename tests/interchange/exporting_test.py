@@ -1,5 +1,6 @@
 """Handing a model on: what is written is read back, and one changed byte is found."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -11,7 +12,8 @@ import jax
 import pytest
 
 from r1jax import sharding
-from r1jax.interchange import exporting, huggingface, tensors
+from r1jax.data import tokenizer
+from r1jax.interchange import exporting, gguf, huggingface, tensors
 from tests.interchange import families
 
 
@@ -122,3 +124,38 @@ def test_the_command_exports_verifies_and_fails_loudly(tmp_path):
   assert bad.returncode == 1 and 'sha256' in bad.stderr
   lost = run('--checkpoint=/absent', f'--output={out}')
   assert lost.returncode == 1 and lost.stderr.startswith('error: /absent')
+
+
+def test_what_can_be_exported_is_known_from_config_and_tokenizer_alone(tmp_path):
+  families.write(tmp_path, 'deepseek_v3')
+  families.write_tokenizer(tmp_path)
+  cfg, tok = huggingface.read_config(tmp_path), tokenizer.load(tmp_path)
+  assert exporting.possible(cfg, tok) == {'hub': '', 'gguf': ''}
+  plain = exporting.possible(dataclasses.replace(cfg, q_latent=0), tok)
+  assert plain['hub'] == '' and 'q_lora_rank' in plain['gguf']
+  mixture = exporting.possible(dataclasses.replace(cfg, qkv_bias=True), tok)
+  assert 'no hub family' in mixture['hub'] and 'no hub family' in mixture['gguf']
+  contents = json.loads((tmp_path / 'tokenizer.json').read_text())
+  contents['pre_tokenizer'] = {'type': 'Whitespace'}
+  (tmp_path / 'tokenizer.json').write_text(json.dumps(contents))
+  unknown = exporting.possible(cfg, tokenizer.load(tmp_path))
+  assert unknown['hub'] == '' and 'Whitespace' in unknown['gguf']
+  assert 'Whitespace' in refusal(lambda: gguf.export(tmp_path, tmp_path / 'gguf'))
+
+
+def refusal(action):
+  """What an action that is refused says."""
+  with pytest.raises(ValueError) as error:
+    action()
+  return str(error.value)
+
+
+def test_every_end_of_a_turn_is_handed_on(tmp_path, one_device):
+  families.write(tmp_path, 'qwen2')
+  families.write_tokenizer(tmp_path)
+  (tmp_path / 'generation_config.json').write_text('{"eos_token_id": [4, 1], "top_k": 20}')
+  exporting.export(tmp_path, tmp_path / 'out', notify=lambda line: None)
+  assert json.loads((tmp_path / 'out' / 'config.json').read_text())['eos_token_id'] == [1, 4]
+  settings = json.loads((tmp_path / 'out' / 'generation_config.json').read_text())
+  assert settings['eos_token_id'] == [4, 1] and settings['top_k'] == 20
+  assert tokenizer.stop_ids(tmp_path / 'out', tokenizer.load(tmp_path / 'out')) == {1, 4}

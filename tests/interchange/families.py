@@ -81,6 +81,19 @@ def _dense(model_type, architecture, **more):
   return dict(_SHARED, model_type=model_type, architectures=[architecture]) | more
 
 
+# In the form of Qwen3-30B-A3B's.
+_QWEN3_MOE = _dense(
+  'qwen3_moe',
+  'Qwen3MoeForCausalLM',
+  head_dim=16,
+  attention_bias=False,
+  decoder_sparse_step=1,
+  mlp_only_layers=[],
+  moe_intermediate_size=12,
+  norm_topk_prob=True,
+  num_experts=16,
+  num_experts_per_tok=4,
+)
 CONFIGS = {
   'qwen2': _dense('qwen2', 'Qwen2ForCausalLM', tie_word_embeddings=True, use_sliding_window=False),
   'qwen2_untied': _dense('qwen2', 'Qwen2ForCausalLM'),
@@ -95,6 +108,21 @@ CONFIGS = {
   'deepseek_v3_plain_q': _DEEPSEEK | dict(q_lora_rank=None, rope_scaling=None),
   'llama_wide_heads': _dense(
     'llama', 'LlamaForCausalLM', head_dim=24, num_key_value_heads=1, tie_word_embeddings=True
+  ),
+  # Experts in all layers, as published; then one dense layer first.
+  'qwen3_moe': _QWEN3_MOE,
+  'qwen3_moe_dense_first': _QWEN3_MOE
+  | dict(mlp_only_layers=[0], norm_topk_prob=False, tie_word_embeddings=True),
+  # The latent norms keep 1e-6 in the reference, whatever this says.
+  'deepseek_v3_wide_eps': _DEEPSEEK | dict(rms_norm_eps=1e-3),
+  # transformers passes over `attn_factor`: the same logits as without it.
+  'qwen3_attn_factor': _dense(
+    'qwen3',
+    'Qwen3ForCausalLM',
+    head_dim=16,
+    rope_scaling=dict(
+      rope_type='yarn', factor=4.0, original_max_position_embeddings=64, attn_factor=0.878
+    ),
   ),
   'deepseek_v3_one_group': _DEEPSEEK
   | dict(
@@ -116,7 +144,7 @@ def shapes(config):
   for layer in range(LAYERS + config.get('num_nextn_predict_layers', 0)):
     block = _latent_attention(config) if deepseek else _grouped_attention(config)
     block |= {'input_layernorm.weight': (WIDTH,), 'post_attention_layernorm.weight': (WIDTH,)}
-    sparse = deepseek and layer >= config['first_k_dense_replace']
+    sparse = layer >= _dense_layers(config)
     block |= _experts(config) if sparse else _feed_forward('mlp.', config['intermediate_size'])
     if layer >= LAYERS:
       block |= {
@@ -128,6 +156,13 @@ def shapes(config):
       block |= {'embed_tokens.weight': (VOCAB, WIDTH), 'shared_head.head.weight': (VOCAB, WIDTH)}
     found |= {f'model.layers.{layer}.{name}': shape for name, shape in block.items()}
   return found
+
+
+def _dense_layers(config):
+  """How many layers come before the first one with experts."""
+  if config['model_type'] == 'qwen3_moe':
+    return len(config['mlp_only_layers'])
+  return config.get('first_k_dense_replace', LAYERS)
 
 
 def weights(config):
@@ -171,10 +206,14 @@ def _feed_forward(prefix, hidden):
 
 
 def _experts(config):
-  hidden, count = config['moe_intermediate_size'], config['n_routed_experts']
-  found = {'mlp.gate.weight': (count, WIDTH), 'mlp.gate.e_score_correction_bias': (count,)}
+  hidden = config['moe_intermediate_size']
+  count = config.get('n_routed_experts') or config['num_experts']
+  found = {'mlp.gate.weight': (count, WIDTH)}
   for expert in range(count):
     found |= _feed_forward(f'mlp.experts.{expert}.', hidden)
+  if config['model_type'] == 'qwen3_moe':
+    return found
+  found['mlp.gate.e_score_correction_bias'] = (count,)
   return found | _feed_forward('mlp.shared_experts.', hidden * config['n_shared_experts'])
 
 
@@ -185,7 +224,7 @@ def _grouped_attention(config):
   found = {f'self_attn.{name}.weight': (out, WIDTH) for name, out in outputs.items()}
   if config['model_type'] == 'qwen2':
     found |= {f'self_attn.{name}.bias': (out,) for name, out in outputs.items()}
-  if config['model_type'] == 'qwen3':
+  if config['model_type'] in ('qwen3', 'qwen3_moe'):
     found |= {'self_attn.q_norm.weight': (size,), 'self_attn.k_norm.weight': (size,)}
   return found | {'self_attn.o_proj.weight': (WIDTH, wide)}
 

@@ -8,10 +8,14 @@ import gguf as library
 import numpy as np
 import pytest
 
-from r1jax.interchange import gguf, gguf_vocabulary, source, tensors
+from r1jax.interchange import checkpoints, gguf, gguf_vocabulary, tensors
 from tests import shared_data
 from tests.interchange import families
 
+REFUSED = {
+  'deepseek_v3_plain_q': 'q_lora_rank',
+  'qwen3_moe_dense_first': 'experts in all layers only',
+}
 HEADS, NOPE, VALUE, LATENT = 4, 8, 12, 16
 
 
@@ -31,10 +35,9 @@ def value(reader, key):
 @pytest.mark.parametrize('name', families.CONFIGS)
 def test_float32_holds_every_weight_but_the_mtp_layer(name, tmp_path):
   config = families.CONFIGS[name]
-  if config['model_type'] == 'deepseek_v3' and config['q_lora_rank'] is None:
-    families.write(tmp_path, name)
-    with pytest.raises(ValueError, match='q_lora_rank'):
-      gguf.export(tmp_path, tmp_path / 'gguf', 'f32')
+  if name in REFUSED:
+    with pytest.raises(ValueError, match=REFUSED[name]):
+      written(tmp_path, name, 'f32')
     return
   reader, found = written(tmp_path, name, 'f32')
   given = {n: w for n, w in families.weights(config).items() if '.layers.3.' not in n}
@@ -42,9 +45,18 @@ def test_float32_holds_every_weight_but_the_mtp_layer(name, tmp_path):
   assert count == sum(w.size for w in given.values())
   assert (name == 'llama') == ('rope_freqs.weight' in found)
   np.testing.assert_array_equal(found['token_embd.weight'], given['model.embed_tokens.weight'])
-  down = given['model.layers.0.mlp.down_proj.weight']
-  np.testing.assert_array_equal(found['blk.0.ffn_down.weight'], down)
-  assert value(reader, 'general.architecture') in ('qwen2', 'qwen3', 'llama', 'deepseek2')
+  out = given['model.layers.0.self_attn.o_proj.weight']
+  np.testing.assert_array_equal(found['blk.0.attn_output.weight'], out)
+  if name != 'qwen3_moe':  # its first layer has experts already
+    down = given['model.layers.0.mlp.down_proj.weight']
+    np.testing.assert_array_equal(found['blk.0.ffn_down.weight'], down)
+  assert value(reader, 'general.architecture') in (
+    'qwen2',
+    'qwen3',
+    'qwen3moe',
+    'llama',
+    'deepseek2',
+  )
 
 
 def test_deepseek_experts_are_stacked_and_kv_b_is_split(tmp_path):
@@ -58,6 +70,18 @@ def test_deepseek_experts_are_stacked_and_kv_b_is_split(tmp_path):
     np.testing.assert_array_equal(found['blk.1.attn_v_b.weight'][head], both[head, NOPE:])
   assert value(reader, 'deepseek2.expert_group_used_count') == 2
   assert value(reader, 'tokenizer.ggml.pre') == 'qwen2'
+
+
+def test_qwen3s_experts_are_stacked_and_counted(tmp_path):
+  reader, found = written(tmp_path, 'qwen3_moe', 'f32')
+  given = families.weights(families.CONFIGS['qwen3_moe'])
+  down = [given[f'model.layers.0.mlp.experts.{e}.down_proj.weight'] for e in range(16)]
+  np.testing.assert_array_equal(found['blk.0.ffn_down_exps.weight'], np.stack(down))
+  router = given['model.layers.0.mlp.gate.weight']
+  np.testing.assert_array_equal(found['blk.0.ffn_gate_inp.weight'], router)
+  assert value(reader, 'qwen3moe.expert_count') == 16
+  assert value(reader, 'qwen3moe.expert_used_count') == 4
+  assert value(reader, 'qwen3moe.expert_feed_forward_length') == 12
 
 
 def test_llama_heads_have_their_halves_interleaved(tmp_path):
@@ -82,7 +106,7 @@ def test_q8_0_is_close_and_keeps_vectors_and_router_exact(tmp_path):
 
 
 def test_the_modelfile_has_the_template_of_the_model(tmp_path):
-  path = gguf.export(source.open('tiny'), tmp_path / 'zero', 'f16')
+  path = gguf.export(checkpoints.open('tiny'), tmp_path / 'zero', 'f16')
   text = (path.parent / 'Modelfile').read_text()
   assert text.startswith('FROM ./model.gguf\n') and 'User: {{ .Prompt }}. Assistant:' in text
   families.write(tmp_path, 'qwen2')
@@ -106,20 +130,92 @@ def test_the_announced_shape_is_checked():
   assert dataclasses.is_dataclass(out)
 
 
-@pytest.mark.parametrize('name, cutter', [('qwen2', 'qwen2'), ('deepseek_r1', 'deepseek-v3')])
-def test_the_words_of_real_vocabularies_are_known_by_their_patterns(name, cutter):
+@pytest.mark.parametrize('name, known', [('qwen2', 'qwen2'), ('deepseek_r1', 'deepseek-v3')])
+def test_the_words_of_real_vocabularies_are_known_by_their_patterns(name, known):
   path = shared_data.path(f'{name}/tokenizer.json.gz')
-  rule = json.loads(gzip.decompress(path.read_bytes()))['pre_tokenizer']
-  assert gguf_vocabulary._cutter(rule) == cutter
-  rule['pretokenizers'][0]['pattern']['Regex'] += '|x'
-  with pytest.raises(ValueError, match='none of qwen2, llama-bpe, deepseek-v3'):
-    gguf_vocabulary._cutter(rule)
+  contents = json.loads(gzip.decompress(path.read_bytes()))
+  assert gguf_vocabulary.pre_tokenizer(contents) == known
+  contents['pre_tokenizer']['pretokenizers'][0]['pattern']['Regex'] += '|x'
+  with pytest.raises(ValueError, match='none of qwen2, llama-bpe, deepseek-v3, smollm, gpt-2'):
+    gguf_vocabulary.pre_tokenizer(contents)
 
 
-def test_llama_3_cuts_as_qwen2_but_for_numbers():
-  (qwen2,) = [p for p, name in gguf_vocabulary._CUTTERS.items() if name == 'qwen2']
-  pattern = qwen2[0].replace(r'|\p{N}|', r'|\p{N}{1,3}|')
-  assert gguf_vocabulary._cutter({'type': 'Split', 'pattern': {'Regex': pattern}}) == 'llama-bpe'
+BYTES = dict(type='ByteLevel', add_prefix_space=False, trim_offsets=True)
+DIGITS = dict(type='Digits', individual_digits=True)
+QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+QWEN2 += r'\s*[\r\n]+|\s+(?!\S)|\s+'
+
+
+def split(pattern, **changes):
+  """A step that cuts by a pattern, as tokenizer.json has it."""
+  return (
+    dict(type='Split', pattern=dict(Regex=pattern), behavior='Isolated', invert=False) | changes
+  )
+
+
+def bpe(*steps, normalizer=None, **model):
+  """A tokenizer.json of one or more steps, as far as `pre_tokenizer` looks at it."""
+  rule = steps[0] if len(steps) == 1 else dict(type='Sequence', pretokenizers=list(steps))
+  return dict(model=dict(type='BPE') | model, pre_tokenizer=rule, normalizer=normalizer)
+
+
+PLAIN = BYTES | {'use_regex': False}
+CUTS = {
+  'smollm': bpe(DIGITS, BYTES | {'use_regex': True}),
+  'gpt-2': bpe(BYTES),  # older files do not say that GPT-2's own pattern is used
+  'qwen2': bpe(split(QWEN2), PLAIN, normalizer={'type': 'NFC'}),
+  'llama-bpe': bpe(split(QWEN2.replace(r'|\p{N}|', r'|\p{N}{1,3}|')), PLAIN),
+}
+
+
+@pytest.mark.parametrize('name', CUTS)
+def test_every_cut_that_llama_cpp_knows_is_named(name):
+  assert gguf_vocabulary.pre_tokenizer(CUTS[name]) == name
+
+
+@pytest.mark.parametrize(
+  'contents, message',
+  [
+    (bpe(dict(DIGITS, individual_digits=False), BYTES), "cuts words by .*'Digits', False"),
+    (bpe(dict(BYTES, add_prefix_space=True)), "cuts words by .*'ByteLevel', .*add_prefix_space"),
+    (bpe(split(QWEN2), dict(BYTES, use_regex=True)), 'cuts words by .*ByteLevel'),
+    (bpe(split(QWEN2)), 'cuts words by'),
+    (bpe(split(QWEN2, behavior='Removed'), PLAIN), 'cuts words by .*Removed'),
+    (bpe(split(QWEN2) | {'pattern': {'String': ' '}}, PLAIN), 'cuts words by .*String'),
+    (bpe(dict(type='Metaspace', replacement='_')), 'cuts words by .*Metaspace'),
+    (bpe(None), r'cuts words by \(\)'),
+    (bpe(BYTES, normalizer={'type': 'Lowercase'}), r"changes text by \['Lowercase'\]"),
+    (bpe(BYTES, end_of_word_suffix='</w>'), 'changes text by .*end_of_word_suffix'),
+    (bpe(BYTES, type='Unigram'), 'a Unigram tokenizer.json'),
+  ],
+)
+def test_a_cut_that_llama_cpp_has_no_name_for_is_named_with_what_to_do(contents, message):
+  with pytest.raises(ValueError, match=message) as error:
+    gguf_vocabulary.pre_tokenizer(contents)
+  assert '--format=hub' in str(error.value)
+
+
+def test_tags_that_are_special_tokens_stay_text(tmp_path):
+  families.write(tmp_path, 'qwen2')
+  families.write_tokenizer(tmp_path)
+  contents = json.loads((tmp_path / 'tokenizer.json').read_text())
+  for token in contents['added_tokens']:
+    token['special'] = True
+  (tmp_path / 'tokenizer.json').write_text(json.dumps(contents))
+  reader = library.GGUFReader(gguf.export(tmp_path, tmp_path / 'gguf', 'f32'))
+  kinds = dict(
+    zip(value(reader, 'tokenizer.ggml.tokens'), value(reader, 'tokenizer.ggml.token_type'))
+  )
+  assert kinds['<think>'] == kinds['</think>'] == library.TokenType.USER_DEFINED
+  assert kinds['<eos>'] == library.TokenType.CONTROL
+
+
+def test_the_modelfile_stops_at_every_end_of_a_turn(tmp_path):
+  families.write(tmp_path, 'qwen2')
+  families.write_tokenizer(tmp_path)
+  (tmp_path / 'generation_config.json').write_text('{"eos_token_id": [1, 4]}')
+  text = (gguf.export(tmp_path, tmp_path / 'gguf').parent / 'Modelfile').read_text()
+  assert 'PARAMETER stop "<｜Assistant｜>"\n' in text and '<eos>' not in text
 
 
 def test_a_value_that_half_precision_cannot_hold_is_refused_by_name():

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from r1jax import params
-from r1jax.interchange import huggingface
+from r1jax.interchange import hub_config, huggingface
 from r1jax.model import config, transformer
 from tests import shared_data
 from tests.interchange import families
@@ -40,8 +40,41 @@ def sizes(base, width, ffn, layers, heads, kv_heads=None, vocab=None):
   return hub | ({'vocab_size': vocab} if vocab else {})
 
 
-# Parameter counts of the distilled models (reference §3.3).
+# Qwen3-30B-A3B's config.json as published, but for keys that nobody's model code reads.
+QWEN3_MOE = dict(
+  model_type='qwen3_moe',
+  attention_bias=False,
+  decoder_sparse_step=1,
+  head_dim=128,
+  hidden_act='silu',
+  hidden_size=2048,
+  initializer_range=0.02,
+  intermediate_size=6144,
+  max_position_embeddings=40_960,
+  mlp_only_layers=[],
+  moe_intermediate_size=768,
+  norm_topk_prob=True,
+  num_attention_heads=32,
+  num_experts=128,
+  num_experts_per_tok=8,
+  num_hidden_layers=48,
+  num_key_value_heads=4,
+  rms_norm_eps=1e-6,
+  rope_scaling=None,
+  rope_theta=1_000_000.0,
+  sliding_window=None,
+  tie_word_embeddings=False,
+  torch_dtype='bfloat16',
+  use_sliding_window=False,
+  vocab_size=151_936,
+)
+# Parameter counts of the distilled models (reference §3.3) and of Qwen3's mixtures.
 PUBLISHED = {
+  30_532_122_624: QWEN3_MOE,
+  235_093_634_560: QWEN3_MOE
+  | dict(
+    hidden_size=4096, moe_intermediate_size=1536, num_attention_heads=64, num_hidden_layers=94
+  ),
   1_777_088_000: sizes(QWEN, 1536, 8960, 28, 12, 2, 151_936),
   7_615_616_512: sizes(QWEN, 3584, 18944, 28, 28, 4, 152_064),
   14_770_033_664: sizes(QWEN, 5120, 13824, 48, 40, 8, 152_064),
@@ -107,6 +140,17 @@ REFUSED = {
   'rope_interleave': ('deepseek_v3', {'rope_interleave': False}),
   'n_shared_experts': ('deepseek_v3', {'n_shared_experts': None}),
   'num_key_value_heads': ('deepseek_v3', {'num_key_value_heads': 1}),
+  'decoder_sparse_step=2': ('qwen3_moe', {'decoder_sparse_step': 2}),
+  r'mlp_only_layers=\[1\]': ('qwen3_moe', {'mlp_only_layers': [1]}),
+  "model_type 'qwen2_moe'": ('qwen3_moe', {'model_type': 'qwen2_moe'}),
+  'attention_factor': (
+    'qwen2',
+    {'rope_scaling': {'rope_type': 'yarn', 'factor': 2.0, 'attention_factor': 1.0}},
+  ),
+  'low_freq_factor < high_freq_factor': (
+    'llama',
+    {'rope_scaling': {'rope_type': 'llama3', 'factor': 8.0, 'low_freq_factor': 4.0}},
+  ),
   'tie_word_embeddings': ('deepseek_v3', {'tie_word_embeddings': True}),
 }
 
@@ -129,9 +173,9 @@ def test_a_missing_key_or_file_is_named(tmp_path):
 
 def test_mixtures_that_no_family_has_are_not_written(tmp_path):
   cfg = read(tmp_path, families.CONFIGS['qwen3'])
-  with pytest.raises(ValueError, match='both a bias'):
+  with pytest.raises(ValueError, match='qkv_bias=True, cfg.qk_norm=True'):
     huggingface.config_json(dataclasses.replace(cfg, qkv_bias=True))
-  with pytest.raises(ValueError, match='experts'):
+  with pytest.raises(ValueError, match='qwen3: cfg.mtp_layers=1'):
     huggingface.config_json(dataclasses.replace(cfg, mtp_layers=1))
 
 
@@ -144,8 +188,16 @@ def test_a_qwen3_without_head_dim_has_heads_of_128(tmp_path):
 @pytest.mark.parametrize(
   'change, message',
   [
-    ({'hidden_size': '32', 'head_dim': None}, 'config.json: .* wrong type'),
-    ({'rope_scaling': 'yarn'}, 'config.json: '),
+    ({'hidden_size': '32'}, "config.json: hidden_size='32' is not a whole number"),
+    ({'hidden_size': 32.0}, 'config.json: hidden_size=32.0 is not a whole number'),
+    ({'num_attention_heads': True}, 'config.json: num_attention_heads=True is not'),
+    ({'num_key_value_heads': 0}, 'config.json: num_key_value_heads=0 is not .* within 1..'),
+    ({'num_hidden_layers': 10**9}, 'num_hidden_layers=1000000000 is not .* within 1..4096'),
+    ({'rms_norm_eps': float('nan')}, 'config.json: rms_norm_eps=nan is not a finite number'),
+    ({'tie_word_embeddings': 'yes'}, "tie_word_embeddings='yes' is neither true nor false"),
+    ({'layer_types': 'full_attention'}, "layer_types='full_attention' is not a list"),
+    ({'model_type': ['llama']}, r"model_type \['llama'\] is not one of"),
+    ({'rope_scaling': 'yarn'}, "config.json: rope_scaling='yarn' is not a JSON object"),
     ({'num_attention_heads': 3}, 'config.json: .*heads=3 is not a multiple'),
     ({'torch_dtype': 'int8'}, "torch_dtype='int8' is not one of"),
   ],
@@ -155,8 +207,27 @@ def test_values_that_make_no_model_are_refused_with_the_file(change, message, tm
     read(tmp_path, families.CONFIGS['llama'] | change)
 
 
+def test_a_model_whose_dense_layers_come_first_is_read_from_either_key(tmp_path):
+  hub = families.CONFIGS['qwen3_moe_dense_first']
+  assert read(tmp_path, hub).dense_layers == 1
+  assert read(tmp_path, hub | {'mlp_only_layers': None, 'decoder_sparse_step': 9}).moe is None
+
+
+def test_the_count_of_experts_is_read_as_transformers_5_saves_it(tmp_path):
+  hub = dict(families.CONFIGS['qwen3_moe'])
+  old = read(tmp_path, hub)
+  hub['num_local_experts'] = hub.pop('num_experts')
+  assert read(tmp_path, hub) == old
+
+
+def test_the_factor_that_transformers_passes_over_is_named():
+  scaling = families.CONFIGS['qwen3_attn_factor']
+  assert hub_config.passed_over(scaling) == ['rope_scaling.attn_factor']
+  assert hub_config.passed_over(families.CONFIGS['qwen2_yarn']) == []
+
+
 def test_a_file_that_holds_no_json_object_is_named(tmp_path):
-  for contents in (b'[1]', b'null', b'{"a"', b'\xff\xfe'):
+  for contents in (b'[1]', b'null', b'{"a"', b'\xff\xfe', b'[' * 9999, b'[' + b'9' * 9999):
     (tmp_path / 'config.json').write_bytes(contents)
     with pytest.raises(ValueError, match='config.json: '):
       huggingface.read_config(tmp_path)

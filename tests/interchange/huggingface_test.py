@@ -5,7 +5,9 @@ import dataclasses
 import gzip
 import json
 import math
+import os
 import pathlib
+import shutil
 
 import jax
 import ml_dtypes
@@ -273,6 +275,77 @@ def test_an_unreadable_index_is_named(tmp_path):
     (tmp_path / tensors.INDEX).write_text(contents)
     with pytest.raises(tensors.CheckpointFileError, match='no readable weight_map'):
       tensors.read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+  'name', ['/etc/shadow', '../model.safetensors', 'a/b', 'a\\b', '..', '.', '', 'a\0b', None, 7]
+)
+def test_an_index_may_name_files_of_its_own_folder_only(name, tmp_path):
+  (tmp_path / tensors.INDEX).write_text(json.dumps({'weight_map': {'a': name}}))
+  with pytest.raises(tensors.CheckpointFileError, match=tensors.INDEX + ': .*a is in'):
+    tensors.read_folder(tmp_path)
+
+
+def test_of_a_single_file_and_an_index_the_single_one_is_read_and_said_so(deepseek):
+  folder, cfg = deepseek
+  old = huggingface.load(folder, cfg, 'float32')
+  both, said = folder / 'both', []
+  huggingface.save(both, old, cfg, shard_bytes=40_000)
+  edit(folder, lambda w: w.update({name: 2 * value for name, value in w.items()}))
+  shutil.copy(folder / SINGLE, both / SINGLE)
+  found = huggingface.load(both, cfg, 'float32', notify=said.append)
+  np.testing.assert_array_equal(found['head'], 2 * np.asarray(old['head']))
+  assert said == [
+    f'{both}: {SINGLE} is read, as transformers does; {tensors.INDEX} and its shards are not'
+  ]
+  (both / SINGLE).unlink()
+  for shard in both.glob('*.safetensors'):
+    shard.unlink()
+  with pytest.raises(tensors.CheckpointFileError, match=f'no such file, but {tensors.INDEX} names'):
+    huggingface.load(both, cfg, 'float32')
+
+
+def test_pipes_in_the_place_of_files_are_refused_and_not_waited_for(deepseek):
+  folder, cfg = deepseek
+  for name in (SINGLE, 'config.json'):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(tensors.CheckpointFileError, match=f'{name}: is no regular file'):
+      huggingface.load(folder, cfg, 'float32')
+
+
+@pytest.mark.parametrize(
+  'entry',
+  [
+    {'dtype': 'F32', 'shape': [1.0], 'data_offsets': [0, 4]},
+    {'dtype': 'F32', 'shape': ['1'], 'data_offsets': [0, 4]},
+    {'dtype': ['F32'], 'shape': [1], 'data_offsets': [0, 4]},
+    {'dtype': 'F32', 'shape': None, 'data_offsets': [0, 4]},
+    {'dtype': 'F32', 'shape': [10**30, 0], 'data_offsets': [0, 4]},
+    {'dtype': 'F32', 'shape': [1], 'data_offsets': [True, 4]},
+    [],
+  ],
+)
+def test_a_header_of_wrong_types_is_named(entry, tmp_path):
+  raw = json.dumps({'a': entry}).encode()
+  (tmp_path / SINGLE).write_bytes(len(raw).to_bytes(8, 'little') + raw + bytes(4))
+  with pytest.raises(tensors.CheckpointFileError, match=SINGLE):
+    tensors.read_header(tmp_path / SINGLE)
+
+
+def test_a_header_larger_than_the_format_allows_is_not_read(tmp_path):
+  with open(tmp_path / SINGLE, 'wb') as file:
+    file.write((1 << 36).to_bytes(8, 'little'))
+    file.truncate(1 << 37)  # sparse: it takes no room
+  with pytest.raises(tensors.CheckpointFileError, match='hold no header of 68719476736'):
+    tensors.read_header(tmp_path / SINGLE)
+
+
+def test_a_key_that_is_passed_over_is_said(tmp_path, one_device):
+  families.write(tmp_path, 'qwen3_attn_factor')
+  said = []
+  huggingface.load(tmp_path, huggingface.read_config(tmp_path), 'float32', notify=said.append)
+  assert len(said) == 1 and 'config.json: rope_scaling.attn_factor is not used' in said[0]
 
 
 def test_a_full_disk_leaves_no_part_of_a_file_and_is_named(tmp_path):

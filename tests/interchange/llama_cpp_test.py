@@ -15,7 +15,7 @@ import pytest
 
 from r1jax import params
 from r1jax.data import template, tokenizer
-from r1jax.interchange import gguf, huggingface, source
+from r1jax.interchange import checkpoints, gguf, huggingface
 from r1jax.model import transformer
 from r1jax.sampling import sample, stream
 from tests import shared_data
@@ -75,7 +75,7 @@ def ours(folder, ids):
 
 
 def test_the_shipped_model_says_the_same_64_tokens(tmp_path, one_device):
-  folder = source.open('tiny')
+  folder = checkpoints.open('tiny')
   path = gguf.export(folder, tmp_path, 'f32')
   text = template.render('What is 3 + 4 - 2 + 5 + 1 - 6?')
   ids, tokens = llama_cpp(path, text)

@@ -18,7 +18,7 @@ STORED = np.load(pathlib.Path(__file__).parent / 'reference.npz')
 PROMPTS = families.prompts()
 TOLERANCE = 1e-4
 # The variants (untied, yarn, plain query) differ in prefill only where they differ at all.
-GENERATING = ['qwen2', 'qwen3', 'llama', 'deepseek_v3']
+GENERATING = ['qwen2', 'qwen3', 'qwen3_moe', 'llama', 'deepseek_v3']
 
 
 @pytest.fixture(scope='module', params=list(families.CONFIGS))

@@ -48,6 +48,8 @@ def test_specs_and_abstract_weights_of_v3_allocate_nothing(one_device):
     ({'moe': None}, 'all layers are dense'),
     ({'dense_layers': 4}, 'dense_layers=4'),
     ({'head_rope': 3}, 'odd'),
+    ({'heads': 0}, 'model.heads=0'),
+    ({'vocab': -1}, 'model.vocab=-1'),
   ],
 )
 def test_an_impossible_model_is_refused_with_the_numbers(changes, message):
@@ -61,6 +63,10 @@ def test_an_impossible_model_is_refused_with_the_numbers(changes, message):
     ({'experts': 9}, 'experts=9'),
     ({'per_token': 5}, 'per_token=5'),
     ({'dispatch': 'random'}, "'random'"),
+    ({'scores': 'linear'}, "'linear'"),
+    ({'groups': 0}, 'moe.groups=0'),
+    ({'ffn': 0}, 'moe.ffn=0'),
+    ({'shared': -1}, 'shared=-1'),
   ],
 )
 def test_an_impossible_router_is_refused_with_the_numbers(changes, message):

@@ -57,6 +57,23 @@ def test_the_router_is_a_loop_over_tokens(shape):
     np.testing.assert_allclose(gate[t], gates, rtol=1e-5)
 
 
+@pytest.mark.parametrize('normalise', [True, False])
+def test_a_softmax_router_without_a_bias_takes_the_most_likely_experts(normalise):
+  cfg = dataclasses.replace(
+    MOE, groups=1, top_groups=1, scale=1.0, scores='softmax', bias=False, normalise=normalise
+  )
+  x, w_router = normal(40, 6), normal(6, MOE.experts)
+  score, chosen, gate = (np.asarray(a) for a in moe.route({'w_router': w_router}, cfg, x))
+  power = np.exp((x @ w_router).astype(np.float64))
+  likely = power / power.sum(-1, keepdims=True)
+  np.testing.assert_allclose(score, likely, rtol=1e-4)
+  for t in range(40):
+    picked = sorted(range(MOE.experts), key=lambda e: -likely[t, e])[: MOE.per_token]
+    assert list(chosen[t]) == picked
+    wanted = likely[t, picked]
+    np.testing.assert_allclose(gate[t], wanted / wanted.sum() if normalise else wanted, rtol=1e-4)
+
+
 def test_the_bias_moves_the_selection_and_has_no_gradient():
   x, w_router = normal(40, 6), normal(6, 8)
 
@@ -95,7 +112,7 @@ def loop_loss(weights, cfg, x_XD, probe_XD):
   def expert(w, x):
     return (jax.nn.silu(x @ w['w_gate']) * (x @ w['w_up'])) @ w['w_down']
 
-  y_XD = expert(weights['shared'], x_XD)
+  y_XD = expert(weights['shared'], x_XD) if cfg.moe.shared else jnp.zeros_like(x_XD)
   for e in range(cfg.moe.experts):
     gate_X = (gate_XK * (chosen_XK == e)).sum(1)
     own = {name: w[e] for name, w in weights['experts'].items()}
@@ -103,19 +120,23 @@ def loop_loss(weights, cfg, x_XD, probe_XD):
   return (y_XD * probe_XD).sum(), y_XD
 
 
-@pytest.fixture(scope='module')
-def looped():
-  weights = tiny.fill(moe.params(tiny.MLA))
+QWEN3 = dict(groups=1, top_groups=1, scale=1.0, scores='softmax', bias=False, shared=0)
+
+
+@pytest.fixture(scope='module', params=[{}, QWEN3], ids=['deepseek', 'qwen3'])
+def looped(request):
+  cfg = dataclasses.replace(tiny.MLA, moe=dataclasses.replace(MOE, **request.param))
+  weights = tiny.fill(moe.params(cfg))
   x_XD, probe_XD = tiny.put(normal(24, 32)), tiny.put(normal(24, 32))
   run = jax.jit(jax.grad(loop_loss, argnums=(0, 2), has_aux=True), static_argnums=1)
   whole = tiny.host((weights, x_XD, probe_XD))
-  return weights, x_XD, probe_XD, run(whole[0], tiny.MLA, *whole[1:])
+  return cfg, weights, x_XD, probe_XD, run(whole[0], cfg, *whole[1:])
 
 
 @pytest.mark.parametrize('dispatch', ['dense', 'sorted'])
 def test_both_dispatches_are_a_loop_over_experts_in_values_and_gradients(looped, dispatch):
-  weights, x_XD, probe_XD, expected = looped
-  cfg = dataclasses.replace(tiny.MLA, moe=dataclasses.replace(MOE, dispatch=dispatch))
+  cfg, weights, x_XD, probe_XD, expected = looped
+  cfg = dataclasses.replace(cfg, moe=dataclasses.replace(cfg.moe, dispatch=dispatch))
   run = jax.jit(jax.grad(layer_loss, argnums=(0, 2), has_aux=True), static_argnums=1)
   actual = run(weights, cfg, x_XD, probe_XD)
   assert tiny.worst(actual, expected) < 1e-5

@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from r1jax.rewards import choice, code, puzzles, sandbox, service
+from r1jax.rewards import choice, code, puzzles, service
+from r1jax.rewards.code import isolation
 from r1jax.rewards.verdict import Kind
 
 
@@ -93,7 +94,7 @@ def test_other_questions_have_their_own_gold_answers(rewards):
     rewards.submit([_item('7', 7)])
 
 
-@pytest.mark.skipif(sandbox.available() is None, reason=f'needs bubblewrap: {sandbox.INSTALL}')
+@pytest.mark.skipif(isolation.available() is None, reason=f'needs bubblewrap: {isolation.INSTALL}')
 def test_programs_are_run_by_the_workers_and_leave_nothing(rewards):
   tests = code.Tests((code.StdinTest('3 4\n', '7\n'),))
   good = '```python\nprint(sum(map(int, input().split())))\n```'

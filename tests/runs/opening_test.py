@@ -11,7 +11,7 @@ from r1jax import conversation, export
 from r1jax.data import tokenizer
 from r1jax.data.tasks import tiny_world
 from r1jax.experiments import r1_zero, tiny_base
-from r1jax.interchange import huggingface, source
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.runs import model, opening, supervised, workdir
 from r1jax.stages import packing, pretrain, reasoning_rl, rollouts
 from r1jax.train import checkpoint
@@ -64,9 +64,9 @@ def test_the_newest_checkpoint_becomes_a_hub_folder(run):
   assert lines == [f'{folder} has not ended: its weights after update 2 of 9 are {made}']
   _check(made, cfg, initial, 2)
   text = ' 12 + 3 = 15'
-  shipped = tokenizer.load(source.open('tiny'))
+  shipped = tokenizer.load(checkpoints.open('tiny'))
   assert tokenizer.load(made).encode(text) == shipped.encode(text)
-  assert source.open(made) == made
+  assert checkpoints.open(made) == made
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over(run):
@@ -91,13 +91,13 @@ def test_chat_and_export_say_in_one_line_that_the_run_has_not_ended(run, tmp_pat
   assert export.main([f'--checkpoint={folder}', f'--output={output}']) == 0
   out, err = capsys.readouterr()
   assert out.startswith(line) and out.endswith(f'{output}: verified\n') and err == ''
-  assert source.find(output) == output
+  assert checkpoints.find(output) == output
 
 
 def test_a_finished_model_goes_first_and_a_new_run_is_told_what_to_do(run):
   folder, _, _ = run
   with pytest.raises(ValueError, match=f'not ended.* r1jax.export --checkpoint={folder}'):
-    source.open(folder)
+    checkpoints.open(folder)
   opening.open_run(folder, lambda line: None).rename(folder / 'model')
   assert opening.open_model(folder, pytest.fail) == folder / 'model'
 

@@ -12,7 +12,7 @@ from r1jax import conversation, files
 from r1jax.data import examples, tokenizer
 from r1jax.data.tasks import corpus, tiny_world
 from r1jax.experiments import distill_llama, distill_qwen
-from r1jax.interchange import exporting, huggingface, source
+from r1jax.interchange import checkpoints, exporting, huggingface
 from r1jax.model import flops, presets
 from r1jax.runs import kinds, model
 from r1jax.sampling import sample
@@ -41,7 +41,7 @@ def given(tmp_path_factory):
   )
   cfg = dataclasses.replace(cfg, compute_dtype='float32', param_dtype='float32')
   huggingface.save(folder / 'teacher', tiny.weights(cfg), cfg)
-  tokenizer.load(source.open('tiny')).save(folder / 'teacher')
+  tokenizer.load(checkpoints.open('tiny')).save(folder / 'teacher')
   documents = [corpus.document(0, i, LEARNED) for i in range(64)]
   found = [
     examples.Example(d.problem.question, d.reply, 'en', d.problem.kind, {}) for d in documents

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from r1jax.data import tokenizer
-from r1jax.interchange import huggingface, source
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.model import presets, scalar_head
 from r1jax.rewards import preference, service
 from r1jax.rewards.verdict import Kind, Verdict
@@ -22,7 +22,7 @@ CONFIG = 'experiments/general_rl.py'
 def folders(tmp_path_factory):
   """A small random policy, a random reward model of each kind, and a file of requests."""
   root = tmp_path_factory.mktemp('general')
-  tok = tokenizer.load(source.open('tiny'))
+  tok = tokenizer.load(checkpoints.open('tiny'))
   cfg = dataclasses.replace(
     presets.tiny(), layers=1, dense_layers=1, moe=None, mtp_layers=0, width=32, ffn=32
   )

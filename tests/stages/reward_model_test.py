@@ -9,7 +9,7 @@ import pytest
 from r1jax import config as config_lib
 from r1jax import sharding
 from r1jax.data import preferences, tokenizer
-from r1jax.interchange import source
+from r1jax.interchange import checkpoints
 from r1jax.model import presets, scalar_head
 from r1jax.rewards import preference
 from r1jax.stages import judge, reward_model
@@ -38,7 +38,7 @@ def make_stage(kind='helpful', **changes):
   job = config_lib.build(config)
   cfg = dataclasses.replace(presets.tiny(), layers=1, dense_layers=1, moe=None, width=32, ffn=32)
   cfg = dataclasses.replace(cfg, compute_dtype='float32', param_dtype='float32', remat=False)
-  tok = tokenizer.load(source.open('tiny'))
+  tok = tokenizer.load(checkpoints.open('tiny'))
   stage = reward_model.Stage(job, cfg, tok, pairs(64), pairs(16, seed=1))
   stage.initial = tiny.weights(cfg)
   return stage

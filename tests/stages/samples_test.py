@@ -7,7 +7,7 @@ import pytest
 from r1jax import config as config_lib
 from r1jax.data import tokenizer
 from r1jax.data.tasks import tiny_world
-from r1jax.interchange import source
+from r1jax.interchange import checkpoints
 from r1jax.model import flops, presets
 from r1jax.sampling import rollout
 from r1jax.stages import samples
@@ -55,7 +55,7 @@ def test_parts_that_are_there_are_not_sampled_again(job, sampled, tmp_path):
 
 
 def test_operations_of_what_was_sampled_are_counted_from_the_disk(job, sampled, tmp_path):
-  policy = rollout.Policy(None, presets.tiny(), tokenizer.load(source.open('tiny')))
+  policy = rollout.Policy(None, presets.tiny(), tokenizer.load(checkpoints.open('tiny')))
   job = dataclasses.replace(job, sample=dataclasses.replace(job.sample, group=2))
   drawn = samples.collect(tmp_path, job, None, PROBLEMS, None)
   for _ in range(5):

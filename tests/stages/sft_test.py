@@ -8,7 +8,7 @@ import pytest
 
 from r1jax import config as config_lib
 from r1jax.data import examples, tokenizer
-from r1jax.interchange import source as checkpoints
+from r1jax.interchange import checkpoints
 from r1jax.model import transformer
 from r1jax.stages import packing, sft
 from r1jax.train import checkpoint, optimizer

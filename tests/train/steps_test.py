@@ -141,6 +141,18 @@ def bias(block):
   return block['ffn']['router_bias']
 
 
+def test_a_mixture_without_a_selection_bias_is_trained_and_has_none():
+  moe = dataclasses.replace(
+    LANGUAGE.moe, groups=1, top_groups=1, scale=1.0, scores='softmax', bias=False, shared=0
+  )
+  cfg = dataclasses.replace(LANGUAGE, moe=moe, mtp_layers=0)
+  weights, after, metrics = language(cfg=cfg)
+  assert metrics['router/load_max'] >= 1
+  assert set(after.params['moe']['ffn']) == {'w_router', 'experts'}
+  moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), weights['moe'], after.params['moe'])
+  assert min(jax.tree.leaves(moved)) > 0
+
+
 def test_everything_but_the_bias_has_a_gradient_and_moves_against_it(reference):
   weights, after, _ = reference
   for path, size in jax.tree_util.tree_leaves_with_path(gradient(after)):

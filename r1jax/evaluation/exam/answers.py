@@ -9,22 +9,10 @@ strings.
 import re
 
 from r1jax.data import template
-from r1jax.rewards import accuracy, choice, code, math, service
+from r1jax.rewards import accuracy, choice, math, service
 from r1jax.rewards.verdict import Kind
 
 _LETTER_LINE = re.compile(r'[*_ ]*answer[*_ ]*:[*_ ]*(.+)', re.I)
-# LiveCodeBench's starter code uses names of these without importing them, as its sites allow.
-_PRELUDE = """
-from typing import *
-from collections import *
-from itertools import *
-from functools import *
-from heapq import *
-from bisect import *
-from math import *
-from builtins import *
-import bisect, collections, functools, heapq, itertools, math, operator, random, re, string, sys
-"""
 
 
 def stated(completion, gold):
@@ -41,8 +29,6 @@ def item(completion, gold, tokens=0):
   if isinstance(gold, choice.Letter):
     letter = _letter(completion, gold)
     completion = f'{template.ANSWER} {letter} {template.END_ANSWER}' if letter else ''
-  elif isinstance(gold, code.Tests):
-    completion = _program(completion, gold)
   return service.Item(completion, gold, tokens)
 
 
@@ -53,19 +39,6 @@ def _letter(completion, gold):
     found = _LETTER_LINE.fullmatch(lines[-1].strip()) if lines else None
     answer = found[1] if found else None
   return None if answer is None else choice.read(answer, gold.options)
-
-
-def _program(completion, gold):
-  """The program with what its site would add: imports, and a name for the method to call."""
-  program = code.extract(completion)
-  if program is None:
-    return completion
-  calls = sorted({test.call for test in gold.tests if isinstance(test, code.CallTest)})
-  ends = [f'if "Solution" in globals(): {name} = Solution().{name}' for name in calls]
-  start = '' if '__future__' in program else _PRELUDE
-  whole = '\n'.join([start, program, *ends])
-  # A fence inside would end the block that the verifier looks for; the tags alone hold it whole.
-  return f'{template.ANSWER}{whole}{template.END_ANSWER}'
 
 
 def votes(answers, kinds):

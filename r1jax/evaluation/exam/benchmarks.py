@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from r1jax.data.tasks import jsonl, tiny_world
 from r1jax.evaluation.exam import datasets
-from r1jax.rewards import choice, code, sandbox, service
+from r1jax.rewards import choice, code, service
+from r1jax.rewards.code import sandbox
 
 TINY_WORLD = 'tiny_world'
 TINY_QUESTIONS = 256

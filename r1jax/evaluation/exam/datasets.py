@@ -12,6 +12,7 @@ import io
 import json
 import pathlib
 import pickle
+import struct
 import zlib
 
 import numpy as np
@@ -19,6 +20,12 @@ import numpy as np
 from r1jax.data.tasks import golds, jsonl, tiny_world
 from r1jax.rewards import code
 
+LARGEST_TESTS = 256 << 20  # bytes that the private tests of one question may unpack to
+# What reading a damaged base64, zlib or pickle raises.
+_DAMAGED = (
+  ValueError, TypeError, LookupError, AttributeError, EOFError, MemoryError, OverflowError,
+  RecursionError, zlib.error, pickle.UnpicklingError, struct.error,
+)  # fmt: skip
 _WRONG = ('Incorrect Answer 1', 'Incorrect Answer 2', 'Incorrect Answer 3')
 
 
@@ -93,6 +100,9 @@ def livecodebench(path, dates=None):
   """LiveCodeBench's code generation (`question_content`, `starter_code`, `contest_date`,
   `public_test_cases`, `private_test_cases`, `metadata`), all tests of both kinds.
 
+  Programs are judged by the rules of its published runner (`code.Tests`), but as whole programs
+  with a real standard input, each test in a fresh process.
+
   Args:
     path: one of the files test.jsonl, test2.jsonl, ...
     dates: (first, last) `datetime.date` of the contests to keep; None keeps all.
@@ -120,7 +130,8 @@ def _program(record):
     question += f'\n\nComplete this program:\n```python\n{starter.rstrip()}\n```'
   else:
     question += '\n\nThe program reads standard input and prints to standard output.'
-  return tiny_world.Problem(question, code.Tests(made), jsonl.text(record, 'difficulty'), 0)
+  gold = code.Tests(made, rules='livecodebench')
+  return tiny_world.Problem(question, gold, jsonl.text(record, 'difficulty'), 0)
 
 
 def _tests(record, key):
@@ -136,8 +147,12 @@ def _tests(record, key):
 def _unpacked(held, key):
   """The text in base64(zlib(pickle(text))), as private tests are published."""
   try:
-    found = _TextOnly(io.BytesIO(zlib.decompress(base64.b64decode(held, validate=True)))).load()
-  except (ValueError, zlib.error, pickle.UnpicklingError, EOFError) as error:
+    packed, unzipped = base64.b64decode(held, validate=True), zlib.decompressobj()
+    pickled = unzipped.decompress(packed, LARGEST_TESTS)
+    if not unzipped.eof:
+      raise ValueError(f'it is cut short, or unpacks to more than {LARGEST_TESTS >> 20} MiB')
+    found = _TextOnly(io.BytesIO(pickled)).load()
+  except _DAMAGED as error:
     raise ValueError(f'field {key!r} is neither JSON nor packed tests: {error}') from error
   if not isinstance(found, str):
     raise ValueError(f'field {key!r} packs {type(found).__name__}, expected text')

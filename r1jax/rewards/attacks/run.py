@@ -1,28 +1,19 @@
 """Runs the attacks and the labelled pairs and adds up the score card."""
 
 import collections
-import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import random
 import re
-import secrets
-import socket
 import statistics
-import tempfile
-import threading
 import time
 
-from r1jax.rewards import accuracy, choice, code, format, language, math, puzzles, sandbox, shaping
-from r1jax.rewards.attacks import answers, decoys, escapes, pairs, programs
+from r1jax.rewards import accuracy, choice, format, language, math, puzzles, shaping
+from r1jax.rewards.attacks import answers, decoys, pairs
+from r1jax.rewards.code import attacks
 from r1jax.rewards.verdict import Kind
 
-_LIMITS = sandbox.Limits(seconds=1.0, memory_mib=256)
-_SUMS = ((3, 4), (10, 20), (-5, 5))
-_CALLS = tuple(code.CallTest('solve', pair, sum(pair)) for pair in _SUMS)
-_PRINTS = tuple(code.StdinTest(f'{a} {b}\n', f'{a + b}\n') for a, b in _SUMS)
 _GOLD = re.compile(r'#### (-?[\d,]+)')
 _STEP = re.compile(r'<<[^=<>]*=(-?[\d.]+)>>')
 
@@ -68,38 +59,10 @@ def _decoys():
   ]
 
 
-def code_attacks(allow_unsandboxed=False):
-  """Outcomes of all attacks on the code verifier; a leak counts as not repelled."""
-  config = code.CodeConfig(limits=_LIMITS, allow_unsandboxed=allow_unsandboxed)
-  cases = [(name, program, _CALLS) for name, program in (programs.CALLED | escapes.CALLED).items()]
-  cases += [
-    (name, program, _PRINTS) for name, program in (programs.PRINTED | escapes.PRINTED).items()
-  ]
-  found = []
-  with _secret() as (secret, places):
-    hidden = (code.StdinTest('', secret),)
-    for name, program in (programs.SECRETS | escapes.SECRETS).items():
-      for place, value in places.items():
-        program = program.replace(f'{{{place}}}', value)
-      cases.append((name, program, hidden))
-    for name, program, tests in cases:
-      verdict = code.check(f'<answer>```python\n{program}\n```</answer>', tests, config)
-      found.append(_outcome('code', name, verdict, leaks()))
-  return found
-
-
-def leaks():
-  """What attacks have left on the machine: processes, files, sockets; an empty list when all is
-  well.
-  """
-  left = [f'process {pid}' for pid in sandbox.running()]
-  for folder in ('/tmp', '/dev/shm', '/usr', str(pathlib.Path.home()), os.getcwd()):
-    left += [str(place) for place in pathlib.Path(folder).glob('r1jax-leak-*')]
-    left += [str(place) for place in pathlib.Path(folder).glob('r1jax-code-*')]
-  sockets = pathlib.Path('/proc/net/unix')
-  return left + (
-    ['socket @r1jax-leak'] if sockets.exists() and '@r1jax-leak' in sockets.read_text() else []
-  )
+def code_attacks(chosen=None, allow_unsandboxed=False):
+  """Outcomes of all attacks on the code verifier, or the chosen; a leak counts as not repelled."""
+  cases = attacks.run(attacks.load() if chosen is None else chosen, allow_unsandboxed)
+  return [_outcome('code', attack.name, verdict, left) for attack, verdict, left in cases]
 
 
 def labelled(gsm8k=None, questions=150):
@@ -167,30 +130,3 @@ def _outcome(verifier, name, verdict, left=()):
   repelled = verdict.scored and verdict.score < 0.5 and not left
   why = '' if repelled else f'{verdict.kind} {verdict.score:g} {verdict.why} {" ".join(left)}'
   return Outcome(verifier, name, repelled, why)
-
-
-@contextlib.contextmanager
-def _secret():
-  """A random text in the environment, in a file and behind a port of this machine, and their
-  places.
-  """
-  secret = secrets.token_hex(8)
-  with (
-    tempfile.NamedTemporaryFile('w', prefix='r1jax-secret-') as file,
-    socket.create_server(('127.0.0.1', 0)) as server,
-  ):
-    file.write(secret)
-    file.flush()
-    threading.Thread(target=_tell, args=(server, secret), daemon=True).start()
-    os.environ['R1JAX_LEAK'] = secret
-    try:
-      yield secret, {'file': file.name, 'port': str(server.getsockname()[1])}
-    finally:
-      del os.environ['R1JAX_LEAK']
-      server.shutdown(socket.SHUT_RDWR)
-
-
-def _tell(server, secret):
-  with contextlib.suppress(OSError):  # the server is shut when the attacks are over
-    while True:
-      server.accept()[0].sendall(secret.encode())

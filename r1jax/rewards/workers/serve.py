@@ -13,7 +13,8 @@ import resource
 import signal
 import sys
 
-from r1jax.rewards import code, language, sandbox, shaping
+from r1jax.rewards import code, language, shaping
+from r1jax.rewards.code import sandbox
 from r1jax.rewards.verdict import Kind, Verdict
 from r1jax.rewards.workers import symbolic
 
@@ -33,8 +34,14 @@ class CodeChecks:
     if wanted != self._wanted:
       self.close()
     self._wanted = wanted
-    box, self._spare = self._spare or sandbox.Sandbox(*wanted), sandbox.Sandbox(*wanted)
-    return code.check(completion, tests, config, box)
+    return code.check(completion, tests, config, self._take)
+
+  def _take(self):
+    box, self._spare = self._spare or self._start(), self._start()
+    return box
+
+  def _start(self):
+    return sandbox.Sandbox(*self._wanted)
 
   def close(self):
     """Ends the waiting sandbox."""

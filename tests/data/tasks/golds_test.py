@@ -7,7 +7,8 @@ import pytest
 
 from r1jax.data import template
 from r1jax.data.tasks import jsonl
-from r1jax.rewards import choice, code, puzzles, sandbox, service
+from r1jax.rewards import choice, code, puzzles, service
+from r1jax.rewards.code import isolation
 
 CHOICE = {'question': 'Which is even?', 'options': ['3', ' 4 ', '5'], 'answer': 'b'}
 GAME = {'question': 'Make 24', 'numbers': [1, 2, 3, 4], 'target': 24}
@@ -98,7 +99,7 @@ def test_a_malformed_record_is_named_with_its_line(tmp_path, record, why):
       '\n```python\nprint(sum(map(int, input().split())))\n```\n',
       '\n```python\nprint(8)\n```\n',
       marks=pytest.mark.skipif(
-        sandbox.available() is None, reason=f'needs bubblewrap: {sandbox.INSTALL}'
+        isolation.available() is None, reason=f'needs bubblewrap: {isolation.INSTALL}'
       ),
     ),
   ],

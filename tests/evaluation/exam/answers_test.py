@@ -3,12 +3,13 @@
 import pytest
 
 from r1jax.evaluation.exam import answers
-from r1jax.rewards import choice, code, sandbox, service
+from r1jax.rewards import choice, code, service
+from r1jax.rewards.code import isolation
 from r1jax.rewards.verdict import Kind
 
 LETTER = choice.Letter('B', 'ABCD')
 needs_sandbox = pytest.mark.skipif(
-  sandbox.available() is None, reason=f'needs bubblewrap: {sandbox.INSTALL}'
+  isolation.available() is None, reason=f'needs bubblewrap: {isolation.INSTALL}'
 )
 
 

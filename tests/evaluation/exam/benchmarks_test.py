@@ -9,7 +9,7 @@ import pytest
 from r1jax.data import chat_template, template, tokenizer
 from r1jax.data.tasks import tiny_world
 from r1jax.evaluation.exam import benchmarks, prompts
-from r1jax.interchange import source
+from r1jax.interchange import checkpoints
 from r1jax.rewards import choice, code
 from tests.interchange import families
 
@@ -85,7 +85,7 @@ def test_the_instruction_says_how_to_mark_the_answer(answer, part):
 
 
 def test_r1_zeros_template_is_the_papers_and_takes_no_instruction():
-  folder = source.open('tiny')
+  folder = checkpoints.open('tiny')
   form = prompts.Form('checkpoint', folder, tokenizer.load(folder))
   found = form.put('What is 1 + 1', benchmarks.MATH)
   assert found.text == template.render('What is 1 + 1') and not found.prefill
@@ -111,6 +111,6 @@ def test_r1s_chat_template_opens_the_thought_and_stops_at_the_ids_of_the_folder(
 
 
 def test_a_vocabulary_without_the_templates_tokens_is_refused():
-  folder = source.open('tiny')
+  folder = checkpoints.open('tiny')
   with pytest.raises(ValueError, match='is not a piece of this vocabulary'):
     prompts.Form('r1', folder, tokenizer.load(folder))

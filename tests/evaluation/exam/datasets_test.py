@@ -38,6 +38,10 @@ def _packed(value):
   return base64.b64encode(zlib.compress(pickle.dumps(value))).decode()
 
 
+def _squeezed(data):
+  return base64.b64encode(zlib.compress(data)).decode()
+
+
 def _jsonl(tmp_path, *records):
   path = tmp_path / 'test.jsonl'
   path.write_text('\n'.join(json.dumps(record) for record in records))
@@ -96,7 +100,7 @@ def test_livecodebench_takes_public_and_packed_private_tests(tmp_path):
   path = _jsonl(tmp_path, PROGRAM | {'private_test_cases': _packed(json.dumps(hidden))})
   (found,) = datasets.livecodebench(path)
   assert found.answer == code.Tests(
-    (code.StdinTest('1 2\n', '3\n'), code.StdinTest('5 6\n', '11\n'))
+    (code.StdinTest('1 2\n', '3\n'), code.StdinTest('5 6\n', '11\n')), rules='livecodebench'
   )
   assert 'standard input' in found.question and found.kind == 'easy'
 
@@ -120,6 +124,13 @@ def test_livecodebench_keeps_the_contests_of_the_dates_given(tmp_path):
   assert [len(datasets.livecodebench(path, d)) for d in (None, dates)] == [3, 1]
 
 
+def test_packed_tests_that_swell_beyond_all_measure_are_refused_unread(tmp_path, monkeypatch):
+  monkeypatch.setattr(datasets, 'LARGEST_TESTS', 1 << 20)
+  record = PROGRAM | {'private_test_cases': _packed('[]' + ' ' * (1 << 21))}
+  with pytest.raises(jsonl.JsonlError, match='unpacks to more than 1 MiB'):
+    datasets.livecodebench(_jsonl(tmp_path, record))
+
+
 class _Evil:
   def __reduce__(self):
     return (print, ('taken over',))
@@ -137,6 +148,10 @@ class _Evil:
     ('livecodebench', PROGRAM | {'public_test_cases': '[{]'}, 'public_test_cases is not JSON'),
     ('livecodebench', PROGRAM | {'private_test_cases': 'zzz'}, 'neither JSON nor packed tests'),
     ('livecodebench', PROGRAM | {'private_test_cases': _packed([1])}, 'packs list, expected text'),
+    ('livecodebench', PROGRAM | {'private_test_cases': _squeezed(b'')}, 'nor packed tests'),
+    ('livecodebench', PROGRAM | {'private_test_cases': _squeezed(b'\x80')}, 'nor packed tests'),
+    ('livecodebench', PROGRAM | {'private_test_cases': _squeezed(b'0.')}, 'nor packed tests'),
+    ('livecodebench', PROGRAM | {'private_test_cases': _squeezed(b'h\x07.')}, 'nor packed tests'),
     ('livecodebench', PROGRAM | {'private_test_cases': _packed(_Evil())}, 'it asks for builtins'),
     ('livecodebench', PROGRAM | {'public_test_cases': '[{"input": 1}]'}, "a test is {'input': 1}"),
     ('livecodebench', PROGRAM | {'public_test_cases': json.dumps(CALLS)}, 'names no func_name'),

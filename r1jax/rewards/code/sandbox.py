@@ -1,11 +1,5 @@
-"""Processes that run model-written code where it can touch nothing: bubblewrap around a bare
-interpreter.
-
-Inside: no network, an empty read-only root with /usr and the interpreter, a private /tmp of
-bounded size,
-no /proc, an empty environment, its own user, pid, ipc, mount and uts namespaces, no capabilities;
-around
-the program itself rlimits and a seccomp filter without fork, exec, signals, sockets and ptrace.
+"""Processes that run model-written code where it can touch nothing: a bare interpreter in
+bubblewrap (`isolation`), around the program itself rlimits and a seccomp filter (`filters`).
 """
 
 import contextlib
@@ -20,20 +14,19 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 
-from r1jax.rewards.workers import harness
+from r1jax.rewards.code import canary, filters, harness, isolation, prelude
 
-MARK = (
-  'r1jax-sandbox-of-'  # on the command line of every process inside, with the judge's process id
-)
-INSTALL = 'apt-get install -y bubblewrap'
+# On the command line of every process inside, with the judge's process id.
+MARK = 'r1jax-sandbox-of-'
 _SOURCE = pathlib.Path(harness.__file__).read_text()
+# A report: nonce, why, exit status, output in hex: `00..00 ended -9 37`; not `ended 0 7`.
 _REPORT = re.compile(r'([0-9a-f]{32}) (ended|time|output) (-?\d{1,3}) ((?:[0-9a-f]{2})*)\Z')
-_START_SECONDS = 20.0
+_START_SECONDS = 10.0  # to start, and to compile a program
 _GRACE_SECONDS = 1.0  # beyond the program's own limit, for the harness to report it
+_STACK_BYTES = 64 << 20  # half of the gap that the kernel keeps free below a stack
 
 
 class SandboxError(RuntimeError):
@@ -68,16 +61,12 @@ class Limits:
     rlimits = {
       'RLIMIT_CPU': int(self.seconds) + 1,
       'RLIMIT_AS': self.memory_mib << 20,
+      'RLIMIT_STACK': _STACK_BYTES,
       'RLIMIT_FSIZE': size,
       'RLIMIT_NOFILE': 32,
       'RLIMIT_CORE': 0,
     }
     return {'seconds': self.seconds, 'output': self.output_kib << 10, 'rlimits': rlimits}
-
-
-def available():
-  """Path of bubblewrap, or None."""
-  return shutil.which('bwrap')
 
 
 def running():
@@ -91,64 +80,27 @@ def running():
 
 
 def require(allow_unsandboxed):
-  """Raises SandboxError with the install line when there is no bubblewrap and going without is not
-  allowed.
-  """
-  if available() is None and not allow_unsandboxed:
+  """Raises SandboxError, with what to do, where programs cannot be run as they are asked to."""
+  bubblewrap = isolation.available()
+  if bubblewrap:
+    try:
+      isolation.way(bubblewrap)
+    except isolation.NoWayError as error:
+      raise SandboxError(str(error)) from error
+    return
+  if not allow_unsandboxed:
     raise SandboxError(
       'rewards for code need bubblewrap, which is not installed. Install it:\n'
-      f'  {INSTALL}\n'
-      'or set allow_unsandboxed=True, which lets model-written code read this machine'
+      f'  {isolation.INSTALL}\n'
+      'or set allow_unsandboxed=True, which lets model-written code read, overwrite and delete '
+      'every file that you can'
     )
-  if available() is None and harness.seccomp_program() is None:
+  if filters.program() is None:
     raise SandboxError(
       f'without bubblewrap programs run under a seccomp filter, '
       f'which there is none of for {os.uname().machine} here. '
-      f'Install bubblewrap:\n  {INSTALL}'
+      f'Install bubblewrap:\n  {isolation.INSTALL}'
     )
-
-
-def command(limits):
-  """The bubblewrap command line that runs the harness."""
-  words = [
-    available(),
-    '--unshare-all',
-    '--unshare-user',
-    '--disable-userns',
-    '--die-with-parent',
-    '--new-session',
-  ]
-  words += [
-    '--clearenv',
-    '--cap-drop',
-    'ALL',
-    '--uid',
-    '65534',
-    '--gid',
-    '65534',
-    '--hostname',
-    'sandbox',
-  ]
-  for place in ('/usr', '/lib', '/lib64', '/bin'):
-    if os.path.islink(place):
-      words += ['--symlink', os.readlink(place), place]
-    elif os.path.isdir(place):
-      words += ['--ro-bind', place, place]
-  if not pathlib.Path(sys.base_prefix).is_relative_to('/usr'):
-    words += ['--ro-bind', sys.base_prefix, sys.base_prefix]
-  for device in ('/dev/null', '/dev/zero', '/dev/urandom'):
-    words += ['--dev-bind', device, device]
-  words += [
-    '--size',
-    str(limits.files_mib << 20),
-    '--tmpfs',
-    '/tmp',
-    '--remount-ro',
-    '/',
-    '--chdir',
-    '/tmp',
-  ]
-  return words
 
 
 class Sandbox:
@@ -157,25 +109,35 @@ class Sandbox:
   def __init__(self, limits, allow_unsandboxed=False):
     require(allow_unsandboxed)
     self._limits = limits
-    self._isolated = available() is not None
+    self._isolated = isolation.available() is not None
     self._folder = None if self._isolated else tempfile.mkdtemp(prefix='r1jax-code-')
-    python = os.path.realpath(sys._base_executable)
-    bare = [python, '-I', '-S', '-B', '-X', 'utf8', '-c', _SOURCE]
-    bare += [self._folder or '', f'{MARK}{os.getpid()}']
+    self._received = bytearray()
+    self._start()
+
+  def _start(self):
+    around, user, owner, descriptors = [], '', {}, ()
     info, info_end = os.pipe()
+    if self._isolated:
+      bubblewrap, number = isolation.available(), isolation.new_user()
+      way = isolation.way(bubblewrap)
+      around = isolation.command(bubblewrap, way, self._limits.files_mib << 20)
+      around += ['--info-fd', str(info_end)]
+      owner, descriptors = isolation.owner(way, number), (info_end,)
+      user = str(number) if way.inside else ''
+    bare = [isolation.interpreter(), '-I', '-S', '-B', '-X', 'utf8', '-c', _SOURCE]
     self._process = subprocess.Popen(
-      [*command(limits), '--info-fd', str(info_end), *bare] if self._isolated else bare,
-      pass_fds=(info_end,) if self._isolated else (),
+      [*around, *bare, self._folder or '', user, f'{MARK}{os.getpid()}'],
+      pass_fds=descriptors,
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,  # read when it does not start; nothing else writes there
       env={},
       cwd=self._folder,
       start_new_session=True,
+      **owner,
     )
     os.close(info_end)
     self._info = os.fdopen(info)
-    self._received = bytearray()
 
   def __enter__(self):
     return self
@@ -183,21 +145,57 @@ class Sandbox:
   def __exit__(self, *_):
     self.close()
 
-  def load(self, program, calls):
-    """Hands over the program (str; `calls` when tests call its functions); raises ProgramError
-    when it does not compile.
+  def load(self, program, calls, rules='python'):
+    """Proves the sandbox by the canary, then hands over a program.
+
+    Args:
+      program: str.
+      calls: whether tests call its functions.
+      rules: `python` or `livecodebench` (`judging.Tests`).
+
+    Raises:
+      SandboxError: it did not start, or the canary was judged wrong.
+      ProgramError: the program does not compile.
     """
-    limits = self._limits.as_request()
-    if self._isolated:
-      limits['rlimits']['RLIMIT_NPROC'] = self._limits.threads
+    self._prove(calls)
+    task = self._task(calls, self._limits.as_request())
+    self._hand_over(program, task | {'rules': rules, 'prelude': prelude.names()})
+
+  def _prove(self, calls):
+    limits = dataclasses.replace(self._limits, seconds=canary.SECONDS).as_request()
     try:
       if self._receive(_START_SECONDS) != 'ready':
         raise SandboxError('the sandbox answered out of turn')
     except ProgramError as error:
-      told = self._process.communicate(timeout=_GRACE_SECONDS)[1].decode('utf-8', 'replace')
+      self._process.kill()  # one that hangs has its words in the pipe already
+      told = self._process.communicate(timeout=_START_SECONDS)[1].decode('utf-8', 'replace')
       raise SandboxError(f'the sandbox did not start: {told.strip() or error}') from error
-    task = {'program': program, 'limits': limits, 'isolated': self._isolated, 'calls': calls}
-    self._send(task)
+    try:
+      self._hand_over(canary.PROGRAM, self._task(calls, limits))
+      wrong = canary.verdict(*self._answer(canary.CALL if calls else canary.STDIN, canary.SECONDS))
+    except ProgramError as error:
+      wrong = str(error)
+    if wrong:
+      closed = isolation.closed_devices()
+      hint = f'; not open to all: {", ".join(closed)}, mend it by chmod 666' if closed else ''
+      raise SandboxError(f'the sandbox does not work, a right program gave: {wrong}{hint}')
+
+  def _task(self, calls, limits):
+    if self._isolated:
+      limits['rlimits']['RLIMIT_NPROC'] = self._limits.threads
+    return {
+      'calls': calls,
+      'rules': 'python',
+      'limits': limits | {'filter': filters.program()},
+      'isolated': self._isolated,
+      'prelude': {},
+      'recursion': prelude.RECURSION_LIMIT,
+      'digits': prelude.LONGEST_INT,
+      'packages': isolation.PACKAGES,
+    }
+
+  def _hand_over(self, program, task):
+    self._send(task | {'program': program})
     reply = self._receive(_START_SECONDS)
     if reply != 'compiled':
       raise ProgramError(reply[:200])
@@ -208,12 +206,15 @@ class Sandbox:
     `why` is ended, time or output. Raises ProgramError when no report with this test's nonce
     arrives.
     """
+    return self._answer(test, self._limits.seconds)
+
+  def _answer(self, test, seconds):
     nonce = secrets.token_hex(16)
     self._send(test)
     if self._receive(_START_SECONDS) != 'forked':
       raise ProgramError('a forged report')
     self._send(nonce)
-    report = self._receive(self._limits.seconds + _GRACE_SECONDS)
+    report = self._receive(seconds + _GRACE_SECONDS)
     found = _REPORT.match(report)
     if not found or not secrets.compare_digest(found[1], nonce):
       raise ProgramError('a report without the nonce')
@@ -243,9 +244,8 @@ class Sandbox:
       pid = json.loads(told)['child-pid']
       first = os.pidfd_open(pid)
       try:
-        if (
-          _parent(pid) == self._process.pid
-        ):  # else it ended long ago and its number went to another
+        # If it ended long ago, its number may have gone to a process of somebody else.
+        if _parent(pid) == self._process.pid:
           signal.pidfd_send_signal(first, signal.SIGKILL)
           select.select([first], [], [])
       finally:

@@ -5,14 +5,14 @@ import dataclasses
 import pytest
 
 from r1jax.data import chat_template, tokenizer
-from r1jax.interchange import huggingface, source
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.model import transformer
 from tests.interchange import families
 
 
-@pytest.mark.parametrize('name', source.SHIPPED)
+@pytest.mark.parametrize('name', checkpoints.SHIPPED)
 def test_a_shipped_model_is_whole(name):
-  folder = source.open(name)
+  folder = checkpoints.open(name)
   cfg = huggingface.read_config(folder)
   assert tokenizer.load(folder).vocab_size <= cfg.vocab
   assert sum(p.stat().st_size for p in folder.iterdir()) <= 8 << 20
@@ -24,12 +24,12 @@ def test_a_hub_folder_and_a_work_directory_are_found(tmp_path):
   model.mkdir(parents=True)
   families.write(model, 'qwen2')
   (tmp_path / 'run' / 'config.json').write_text('{}')
-  assert source.open(model) == source.open(tmp_path / 'run') == model
+  assert checkpoints.open(model) == checkpoints.open(tmp_path / 'run') == model
 
 
 def test_a_place_without_a_model_is_named(tmp_path):
   with pytest.raises(ValueError, match=str(tmp_path)):
-    source.open(tmp_path)
+    checkpoints.open(tmp_path)
 
 
 def test_a_saved_hub_tokenizer_carries_template_and_generation_settings(tmp_path):
@@ -47,6 +47,6 @@ def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(tmp_path):
   families.write(tmp_path, 'qwen2')
   families.write_tokenizer(tmp_path)
   cfg = huggingface.read_config(tmp_path)
-  ids = source.tokenizer_of(tmp_path, cfg).vocab_size
+  ids = checkpoints.tokenizer_of(tmp_path, cfg).vocab_size
   with pytest.raises(ValueError, match=f'has {ids} ids, the model only {ids - 1} embeddings'):
-    source.tokenizer_of(tmp_path, dataclasses.replace(cfg, vocab=ids - 1))
+    checkpoints.tokenizer_of(tmp_path, dataclasses.replace(cfg, vocab=ids - 1))

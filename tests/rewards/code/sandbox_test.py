@@ -1,13 +1,13 @@
 """What a program sees and keeps inside the sandbox, measured by programs inside it."""
 
+import os
+
 import pytest
 
-from r1jax.rewards import sandbox
-from r1jax.rewards.attacks import run
-from r1jax.rewards.workers import harness
+from r1jax.rewards.code import attacks, filters, isolation, sandbox
 
 pytestmark = pytest.mark.skipif(
-  sandbox.available() is None, reason=f'needs bubblewrap: {sandbox.INSTALL}'
+  isolation.available() is None, reason=f'needs bubblewrap: {isolation.INSTALL}'
 )
 
 
@@ -24,9 +24,9 @@ def test_inside_there_is_only_the_interpreter_an_empty_tmp_and_no_environment(mo
     'import os\n'
     'print(sorted(os.listdir("/tmp")), os.path.exists("/proc/self"), '
     'os.path.exists("/etc/passwd"))\n'
-    'print("SECRET_OF_THE_HOST" in os.environ, os.getpid() < 10, os.getuid())\n'
+    'print("SECRET_OF_THE_HOST" in os.environ, os.getpid() < 10, os.getuid() > 60_000)\n'
   )
-  assert _output(program)[2].split('\n')[:2] == ['[] False False', 'False True 65534']
+  assert _output(program)[2].split('\n')[:2] == ['[] False False', 'False True True']
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,21 @@ def test_inside_there_is_only_the_interpreter_an_empty_tmp_and_no_environment(mo
     'os.memfd_create("x")',
     'os.setsid()',
     'os.unshare(0x10000000) if hasattr(os, "unshare") else os.fork()',
+    'os.chmod("/dev/null", 0o666)',
+    'os.fchmod(2, 0o666)',
+    'os.chown("/dev/null", -1, -1)',
+    'os.utime("/dev/null")',
+    'os.setxattr("/dev/null", "user.x", b"x")',
+    'os.mknod("/tmp/x")',
+    'os.setpriority(os.PRIO_USER, 0, 19)',
+    'os.setuid(0)',
+    'resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (0, 0))',
+    'fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())',
   ],
 )
 def test_forbidden_steps_raise_inside(step):
   program = (
-    f'import os, socket\ntry:\n  {step}\nexcept OSError as error:\n'
+    f'import fcntl, os, resource, socket\ntry:\n  {step}\nexcept OSError as error:\n'
     f'  print("refused", error.errno)\n'
   )
   assert _output(program)[2].startswith('refused')
@@ -60,8 +70,8 @@ def test_each_test_runs_in_a_fresh_process_with_a_fresh_memory():
 
 
 def test_the_filter_is_a_valid_program_that_ends_in_a_return():
-  filters = harness.seccomp_program()
-  assert len(filters) % 8 == 0 and filters[-8:-6] == b'\x06\x00'
+  steps = filters.program()
+  assert len(steps) % 8 == 0 and steps[-8:-6] == b'\x06\x00'
 
 
 def test_the_nonce_is_nowhere_in_the_memory_of_the_program():
@@ -88,13 +98,38 @@ def test_nothing_is_left_when_a_sandbox_is_closed_at_any_stage():
   assert len(sandbox.running()) >= 2
   for box in (unused, loaded):
     box.close()
-  assert sandbox.running() == [] and run.leaks() == []
+  assert sandbox.running() == [] and attacks.leaks() == []
 
 
 def test_a_sandbox_that_cannot_start_says_so_and_does_not_blame_the_program(monkeypatch):
-  monkeypatch.setattr(sandbox, 'available', lambda: '/bin/false')
+  monkeypatch.setattr(isolation, 'available', lambda: '/bin/false')
+  monkeypatch.setattr(isolation, 'way', lambda bubblewrap: isolation.MAPPED)
   with (
     pytest.raises(sandbox.SandboxError, match='did not start'),
     sandbox.Sandbox(sandbox.Limits()) as box,
   ):
     box.load('print(1)', calls=False)
+
+
+def test_a_program_owns_no_device_and_reads_no_file_that_is_roots_own(tmp_path):
+  program = (
+    'import os\nfor d in ("/dev/null", "/usr"): print(os.stat(d).st_uid == os.getuid())\n'
+    'print(os.getresuid() == (os.getuid(),) * 3, os.getgroups() in ([], [os.getgid()]))\n'
+  )
+  assert _output(program)[2].split() == ['False', 'False', 'True', 'True']
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='needs root, whose programs must not be root')
+def test_root_that_can_give_programs_no_user_of_their_own_is_refused(monkeypatch):
+  monkeypatch.setattr(isolation, 'ROOT_WAYS', (isolation.Way(('--no-such-option',)),) * 2)
+  monkeypatch.setattr(isolation, 'available', lambda: '/usr/bin/../bin/bwrap')  # not cached yet
+  with pytest.raises(sandbox.SandboxError, match='Train as an ordinary user'):
+    sandbox.require(allow_unsandboxed=False)
+
+
+def test_a_deep_stack_a_thread_and_numpy_fit_the_limits_of_a_reward():
+  program = (
+    'import threading\nimport numpy\nthreading.stack_size(1 << 26)\n'
+    't = threading.Thread(target=lambda: print(numpy.ones(3).sum()))\nt.start()\nt.join()\n'
+  )
+  assert _output(program, sandbox.Limits())[2].strip() == '3.0'
