@@ -248,6 +248,26 @@ def _give(fade_s, given, slot, fade):
   plgpu.barrier_arrive(given.at[slot])
 
 
+def _store(values, columns, q_s, out):
+  """Writes a warpgroup's columns of a program's result, from `columns` on.
+
+  From registers four threads write a row's 8 columns: a sector of 32 bytes in float32, as shares
+  are, half of one in 16 bits. Those go through shared memory instead, in place of the queries,
+  which have done their work.
+  """
+  own = pl.ds(columns, values.shape[1])
+  if out.dtype == jnp.float32:
+    out[:, own] = values
+    return
+  q_s[:, own] = values.astype(out.dtype)
+  plgpu.commit_smem()
+  # Some of the columns are contiguous only within one row of swizzled tiles.
+  for first in range(0, ROWS, warpgroup.EIGHT):
+    tile = pl.ds(first, warpgroup.EIGHT), own
+    plgpu.copy_smem_to_gmem(q_s.at[tile], out.at[tile])
+  plgpu.wait_smem_to_gmem(0)
+
+
 def _latent_kernel(how, *refs):
   """A share of a sequence's blocks: one warpgroup scores and weighs them, and each multiplies half
   of the value columns, as all of them do not fit the registers of one.
@@ -263,19 +283,6 @@ def _latent_kernel(how, *refs):
   stages = warpgroup.Stages(cache_s.shape[0], *ring)
   positions = pl.ds(COMPUTE * half, SLOTS)
   values = lambda slot, columns: cache_s.at[slot, :, pl.ds(columns, half)]
-
-  def store(columns, values):
-    own = pl.ds(columns, half)
-    if out.dtype != q.dtype:  # a share in float32, of which four threads write a whole sector
-      out[split, row, :, own] = values
-      return
-    q_s[:, own] = values.astype(out.dtype)  # the queries have done their work
-    plgpu.commit_smem()
-    # Half of the columns is contiguous in shared memory only within one row of swizzled tiles.
-    for first in range(0, ROWS, warpgroup.EIGHT):
-      tile = (pl.ds(first, warpgroup.EIGHT), own)
-      plgpu.copy_smem_to_gmem(q_s.at[tile], out.at[split, row, *tile])
-    plgpu.wait_smem_to_gmem(0)
 
   def move():
     plgpu.copy_gmem_to_smem(q.at[row], q_s, asked)
@@ -303,7 +310,7 @@ def _latent_kernel(how, *refs):
     acc, top, total = stages.read(steps, block, warpgroup.before_softmax(half))
     total = jnp.maximum(total, 1e-30)
     _give(fade_s, given, stages.count, 1 / total)
-    store(0, acc / of_rows(total, acc.shape))
+    _store(acc / of_rows(total, acc.shape), 0, q_s, out.at[split, row])
     norm[split, row] = top + jnp.log2(total)
 
   def mix():
@@ -314,7 +321,7 @@ def _latent_kernel(how, *refs):
 
     acc = stages.read(steps, block, jnp.zeros((ROWS, half), jnp.float32))
     plgpu.barrier_wait(given.at[stages.count])
-    store(half, acc * of_rows(fade_s[stages.count], acc.shape))
+    _store(acc * of_rows(fade_s[stages.count], acc.shape), half, q_s, out.at[split, row])
 
   def compute(group):
     pl.when(group == 0)(score_and_mix)

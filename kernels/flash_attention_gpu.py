@@ -278,12 +278,10 @@ def _key_kernel(how, *refs):
     def block(s, slot, carry):
       d_key, d_value = carry
       i = start + jax.lax.rem(s, span)
-      unmasked = whole[b, i, j]
-      mask = _mask(unmasked, (own, ids_s[slot]), ((first, i * queries), 1), scale)
+      mask = _mask(whole[b, i, j], (own, ids_s[slot]), ((first, i * queries), 1), scale)
       score = warpgroup.accumulated(mask, k_s.at[group], q_s.at[slot], True, interpret)
-      score = score * (scale * LOG2E)
       columns = lambda x: jax.lax.broadcast_in_dim(x, score.shape, [1])
-      weight = jnp.exp2(score - columns(norm_s[slot] * LOG2E))
+      weight = jnp.exp2(score * (scale * LOG2E) - columns(norm_s[slot] * LOG2E))
       d_out_block = d_out_s.at[slot]
       d_value = warpgroup.accumulated(
         d_value, weight.astype(q.dtype), d_out_block, False, interpret
