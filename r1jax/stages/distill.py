@@ -69,7 +69,7 @@ class Stage(sft.Stage):
   title = 'Distillation'
 
   def __init__(self, job, cfg, form, source, teacher=None):
-    """Arguments as for `sft.Stage`; `teacher` is a `Teacher` where `job.distill.kl.weight` is not 0."""
+    """Arguments as for `sft.Stage`; a `Teacher` goes with a weight that is not 0."""
     super().__init__(job, cfg, form, source)
     self.teacher = teacher
     if bool(teacher) != bool(job.distill.kl.weight):
