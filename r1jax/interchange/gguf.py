@@ -146,17 +146,19 @@ def _tensors(cfg, plan):
       yield from _split_kv(cfg, mapping, entry, get)
     elif family == 'llama' and re.search(r'\.[qk]_proj\.weight', entry.name):
       heads = cfg.heads if '.q_proj.' in entry.name else cfg.kv_heads
-      yield _Out(_renamed(mapping, entry.name), entry.shape, _interleaved(get, heads))
+      yield _Out(renamed(mapping, entry.name), entry.shape, _interleaved(get, heads))
     else:
-      yield _Out(_renamed(mapping, entry.name), entry.shape, get)
+      yield _Out(renamed(mapping, entry.name), entry.shape, get)
   for name, parts in stacks.items():
 
     def stacked(parts=parts):
       return np.stack([get() for _, get in parts])
 
-    yield _Out(_renamed(mapping, name), (len(parts), *parts[0][0].shape), stacked)
+    yield _Out(renamed(mapping, name), (len(parts), *parts[0][0].shape), stacked)
   if cfg.rope.kind == 'llama3':
-    yield _Out('rope_freqs.weight', (cfg.head_rope // 2,), lambda: _stretch(cfg))
+    yield _Out(
+      'rope_freqs.weight', (cfg.head_rope // 2,), lambda: rope.stretch(cfg.rope, cfg.head_rope)
+    )
 
 
 def _read(plan, entry):
@@ -168,7 +170,8 @@ def _read(plan, entry):
   return value.astype(np.float32)
 
 
-def _renamed(mapping, name):
+def renamed(mapping, name):
+  """llama.cpp's name of a hub tensor, by the library's `mapping` of an architecture."""
   name = name.replace('e_score_correction_bias', 'e_score_correction.bias')
   found = mapping.get_name(name, try_suffixes=('.weight', '.bias'))
   if found is None:
@@ -185,9 +188,9 @@ def _split_kv(cfg, mapping, entry, get):
 
   key, value = (entry.name.replace('kv_b_proj', name) for name in ('k_b_proj', 'v_b_proj'))
   shape = (cfg.heads, cfg.kv_latent, cfg.head_nope)
-  yield _Out(_renamed(mapping, key), shape, lambda: parts()[0].transpose(0, 2, 1))
+  yield _Out(renamed(mapping, key), shape, lambda: parts()[0].transpose(0, 2, 1))
   shape = (cfg.heads, cfg.head_value, cfg.kv_latent)
-  yield _Out(_renamed(mapping, value), shape, lambda: parts()[1])
+  yield _Out(renamed(mapping, value), shape, lambda: parts()[1])
 
 
 def _interleaved(get, heads):
@@ -199,14 +202,6 @@ def _interleaved(get, heads):
     return halves.swapaxes(1, 2).reshape(value.shape)
 
   return permuted
-
-
-def _stretch(cfg):
-  """By how much Llama 3's scaling divides every rotary frequency."""
-  plain = dataclasses.replace(cfg.rope, kind='plain')
-  return rope.frequencies(plain, cfg.head_rope, cfg.max_length) / rope.frequencies(
-    cfg.rope, cfg.head_rope, cfg.max_length
-  )
 
 
 def _metadata(writer, cfg, kind):

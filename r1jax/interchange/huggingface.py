@@ -184,7 +184,13 @@ def check(folder, cfg):
   """The `Match` of a hub folder; raises what `load` would, as far as headers tell."""
   folder = pathlib.Path(folder)
   hub, _ = hub_config.load_json(folder)
-  return match(tensors.read_folder(folder), cfg, hub_config.block_size(hub), folder)
+  if (folder / tensors.GGUF).exists():
+    from r1jax.interchange import gguf_import  # imports gguf, which takes half a second
+
+    found = gguf_import.tensors_of(folder, cfg)
+  else:
+    found = tensors.read_folder(folder)
+  return match(found, cfg, hub_config.block_size(hub), folder)
 
 
 def _check_equal(tensor, original):

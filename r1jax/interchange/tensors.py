@@ -19,6 +19,7 @@ CHUNK_BYTES = 32 << 20
 HEADER_BYTES = 100 << 20  # the format's own limit: a damaged length must not fill the memory
 INDEX = 'model.safetensors.index.json'
 SINGLE = 'model.safetensors'
+GGUF = 'model.gguf'  # in the folder of an unpacked GGUF file, a link to that file
 DTYPES = {
   'F64': np.float64,
   'F32': np.float32,

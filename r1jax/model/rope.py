@@ -4,6 +4,7 @@ Rotated vectors are kept as two halves (x1 | x2); checkpoints with interleaved p
 import.
 """
 
+import dataclasses
 import math
 
 import jax.numpy as jnp
@@ -40,6 +41,13 @@ def _llama3(cfg, freq):
   low, high = cfg.low_freq_factor, cfg.high_freq_factor
   smooth = np.clip((cfg.original_length / wavelength - low) / (high - low), 0, 1)
   return freq / cfg.factor * (1 - smooth) + freq * smooth
+
+
+def stretch(cfg, width):
+  """By how much the 'llama3' kind divides each of the `width // 2` frequencies, float64 NumPy."""
+  plain = dataclasses.replace(cfg, kind='plain')
+  length = cfg.original_length
+  return frequencies(plain, width, length) / frequencies(cfg, width, length)
 
 
 def _mscale(factor, weight):
