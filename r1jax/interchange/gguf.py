@@ -34,7 +34,7 @@ _GATES = {
   'softmax': gguf.ExpertGatingFuncType.SOFTMAX,
 }
 _F16_MAX = float(np.finfo(np.float16).max)
-# Kept in float32: llama.cpp wants the router exact.
+# Kept in float32 whatever is asked for: llama.cpp wants the router exact.
 _EXACT = ('ffn_gate_inp.weight', 'exp_probs_b.bias')
 
 
@@ -94,6 +94,7 @@ def limits(cfg, tok):
 
 
 def _write(writer, outs, kind):
+  # The order of the format: the shapes stand before the first weight, so they were announced.
   writer.write_header_to_file()
   writer.write_kv_data_to_file()
   writer.write_ti_data_to_file()
@@ -113,6 +114,7 @@ def _kind_of(out, kind):
 
 def _announce(writer, out, kind):
   form = _kind_of(out, kind)
+  # The library wants the shape of a quantised tensor in bytes: 34 for each block of 32 values.
   shape, dtype = out.shape, {'F32': np.float32, 'F16': np.float16}.get(form.name, np.uint8)
   if form.name == 'Q8_0':
     shape = gguf.quant_shape_to_byte_shape(shape, form)
@@ -124,6 +126,7 @@ def _packed(out, kind):
   value, form = np.ascontiguousarray(out.get(), np.float32), _kind_of(out, kind)
   if value.shape != out.shape:
     raise ValueError(f'{out.name}: {value.shape} is not the shape {out.shape} announced')
+  # A value beyond 65,504 would become infinite in half precision, and every logit nan.
   largest = np.abs(value).max(initial=0)
   if not largest <= (_F16_MAX if form.name == 'F16' else np.inf):
     raise ValueError(f'{out.name}: {largest} does not fit {form.name}, try --dtype=f32')
@@ -134,6 +137,7 @@ def _tensors(cfg, plan):
   """Every `_Out`: hub tensors renamed, experts stacked, kv_b split, llama's heads reordered."""
   family = families.of(cfg).GGUF
   mapping = gguf.get_tensor_name_map(ARCHITECTURES[family], cfg.layers)
+  # On the hub every expert is a tensor, in the file a layer's experts are one.
   stacks = {}
   for entry in plan.entries:
 
@@ -172,6 +176,7 @@ def _read(plan, entry):
 
 def renamed(mapping, name):
   """llama.cpp's name of a hub tensor, by the library's `mapping` of an architecture."""
+  # The library's table has this one name with a dot.
   name = name.replace('e_score_correction_bias', 'e_score_correction.bias')
   found = mapping.get_name(name, try_suffixes=('.weight', '.bias'))
   if found is None:
@@ -217,6 +222,7 @@ def _metadata(writer, cfg, kind):
   writer.add_layer_norm_rms_eps(cfg.norm_eps)
   writer.add_rope_freq_base(cfg.rope.theta)
   writer.add_rope_dimension_count(cfg.head_rope)
+  # Unstretched positions are plain ones; llama.cpp would stretch whatever the length.
   if cfg.rope.kind == 'yarn' and cfg.max_length > cfg.rope.original_length:
     writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
     writer.add_rope_scaling_factor(cfg.rope.factor)

@@ -25,11 +25,13 @@ def frequencies(cfg, width, max_length):
 
 
 def _yarn(cfg, freq, width):
+  # Number of the pair that turns so many times within the original length.
   def slot(rotations):
     return (
       width * math.log(cfg.original_length / (rotations * 2 * math.pi)) / (2 * math.log(cfg.theta))
     )
 
+  # Fast pairs keep their frequency, slow ones are stretched by the factor, a ramp between.
   low = max(math.floor(slot(cfg.beta_fast)), 0)
   high = min(math.ceil(slot(cfg.beta_slow)), width - 1)
   ramp = np.clip((np.arange(width // 2) - low) / max(high - low, 1e-3), 0, 1)
@@ -37,6 +39,7 @@ def _yarn(cfg, freq, width):
 
 
 def _llama3(cfg, freq):
+  # The same idea by wavelengths: short against the original length is kept, long is stretched.
   wavelength = 2 * math.pi / freq
   low, high = cfg.low_freq_factor, cfg.high_freq_factor
   smooth = np.clip((cfg.original_length / wavelength - low) / (high - low), 0, 1)
