@@ -27,14 +27,14 @@ def say_once():
 
   For good, as writes that were under way when another one failed report long after it.
   """
-  hook = sys.excepthook
+  hook = sys.unraisablehook
 
-  def report(kind, error, trace):
-    if not _is_late_callback(error, trace):
-      hook(kind, error, trace)
+  def report(unraisable):
+    if not _is_late_callback(unraisable.exc_value):
+      hook(unraisable)
 
   logging.getLogger('absl').addFilter(_is_news)
-  sys.excepthook = report
+  sys.unraisablehook = report
 
 
 def _is_news(record):
@@ -42,10 +42,6 @@ def _is_news(record):
   return not (record.exc_info and 'orbax' in record.pathname)
 
 
-def _is_late_callback(error, trace):
-  """Whether tensorstore called into the event loop of a save of which another write had failed.
-
-  It calls from a thread of its own: no frame of Python stands above.
-  """
-  called = trace and trace.tb_frame.f_code.co_name == 'call_soon_threadsafe'
-  return bool(called) and isinstance(error, RuntimeError)
+def _is_late_callback(error):
+  """Whether tensorstore called into the event loop of a save of which another write had failed."""
+  return isinstance(error, RuntimeError) and str(error) == 'Event loop is closed'

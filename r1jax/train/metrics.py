@@ -20,7 +20,7 @@ import rich.text
 from tensorboardX import event_file_writer
 from tensorboardX.proto import event_pb2, summary_pb2
 
-from r1jax import files
+from r1jax import files, terminal
 
 # What the bar shows of a reinforcement-learning step: label, metric, format.
 RL_FIGURES = (
@@ -206,7 +206,7 @@ class Progress:
 
   def print(self, text):
     """Prints a line above the bar."""
-    self.console.print(text, markup=False, soft_wrap=True)
+    self.console.print(terminal.plain(text), markup=False, soft_wrap=True)
 
   def update(self, step, metrics):
     """Shows that `step` steps are complete and the latest value of each figure."""
