@@ -49,15 +49,15 @@ def general_data(job, config, mesh):
 
 def _curate(job, config, mesh, curate):
   """Samples, filters, mixes and writes a data set; says what was dropped and why."""
-  cfg, tok = model.checked(job, mesh)
-  problems, held = source.problems(job.data, job.seed, tok)
+  cfg, form = model.checked(job, mesh)
+  problems, held = source.problems(job.data, job.seed, form)
   # What stands in a held-out question may not be learned.
   texts = [held[i].question for i in range(min(job.samples.heldout, len(held)))]
   blocked = filtering.Heldout(texts, job.filter.ngram)
   sieve = filtering.Sieve(job.filter, blocked, job.samples.most_per_question)
   with workdir.opened(job.workdir, config) as folder:
     _plan(job, cfg, mesh)
-    policy = rollout.Policy(model.weights(job, cfg), cfg, tok)
+    policy = rollout.Policy(model.weights(job, cfg), cfg, form)
     digest = params_lib.sha256(policy.params)
     with contextlib.closing(service.RewardService(job.reward)) as rewards:
       data = curate(samples.collect(folder, job, policy, problems, rewards), sieve, digest)

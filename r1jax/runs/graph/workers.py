@@ -56,6 +56,7 @@ def run(build, config, until='', say=print):
   if config.workers < 1:
     raise ValueError(f'{config.workers=} must be at least 1')
   made = build(config)
+  made.check(until)
   made.folder.mkdir(parents=True, exist_ok=True)
   with lock.hold(made.folder, say) as check:
     _run(build, config, made, until, say)
