@@ -14,6 +14,7 @@ import sys
 import threading
 
 import r1jax
+from r1jax import terminal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _help():
 
 def fail(error, status=1):
   """Prints one line on stderr; returns the exit status."""
-  print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+  print(f'error: {terminal.plain(" ".join(str(error).split()))}', file=sys.stderr)
   return status
 
 
