@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from r1jax import ranges
+from r1jax.data import prompts
 from r1jax.data.tasks import corpus, jsonl, phrases, tiny_world
 
 _ENDLESS = 1 << 24  # problems of the tiny world a run may draw; more than any run does
@@ -25,6 +26,10 @@ class DataConfig:
     languages: (language, weight) pairs of what the tiny world asks in; `tiny_world.BILINGUAL` has
       two.
     max_prompt: most tokens of a rendered question, the beginning-of-sequence token included.
+    prompt: how a question is put: 'zero' (R1-Zero's template), 'chat' (the checkpoint's own chat
+      template), 'text' (as it stands) or 'r1' (R1's chat template), see `data.prompts`.
+    system: system prompt of a chat.
+    few_shot: JSONL file of solved examples that stand before each question, with the same fields.
   """
 
   name: Literal['tiny_world', 'tfds', 'jsonl'] = 'tiny_world'
@@ -35,6 +40,9 @@ class DataConfig:
   levels: tuple[tiny_world.Level, tiny_world.Level] = (1, 5)
   languages: tuple[tuple[str, ranges.Weight], ...] = (('en', 1.0),)
   max_prompt: ranges.Count = 1024
+  prompt: Literal['zero', 'chat', 'text', 'r1'] = 'zero'
+  system: str = ''
+  few_shot: str = ''
 
   def __post_init__(self):
     ranges.check(self)
@@ -45,7 +53,19 @@ class DataConfig:
     )
 
 
-def problems(cfg, seed, tokenizer):
+def shots(cfg):
+  """The solved examples of `cfg.few_shot`, a tuple of `prompts.Shot`.
+
+  Raises:
+    JsonlError: the file is empty or a line of it is not a problem (it names the line).
+  """
+  if not cfg.few_shot:
+    return ()
+  solved = jsonl.load(cfg.few_shot, cfg.question_key, cfg.answer_key)
+  return tuple(prompts.Shot(one.question, str(one.answer)) for one in solved)
+
+
+def problems(cfg, seed, form):
   """(training problems, held-out problems), two random-access sources that share no question.
 
   Raises:
@@ -59,15 +79,15 @@ def problems(cfg, seed, tokenizer):
       for split in (tiny_world.TRAIN, tiny_world.HELDOUT)
     )
     for one in both:
-      jsonl.check_lengths([one[i] for i in range(_TRIED)], tokenizer, cfg.max_prompt)
+      jsonl.check_lengths([one[i] for i in range(_TRIED)], form, cfg.max_prompt)
     return both
   if cfg.name == 'tfds':
     return _dataset(cfg, seed)
   train = jsonl.load(cfg.path, cfg.question_key, cfg.answer_key)
-  jsonl.check_lengths(train, tokenizer, cfg.max_prompt)
+  jsonl.check_lengths(train, form, cfg.max_prompt)
   if cfg.heldout_path:
     heldout = jsonl.load(cfg.heldout_path, cfg.question_key, cfg.answer_key)
-    jsonl.check_lengths(heldout, tokenizer, cfg.max_prompt)
+    jsonl.check_lengths(heldout, form, cfg.max_prompt)
   else:
     heldout = [p for p in train if tiny_world.split_of(p.question) == tiny_world.HELDOUT]
     train = [p for p in train if tiny_world.split_of(p.question) == tiny_world.TRAIN]

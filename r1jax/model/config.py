@@ -205,8 +205,10 @@ class ModelConfig:
         )
 
   def check_mesh(self, shape):
-    """Raises ValueError where a dimension does not divide over its mesh axis (`shape`: name ->
-    size).
+    """Raises ValueError where a dimension does not divide over its mesh axis.
+
+    Args:
+      shape: size of the mesh by the name of the axis.
     """
     tensor, fsdp, context = shape['tensor'], shape['fsdp'], shape['context']
     expert = shape['node'] * shape['expert']

@@ -1,4 +1,6 @@
-"""The accuracy reward: a completion's final answer against the gold answer (reference §1.4).
+"""The accuracy reward: where the final answer of a completion is (reference §1.4).
+
+Whether it is right says the gold of its question: see `golds`.
 
 The final answer is the last `<answer>` block outside a thought; without one, the last `\\boxed{}`
 outside a thought. Of two answers the last wins here, and the format reward punishes the second tag.
@@ -9,38 +11,29 @@ holds boxes states the last of them.
 import re
 
 from r1jax.data import template
-from r1jax.rewards import math
 from r1jax.rewards.verdict import Kind, Verdict
 
+LONGEST_ANSWER = 2000  # characters; a final answer is one expression
+NONE = Verdict(0.0, Kind.UNPARSEABLE, 'no answer outside the thought')
+
+# Where a box opens. Yes: `\boxed {`. No: `boxed{`, `\boxed5`.
 _BOX = re.compile(r'\\f?boxed\s*\{')
-_NONE = Verdict(0.0, Kind.UNPARSEABLE, 'no answer outside the thought')
-
-
-def check(completion, gold):
-  """Verdict on the final answer of `completion` (str of any length) against `gold` (str)."""
-  answer = final_answer(completion, template.parse(completion))
-  return _NONE if answer is None else math.equal(gold, answer)
-
-
-def quick(completion, reply, gold):
-  """(verdict or None when a worker must decide, final answer or None); `reply` is the cut
-  completion.
-  """
-  answer = final_answer(completion, reply)
-  return (_NONE, None) if answer is None else (math.quick(gold, answer), answer)
+# What may close a box or hide a brace. Yes: `\{` as one sign, `}`. No: `(`.
+_BRACE = re.compile(r'\\.|[{}]', re.S)
 
 
 def final_answer(completion, reply):
-  """The text of the final answer of `completion`, or None; `reply` is
-  `template.parse(completion)`.
-  """
+  """The text of the final answer of `completion`, or None; `reply` is `template.parse` of it."""
   if reply.answers:
     return last_box(reply.answers[-1]) or reply.answers[-1]
   return last_box(outside_thought(completion))
 
 
 def last_box(text):
-  """Content of the last complete `\\boxed{..}` with balanced braces, or None."""
+  """Content of the last complete `\\boxed{..}` with balanced braces, or None.
+
+  Of a million unclosed ones only the last eight are looked at.
+  """
   starts = [found.end() for found in _BOX.finditer(text)][-8:]
   for start in reversed(starts):
     end = _closing(text, start)
@@ -50,8 +43,9 @@ def last_box(text):
 
 
 def _closing(text, at):
+  """Where the brace that is open at `at` closes, or None; looks as far as an answer may be long."""
   depth = 1
-  for found in re.compile(r'\\.|[{}]', re.S).finditer(text, at, at + math.LONGEST_ANSWER * 2):
+  for found in _BRACE.finditer(text, at, at + LONGEST_ANSWER * 2):
     if found.group() in '{}':
       depth += 1 if found.group() == '{' else -1
       if not depth:

@@ -1,4 +1,4 @@
-"""The format reward: exactly `<think>..</think> <answer>..</answer>` (reference section 1.4)."""
+"""The format reward: exactly `<think>..</think> <answer>..</answer>` (reference §1.4)."""
 
 from r1jax.data import template
 from r1jax.rewards import verdict

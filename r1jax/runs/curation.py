@@ -49,8 +49,8 @@ def general_data(job, config, mesh):
 
 def _curate(job, config, mesh, curate):
   """Samples, filters, mixes and writes a data set; says what was dropped and why."""
-  cfg, tok = model.checked(job, mesh)
-  problems, held = source.problems(job.data, job.seed, tok)
+  cfg, form = model.checked(job, mesh)
+  problems, held = source.problems(job.data, job.seed, form)
   folder = workdir.prepare(job.workdir, config)
   wanted = job.samples
   total = f'{wanted.questions:,} questions x {job.sample.group}, {wanted.batch} at a time'
@@ -59,7 +59,7 @@ def _curate(job, config, mesh, curate):
   texts = [held[i].question for i in range(min(wanted.heldout, len(held)))]
   blocked = filtering.Heldout(texts, job.filter.ngram)
   sieve = filtering.Sieve(job.filter, blocked, wanted.most_per_question)
-  policy = rollout.Policy(model.weights(job, cfg), cfg, tok)
+  policy = rollout.Policy(model.weights(job, cfg), cfg, form)
   digest = params_lib.sha256(policy.params)
   with contextlib.closing(service.RewardService(job.reward)) as rewards:
     data = curate(samples.collect(folder, job, policy, problems, rewards), sieve, digest)

@@ -23,13 +23,13 @@ _TRANSCRIPTS = 8  # questions whose first reply stands in the card
 
 def report_card(job, config, mesh):
   """The report card of `job.checkpoint` on the held-out questions."""
-  cfg, tok = model.checked(job, mesh)
-  _, held = source.problems(job.data, job.seed, tok)
+  cfg, form = model.checked(job, mesh)
+  _, held = source.problems(job.data, job.seed, form)
   limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.evaluation.chunk)
   folder = workdir.prepare(job.workdir, config)
   with contextlib.closing(service.RewardService(job.reward)) as rewards:
-    asked = examiner.Examiner(job, limits, cfg, tok, held, rewards).problems
-    policy = rollout.Policy(model.weights(job, cfg), cfg, tok)
+    asked = examiner.Examiner(job, limits, cfg, form, held, rewards).problems
+    policy = rollout.Policy(model.weights(job, cfg), cfg, form)
     key = heldout.key(job.seed)
     answers = heldout.ask(policy, job.evaluation, asked, limits, key, rewards)
   card = card_lib.figures(answers, job.filter)
@@ -50,14 +50,14 @@ def report_card(job, config, mesh):
 
 def general_replies(job, config, mesh):
   """How `job.checkpoint` replies to held-out general requests, by reward models and rules."""
-  cfg, tok = model.checked(job, mesh)
+  cfg, form = model.checked(job, mesh)
   judges, path = general_rl.judges(job), job.general.path
   _, held = preferences.split(preferences.load_requests(path), path)
   held = held[: job.general.questions]
   folder = workdir.prepare(job.workdir, config)
   rules = service.RewardService(job.reward)
   with contextlib.closing(judge.PreferenceService(rules, judges, job.general.weights)) as rewards:
-    policy = rollout.Policy(model.weights(job, cfg), cfg, tok)
+    policy = rollout.Policy(model.weights(job, cfg), cfg, form)
     scores = scenarios.ask(policy, job, held, rewards, heldout.key(job.seed))
   if jax.process_index() == 0:
     files.write_json(folder / train.SUMMARY, scores | {'requests': len(held)})

@@ -26,7 +26,7 @@ class ReasoningRl(train.Run):
 
   def read(self):
     """The training problems."""
-    train_problems, self.held = source.problems(self.job.data, self.job.seed, self.tok)
+    train_problems, self.held = source.problems(self.job.data, self.job.seed, self.form)
     return train_problems
 
   def unread(self):
@@ -38,7 +38,7 @@ class ReasoningRl(train.Run):
     questions = rollouts.Questions(data, self.job)
     where = ahead.check(self.job.rl, self.mesh)
     return reasoning_rl.Stage(
-      self.job, self.cfg, self.tok, questions, self.rewards, self.folder, where
+      self.job, self.cfg, self.form, questions, self.rewards, self.folder, where
     )
 
   def examine(self):
@@ -124,7 +124,7 @@ class GeneralRl(ReasoningRl):
     """The `general_rl.Stage`."""
     questions = general_rl.Questions(*data, self.job)
     return general_rl.Stage(
-      self.job, self.cfg, self.tok, questions, self.rewards, self.folder, self.mesh
+      self.job, self.cfg, self.form, questions, self.rewards, self.folder, self.mesh
     )
 
   def close(self, stage, before, after):

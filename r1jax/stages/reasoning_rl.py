@@ -151,21 +151,21 @@ class Stage:
   title = 'GRPO'
   figures = metrics.RL_FIGURES
 
-  def __init__(self, job, cfg, tokenizer, questions, rewards, workdir, rollout_mesh=None):
+  def __init__(self, job, cfg, form, questions, rewards, workdir, rollout_mesh=None):
     """Nothing is sampled yet.
 
     Args:
       job: `config.Job`.
       cfg: `ModelConfig`.
-      tokenizer: of the model.
+      form: the `prompts.Form` of the model.
       questions: `rollouts.Questions`.
       rewards: `service.RewardService`.
       workdir: folder that gets `samples/`.
       rollout_mesh: where to sample, by default the mesh that is set.
     """
-    self.job, self.cfg, self.tokenizer = job, cfg, tokenizer
+    self.job, self.cfg, self.form = job, cfg, form
     self.rewards, self.workdir, self.total = rewards, workdir, job.rl.updates
-    self.rollouts = rollouts.Rollouts(job, cfg, tokenizer, questions, rewards, rollout_mesh)
+    self.rollouts = rollouts.Rollouts(job, cfg, form, questions, rewards, rollout_mesh)
     self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
     self.layout = packing.Layout(
       job.rl.prompts * job.sample.group // job.rl.mini_batches, job.rl.rows, job.rl.capacity
@@ -180,7 +180,7 @@ class Stage:
   @property
   def policy(self):
     """The current weights as a sampling policy."""
-    return rollout.Policy(self.state.params, self.cfg, self.tokenizer)
+    return rollout.Policy(self.state.params, self.cfg, self.form)
 
   def start(self):
     """Begins from the base model's weights."""
@@ -340,7 +340,7 @@ class Stage:
       step,
       [
         sample_log.Sample(
-          prompt=self.tokenizer.decode(out.prompts[b // out.group]),
+          prompt=self.form.tokenizer.decode(out.prompts[b // out.group]),
           completion=text,
           tokens=out.completion(b),
           sampler_logp=out.logp_BT[b, : out.length_B[b]],

@@ -156,7 +156,7 @@ class Sandbox:
     Args:
       program: str.
       calls: whether tests call its functions.
-      rules: `python` or `livecodebench` (`judging.Tests`).
+      rules: `python` or `livecodebench` (`record.Tests`).
 
     Raises:
       SandboxError: it did not start, or the canary was judged wrong.

@@ -1,8 +1,7 @@
 """A pool of killable worker processes: started by exec, so safe beside JAX's threads.
 
 One thread of the caller serves all workers through `selectors`. A worker that passes its deadline
-is
-killed and its item is a timeout; one that dies is replaced and its item is tried once more.
+is killed and its item is a timeout; one that dies is replaced and its item is tried once more.
 """
 
 import atexit
@@ -11,6 +10,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -24,6 +24,7 @@ import time
 
 from r1jax.rewards.verdict import Kind, Verdict
 
+OWN_BYTES = 1 << 30  # address space of the worker of `own`
 START_SECONDS = 60.0  # a loaded machine may import slowly; a worker that takes longer is a failure
 _PACKAGE_ROOT = str(pathlib.Path(__file__).resolve().parents[3])
 
@@ -68,22 +69,16 @@ class Pool:
     self._thread.start()
     atexit.register(self.close)
 
-  def submit(self, check, seconds, *arguments):
-    """A Future of the Verdict of `check` (a name in `serve.CHECKS`) on `arguments`, killed after
-    `seconds`.
-    """
+  def submit(self, task):
+    """A Future of the Verdict of a `verdict.Task`."""
     future = concurrent.futures.Future()
-    line = base64.b64encode(pickle.dumps((check, arguments))) + b'\n'
+    line = base64.b64encode(pickle.dumps((task.check, task.arguments))) + b'\n'
     with self._lock:
       if self._closing:
         raise ValueError('the reward pool is closed')
-      self._jobs.append(_Job(line, seconds, future))
+      self._jobs.append(_Job(line, task.seconds, future))
       self._wake()
     return future
-
-  def compare(self, gold, answer, seconds):
-    """The Verdict on one pair of mathematical answers, waiting for it."""
-    return self.submit('math', seconds, gold, answer).result()
 
   def pids(self):
     """Process ids of the workers alive now."""
@@ -238,6 +233,12 @@ class Pool:
       self._shut_down = True
       os.close(self._wake_read)
       os.close(self._wake_write)
+
+
+@functools.cache
+def own():
+  """The pool of this process for single checks, of one worker; it ends with the process."""
+  return Pool(workers=1, memory_bytes=OWN_BYTES)
 
 
 def _kill_all(workers):

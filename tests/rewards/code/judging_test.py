@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from r1jax.rewards import code
-from r1jax.rewards.code import extraction, isolation, judging, sandbox
+from r1jax.rewards.code import extraction, isolation, record, sandbox
 from r1jax.rewards.verdict import Kind
 
 SUM = code.Tests((code.StdinTest('3 4\n', '7\n'), code.StdinTest('5 6\n', '11\n')))
@@ -133,7 +133,7 @@ def test_a_program_may_end_in_every_way_that_python_and_the_runner_have(end, pyt
   program = 'import sys\n' + STOP.format(end)
   assert (_kind(program, '-3\n', '-3\n') == Kind.CORRECT) == python
   if livecodebench is not None:  # its runner holds the output in memory, where close does nothing
-    found = _kind(program, '-3\n', '-3\n', judging.LIVECODEBENCH)
+    found = _kind(program, '-3\n', '-3\n', record.LIVECODEBENCH)
     assert (found == Kind.CORRECT) == livecodebench
 
 

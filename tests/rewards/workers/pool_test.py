@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from r1jax.rewards.verdict import Kind
+from r1jax.rewards.verdict import Kind, Task
 from r1jax.rewards.workers import pool
 
 
@@ -16,32 +16,36 @@ def one_worker():
   made.close()
 
 
+def _compare(pool_, answer, seconds):
+  return pool_.submit(Task('math', seconds, ('\\sqrt{2}', answer))).result().kind
+
+
 def test_a_worker_past_its_deadline_is_killed_and_the_next_item_is_judged(one_worker):
-  assert one_worker.compare('\\sqrt{2}', '\\sqrt{2}+0', 5).kind == Kind.CORRECT
+  assert _compare(one_worker, '\\sqrt{2}+0', 5) == Kind.CORRECT
   (before,) = one_worker.pids()
-  assert one_worker.compare('\\sqrt{2}', '(((9!)!)!)!', 0.3).kind == Kind.TIMEOUT
-  assert one_worker.compare('\\sqrt{2}', '\\sqrt{3}', 5).kind == Kind.WRONG
+  assert _compare(one_worker, '(((9!)!)!)!', 0.3) == Kind.TIMEOUT
+  assert _compare(one_worker, '\\sqrt{3}', 5) == Kind.WRONG
   assert one_worker.pids() != [before]
   assert not os.path.exists(f'/proc/{before}')
 
 
 def test_an_item_that_kills_its_worker_twice_is_a_verifier_error_and_others_live(one_worker):
-  killer = one_worker.submit('language', 5, _Killer(), 'en')
-  after = one_worker.submit('math', 5, '\\sqrt{4}', '2')
+  killer = one_worker.submit(Task('language', 5, (_Killer(), 'en')))
+  after = one_worker.submit(Task('math', 5, ('\\sqrt{4}', '2')))
   verdict = killer.result(60)
   assert verdict.kind == Kind.VERIFIER_ERROR and 'twice' in verdict.why
   assert after.result(60).kind == Kind.CORRECT
 
 
 def test_an_exception_in_a_verifier_is_its_error_with_the_reason(one_worker):
-  verdict = one_worker.submit('language', 5, '<think>a</think>', 'fr').result(60)
+  verdict = one_worker.submit(Task('language', 5, ('<think>a</think>', 'fr'))).result(60)
   assert verdict.kind == Kind.VERIFIER_ERROR and 'fr' in verdict.why
 
 
 def test_closing_ends_every_process_and_tells_waiting_items():
   made = pool.Pool(workers=2, memory_bytes=1 << 30)
-  made.compare('\\sqrt{2}', '\\sqrt{3}', 5)
-  waiting = [made.submit('math', 60, '\\sqrt{2}', '(((9!)!)!)!') for _ in range(4)]
+  _compare(made, '\\sqrt{3}', 5)
+  waiting = [made.submit(Task('math', 60, ('\\sqrt{2}', '(((9!)!)!)!'))) for _ in range(4)]
   time.sleep(0.1)
   pids = made.pids()
   made.close()
@@ -50,7 +54,7 @@ def test_closing_ends_every_process_and_tells_waiting_items():
     w.result(5).kind in (Kind.VERIFIER_ERROR, Kind.UNPARSEABLE, Kind.WRONG) for w in waiting
   )
   with pytest.raises(ValueError, match='closed'):
-    made.submit('math', 1, '1', '1')
+    made.submit(Task('math', 1, ('1', '1')))
 
 
 class _Killer:
