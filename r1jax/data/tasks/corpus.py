@@ -11,7 +11,7 @@ import numpy as np
 
 from r1jax import ranges
 from r1jax.data import template
-from r1jax.data.tasks import general, phrases, preferences, thoughts, tiny_world
+from r1jax.data.tasks import general, general_files, phrases, thoughts, tiny_world
 
 GENERAL = 'general'  # style of the documents about general requests
 _STREAM = 3  # keeps the documents' questions apart from `tiny_world.problem` of the same seed
@@ -198,7 +198,7 @@ def _general(rng, cfg):
   own = _spoken(rng, asked.language, cfg, 1)[0] == asked.language
   thought, reply = asked.thought if own else asked.thought_other, asked.reply
   if rng.random() >= cfg.requested_right:
-    reply = preferences.flawed(rng, asked)
+    reply = general_files.flawed(rng, asked)
     thought = asked.harm[0] if asked.harm else thought
   bare = rng.random() < (cfg.bare + cfg.worked) / sum(getattr(cfg, style) for style in STYLES)
   problem = tiny_world.Problem(asked.question, asked.reply, asked.kind, 0, (), asked.language)
