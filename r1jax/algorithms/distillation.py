@@ -6,6 +6,7 @@ teacher and a student with the same tokenizer.
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -36,6 +37,7 @@ def forward_kl(teacher_BTV, student_BTV):
   Both are logits of any float type; the vocabulary may be sharded. No gradient flows to the
   teacher.
   """
+  chex.assert_equal_shape([teacher_BTV, student_BTV])  # a vocabulary of 1 would broadcast
   teacher_BTV = jax.lax.stop_gradient(teacher_BTV).astype(jnp.float32)
   teacher_BTV = jax.nn.log_softmax(teacher_BTV)
   student_BTV = jax.nn.log_softmax(student_BTV.astype(jnp.float32))
@@ -56,7 +58,10 @@ def chunked(teacher, student, hidden, target_BT, chunk):
   Raises:
     ValueError: rows that do not divide into chunks.
   """
+  chex.assert_rank([target_BT, *hidden], 2)
   B, T = target_BT.shape
+  chex.assert_axis_dimension(hidden[0], 0, B * T)
+  chex.assert_axis_dimension(hidden[1], 0, B * T)
   if T % chunk:
     raise ValueError(f'rows of {T} tokens do not divide into chunks of {chunk}: change kl.chunk')
   target_CBT = _cut(target_BT, chunk)
@@ -91,6 +96,8 @@ def loss(cfg, batch, logp_BT, kl_BT):
   Returns:
     (loss, tally): float32 scalar and `tally.Tally` with sft/nll and distill/kl.
   """
+  chex.assert_rank(logp_BT, 2)
+  chex.assert_equal_shape([logp_BT, kl_BT, *jax.tree.leaves(batch)])
   mask_BT = batch.mask_BT.astype(bool)
   nll_BT, kl_BT = (jnp.where(mask_BT, x, 0) for x in (-logp_BT, kl_BT))
   each_BT = (1 - cfg.weight) * nll_BT + cfg.weight * kl_BT

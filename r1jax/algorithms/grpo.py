@@ -30,6 +30,7 @@ Reproducing other trainers, values and gradients:
 import dataclasses
 from typing import Annotated, Literal
 
+import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -193,8 +194,12 @@ def loss(cfg, batch, logp_BT, entropy_BT=None):
 
   Raises:
     ValueError: an array that the configuration needs is None.
+    AssertionError: an array of another shape than logp_BT.
   """
   _check_present(cfg, batch)
+  chex.assert_rank(logp_BT, 2)
+  # A [B, 1] advantage would broadcast over T, and with it the masked sums of all figures.
+  chex.assert_equal_shape([logp_BT, *jax.tree.leaves((batch, entropy_BT))])
   batch, logp_BT = _unmasked(batch, logp_BT)
   held_BT = jax.lax.stop_gradient(logp_BT)
   old_BT = held_BT if batch.old_logp_BT is None else batch.old_logp_BT

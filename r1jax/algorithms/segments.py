@@ -1,5 +1,6 @@
 """Sums and distances within the segments of packed rows."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -14,6 +15,8 @@ def total(x_BT, segment_BT):
     x_BT: [B, T] numbers.
     segment_BT: [B, T] integers, equal within a segment and different in neighbouring segments.
   """
+  chex.assert_rank(x_BT, 2)
+  chex.assert_equal_shape([x_BT, segment_BT])
 
   def add(left, right):
     left_sum, left_starts = left

@@ -1,5 +1,6 @@
 """Next-token cross-entropy on packed rows, with the multi-token-prediction loss (V3 §2.2)."""
 
+import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,12 @@ def loss(batch, logp_BT, mtp_logp_BT=(), mtp_weight=0.0):
   Returns:
     (loss, tally): float32 scalar and `tally.Tally` with sft/nll, sft/token_probability and, for D >
     0, sft/mtp1_nll, sft/mtp2_nll, ...
+
+  Raises:
+    AssertionError: an array of another shape than logp_BT.
   """
+  chex.assert_rank(logp_BT, 2)
+  chex.assert_equal_shape([logp_BT, *mtp_logp_BT, *jax.tree.leaves(batch)])
   mask_BT = batch.mask_BT.astype(bool)
   total, nll_BT = _cross_entropy(logp_BT, batch.weight_BT, mask_BT)
   figures = {'sft/nll': nll_BT, 'sft/token_probability': jnp.exp(-nll_BT)}

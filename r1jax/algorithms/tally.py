@@ -1,5 +1,6 @@
 """Figures of a loss, kept so that micro-batches add up exactly."""
 
+import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ def measure(mean_of_BT, max_of_BT, unit_BT):
   sums, counts = {}, {}
   for name, value_BT in mean_of_BT.items():
     value_BT, own_BT = value_BT if isinstance(value_BT, tuple) else (value_BT, unit_BT)
+    chex.assert_equal_shape([value_BT, own_BT])  # else a mean would count a token many times
     sums[name] = jnp.sum(_counted(value_BT, own_BT) * own_BT)
     counts[name] = jnp.sum(own_BT)
   maxima = {name: jnp.max(_counted(value_BT, unit_BT)) for name, value_BT in max_of_BT.items()}

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import chex
 import hypothesis
 import hypothesis.strategies as st
 import jax
@@ -127,8 +128,7 @@ def test_packing_and_micro_batches_change_neither_loss_nor_gradient_nor_figures(
   parts = 1 if cfg.aggregation == 'bnpo' else 2
   value, packed_grads, packed_figures = packed_value_grad(cfg, data, layout, 26, np.nan, parts)
   assert value == pytest.approx(expected, rel=1e-5, abs=1e-7)
-  for here, there in zip(packed_grads, grads):
-    np.testing.assert_allclose(here, there, rtol=1e-5, atol=1e-7)
+  chex.assert_trees_all_close(packed_grads, grads, rtol=1e-5, atol=1e-7)
   assert packed_figures.keys() == figures.keys()
   for name in figures:
     assert float(packed_figures[name]) == pytest.approx(float(figures[name]), rel=1e-5), name
@@ -256,3 +256,11 @@ def test_an_array_that_the_options_need_but_is_absent_is_named(options, missing)
   ones_BT = jnp.ones((1, 2))
   with pytest.raises(ValueError, match=missing):
     grpo.loss(grpo.GrpoConfig(**options), grpo.Batch(ones_BT, ones_BT, ones_BT), ones_BT)
+
+
+@pytest.mark.parametrize('name', ['advantage_BT', 'weight_BT', 'old_logp_BT', 'mask_BT'])
+def test_an_array_of_another_shape_is_refused_rather_than_broadcast(name):
+  ones_BT = jnp.ones((2, 3))
+  batch = grpo.Batch(*[ones_BT] * 5).replace(**{name: ones_BT[:, :1]})
+  with pytest.raises(AssertionError, match='shape'):
+    grpo.loss(grpo.GrpoConfig(), batch, ones_BT)
