@@ -64,9 +64,11 @@ def chunked(teacher, student, hidden, target_BT, chunk):
   chex.assert_axis_dimension(hidden[1], 0, B * T)
   if T % chunk:
     raise ValueError(f'rows of {T} tokens do not divide into chunks of {chunk}: change kl.chunk')
+  # The scan runs over chunks of positions, all rows at a time, so that shards stay busy.
   target_CBT = _cut(target_BT, chunk)
   hidden = [_cut(sharding.in_rows(x_XD, target_BT), chunk) for x_XD in hidden]
 
+  # Kept for the backward pass: hidden states. Logits of a chunk are made again.
   @jax.checkpoint
   def one(_, part):
     target_BT, *states = part
@@ -100,6 +102,7 @@ def loss(cfg, batch, logp_BT, kl_BT):
   chex.assert_equal_shape([logp_BT, kl_BT, *jax.tree.leaves(batch)])
   mask_BT = batch.mask_BT.astype(bool)
   nll_BT, kl_BT = (jnp.where(mask_BT, x, 0) for x in (-logp_BT, kl_BT))
+  # Each token's share of the two losses; both in nats.
   each_BT = (1 - cfg.weight) * nll_BT + cfg.weight * kl_BT
   total = jnp.sum(jnp.where(mask_BT, batch.weight_BT, 0) * each_BT)
   figures = {'sft/nll': nll_BT, 'distill/kl': kl_BT}

@@ -61,9 +61,11 @@ def loss(objective, batch, score_BK):
   if objective == 'pairwise':
     if score_BK.shape[1] != 2:
       raise ValueError(f'a row of pairs has 2 texts, these have {score_BK.shape[1]}')
+    # One value for each row: the pair.
     value, margin = pairwise(score_BK[:, 0], score_BK[:, 1]), score_BK[:, 0] - score_BK[:, 1]
     weight, real = batch.weight_BK[:, 0], real_BK[:, 0]
   else:
+    # One value for each text.
     value = pointwise(score_BK, batch.label_BK)
     margin = jnp.where(batch.label_BK > 0, score_BK, -score_BK)
     weight, real = batch.weight_BK, real_BK

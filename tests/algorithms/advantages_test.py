@@ -152,7 +152,7 @@ def test_a_sequence_without_tokens_is_harmless(aggregation):
   'options, words',
   [
     ({'aggregation': 'ppo'}, "aggregation='ppo'"),
-    ({'kl_form': 'k1'}, 'k3_ratio_weighted'),
+    ({'kl_form': 'k4'}, "kl_form='k4' is not one of 'k1', 'k2', 'k3', 'k3_ratio_weighted'"),
     ({'advantage': 'rloo'}, "advantage='rloo' is not one of 'group', 'leave_one_out'"),
     ({'importance': 'word'}, "importance='word' is not one of 'token', 'sequence'"),
     ({'advantage_scale': None}, "advantage_scale=None is not one of 'group', 'batch', 'none'"),

@@ -26,6 +26,10 @@ CONFIGS = {
   'cispo_no_floor': {'aggregation': 'cispo', 'clip_low': 1.0, 'clip_high': 0.4},
   'ratio_weighted_kl': {'kl_form': 'k3_ratio_weighted', 'beta': 0.5},
   'kl_limit': {'kl_limit': 0.05, 'beta': 0.5},
+  'k1': {'kl_form': 'k1', 'beta': 0.5},
+  'k1_limit': {'kl_form': 'k1', 'beta': 0.5, 'kl_limit': 0.2, 'importance': 'sequence'},
+  'k2': {'kl_form': 'k2', 'beta': 0.5, 'aggregation': 'token'},
+  'k2_limit': {'kl_form': 'k2', 'beta': 0.5, 'kl_limit': 0.05},
   'gspo': {'importance': 'sequence', 'clip_low': 0.05, 'clip_high': 0.1},
   'gspo_ratio_weighted': {
     'importance': 'sequence',
@@ -264,3 +268,39 @@ def test_an_array_of_another_shape_is_refused_rather_than_broadcast(name):
   batch = grpo.Batch(*[ones_BT] * 5).replace(**{name: ones_BT[:, :1]})
   with pytest.raises(AssertionError, match='shape'):
     grpo.loss(grpo.GrpoConfig(), batch, ones_BT)
+
+
+def divergence(logit_V, ref_V):
+  """KL(policy | reference) of two categorical distributions, the first one given by logits."""
+  logp_V = jax.nn.log_softmax(logit_V)
+  return jnp.sum(jnp.exp(logp_V) * (logp_V - ref_V))
+
+
+def reversed_divergence(logit_V, ref_V):
+  """KL(reference | policy)."""
+  return jnp.sum(jnp.exp(ref_V) * (ref_V - jax.nn.log_softmax(logit_V)))
+
+
+@pytest.mark.parametrize(
+  'form, unbiased, gradient_of',
+  [
+    ('k1', True, lambda logit_V, ref_V: 0.0 * logit_V.sum()),
+    ('k2', False, divergence),
+    ('k3', True, reversed_divergence),
+    ('k3_ratio_weighted', True, divergence),
+  ],
+)
+def test_the_mean_of_a_kl_form_over_all_tokens_and_of_its_gradient(form, unbiased, gradient_of):
+  cfg = grpo.GrpoConfig(kl_form=form, beta=1.0)
+  rng = np.random.default_rng(0)
+  with jax.enable_x64(True):
+    logit_V, ref_V = rng.normal(size=9), np.log(rng.dirichlet(np.ones(9)))
+    ones_BT = np.ones((1, 9))
+    # Every token once, weighted by its probability: the sum is the expectation.
+    prob_BT = np.asarray(jax.nn.softmax(logit_V))[None]
+    batch = grpo.Batch(ones_BT, 0 * ones_BT, prob_BT, ref_logp_BT=ref_V[None])
+    run = lambda x_V: grpo.loss(cfg, batch, jax.nn.log_softmax(x_V)[None])[0]
+    value, grad_V = jax.value_and_grad(run)(jnp.asarray(logit_V))
+    expected_V = jax.grad(gradient_of)(jnp.asarray(logit_V), ref_V)
+  assert (abs(value - divergence(logit_V, ref_V)) < 1e-6) == unbiased
+  np.testing.assert_allclose(grad_V, expected_V, atol=1e-12)
