@@ -7,6 +7,8 @@ import numpy as np
 
 from r1jax import sharding
 from r1jax.data import template
+from r1jax.data import tokenizer as tokenizer_lib
+from r1jax.model import config as model_config
 from r1jax.sampling import sample
 
 
@@ -15,8 +17,8 @@ class Policy:
   """What samples: weights, their `ModelConfig`, and the tokenizer."""
 
   params: dict
-  cfg: object
-  tokenizer: object
+  cfg: model_config.ModelConfig
+  tokenizer: tokenizer_lib.SentencePieceTokenizer | tokenizer_lib.HubTokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Rollout:
 
   def take(self, groups):
     """The rollout of some of the prompts."""
+    # Samples of a prompt are next to each other.
     rows = (np.asarray(groups)[:, None] * self.group + np.arange(self.group)).reshape(-1)
     arrays = (a[rows] for a in (self.token_BT, self.logp_BT, self.length_B, self.stopped_B))
     return Rollout(tuple(self.prompts[p] for p in groups), *arrays)
@@ -86,7 +89,9 @@ def stop_sequences(tokenizer):
   """
   befores, afters = ('', ' ', '\n', '.', ')', '}', '$'), ('', ' ', '\n', '\n\n', '.')
   texts = [before + template.END_ANSWER + after for before in befores for after in afters]
+  # As the tokenizer writes the tag between each pair of neighbours.
   found = {(tokenizer.eos_id,), *(tuple(tokenizer.encode(text)) for text in texts)}
+  # One that holds a shorter one inside would never be reached.
   least = [ids for ids in sorted(found) if not any(_inside(o, ids) for o in found if o != ids)]
   width = max(map(len, least))
   return np.array([[-1] * (width - len(ids)) + list(ids) for ids in least], np.int32)
@@ -129,10 +134,12 @@ def run(policy, scfg, prompts, limits, key, stop_KW=None):
     key: PRNG key; chunk i uses `fold_in(key, i)`.
     stop_KW: token sequences that end a completion; None for `stop_sequences`, R1-Zero's.
   """
+  # Every chunk has the same shape: one program for all.
   chunk = limits.chunk or len(prompts)
   if len(prompts) % chunk:
     raise ValueError(f'{len(prompts)} prompts do not divide into chunks of {chunk}')
   stop_KW = stop_sequences(policy.tokenizer) if stop_KW is None else stop_KW
+  # One chunk ahead: JAX returns before the device is done, so the next is queued at once.
   waiting = None
   for i in range(len(prompts) // chunk):
     part = prompts[i * chunk : (i + 1) * chunk]
@@ -154,5 +161,6 @@ def run(policy, scfg, prompts, limits, key, stop_KW=None):
 
 
 def _fetch(prompts, out):
+  # Here the host waits for the device.
   arrays = sharding.fetch((out.token_BT, out.logp_BT, out.length_B, out.stopped_B))
   return Rollout(tuple(prompts), *arrays)

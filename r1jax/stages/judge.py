@@ -14,8 +14,10 @@ import jax
 import numpy as np
 
 from r1jax import sharding
-from r1jax.data import batches, template, tokenizer
+from r1jax.data import batches, template
+from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.interchange import huggingface, tensors
+from r1jax.model import config as model_config
 from r1jax.model import scalar_head
 from r1jax.rewards import preference, service
 from r1jax.rewards.verdict import Kind, Verdict
@@ -46,8 +48,8 @@ class RewardModel:
   """A trained reward model: weights of `scalar_head.specs(cfg)`, kind, and calibration."""
 
   params: dict
-  cfg: object
-  tokenizer: object
+  cfg: model_config.ModelConfig
+  tokenizer: tokenizer_lib.SentencePieceTokenizer | tokenizer_lib.HubTokenizer
   kind: str
   calibration: Calibration
 
@@ -216,4 +218,4 @@ def load(folder, **runtime):
     raise ValueError(f'{folder / HEAD_FILE}: {head_D.shape} values for a width of {cfg.width}')
   params[scalar_head.HEAD] = sharding.put(head_D, sharding.param((None,)))
   calibration = Calibration(**settings['calibration'])
-  return RewardModel(params, cfg, tokenizer.load(folder), settings['kind'], calibration)
+  return RewardModel(params, cfg, tokenizer_lib.load(folder), settings['kind'], calibration)
