@@ -44,6 +44,7 @@ class Tokens:
 def encode(example, tokenizer):
   """`Tokens` of an example: the rendered prompt, the reply, the end-of-sequence id."""
   prompt = tokenizer.encode(template.render(example.question), bos=True)
+  # One space, as a policy begins its own replies behind `Assistant:`.
   reply = tokenizer.encode(f' {example.reply.strip()}')
   return Tokens(np.array([*prompt, *reply, tokenizer.eos_id], np.int32), len(prompt))
 
@@ -59,7 +60,9 @@ def write(path, examples):
     raise ValueError(f'no example is left for {path}')
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
+  # Written beside and moved: a reader finds the whole file or none.
   tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+  # One record a group, so that each can be read on its own.
   writer = array_record_module.ArrayRecordWriter(str(tmp), 'group_size:1')
   for example in examples:
     writer.write(json.dumps(dataclasses.asdict(example), ensure_ascii=False).encode())
@@ -83,6 +86,7 @@ class Examples:
       records = [json.loads(record) for record in reader.read_all()]
       reader.close()
       self._examples = [Example(**{name: r[name] for name in _FIELDS}) for r in records]
+    # RuntimeError is array_record's for a file of another kind.
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
       raise ValueError(f'{path}: not a data set of examples ({error!r:.200})') from error
 
