@@ -11,6 +11,7 @@ flight waited for; medians after a warm-up that compiles.
 
 import os
 
+# Before JAX is imported, or it has one device.
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=2'
 )
@@ -42,6 +43,7 @@ class SlowRewards(service.RewardService):
 
   def submit(self, items):
     """The same batch, whose result waits."""
+    # The rules' workers judge at once; only the answer is held back.
     batch, due = super().submit(items), time.monotonic() + _SECONDS.value
     now = batch.result
 
@@ -58,11 +60,13 @@ class Run:
 
   def __init__(self, staleness, folder):
     config = r1_zero.get_config('tiny').unlock()
+    # Never finished, and nothing written, within the segments that are timed.
     config.rl.update(updates=10_000, samples_every=10_000, staleness=staleness)
     config.grpo.tis_cap = 2.0
     if staleness:
       config.rl.rollout_mesh = (1, 1, 1, 1)
     self.job = config_lib.build(config)
+    # Trains on the first device; where rollouts are ahead, the second samples.
     self.mesh = sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])
     self.rewards, self.step = SlowRewards(self.job.reward), 0
     with jax.set_mesh(self.mesh):
@@ -84,6 +88,7 @@ class Run:
       for _ in range(rollouts * self.job.rl.mini_batches):
         found = self.stage.update(self.step)
         self.step += 1
+      # The last update, then the rollout that it left in flight.
       jax.block_until_ready(found)
     concurrent.futures.wait(self.stage.rollouts._running.values())
     return time.perf_counter() - began
@@ -100,10 +105,12 @@ def main(argv):
   with tempfile.TemporaryDirectory() as folder:
     both = [Run(staleness, pathlib.Path(folder)) for staleness in (0, 1)]
     for run in both:
+      # Two rollouts compile everything that a later one runs.
       run.segment(2)
     seconds = np.array([[r.segment(_ROLLOUTS.value) for r in both] for _ in range(_PAIRS.value)])
     for turns, beside in seconds:
       print(f'in turns {turns:6.2f} s   ahead {beside:6.2f} s   {beside / turns:.2f}')
+    # The machine's other work hits both of a pair alike, hence the pairs.
     turns, beside = np.median(seconds, axis=0)
     spent = both[0].stage.seconds
     parts = ', '.join(f'{name} {spent[name]:.1f} s' for name in ('rollout', 'score', 'update'))

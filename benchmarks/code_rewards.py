@@ -18,6 +18,7 @@ _TESTS = code.Tests(tuple(code.StdinTest(f'{n} {n + 1}\n', f'{2 * n + 1}\n') for
 
 
 def _item(number):
+  # A number of its own, so that no program is known from before.
   program = f'# {number}\na, b = map(int, input().split())\nprint(a + b)\n'
   return service.Item(f'<think>add</think><answer>```python\n{program}```</answer>', _TESTS)
 
@@ -25,6 +26,7 @@ def _item(number):
 def main(_):
   """Judges the programs and prints the rate."""
   rewards = service.RewardService(service.RewardConfig(workers=_WORKERS.value))
+  # Each worker starts its interpreter with its first program.
   rewards.submit([_item(n) for n in range(_WORKERS.value)]).result()
   started = time.perf_counter()
   results = rewards.submit([_item(n) for n in range(_PROGRAMS.value)]).result()

@@ -130,6 +130,7 @@ def latent_decoding():
   """One query a sequence over the latent cache of the tiny model."""
   cfg = presets.tiny()
   wide, values = cfg.kv_latent + cfg.head_rope, cfg.kv_latent
+  # Queries in the latent space, as absorbed attention has them.
   q, cache = draw((_SEQUENCES, cfg.heads, wide), (_SEQUENCES, _SLOTS, wide))
   keep = jnp.arange(_SLOTS) < 100 + jnp.zeros((_SEQUENCES, 1), int)
 
@@ -146,6 +147,7 @@ def latent_decoding():
     prob = jax.nn.softmax(jnp.where(keep[:, :, None], score, reference.MASKED), 1)
     return (prob[..., None] * cache[:, :, None, :values]).sum(1)
 
+  # The forms differ in the order of their loops alone.
   forms = (('slots first', ours), ('heads first, values cut before', heads_first))
   return Op('MLA decode', (*forms, ('sums of products', products)), (q, cache, keep), False)
 
@@ -155,6 +157,7 @@ def grouped_decoding():
   cfg = presets.tiny_qwen2()
   Y, G, H = cfg.kv_heads, cfg.heads // cfg.kv_heads, cfg.head_qk
   q, k, v = draw((_SEQUENCES, cfg.heads, H), *[(_SEQUENCES, Y, _SLOTS, H)] * 2)
+  # The same numbers in every layout, so that the forms must agree.
   across = [x.transpose(0, 2, 1, 3) for x in (k, v)]
   turned = k.transpose(0, 1, 3, 2)
   keep = jnp.arange(_SLOTS) < 100 + jnp.zeros((_SEQUENCES, 1), int)
@@ -197,6 +200,7 @@ def grouped_steps():
     def one(slot, carried):
       k, v, out = carried
       new = out.reshape(_SEQUENCES, Y, -1, H)[:, :, 0]
+      # The write is timed with the read: a layout that reads fast may write slowly.
       k = jax.lax.dynamic_update_index_in_dim(k, new, slot, slot_axis)
       v = jax.lax.dynamic_update_index_in_dim(v, new, slot, 2)
       keep = jnp.arange(_SLOTS) <= slot + jnp.zeros((_SEQUENCES, 1), int)
@@ -218,6 +222,7 @@ def gradient(form):
   """Gradients of the form's summed squares in its float operands."""
 
   def run(*operands):
+    # Segments and masks have no gradient.
     floats = [i for i, x in enumerate(operands) if x.dtype == jnp.float32]
     loss = lambda *xs: sum((y**2).sum() for y in jax.tree.leaves(form(*xs)))
     return jax.grad(loss, floats)(*operands)
@@ -238,10 +243,12 @@ def agree(forms, operands):
 def timed(forms, operands):
   """Seconds of a call [rounds, forms]."""
   seconds = np.zeros((_ROUNDS.value, len(forms)))
+  # Turns within a round: a change of the clock rate hits all forms.
   for row in seconds:
     for number, form in enumerate(forms):
       began = time.perf_counter()
       for _ in range(_CALLS.value):
+        # Waited for each time, or calls would queue up and overlap.
         jax.block_until_ready(form(*operands))
       row[number] = (time.perf_counter() - began) / _CALLS.value
   return seconds
@@ -255,6 +262,7 @@ def report(op, table):
     forms = [jax.jit(wrap(form)) for _, form in op.forms]
     agree(forms, op.operands)
     seconds = timed(forms, op.operands)
+    # The median of ratios, not the ratio of medians: rounds differ more than forms do.
     ratio = np.median(seconds / seconds[:, :1], axis=0)
     for (name, _), median, one in zip(op.forms, np.median(seconds, axis=0), ratio):
       table.add_row(op.name, pass_name, name, f'{median * 1e3:,.2f}', f'{one:.2f}')
@@ -264,6 +272,7 @@ def report(op, table):
 def main(argv):
   """Prints the table."""
   del argv
+  # At the tokens of an update, and at those of a decoding step.
   tokens = _ROWS * _LENGTH
   ops = [op(n, t) for op in (gate_and_up, query_key_value, gate_and_up_stored)
          for n, t in ((tokens, True), (_SEQUENCES, False))]  # fmt: skip

@@ -21,9 +21,11 @@ _SIZE, _RUNS = 512, 9
 def _milliseconds(work):
   seconds = []
   for _ in range(1 + _RUNS):
+    # This thread's own time: what other processes do is not counted.
     started = time.thread_time()
     work()
     seconds.append(time.thread_time() - started)
+  # The first run imports and allocates.
   return 1e3 * statistics.median(seconds[1:])
 
 

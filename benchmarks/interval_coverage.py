@@ -26,6 +26,7 @@ SPREADS = (0.7, 5.0)
 def world(rng, size, mean, spread, runs):
   """Question rates [runs, questions] of a model of that mean accuracy."""
   questions, samples = size
+  # Each run asks other questions of the same kind: the truth is the mean over all of them.
   true = rng.beta(mean * spread, (1 - mean) * spread, (runs, questions))
   return rng.binomial(samples, true) / samples
 
@@ -33,6 +34,7 @@ def world(rng, size, mean, spread, runs):
 def coverage(rate_RP, samples, mean):
   """Share of runs whose interval holds `mean`, by kind of interval."""
   runs, questions = rate_RP.shape
+  # Takes all answers for independent, which those to one question are not.
   ends = [intervals.wilson(rate_P, questions * samples) for rate_P in rate_RP]
   held = {'wilson': np.mean([low <= mean <= high for low, high in ends])}
   # The resampled weights do not depend on the answers: one set serves all runs.
@@ -46,6 +48,7 @@ def paired(rng, size, mean, spread, runs):
   """(coverage of a difference's interval, share of differences called real where none is)."""
   questions, samples = size
   shared = rng.beta(mean * spread, (1 - mean) * spread, (runs, questions))
+  # The third model is a tenth worse on every question, the second is the first's equal.
   harder = shared * 0.9
   first, second, third = (rng.binomial(samples, p) / samples for p in (shared, shared, harder))
   held = called = 0

@@ -68,8 +68,10 @@ def attention(heads, key_heads, query_width, value_width, tokens):
   )
 
   def cudnn(q, k, v, segment):
+    # cuDNN takes no segments: one row of one segment is what both compute.
     return jax.nn.dot_product_attention(q, k, v, scale=0.1, is_causal=True, implementation='cudnn')
 
+  # Two products forward; backward the scores again and four more, of their widths.
   pairs = T * (T + 1) / 2
   return Case(
     f'attention {N}/{Y} {H}/{U}',
@@ -77,6 +79,7 @@ def attention(heads, key_heads, query_width, value_width, tokens):
     operands,
     3,
     flops=pairs * N * (2 * (H + U) + 6 * H + 4 * U),
+    # Each array once, its gradient too: two bytes a value, three passes.
     bytes=2 * 3 * T * (N * (H + U) + Y * (H + U)),
     rivals={'cudnn': cudnn} if H == U else {},
   )
@@ -90,6 +93,7 @@ def mla_decode(sequences, slots):
     lambda *a: kernels.mla_decode(*a[:-1], U, 0.1, a[-1]),
     (((B, N, A), 'bfloat16'), ((B, S, A), 'bfloat16'), ((B, S), 'bool')),
     0,
+    # Scores over the whole row, values over its latent part; the cache is read once for both.
     flops=2 * B * S * N * (A + U),
     bytes=2 * B * S * A,
     rivals={},
@@ -105,6 +109,7 @@ def gqa_decode(heads, key_heads, width, sequences, slots):
     lambda *a: kernels.gqa_decode(*a[:-1], 0.1, a[-1]),
     (((B, N, H), 'bfloat16'), *caches, ((B, S), 'bool')),
     0,
+    # Keys and values of a group are read once for all of its heads.
     flops=4 * B * S * N * H,
     bytes=4 * B * S * Y * H,
     rivals={},
@@ -119,6 +124,7 @@ def experts(tokens):
     lambda *a: kernels.grouped_matmul(*a),
     (((X, D), 'bfloat16'), ((E, D, M), 'bfloat16'), ((E,), 'int32')),
     2,
+    # Forward, and the gradients of both operands.
     flops=6 * X * D * M,
     bytes=2 * (2 * E * D * M + E * D * M + 2 * X * D + 2 * X * M),
     rivals={},

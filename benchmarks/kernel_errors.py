@@ -87,6 +87,7 @@ def normal(rng, dtype, *shapes):
 def segments(pattern, rng, rows, length):
   """int32 ids [rows, length]: one segment, packed ones with padding, single tokens, ..."""
   at = np.arange(length)
+  # Up to four segments of random lengths, and a fifth of padding behind them.
   if pattern == 'packed':
     ids = np.sort(rng.integers(1, 5, (rows, length)), axis=1)
     return np.int32(np.where(at < length - length // 5, ids, 0))
@@ -114,7 +115,9 @@ def _attention(case, rng):
   B, T, N, Y, H, U, *blocks = case.sizes
   q, k, v, d = normal(rng, case.dtype, (B, T, N, H), (B, T, Y, H), (B, T, Y, U), (B, T, N, U))
   segment = segments(case.pattern, rng, B, T)
+  # All results and gradients in one compiled call.
   found = _attention_pull(q, k, v, segment, d, case.form, tuple(blocks))
+  # The oracle gets the rounded values: what is measured is the arithmetic, not the rounding before.
   q, k, v, d = (np.float64(x) for x in (q, k, v, d))
   gradients = oracle.attention_gradients((q, k, v), segment, _SCALE, d)
   expected = (oracle.attention(q, k, v, segment, _SCALE), *gradients)
@@ -129,6 +132,7 @@ def kept(pattern, rng, rows, slots):
   if pattern == 'last':
     return np.broadcast_to(at == slots - 1, (rows, slots))
   holes = rng.random((rows, slots)) < 0.5
+  # One slot that everybody keeps, so that no softmax is over nothing.
   holes[:, rng.integers(slots)] = True
   return holes & (np.arange(rows)[:, None] % 2 > 0) if pattern == 'nothing' else holes
 
@@ -153,6 +157,7 @@ def _mla_decode(case, rng):
   B, S, N, A, U, slots = case.sizes
   keep = kept(case.pattern, rng, B, S)
   q, cache = normal(rng, case.dtype, (B, N, A), (B, S, A))
+  # A kernel that read a masked slot would show it.
   (cache,) = _unread(rng, keep, cache)
   out = _latent(q, cache, keep, U, case.form, slots)
   return _of_readers(keep, out, oracle.mla_decode(q, cache, keep, U, _SCALE))
@@ -172,6 +177,7 @@ def _gqa_decode(case, rng):
   keep = kept(case.pattern, rng, B, S)
   q, k, v = normal(rng, case.dtype, (B, N, H), (B, Y, S, H), (B, Y, S, U))
   k, v = _unread(rng, keep, k, v)
+  # The cache's own layout has the slots of keys last.
   k = k.swapaxes(2, 3)
   out = _grouped(q, k, v, keep, case.form, slots)
   return _of_readers(keep, out, oracle.gqa_decode(q, k, v, keep, _SCALE))
@@ -181,6 +187,7 @@ def _of_readers(keep_BS, out, expected):
   """The sequences that keep a slot; the others' results are any finite numbers."""
   if not np.isfinite(np.float64(out)).all():
     raise FloatingPointError('a sequence without a kept slot has a result that is not finite')
+  # A softmax over nothing is nobody's to define.
   reads = keep_BS.any(1)
   return [('out', out[reads], expected[reads])]
 
@@ -206,6 +213,7 @@ def _token_scores(case, rng):
   x, w = normal(rng, case.dtype, (X, D), (V, D))
   spread = 3 if case.pattern == 'elsewhere' else 0  # targets of another shard of the vocabulary
   target = np.int32(rng.integers(-spread, V + spread, X))
+  # One incoming gradient for each of the three results.
   d = normal(rng, 'float32', (X,), (X,), (X,))
   found = _head_pull(x, w, target, d, case.form, V if case.form == 'whole' else chunk)
   expected = oracle.token_scores(x, w, target, _TEMPERATURE)
@@ -217,11 +225,13 @@ def group_sizes(pattern, rng, rows, groups):
   """int32 [groups], at most `rows` together."""
   if pattern == 'none':
     return np.zeros(groups, np.int32)
+  # All rows to the middle group.
   if pattern == 'one':
     return np.int32(np.arange(groups) == groups // 2) * np.int32(rows)
   chosen = rng.integers(0, groups, rows)
   if pattern == 'empty':  # most groups have no row, the last ones among them
     chosen = chosen[chosen % 3 == 0] // 2
+  # 'behind' leaves half of the rows to no group: they must come out as zeros.
   sizes = np.bincount(chosen, minlength=groups)[:groups]
   return np.int32(sizes if pattern == 'full' else sizes // 2)
 
@@ -342,6 +352,7 @@ def cases(full):
   """The product; its small part has fewer sizes, and bfloat16 in one pattern only."""
   for name, op in OPS.items():
     sizes = op.sizes if full else op.sizes[: op.small]
+    # float32 in every pattern; bfloat16 differs in rounding alone, so one pattern says it.
     for form, size, pattern, dtype in itertools.product(op.forms, sizes, op.patterns, DTYPES):
       if full or dtype == 'float32' or pattern == op.patterns[0]:
         yield Case(name, form, size, pattern, dtype)
@@ -357,6 +368,7 @@ def errors(found, expected):
   """(absolute, relative); NaN or infinity anywhere in what was found gives infinity."""
   if not np.isfinite(found).all():
     return np.inf, np.inf
+  # Relative to the array's largest value: an entry near 0 has no relative error worth naming.
   absolute = np.abs(found - expected).max(initial=0)
   return absolute, absolute / (np.abs(expected).max(initial=0) or 1)
 
@@ -370,6 +382,7 @@ def main(argv):
   for case, seed in itertools.product(chosen, range(_SEEDS.value)):
     count += 1
     for name, found, expected in run(case, seed):
+      # The worst over sizes, patterns and seeds.
       key = (case.op, name, case.form, case.dtype)
       worst[key] = np.maximum(worst.get(key, 0), errors(found, expected))
   table = rich.table.Table(title=f'largest errors against float64, {count} cases')

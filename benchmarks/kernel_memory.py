@@ -50,9 +50,11 @@ _PROGRAM = flags.DEFINE_enum('program', 'update', phases.NAMES, 'which')
 
 def measure(case, form):
   """(`phases.Compiled`, `memory.Split`) of the program."""
+  # The preset's model and optimizer, with the case's own rows and mesh.
   job = config_lib.build(r1_zero.get_config(case.preset))
   rl = dataclasses.replace(job.rl, rows=case.rows, capacity=case.capacity)
   job = dataclasses.replace(job, rl=rl, mesh=case.mesh)
+  # A slice may have more devices than the mesh wants.
   target, count = topology.target(case.target), 1
   own = target.devices[0].platform if form == 'kernels' else 'reference'
   cfg = dataclasses.replace(planner.architecture(job), kernels=own)
@@ -61,6 +63,7 @@ def measure(case, form):
   mesh = sharding.make_mesh(case.mesh, list(target.devices[:count]))
   # No step of a run makes all logits any more; here the limit below which they are left whole goes.
   output_head.WHOLE_BYTES = float('inf') if form == 'naive' else 16 * 2**20
+  # The limit is no argument of the program, so that an old one would be taken for the new.
   jax.clear_caches()
   done = phases.compile_one(_PROGRAM.value, job, cfg, mesh)
   return done, memory.split(done, memory.held(job, cfg, mesh))
@@ -88,9 +91,11 @@ def main(argv):
       state = split.parameters + split.reference + split.optimizer
       sizes = [x / 2**30 for x in (state, split.gradients, split.activations, split.total)]
       row = [name, CASES[name].target, form, *(f'{x:.2f}' for x in sizes), f'{done.seconds:.0f}']
+      # The compiler says how much it wanted in all, and nothing of its parts.
       if done.refused:
         row[3:7] = '', '', 'does not fit', f'{done.temporaries / 2**30:.2f}'
       table.add_row(*row)
+      # A compilation takes minutes: rows are shown as they come.
       print(*row, file=sys.stderr, flush=True)
   rich.console.Console(width=110).print(table)
 

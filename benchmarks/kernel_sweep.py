@@ -76,6 +76,7 @@ class Sweep:
 def _attention(heads, key_heads, H, U):
   """One row, forward and both backward kernels."""
   T = _TOKENS.value
+  # Operands: one row.
   q, k, v = ((1, T, n, width) for n, width in ((heads, H), (key_heads, H), (key_heads, U)))
 
   def run(blocks):
@@ -88,10 +89,13 @@ def _attention(heads, key_heads, H, U):
     return gradients
 
   def kernels(blocks):
+    # Blocks of queries and keys that lie on or below the diagonal; the others are skipped.
     bq, bk = blocks
     pairs = sum(-(-(i + 1) * bq // bk) for i in range(T // bq))
     steps, scores = heads * pairs, 3 * 4 * bq * bk
+    # Bytes of a block of keys with values, and of queries with results.
     keys, queries = bk * (H + U) * _BYTES, bq * (H + U) * _BYTES
+    # What stays in place while the grid's inner axis runs is moved once.
     own_q, own_k = heads * T // bq * queries, key_heads * T // bk * keys
     pair, accumulated = 2 * bq * bk, 4 * bq * U
     return {
@@ -128,6 +132,7 @@ def _decode(heads, key_heads, H, U):
     return lambda q, k, v, keep: decode_tpu.gqa_decode(q, k, v, keep, 0.1, blocks[0])
 
   def kernels(blocks):
+    # G heads read one key head's slots together.
     (slots,), G = blocks, heads // Y
     steps = B * Y * S // slots
     vmem = 2 * _BYTES * (slots * width + G * (H + U)) + 4 * G * (U + 2 * slots)
@@ -153,6 +158,7 @@ def _experts(E, D, M):
     return gradients
 
   def product(blocks, inner, width):
+    # The kernel shrinks blocks that do not fit VMEM.
     rows, columns = grouped_matmul_tpu.fitted(
       grouped_matmul_tpu.Blocks(*blocks), (X, inner, width), _BYTES
     )
@@ -162,6 +168,7 @@ def _experts(E, D, M):
     return Kernel(passes * _items(E, X, rows), 2 * rows * inner * columns, moved, vmem)
 
   def kernels(blocks):
+    # The weights' gradient: tiles of [high, wide], summed over the rows of a group.
     rows, high, wide = blocks[0], min(blocks[1], D), min(blocks[1], M)
     across, down = math.ceil(M / wide), math.ceil(D / high)
     moved = _BYTES * (X * D * across + X * M * down + E * D * M)
@@ -184,6 +191,7 @@ def _head(V, D):
     return lambda x, w, t: tuple(output_head_tpu.token_scores(x, w, t, 1.0, blocks_of))
 
   def kernels(blocks):
+    # The vocabulary passes once for each block of tokens.
     tokens, vocab = blocks
     passes = math.ceil(X / tokens)
     moved = _BYTES * D * (X + passes * V)
@@ -215,9 +223,11 @@ _OP = flags.DEFINE_multi_enum('op', list(OPS), list(OPS), 'which')
 def compiled(f, operands, folder):
   """Compiles for the mesh that is set -> name -> [bundles, MXU share, spills] of its kernels."""
   for old in folder.iterdir():
+    # The dump of the candidate before would be read for this one's.
     old.unlink()
   mesh = jax.sharding.get_mesh()
   specs = tuple(jax.P(*(None,) * len(shape)) for shape, _ in operands)
+  # A Mosaic kernel can't be partitioned: it is compiled inside an island.
   island = jax.shard_map(f, in_specs=specs, out_specs=jax.P(), check_vma=False)
   abstract = [
     jax.ShapeDtypeStruct(shape, dtype, sharding=jax.sharding.NamedSharding(mesh, spec))
@@ -238,9 +248,11 @@ def read(path):
     return []
   number, stem = re.match(r'(.*?)-(?:\d+)-schedule', path.name), path.parent
   name = re.search(rf'%\S*?({_NAMES})\S* = ', text)[1]  # transpose_jvp_key_kernel__.1 and so on
+  # Beside each schedule lies the use of the units, one line a bundle.
   table = next(stem.glob(f'{number[1]}-*-final_hlo-static-per-bundle-utilization.txt'))
   lines = [line.split() for line in table.read_text().splitlines()]
   rows = np.array([line for line in lines if line and all(x.isdigit() for x in line)], int)
+  # The first line of numbers is how many slots of each unit a bundle has.
   slots, used = rows[0], rows[1:].sum(0)
   bundles = int(re.search(r'total scheduled bundles:\s+(\d+)', text)[1])
   return [(name, bundles, used[0] / slots[0] / bundles, int(used[8]))]
@@ -251,6 +263,7 @@ def main(argv):
   del argv
   folder = pathlib.Path(tempfile.mkdtemp())
   own = os.environ.get('LIBTPU_INIT_ARGS', '')
+  # Read when libtpu is loaded, so before the first topology is asked for.
   os.environ['LIBTPU_INIT_ARGS'] = f'{own} --xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true'
   jax.config.update('jax_platforms', 'cpu')
   for op in _OP.value:
@@ -271,6 +284,7 @@ def rows_of(table, sweep, target, folder):
         continue
       try:
         found = compiled(sweep.run(blocks), sweep.operands, folder)
+      # Candidates that do not fit VMEM are rows of the table too.
       except jax.errors.JaxRuntimeError as error:
         table.add_row(*label, str(error).splitlines()[0][:60])
         continue
@@ -278,6 +292,7 @@ def rows_of(table, sweep, target, folder):
       for name, k in sweep.kernels(blocks).items():
         bundles, share, spills = found[name]
         chip = target.chip
+        # Cycles of the schedule over the clock, shared by the device's cores.
         schedule = k.steps * bundles / chip.clock / _CORES.get(chip.name, 1)
         memory = k.moved / chip.bandwidth
         matmuls = k.steps * k.flops / chip.peak

@@ -40,6 +40,7 @@ def compiled(f, operands):
   """Bytes beside operands and results on the mesh that is set."""
   mesh = jax.sharding.get_mesh()
   specs = tuple(jax.P(*(None,) * len(shape)) for shape, _ in operands)
+  # A kernel of one device, in an island as the models have it.
   island = jax.shard_map(f, in_specs=specs, out_specs=jax.P(), check_vma=False)
   abstract = [
     jax.ShapeDtypeStruct(shape, dtype, sharding=jax.sharding.NamedSharding(mesh, spec))
@@ -66,6 +67,7 @@ def needs(target, tokens):
   forms = (own, 'reference') if _REFERENCE.value else (own,)
   with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), target.devices[:1])):
     for case in kernel_cases.small(tokens, _VOCAB.value):
+      # The op in each form, then with all logits where it is the head.
       tried = [case.functions(form) for form in forms]
       tried += [case.rival('logits')] if _REFERENCE.value and 'logits' in case.rivals else []
       yield case.name, *(compiled(f, case.operands) for f in tried)
@@ -94,6 +96,7 @@ def draw(case):
   """Random operands: normal values, all slots kept, one segment, groups of the same size."""
   rng = np.random.default_rng(0)
   for shape, dtype in case.operands:
+    # Real-valued operands, then sizes of groups, then slots and segments.
     if dtype == 'bfloat16':
       yield jnp.asarray(rng.standard_normal(shape, np.float32), dtype)
     elif case.name.startswith('grouped'):
@@ -104,9 +107,11 @@ def draw(case):
 
 def seconds(functions, operands):
   """Median seconds of each function, which take turns."""
+  # Compiled before anything is timed.
   ready = [jax.jit(f).lower(*operands).compile() for f in functions]
   taken = [[] for _ in ready]
   for _ in range(1 + _ROUNDS.value):  # the first warms up
+    # In turns, so that the clock's drift hits all alike.
     for f, times in zip(ready, taken):
       began = time.perf_counter()
       jax.block_until_ready(f(*operands))
@@ -126,6 +131,7 @@ def print_times(tokens):
     rivals = list(case.rivals) if own else []
     functions = [case.functions(form) for form in (*own, 'reference')]
     found = seconds(functions + [case.rival(name) for name in rivals], list(draw(case)))
+    # On a device without kernels of ours the plain form is compared with nothing.
     first, plain, *others = found if own else [None, *found]
     table.add_row(case.name, *cells(first, plain, dict(zip(rivals, others)), limit(case, chip)))
   rich.console.Console(width=110).print(table)

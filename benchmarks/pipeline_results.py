@@ -29,6 +29,7 @@ def read(folder):
   """
   manifest = json.loads((folder / 'manifest.json').read_text())['stages']
   report = json.loads((folder / 'report' / 'report.json').read_text())
+  # A report outlives its stages where somebody starts one of them again.
   if manifest['report']['status'] != 'done':
     raise ValueError(f'{folder}: a stage has changed since the report; run the pipeline again')
   return Run(report, manifest)
@@ -42,6 +43,7 @@ def tables(folders):
   """
   runs = [read(folder) for folder in folders]
   for folder, run in zip(folders, runs):
+    # A mean over different pipelines would say nothing.
     if set(run.stages) != set(runs[0].stages):
       raise ValueError(f'{folder} has other stages than {folders[0]}')
   count = f'{len(runs)} runs' if len(runs) > 1 else 'one run'
@@ -59,6 +61,7 @@ def spread(values, form):
   if not values:
     return EMPTY
   mean = form(sum(values) / len(values))
+  # Percent signs once, behind the mean.
   low, high = (form(end(values)).removesuffix('%') for end in (min, max))
   return mean if len(values) == 1 else f'{mean} [{low}, {high}]'
 
@@ -87,10 +90,12 @@ def _stages(runs):
     'tokens': lambda card: (card['length'], _tokens),
     '"wait" a reply': lambda card: (card['wait'], '{:.2f}'.format),
   }
+  # Pipelines without the last stage were asked no general requests.
   asked = any('scenarios' in card for card in runs[0].report['models'].values())
   kinds = picture.SCENARIOS if asked else ()
   lines = []
   for name in runs[0].report['models']:
+    # One line a model, each cell over the runs.
     cards = [run.report['models'][name] for run in runs]
     cells = [spread([get(c)[0] for c in cards], get(cards[0])[1]) for get in columns.values()]
     scores = [card.get('scenarios', {}) for card in cards]
@@ -142,6 +147,7 @@ def _comparison(runs):
   lines = []
   for role in first['rows']:
     found = [run.report['rl_vs_distill']['rows'][role] for run in runs]
+    # The student's own operations, and those with the sampling of its teacher.
     costs = [
       spread([row.get(key) for row in found], stages.operations)
       for key in ('flops', 'with_teacher')
@@ -163,6 +169,7 @@ def _seconds(runs):
     {name: row['seconds'] for name, row in run.stages.items() if 'seconds' in row} for run in runs
   ]
   whole = [sum(seconds.values()) for seconds in each]
+  # The exams of all models make one line.
   exams = [sum(s for name, s in one.items() if name.startswith(_EXAMS)) for one in each]
   lines = [
     [name, spread([one[name] for one in each], _number)]

@@ -67,6 +67,7 @@ def measure(name):
     found = compiled.memory_analysis()
     shapes = _placed(lowered.in_avals, compiled)
     make = jax.jit(lambda: jax.tree.map(filled, shapes))
+    # Once without looking, once with the high-water mark reset.
     run(compiled, make)  # pages of code and the threads' stacks come with the first run
     settle()
     before = resident('VmRSS')
@@ -104,6 +105,7 @@ def main(argv):
     command = [sys.executable, '-m', 'benchmarks.plan_memory', f'--program={name}']
     # Large blocks come from and go back to the system at once, or old ones would hide new ones.
     env = os.environ | {'MALLOC_MMAP_THRESHOLD_': '65536'}
+    # A process each: memory that one program freed would serve the next.
     done = subprocess.run(
       [*command, f'--preset={_PRESET.value}'], env=env, check=True, capture_output=True, text=True
     )

@@ -33,6 +33,7 @@ def plans(job, target):
   count = len(target.devices)
   job = dataclasses.replace(job, mesh=sharding.sizes(job.mesh, count))
   cfg = planner.architecture(job, target.devices[0])
+  # Everything is compiled, whatever the estimate says of it: that is what is judged.
   found = []
   for option in fit.at_level(job, cfg, count, 0):
     plan = planner.tried(option, target, planner.Settings(), lambda text: None)
@@ -46,7 +47,9 @@ def main(_):
   """Prints the table, the fastest first."""
   job = config_lib.build(r1_zero.get_config(_PRESET.value))
   found = sorted(plans(job, topology.target(_TOPOLOGY.value)), key=lambda entry: entry[1])
+  # The search's own order.
   turn = {shape: number for number, (shape, *_) in enumerate(found, 1)}
+  # What does not fit comes last.
   seconds = lambda plan: plan.outlook.seconds if plan.fits else float('inf')
   table = rich.table.Table(*sharding.AXES, 'turn', 'estimate', 's an update', 'verdict')
   for shape, guess, plan in sorted(found, key=lambda entry: seconds(entry[2])):

@@ -56,7 +56,9 @@ def _ratio(run):
 
 
 def _manner(rows):
+  # The last examination; not every row has one.
   last = [row for row in rows if 'eval/accuracy_worked' in row][-1]
+  # None where no reply answered at once any more.
   at_once = last.get('eval/accuracy_direct')
   told = 'none left' if at_once is None else f'{at_once:.0%}'
   return f'{last["eval/accuracy_worked"]:.0%}, {told} ({1 - last["eval/worked"]:.1%} of replies)'

@@ -70,6 +70,7 @@ class Step:
   """One step's programs and data, phase by phase."""
 
   def __init__(self, s):
+    # Random weights: what is timed does not depend on them, as nothing stops early.
     self.s, specs = s, transformer.specs(s.cfg)
     self.gcfg = grpo.GrpoConfig()
     self.tx = state_lib.make_optimizer(optimizer.OptimizerConfig(lr=1e-6), specs)
@@ -99,12 +100,14 @@ class Step:
   def pack(self, out):
     """Random advantages, packed rows."""
     advantage_B = np.random.default_rng(1).normal(size=self.s.sequences).astype(np.float32)
+    # All completions in one mini-batch, in their own order.
     order = np.arange(self.s.sequences)
     return packing.for_grpo(out, order, advantage_B, self.layout, self.gcfg).batch
 
   def logprobs(self, batch):
     """The reference's log-probabilities."""
     rows = packing.put(batch.rows)
+    # As in a run: scored on the device, fetched, and sent again with the batch.
     logp = steps.score(self.state.reference, self.s.cfg, rows, batch.count, 1.0)
     return batch.replace(loss=batch.loss.replace(ref_logp_BT=sharding.fetch(logp)))
 
@@ -126,6 +129,7 @@ def measure(step, repeats):
   """Seconds of each phase, a list a phase; the first, compiling, step is left out."""
   seconds = {'rollout': [], 'pack': [], 'logprobs': [], 'update': [], 'whole': []}
   for number in range(repeats + 1):
+    # Each phase ends with its result on the host or ready on the device.
     begin = mark = time.perf_counter()
     value = number
     for phase in ('rollout', 'pack', 'logprobs', 'update'):
@@ -142,11 +146,13 @@ def measure(step, repeats):
 def flops(s):
   """Floating-point operations of each phase: two a weight and token, and attention's own."""
   specs = transformer.specs(dataclasses.replace(s.cfg, mtp_layers=0))
+  # An embedding of its own is looked up, not multiplied.
   weights = params_lib.count(specs) - (0 if s.cfg.tied else s.cfg.vocab * s.cfg.width)
   length = s.prompt + s.new
   pair = 2 * s.cfg.layers * s.cfg.heads * (s.cfg.head_qk + s.cfg.head_value)  # a query-key pair
   forward = 2 * weights * length + pair * length * (length + 1) / 2
   prefill = (2 * weights * s.prompt + pair * s.prompt * (s.prompt + 1) / 2) * s.prompts
+  # A completion costs a whole sequence less its prompt, which its group shares.
   decode = (forward - prefill / s.prompts) * s.sequences
   forward *= s.sequences
   found = {'rollout': prefill + decode, 'pack': 0.0, 'logprobs': forward, 'update': 3 * forward}

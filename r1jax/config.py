@@ -13,7 +13,7 @@ from ml_collections import config_dict
 from r1jax import kernels, ranges
 from r1jax.algorithms import filtering, grpo
 from r1jax.data import source
-from r1jax.data.tasks import preferences
+from r1jax.data.tasks import general_files
 from r1jax.evaluation import heldout
 from r1jax.model import config as model_config
 from r1jax.rewards import service
@@ -97,7 +97,7 @@ class Job:
   reward: service.RewardConfig
   rl: reasoning_rl.RlConfig
   general: general_rl.GeneralConfig
-  general_data: preferences.GeneralDataConfig
+  general_data: general_files.GeneralDataConfig
   reward_model: reward_model.RewardModelConfig
   sft: sft.SftConfig
   distill: distill.DistillConfig
@@ -204,7 +204,7 @@ def _without_training(config, stage):
   if stage == 'general_data':
     del config.model, config.runtime, config.data, config.loop, config.optimizer, config.sample
     del config.reward, config.evaluation
-    config.general_data = describe(preferences.GeneralDataConfig())
+    config.general_data = describe(general_files.GeneralDataConfig())
   if stage in ('report_card', 'scenarios'):
     del config.optimizer, config.loop
   if stage == 'report_card':

@@ -27,9 +27,11 @@ def share(job):
   (JAX_NUM_CPU_DEVICES, or XLA_FLAGS), and so does a mesh that says all its sizes; on other
   platforms nothing changes.
   """
+  # What the user asked for goes before what is quick.
   said = jax.config.jax_num_cpu_devices > 0 or 'device_count' in os.environ.get('XLA_FLAGS', '')
   if said or _cores() < _COUNT or not _may(job):
     return
+  # Looked at last: it may read a checkpoint's config.
   cfg = planner.architecture(job)
   small = params_lib.count(transformer.specs(cfg)) <= _SMALL
   if small and not fit.refused(job, cfg, sharding.sizes(job.mesh, _COUNT)):

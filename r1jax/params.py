@@ -89,10 +89,12 @@ def init(specs, key, std, dtype):
   def one(path, p):
     kind = dtype_of(p, dtype)
     where = sharding.param(p.axes)
+    # Norms begin at one, biases and new heads at zero, without a key.
     if p.init != 'normal':
       fill = {'zeros': jnp.zeros, 'ones': jnp.ones}[p.init]
       return fill(p.shape, kind, out_sharding=where)
     named = jax.random.fold_in(key, zlib.crc32(jax.tree_util.keystr(path).encode()))
+    # Drawn in float32 whatever the type, so that two types begin from the same numbers.
     value = std * jax.random.truncated_normal(named, -3, 3, p.shape, jnp.float32)
     return jax.reshard(value.astype(kind), where)
 
@@ -128,6 +130,7 @@ def sha256(params):
   for name, leaf in sorted(named, key=lambda pair: pair[0]):
     value = np.asarray(sharding.fetch(leaf))
     digest.update(f'{name}:{value.dtype.name}{list(value.shape)}\n'.encode())
+    # One order of bytes on every machine.
     if sys.byteorder == 'big':
       value = value.byteswap()
     digest.update(np.ascontiguousarray(value).tobytes())

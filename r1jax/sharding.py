@@ -68,6 +68,7 @@ def sizes(shape, count, where=''):
       f'mesh={asked} needs one size for each of {AXES}, at most one of them -1; the last may '
       'be left out'
     )
+  # What is said must divide what is here; -1 takes the rest.
   known = math.prod(n for n in shape if n != -1)
   if (-1 in shape and count % known) or (-1 not in shape and known != count):
     raise ValueError(
@@ -88,6 +89,7 @@ def make_mesh(shape=(1, 1, 1, 1), devices=None):
   # A torus axis is split where no whole ones multiply to a size: 4 on a v5p of 8 x 8 x 16.
   placed = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
   placed = placed.reshape(levels(shape, _neighbours(placed)))
+  # Shardings are part of an array's type, and a mismatch is an error at trace time.
   explicit = (jax.sharding.AxisType.Explicit,) * len(MESH_AXES)
   return jax.sharding.Mesh(placed, MESH_AXES, axis_types=explicit)
 
@@ -100,6 +102,7 @@ def levels(shape, neighbours):
 
 def _neighbours(placed):
   """The most neighbours along the axis of experts that share a node everywhere on the mesh."""
+  # Largest first: the most neighbours that form whole nodes at every place of the mesh.
   where, ways = np.vectorize(node, otypes=[int])(placed), placed.shape[AXES.index('expert')]
 
   def share(size):
@@ -185,6 +188,7 @@ def flat(x_BT):
   """[B, T, ...] -> [B * T, ...], each device with its share of the tokens."""
   row, _, *rest = jax.typeof(x_BT).sharding.spec
   shape = (x_BT.shape[0] * x_BT.shape[1], *x_BT.shape[2:])
+  # First within the rows' own devices, then each row's tokens over its `context`.
   x_X = jax.lax.reshape(x_BT, shape, out_sharding=jax.P(row, *rest))
   return jax.reshard(x_X, jax.P(ACT_RULES['batch'], *rest))
 
@@ -204,6 +208,7 @@ def put(array, spec):
   sharding = jax.sharding.NamedSharding(jax.sharding.get_mesh(), spec)
   if jax.process_count() == 1:
     return jax.device_put(array, sharding)
+  # Each process gives its own devices their part of what all of them hold.
   array = np.asarray(array)
   return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 

@@ -27,6 +27,7 @@ def estimate(reward_PG, valid_PG, cfg):
     ValueError: shapes differ, or a valid reward is not finite.
   """
   reward_PG, valid_PG = _checked(reward_PG, valid_PG)
+  # Baselines subtract a mean, which rounds: unanimous groups are set to 0 below.
   centred_PG = np.where(valid_PG, ESTIMATORS[cfg.advantage](reward_PG, valid_PG), 0.0)
   centred_PG[unanimous_groups(reward_PG, valid_PG)] = 0.0
   if cfg.advantage_scale == 'none':
@@ -46,6 +47,7 @@ def leave_one_out(reward_PG, valid_PG):
   """
   others_PG = valid_PG.sum(1, keepdims=True) - 1
   rest_PG = reward_PG.sum(1, keepdims=True) - reward_PG
+  # A sample without others keeps its reward here; `estimate` sets such groups to 0.
   return reward_PG - rest_PG / np.maximum(others_PG, 1)
 
 
@@ -82,6 +84,7 @@ def overlong_penalty(length, cfg):
     raise ValueError(f'completion length {length.min()} is negative')
   if not cfg.overlong_buffer:
     return np.zeros(length.shape, np.float32)
+  # Share of the buffer that is used up.
   over = length - (cfg.max_length - cfg.overlong_buffer)
   return -np.clip(over / cfg.overlong_buffer, 0.0, 1.0).astype(np.float32)
 
@@ -100,6 +103,7 @@ def _std(reward_PG, valid_PG, cfg):
     count_P1 = np.maximum(valid_PG.sum(1, keepdims=True), 1)
     freedom_P1 = np.maximum(count_P1 - cfg.std_ddof, 1)
     return np.sqrt((centred_PG**2).sum(1, keepdims=True) / freedom_P1)
+  # 'batch': one spread for all, of the valid rewards alone.
   reward_X = reward_PG[valid_PG]
   return reward_X.std(ddof=cfg.std_ddof) if reward_X.size > cfg.std_ddof else 0.0
 
@@ -110,6 +114,7 @@ def _checked(reward_PG, valid_PG):
   valid_PG = np.ones(reward_PG.shape, bool) if valid_PG is None else np.asarray(valid_PG, bool)
   if reward_PG.ndim != 2 or valid_PG.shape != reward_PG.shape:
     raise ValueError(f'expected two [P, G] arrays, got {reward_PG.shape} and {valid_PG.shape}')
+  # Named by its place: a NaN would otherwise spread over its group in silence.
   bad = np.argwhere(valid_PG & ~np.isfinite(reward_PG))
   if len(bad):
     p, g = bad[0]
@@ -117,4 +122,5 @@ def _checked(reward_PG, valid_PG):
       f'{len(bad)} rewards are not finite, the first {reward_PG[p, g]} at prompt {p}, sample {g}; '
       'mark samples whose verifier failed with valid=False'
     )
+  # 0 keeps junk out of the sums below; the mask keeps it out of the counts.
   return np.where(valid_PG, reward_PG, 0.0), valid_PG

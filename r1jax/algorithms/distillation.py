@@ -6,6 +6,7 @@ teacher and a student with the same tokenizer.
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -36,6 +37,7 @@ def forward_kl(teacher_BTV, student_BTV):
   Both are logits of any float type; the vocabulary may be sharded. No gradient flows to the
   teacher.
   """
+  chex.assert_equal_shape([teacher_BTV, student_BTV])  # a vocabulary of 1 would broadcast
   teacher_BTV = jax.lax.stop_gradient(teacher_BTV).astype(jnp.float32)
   teacher_BTV = jax.nn.log_softmax(teacher_BTV)
   student_BTV = jax.nn.log_softmax(student_BTV.astype(jnp.float32))
@@ -56,12 +58,17 @@ def chunked(teacher, student, hidden, target_BT, chunk):
   Raises:
     ValueError: rows that do not divide into chunks.
   """
+  chex.assert_rank([target_BT, *hidden], 2)
   B, T = target_BT.shape
+  chex.assert_axis_dimension(hidden[0], 0, B * T)
+  chex.assert_axis_dimension(hidden[1], 0, B * T)
   if T % chunk:
     raise ValueError(f'rows of {T} tokens do not divide into chunks of {chunk}: change kl.chunk')
+  # The scan runs over chunks of positions, all rows at a time, so that shards stay busy.
   target_CBT = _cut(target_BT, chunk)
   hidden = [_cut(sharding.in_rows(x_XD, target_BT), chunk) for x_XD in hidden]
 
+  # Kept for the backward pass: hidden states. Logits of a chunk are made again.
   @jax.checkpoint
   def one(_, part):
     target_BT, *states = part
@@ -91,8 +98,11 @@ def loss(cfg, batch, logp_BT, kl_BT):
   Returns:
     (loss, tally): float32 scalar and `tally.Tally` with sft/nll and distill/kl.
   """
+  chex.assert_rank(logp_BT, 2)
+  chex.assert_equal_shape([logp_BT, kl_BT, *jax.tree.leaves(batch)])
   mask_BT = batch.mask_BT.astype(bool)
   nll_BT, kl_BT = (jnp.where(mask_BT, x, 0) for x in (-logp_BT, kl_BT))
+  # Each token's share of the two losses; both in nats.
   each_BT = (1 - cfg.weight) * nll_BT + cfg.weight * kl_BT
   total = jnp.sum(jnp.where(mask_BT, batch.weight_BT, 0) * each_BT)
   figures = {'sft/nll': nll_BT, 'distill/kl': kl_BT}

@@ -12,6 +12,8 @@ from r1jax import ranges
 from r1jax.data import template
 from r1jax.rewards import language, repetition
 
+# A Chinese or Japanese sign, a run of letters and digits, or one sign of punctuation.
+# '猫吃, x1' gives 猫, 吃, ',' and x1; ' ' and '_' give nothing.
 _SIGN = re.compile('[\u3400-\u9fff\u3041-\u30ff]|[^\\W_]+|[^\\w\\s]')
 _CODE = '```'
 
@@ -79,11 +81,13 @@ def unreadable(candidate, cfg):
     return 'too long'
   if repetition.check(candidate.reply).score < cfg.distinct:
     return 'repetition'
+  # A thought without words has no language to be wrong in.
   ours, words = language.count(reply.thought, candidate.language)
   if ours < cfg.language * words:
     return 'mixed language'
   if _CODE in reply.thought:
     return 'code block'
+  # Paragraphs are parted by an empty line, spaces on it or not.
   longest = max(len(_words(part)) for part in re.split(r'\n\s*\n', reply.thought))
   return 'long paragraph' if cfg.paragraph and longest > cfg.paragraph else ''
 
@@ -102,6 +106,7 @@ class Heldout:
 
   def _of(self, text):
     words = _words(text)
+    # A text shorter than n words is one gram, or short questions would never be found.
     return [tuple(words[i : i + self.n]) for i in range(max(1, len(words) - self.n + 1))]
 
 
@@ -121,6 +126,7 @@ class Sieve:
       self.dropped[why] += 1
       return False
     self.kept += 1
+    # Only what is kept makes a later one a duplicate.
     self._seen.add(self._identity(candidate))
     self._questions[_normal(candidate.question)] += 1
     return True

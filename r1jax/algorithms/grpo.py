@@ -6,30 +6,42 @@ of the parts add up to the loss of the mini-batch, and so do their gradients and
 
 Reproducing other trainers, values and gradients:
 
-  here                 TRL                                 verl
-  aggregation          loss_type, same names               grpo: seq-mean-token-mean,
-                                                           token: token-mean,
-                                                           dr_grpo: seq-mean-token-sum-norm
-  clip_low, clip_high  epsilon, epsilon_high (or epsilon)  clip_ratio_low, clip_ratio_high
-    with cispo         1, epsilon_high - 1 (TRL caps the   the same
-                       ratio at epsilon_high, no floor)
-  kl_form              use_bias_correction_kl:             k3 (low_var_kl)
-                       k3_ratio_weighted, else k3
-  kl_limit             None                                10
-  log_ratio_limit      None                                20
-  importance           importance_sampling_level           sequence: policy loss gspo
-  dual_clip            None                                clip_ratio_c (3; no dual clip in gspo)
-  delta                delta                               None
-  tis_cap              cap of the vLLM correction, mode    rollout_is_threshold, token level
+  here                 TRL                      verl                     Tunix
+  aggregation          loss_type, same names    loss_agg_mode            loss_agg_mode
+    grpo                                        seq-mean-token-mean      sequence-mean-token-mean
+    token                                       token-mean               token-mean
+    dr_grpo                                     seq-mean-token-sum-norm  sequence-mean-token-scale
+  clip_low             epsilon                  clip_ratio_low           epsilon
+  clip_high            epsilon_high (epsilon)   clip_ratio_high          epsilon_high (epsilon)
+    with cispo         1, epsilon_high - 1:     the same                 None
+                       a cap, and no floor
+  kl_form              use_bias_correction_kl   kl_loss_type             kl_loss_mode
+    k1                                          kl                       kl, the default
+    k2                                          mse                      mse_kl
+    k3                 False                    low_var_kl               low_var_kl
+    k3_ratio_weighted  True
+  kl_limit             None                     10 (k3)                  kl_clamp_value (None)
+  log_ratio_limit      None                     20                       20
+  importance           importance_sampling_     sequence: policy loss    sequence: loss_algo
+                       level                    gspo                     gspo-token
+  dual_clip            None                     clip_ratio_c (3; no      epsilon_c (None)
+                                                dual clip in gspo)
+  delta                delta                    None                     None
+  tis_cap              cap of the vLLM          rollout_is_threshold,    sampler_is_threshold,
+                       correction, mode         token level              sampler_is: token
                        token_truncate
-  advantage_scale      scale_rewards                       norm_adv_by_std_in_grpo: group, none
-  std_epsilon          1e-4                                1e-6
-  max_length           max_completion_length               loss_scale_factor
+  advantage            another trainer          adv_estimator: grpo,     advantage_estimator: grpo,
+                       (RLOO)                   rloo                     rloo
+  advantage_scale      scale_rewards            norm_adv_by_std_in_grpo  advantage_estimator:
+                                                                         grpo, drgrpo: none
+  std_epsilon          1e-4                     1e-6                     1e-6
+  max_length           max_completion_length    loss_scale_factor        width of the responses
 """
 
 import dataclasses
 from typing import Annotated, Literal
 
+import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -48,9 +60,14 @@ class GrpoConfig:
       (§3.2), so that only the upper bound can bind; R1-Zero's value is not reported. DAPO
       ("clip-higher"): 0.2, 0.28.
     beta: weight of the KL term in the loss; 0.001 (§2.1). DAPO and Dr. GRPO: 0.
-    kl_form: 'k3' is the paper's eq. 2; 'k3_ratio_weighted' multiplies it by the differentiable,
+    kl_form: how the KL(policy | reference) of a token is estimated, of x = log p_ref - log p. 'k3',
+      e^x - 1 - x, is the paper's eq. 2: unbiased, never negative; its gradient is that of the
+      reversed KL(reference | policy). 'k3_ratio_weighted' multiplies it by the differentiable,
       unclipped ratio (DeepSeek-V3.2, arXiv 2512.02556), whose gradient is that of the KL itself.
-    kl_limit: largest value of a token's k3, None for no limit.
+      'k1', -x, is unbiased with a large variance, and its gradient is 0 on average: it measures,
+      but holds the policy by nothing. 'k2', x^2 / 2, is biased; its gradient is that of the KL. All
+      this for samples of the policy itself.
+    kl_limit: a token's KL is clipped to +-this, None for no limit; only k1 is ever negative.
     aggregation: how tokens are averaged over a mini-batch of N sequences with n_i tokens each.
       'grpo': 1/N Σ_i 1/n_i Σ_t (eq. 1). 'token', alias 'dapo': 1/Σn_i Σ_i Σ_t. 'dr_grpo':
       1/(N max_length) Σ_i Σ_t. 'bnpo': as 'token', but within each micro-batch, then averaged over
@@ -79,7 +96,7 @@ class GrpoConfig:
   clip_low: ranges.Weight = 0.2
   clip_high: ranges.Weight = 0.2
   beta: ranges.Weight = 0.001
-  kl_form: Literal['k3', 'k3_ratio_weighted'] = 'k3'
+  kl_form: Literal['k1', 'k2', 'k3', 'k3_ratio_weighted'] = 'k3'
   kl_limit: ranges.Positive | None = None
   aggregation: Literal['grpo', 'dr_grpo', 'dapo', 'token', 'bnpo', 'cispo'] = 'grpo'
   advantage: Literal[tuple(advantages.ESTIMATORS)] = 'group'
@@ -132,15 +149,19 @@ def token_weights(length_B, cfg, microbatch_B=None):
   length_B = np.asarray(length_B)
   if length_B.ndim != 1 or not length_B.size or (length_B < 0).any():
     raise ValueError(f'expected [B] lengths >= 0 with B >= 1, got {length_B}')
+  # The mean over sequences of means over tokens; a mean over none is 0, not NaN.
   if cfg.aggregation == 'grpo':
     divisor_B = length_B.size * np.maximum(length_B, 1)
+  # A constant divisor: long completions are not favoured.
   elif cfg.aggregation == 'dr_grpo':
     divisor_B = np.full(length_B.shape, length_B.size * cfg.max_length)
+  # Each micro-batch divides by its own tokens.
   elif cfg.aggregation == 'bnpo' and microbatch_B is not None:
     _, part_B = np.unique(np.asarray(microbatch_B), return_inverse=True)
     total = np.bincount(part_B, weights=length_B)
     divisor_B = total.size * np.maximum(total, 1)[part_B]
   else:
+    # All tokens of the mini-batch alike.
     divisor_B = np.full(length_B.shape, max(length_B.sum(), 1))
   return (1.0 / divisor_B).astype(np.float32)
 
@@ -193,16 +214,23 @@ def loss(cfg, batch, logp_BT, entropy_BT=None):
 
   Raises:
     ValueError: an array that the configuration needs is None.
+    AssertionError: an array of another shape than logp_BT.
   """
   _check_present(cfg, batch)
+  chex.assert_rank(logp_BT, 2)
+  # A [B, 1] advantage would broadcast over T, and with it the masked sums of all figures.
+  chex.assert_equal_shape([logp_BT, *jax.tree.leaves((batch, entropy_BT))])
   batch, logp_BT = _unmasked(batch, logp_BT)
+  # The ratio to the policy before the update; 1 with a gradient where the two are one.
   held_BT = jax.lax.stop_gradient(logp_BT)
   old_BT = held_BT if batch.old_logp_BT is None else batch.old_logp_BT
   log_ratio_BT, unit_BT = _log_importance(cfg, batch, logp_BT - old_BT)
   ratio_BT = jnp.exp(_limited(log_ratio_BT, cfg.log_ratio_limit))
+  # The policy term of each token, and the figures of what the clip did.
   term_BT = _surrogate(cfg, ratio_BT, batch.advantage_BT, logp_BT)
   means, maxima = _clip_figures(cfg, ratio_BT, batch.advantage_BT, unit_BT)
   means['grpo/old_kl'] = old_BT - logp_BT
+  # How far sampler and trainer disagree, and the correction for it.
   if batch.sampler_logp_BT is not None:
     gap_BT = old_BT - batch.sampler_logp_BT
     means['parity/logp_mean'] = maxima['parity/logp_max'] = jnp.abs(gap_BT)
@@ -211,11 +239,13 @@ def loss(cfg, batch, logp_BT, entropy_BT=None):
       means['grpo/tis_capped'] = plain_BT > cfg.tis_cap
       means['grpo/tis_weight'] = jnp.minimum(plain_BT, cfg.tis_cap)
       term_BT = term_BT * means['grpo/tis_weight']
+  # The KL term; without beta it is measured all the same where a reference is given.
   if batch.ref_logp_BT is not None:
     means['grpo/kl'] = _kl(cfg, batch.ref_logp_BT - logp_BT, ratio_BT)
     term_BT = term_BT + cfg.beta * means['grpo/kl']
   if entropy_BT is not None:
     means['grpo/entropy'] = entropy_BT
+  # The weights hold all normalisers, so that parts of a mini-batch add up.
   tokens_BT = batch.mask_BT.astype(logp_BT.dtype)
   return jnp.sum(batch.weight_BT * tokens_BT * term_BT), tally.measure(means, maxima, tokens_BT)
 
@@ -239,6 +269,7 @@ def _log_importance(cfg, batch, log_ratio_BT):
   unit_BT = batch.mask_BT.astype(log_ratio_BT.dtype)
   if cfg.importance == 'token':
     return log_ratio_BT, unit_BT
+  # A sequence counts once in an average, so each of its tokens has 1 / length.
   length_BT = jnp.maximum(segments.total(unit_BT, batch.segment_BT), 1)
   mean_BT = segments.total(log_ratio_BT, batch.segment_BT) / length_BT
   return unit_BT * mean_BT, unit_BT / length_BT
@@ -248,6 +279,7 @@ def _surrogate(cfg, ratio_BT, advantage_BT, logp_BT):
   clipped_BT = jnp.clip(ratio_BT, 1 - cfg.clip_low, 1 + cfg.clip_high)
   if cfg.aggregation == 'cispo':
     return -jax.lax.stop_gradient(clipped_BT) * advantage_BT * logp_BT
+  # The lower of two gains: for A < 0 it falls without end as the ratio grows, hence dual_clip.
   capped_BT = ratio_BT if cfg.delta is None else jnp.minimum(ratio_BT, cfg.delta)
   gain_BT = jnp.minimum(capped_BT * advantage_BT, clipped_BT * advantage_BT)
   if cfg.dual_clip is not None:
@@ -257,6 +289,7 @@ def _surrogate(cfg, ratio_BT, advantage_BT, logp_BT):
 
 
 def _clip_figures(cfg, ratio_BT, advantage_BT, unit_BT):
+  # Counted is only where the clip stops a push: beyond the bound that A drives towards.
   low_BT = (ratio_BT < 1 - cfg.clip_low) & (advantage_BT < 0)
   high_BT = (ratio_BT > 1 + cfg.clip_high) & (advantage_BT > 0)
   means = {'grpo/clip_low': low_BT, 'grpo/clip_high': high_BT, 'grpo/ratio': ratio_BT}
@@ -266,11 +299,16 @@ def _clip_figures(cfg, ratio_BT, advantage_BT, unit_BT):
 
 
 def _kl(cfg, log_ref_ratio_BT, ratio_BT):
+  """Each token's KL from log p_ref - log p, by one of the estimators that Schulman named."""
   log_ref_ratio_BT = _limited(log_ref_ratio_BT, cfg.log_ratio_limit)
-  # expm1 keeps the digits of a small divergence that exp(x) - 1 - x would cancel.
-  kl_BT = jnp.expm1(log_ref_ratio_BT) - log_ref_ratio_BT
-  if cfg.kl_limit is not None:
-    kl_BT = jnp.minimum(kl_BT, cfg.kl_limit)
+  if cfg.kl_form == 'k1':
+    kl_BT = -log_ref_ratio_BT
+  elif cfg.kl_form == 'k2':
+    kl_BT = jnp.square(log_ref_ratio_BT) / 2
+  else:
+    # expm1 keeps the digits of a small divergence that exp(x) - 1 - x would cancel.
+    kl_BT = jnp.expm1(log_ref_ratio_BT) - log_ref_ratio_BT
+  kl_BT = _limited(kl_BT, cfg.kl_limit)
   return kl_BT * ratio_BT if cfg.kl_form == 'k3_ratio_weighted' else kl_BT
 
 

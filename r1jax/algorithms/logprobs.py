@@ -33,6 +33,7 @@ def token_logp(w_VD, hidden_XD, token_X, temperature=1.0, form='reference'):
   if not temperature > 0:
     raise ValueError(f'{temperature=} is not positive; greedy decoding has no log-probabilities')
 
+  # On each device: its share of the vocabulary against its share of the tokens.
   def local(w_VD, x_XD, token_X):
     return _over_shards(*_at_the_shore(w_VD, x_XD), token_X, temperature, form)
 
@@ -50,11 +51,14 @@ def _at_the_shore(w_VD, x_XD):
 def _over_shards(w_VD, x_XD, token_X, temperature, form):
   """The shards' scores, joined into those of the whole vocabulary."""
   axis = sharding.ACT_RULES['vocab']
+  # Ids of other shards fall outside 0..V/shards - 1 and score 0 here.
   target_X = token_X - jax.lax.axis_index(axis) * len(w_VD)
   norm_X, chosen_X, mean_X = kernels.token_scores(x_XD, w_VD, target_X, temperature, form)
+  # logsumexp over the shards' own, from the largest: nothing overflows.
   top_X = jax.lax.pmax(jax.lax.stop_gradient(norm_X), axis)
   share_X = jnp.exp(norm_X - top_X)
   total_X = jax.lax.psum(share_X, axis)
   whole_X = jnp.log(total_X) + top_X
+  # H = log Z - E[logit], the expectation being that of the shards, weighted by their mass.
   entropy_X = whole_X - jax.lax.psum(share_X * mean_X, axis) / total_X
   return jax.lax.psum(chosen_X, axis) - whole_X, entropy_X

@@ -1,5 +1,6 @@
 """Losses of reward models: pairwise for help, pointwise for harmlessness (reference §1.4)."""
 
+import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -49,17 +50,22 @@ def loss(objective, batch, score_BK):
 
   Raises:
     ValueError: an unknown objective, or scores that are not pairs.
+    AssertionError: scores, labels and weights of different shapes.
   """
   if objective not in OBJECTIVES:
     raise ValueError(f'{objective=} is not one of {", ".join(OBJECTIVES)}')
+  chex.assert_rank(score_BK, 2)
+  chex.assert_equal_shape([score_BK, batch.label_BK, batch.weight_BK])
   real_BK = batch.weight_BK > 0
   score_BK = jnp.where(real_BK, _wide(score_BK), 0)  # before any arithmetic: junk stays out
   if objective == 'pairwise':
     if score_BK.shape[1] != 2:
       raise ValueError(f'a row of pairs has 2 texts, these have {score_BK.shape[1]}')
+    # One value for each row: the pair.
     value, margin = pairwise(score_BK[:, 0], score_BK[:, 1]), score_BK[:, 0] - score_BK[:, 1]
     weight, real = batch.weight_BK[:, 0], real_BK[:, 0]
   else:
+    # One value for each text.
     value = pointwise(score_BK, batch.label_BK)
     margin = jnp.where(batch.label_BK > 0, score_BK, -score_BK)
     weight, real = batch.weight_BK, real_BK

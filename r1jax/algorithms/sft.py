@@ -1,5 +1,6 @@
 """Next-token cross-entropy on packed rows, with the multi-token-prediction loss (V3 §2.2)."""
 
+import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -38,19 +39,27 @@ def loss(batch, logp_BT, mtp_logp_BT=(), mtp_weight=0.0):
   Returns:
     (loss, tally): float32 scalar and `tally.Tally` with sft/nll, sft/token_probability and, for D >
     0, sft/mtp1_nll, sft/mtp2_nll, ...
+
+  Raises:
+    AssertionError: an array of another shape than logp_BT.
   """
+  chex.assert_rank(logp_BT, 2)
+  chex.assert_equal_shape([logp_BT, *mtp_logp_BT, *jax.tree.leaves(batch)])
   mask_BT = batch.mask_BT.astype(bool)
   total, nll_BT = _cross_entropy(logp_BT, batch.weight_BT, mask_BT)
   figures = {'sft/nll': nll_BT, 'sft/token_probability': jnp.exp(-nll_BT)}
   for k, depth_logp_BT in enumerate(mtp_logp_BT, start=1):
+    # The module of depth k sees t - 1 - k; across a border it would predict another document.
     depth_mask_BT = mask_BT & segments.reachable(batch.segment_BT, k + 1)
     extra, extra_nll_BT = _cross_entropy(depth_logp_BT, batch.weight_BT, depth_mask_BT)
+    # The mean over depths, by the normaliser of the main loss.
     total = total + mtp_weight / len(mtp_logp_BT) * extra
     figures[f'sft/mtp{k}_nll'] = (extra_nll_BT, depth_mask_BT.astype(jnp.float32))
   return total, tally.measure(figures, {}, mask_BT.astype(jnp.float32))
 
 
 def _cross_entropy(logp_BT, weight_BT, mask_BT):
+  # At least float32; float64 where a test asks for it.
   dtype = jnp.promote_types(logp_BT.dtype, jnp.float32)
   nll_BT = jnp.where(mask_BT, -logp_BT.astype(dtype), 0)
   return jnp.sum(jnp.where(mask_BT, weight_BT, 0) * nll_BT), nll_BT

@@ -1,5 +1,6 @@
 """Figures of a loss, kept so that micro-batches add up exactly."""
 
+import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -29,9 +30,11 @@ def measure(mean_of_BT, max_of_BT, unit_BT):
   sums, counts = {}, {}
   for name, value_BT in mean_of_BT.items():
     value_BT, own_BT = value_BT if isinstance(value_BT, tuple) else (value_BT, unit_BT)
+    chex.assert_equal_shape([value_BT, own_BT])  # else a mean would count a token many times
     sums[name] = jnp.sum(_counted(value_BT, own_BT) * own_BT)
     counts[name] = jnp.sum(own_BT)
   maxima = {name: jnp.max(_counted(value_BT, unit_BT)) for name, value_BT in max_of_BT.items()}
+  # Figures are never differentiated, whatever was put into them.
   return jax.lax.stop_gradient(Tally(sums, counts, maxima))
 
 
@@ -47,6 +50,7 @@ def merge(left, right):
 
 def results(tally):
   """Dict `family/name` -> scalar: means and maxima; the mean over no token at all is 0."""
+  # The bound only guards the division that the select throws away.
   means = {
     name: jnp.where(tally.counts[name] > 0, total / jnp.maximum(tally.counts[name], 1e-30), 0.0)
     for name, total in tally.sums.items()

@@ -46,15 +46,18 @@ def best_fit(lengths, capacity):
     ValueError: a length outside 1..capacity.
   """
   lengths = np.asarray(lengths, np.int64)
+  # All offenders are counted, so that the user need not mend them one by one.
   outside = np.flatnonzero((lengths < 1) | (lengths > capacity))
   if outside.size:
     raise ValueError(
       f'sequence {outside[0]} has {lengths[outside[0]]} tokens, a row takes 1 to {capacity}; '
       f'such sequences in all: {outside.size} of {lengths.size}'
     )
+  # Longest first; equal lengths keep their order.
   order = np.argsort(-lengths, kind='stable').tolist()
   sizes, bins, rooms = lengths.tolist(), [], []  # rooms: (free tokens, bin), sorted
   for index in order:
+    # The fullest bin that still has room, else a new one.
     chosen = _place(rooms, sizes[index])
     if chosen is None:
       chosen = len(bins)
@@ -87,15 +90,18 @@ def lay(sequences, bins, capacity, rows, pad=0):
     position=np.zeros((rows, capacity), np.int32),
     source=np.full((rows, capacity), -1, np.int32),
   )
+  # Everything below is one entry per sequence, then one per token: no loop over tokens.
   chosen = [index for members in bins for index in members]
   if not chosen:
     return out
   length = np.array([len(sequences[index]) for index in chosen])
   members = np.array([len(members) for members in bins])
+  # Where each sequence goes: its row, and the how-manieth of the row it is.
   row = np.repeat(np.arange(len(bins)), members)
   rank = np.arange(len(chosen)) - np.repeat(np.cumsum(members) - members, members)
   begin = np.cumsum(length) - length  # in the concatenation of all, then within the row
   first = np.repeat(begin[np.cumsum(members) - members], members)
+  # Where each of its tokens goes in the flattened rows.
   position = np.arange(length.sum()) - np.repeat(begin, length)
   where = np.repeat(row * capacity + begin - first, length) + position
   out.token.ravel()[where] = np.concatenate([sequences[index] for index in chosen])
@@ -125,6 +131,7 @@ class ProblemStream:
     _check_source(source)
     if batch < 1:
       raise ValueError(f'a batch needs at least one problem, got {batch=}')
+    # A permutation for each epoch, looked up by index: a position is one number.
     self._order = grain.MapDataset.source(source).shuffle(seed=seed).repeat()
     self._batch = batch
     self._made_of = {'size': len(source), 'batch': batch, 'seed': seed}
@@ -176,6 +183,7 @@ class DocumentStream:
   def __init__(self, source, tokenizer, cfg, seed):
     """Reads `source` (`len`, `[i].text`) in an order that `seed` gives; `cfg`: `PackingConfig`."""
     _check_source(source)
+    # As in `ProblemStream`, with the text encoded when it is asked for.
     order = grain.MapDataset.source(source).shuffle(seed=seed).repeat()
     self._order = order.map(lambda document: _document_ids(tokenizer, document.text))
     self._cfg, self._pad = cfg, tokenizer.pad_id
@@ -189,6 +197,7 @@ class DocumentStream:
     """The next `Packed`; its `source` counts the documents of this batch."""
     cfg = self._cfg
     window, self._next = self._window()
+    # Best fit as in `best_fit`, but into a fixed number of rows.
     rooms = [(cfg.capacity, row) for row in range(cfg.rows)]
     bins, put_off = [[] for _ in range(cfg.rows)], []
     for number, (index, ids) in enumerate(window):
@@ -197,6 +206,7 @@ class DocumentStream:
         put_off.append(index)
       else:
         bins[row].append(number)
+    # Not lost: they come first next time, before longer ones.
     self._put_off = put_off
     ids = [ids for _, ids in window]
     return lay(ids, bins, cfg.capacity, cfg.rows, self._pad)
@@ -214,6 +224,7 @@ class DocumentStream:
     """(index, ids) of the next documents, those put off first, then by length; the index after."""
     waiting = [(index, self._ids(index)) for index in self._put_off]
     tokens, following, new = sum(len(ids) for _, ids in waiting), self._next, []
+    # As many tokens as there are places: more would be put off again and again.
     while tokens < self._cfg.rows * self._cfg.capacity:
       new.append((following, self._ids(following)))
       tokens += len(new[-1][1])
@@ -233,6 +244,7 @@ def _document_ids(tokenizer, text):
 
 def _place(rooms, size):
   """The bin with the least room that takes `size`, by `rooms` (sorted (free, bin)), or None."""
+  # -1 sorts before every bin, so that of equal rooms the older bin is found.
   at = bisect.bisect_left(rooms, (size, -1))
   if at == len(rooms):
     return None

@@ -55,7 +55,9 @@ def write(path, examples):
     raise ValueError(f'no example is left for {path}')
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
+  # Written beside and moved: a reader finds the whole file or none.
   tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+  # One record a group, so that each can be read on its own.
   writer = array_record_module.ArrayRecordWriter(str(tmp), 'group_size:1')
   for example in examples:
     writer.write(json.dumps(dataclasses.asdict(example), ensure_ascii=False).encode())
@@ -79,6 +81,7 @@ class Examples:
       records = [json.loads(record) for record in reader.read_all()]
       reader.close()
       self._examples = [Example(**{name: r[name] for name in _FIELDS}) for r in records]
+    # RuntimeError is array_record's for a file of another kind.
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
       raise ValueError(f'{path}: not a data set of examples ({error!r:.200})') from error
 

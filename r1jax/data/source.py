@@ -75,6 +75,7 @@ def problems(cfg, seed, form):
     JsonlError: a file is empty or a line of it is not a problem (it names the line).
     ValueError: a question is longer than `cfg.max_prompt` tokens, or stands in both files.
   """
+  # Generated: endless, so only its first questions can be looked at.
   if cfg.name in ('tiny_world', 'arithmetic'):
     make = tiny_world.World
     asked = tiny_world.WorldConfig(levels=cfg.levels, languages=cfg.languages)
@@ -85,14 +86,17 @@ def problems(cfg, seed, form):
     for one in both:
       jsonl.check_lengths([one[i] for i in range(_TRIED)], form, cfg.max_prompt)
     return both
+  # The same world from files.
   if cfg.name == 'tfds':
     return _dataset(cfg, seed)
+  # Files as published.
   train = jsonl.load(cfg.path, cfg.question_key, cfg.answer_key)
   jsonl.check_lengths(train, form, cfg.max_prompt)
   if cfg.heldout_path:
     heldout = jsonl.load(cfg.heldout_path, cfg.question_key, cfg.answer_key)
     jsonl.check_lengths(heldout, form, cfg.max_prompt)
   else:
+    # The hash that splits the tiny world splits any file, whatever its order.
     heldout = [p for p in train if tiny_world.split_of(p.question) == tiny_world.HELDOUT]
     train = [p for p in train if tiny_world.split_of(p.question) == tiny_world.TRAIN]
   _check_disjoint(cfg, train, heldout)
@@ -116,6 +120,7 @@ def _check_disjoint(cfg, train, heldout):
       f'{cfg.path}: {len(train)} training and {len(heldout)} held-out problems; both are needed '
       '(give a larger file, or data.heldout_path)'
     )
+  # Compared as the hash compares: white space and case tell no questions apart.
   asked = {' '.join(p.question.lower().split()) for p in train}
   both = [p.question for p in heldout if ' '.join(p.question.lower().split()) in asked]
   if both:

@@ -18,6 +18,7 @@ THINK, END_THINK = '<think>', '</think>'
 ANSWER, END_ANSWER = '<answer>', '</answer>'
 TAGS = (THINK, END_THINK, ANSWER, END_ANSWER)
 
+# '</think>' is found in 'a</think>b'; '< think>' and '<THINK>' are not.
 _TAG = re.compile('|'.join(re.escape(tag) for tag in TAGS))
 
 
@@ -44,6 +45,7 @@ class Reply:
 
 def render(question):
   """The R1-Zero prompt for `question`, as printed in the paper (a full stop follows it)."""
+  # Not str.format: a question may hold braces.
   return R1_ZERO_TEMPLATE.replace('{question}', question)
 
 
@@ -56,6 +58,7 @@ def parse(completion):
   """Cuts `completion` (str, any length) at its tags; linear time, never raises."""
   found = [(m.group(), m.start(), m.end()) for m in _TAG.finditer(completion)]
   thought, answers, opened = None, [], None
+  # A tag out of its place is passed over: `<answer>` inside a thought opens nothing.
   for tag, start, end in found:
     if opened is None and tag in (THINK, ANSWER):
       opened = (tag, end)
@@ -69,6 +72,7 @@ def parse(completion):
 
 
 def _problem(completion, found):
+  # The tags, then what stands round them, then the answer: the first fault is the one that is said.
   tags = tuple(tag for tag, _, _ in found)
   if tags != TAGS:
     for tag in TAGS:

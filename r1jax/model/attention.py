@@ -38,13 +38,16 @@ def causal(q_XNH, k_XYH, v_XYU, segment_BT, scale, form):
   Where the devices of a `context` axis share rows, each gives its tokens for a share of the heads
   before, and the other way round behind: an all-to-all each (Ulysses, arXiv 2309.14509).
   """
+  # Rows lie as their ids do: over `context` too where each device has whole sequences.
   row, head = jax.typeof(segment_BT).sharding.spec[0], sharding.act('batch', 'heads', None)
 
   def local(q_XNH, k_XYH, v_XYU, segment_BT):
     # Where sequences are spread over `context` too, as for sampling, each device has whole ones.
     shared = row != sharding.ACT_RULES['batch'] and jax.lax.axis_size('context') > 1
     arrays = (q_XNH, k_XYH, v_XYU)
+    # Tokens of a share of the row, all heads -> the whole row, a share of the heads.
     arrays = _to_heads(arrays) if shared else arrays
+    # Back to rows, in which segments say who sees whom.
     q, k, v = (x.reshape(*segment_BT.shape, *x.shape[1:]) for x in arrays)
     out = kernels.attention(q, k, v, segment_BT, scale, form)
     out_XNU = out.reshape(-1, *out.shape[2:])

@@ -63,14 +63,17 @@ def stages(cfg, tokens, nodes, near):
   """
   shards = nodes * near
   hit, most = _hit(cfg, shards), _most_rows(cfg, shards)
+  # All of them fit at once: gathering is one step, and no queue needs to be built.
   if most // shards >= tokens:
     return ()
+  # One level only: all shards are as near to each other.
   if 1 in (nodes, near):
     return (_stage(_ALL, shards, tokens, hit, _power(most // shards)),)
   # A token that came to a node goes to this many of its shards.
   inner = hit / _hit(cfg, nodes)
   across = _stage(('node',), nodes, tokens, _hit(cfg, nodes), _power(most / _SLACK / inner / nodes))
   came = nodes * across.size
+  # With room for uneven routing, but never more than everything that came.
   size = min(math.ceil(_SLACK * came * inner / near), came)
   return across, _stage(('expert',), near, came, inner, size)
 
@@ -83,6 +86,7 @@ def _stage(axes, shards, tokens, hit, size):
 
 def _most_rows(cfg, shards):
   """Tokens that a shard's experts may see at once."""
+  # A token's row is there once per expert of its own that the shard holds.
   row = cfg.width * jnp.dtype(cfg.compute_dtype).itemsize * copies(cfg, shards)
   return max(_ROWS // row, shards)
 
@@ -98,6 +102,7 @@ def _hit(cfg, parts):
   group, share = moe.experts // moe.groups, moe.experts // parts
   groups = max(moe.groups // parts, 1)  # that one share has experts of, so many of each:
   each, eligible = min(share, group), group * moe.top_groups
+  # Hypergeometric: n of its groups chosen, and none of its experts among the eligible ones.
   missed = sum(
     math.comb(groups, n)
     * math.comb(moe.groups - groups, moe.top_groups - n)
@@ -143,6 +148,7 @@ def to_experts(experts, cfg, x_XD, chosen_XK, gate_XK):
     experts = jax.lax.pcast(experts, ('data', 'fsdp', 'context'), to='varying')
     tokens = jax.lax.pcast(tokens, 'tensor', to='varying')
     found = stages(cfg, len(tokens[0]), *map(jax.lax.axis_size, _ALL))
+    # From the inside out: the last stage hands its tokens to the experts themselves.
     way = local if found else _gathered(local)
     for stage in reversed(found):
       way = _in_rounds(way, stage)
@@ -157,6 +163,7 @@ def _gathered(local):
   """Every shard serves all tokens of those that share out the experts with it."""
 
   def serve(experts, *tokens):
+    # Tokens of all shards that hold other experts; numbers of experts become this shard's own.
     x_RD, chosen_RK, gate_RK = (jax.lax.all_gather(a, _ALL, axis=0, tiled=True) for a in tokens)
     first = jax.lax.axis_index(_ALL) * _held(experts)
     y_RD = local(experts, x_RD, chosen_RK - first, gate_RK)
@@ -173,12 +180,14 @@ def _in_rounds(way, stage):
   """
   scope, size = partial(jax.named_scope, f'expected_trips_{stage.rounds}'), stage.size
 
+  # A round: rows out to their shards, what those make of them, and the same way home.
   def serve(chosen_RK, experts, x_RD, gate_RK):
     x_RD, chosen_RK, gate_RK = (_exchange(a, stage) for a in (x_RD, chosen_RK, gate_RK))
     first = jax.lax.axis_index(stage.axes) * _share(experts, stage)
     return _exchange(way(experts, x_RD, chosen_RK - first, gate_RK), stage)
 
   @jax.custom_vjp
+  # Forward. A loop of a dynamic length has no derivative of its own, hence the rule below.
   def rounds(experts, x_XD, chosen_XK, gate_XK):
     queue_SX, trips = _queues(experts, chosen_XK, stage)
 
@@ -190,6 +199,7 @@ def _in_rounds(way, stage):
     with scope():
       return jax.lax.fori_loop(0, trips, one, jnp.zeros_like(x_XD))
 
+  # Backward. Nothing of the rounds was kept: each is made again for its vector-Jacobian product.
   def backward(saved, dy_XD):
     experts, x_XD, chosen_XK, gate_XK = saved
     queue_SX, trips = _queues(experts, chosen_XK, stage)
@@ -203,6 +213,7 @@ def _in_rounds(way, stage):
       dw = jax.tree.map(lambda old, w: old + w.astype(old.dtype), dw, new)
       return dw, _add(dx_XD, token_R, dx_RD), _add(dgate_XK, token_R, dgate_RK)
 
+    # Many small gradients of a weight are added up here: bfloat16 would lose the later ones.
     wide = lambda w: jnp.zeros_like(w, jnp.promote_types(w.dtype, jnp.float32))
     start = jax.tree.map(wide, experts), jnp.zeros_like(x_XD), jnp.zeros_like(gate_XK)
     with scope():
@@ -235,9 +246,12 @@ def _queues(experts, chosen_XK, stage):
   """
   tokens, size = len(chosen_XK), stage.size
   shard_XK = chosen_XK // _share(experts, stage)
+  # Several experts on one shard make one entry: a token crosses to a shard once.
   hit_SX = (shard_XK == jnp.arange(stage.shards)[:, None, None]).any(-1)
+  # Those that go come first, in their order; the number X stands for nobody.
   queue_SX = jax.lax.sort(jnp.where(hit_SX, jnp.arange(tokens), tokens))
   queue_SX = jnp.pad(queue_SX, ((0, 0), (0, -tokens % size)), constant_values=tokens)
+  # The fullest queue of all devices decides.
   trips = (hit_SX.sum(1).max() + size - 1) // size
   return queue_SX, jax.lax.pmax(trips, sharding.MESH_AXES)
 
@@ -260,6 +274,7 @@ def _add(total_XD, token_R, rows_RD):
 def _dense(experts, x_XD, chosen_XK, gate_XK):
   """Every expert on every token, the experts side by side in two-dimensional matmuls."""
   E, D, M = experts['w_gate'].shape
+  # A choice of -1 or of another shard's expert matches none, so its gate counts nowhere.
   hot_XKE = chosen_XK[:, :, None] == jnp.arange(E)
   gate_XE = jnp.where(hot_XKE, gate_XK[:, :, None], 0).sum(1)
   gate_XJ = jnp.repeat(gate_XE, M, axis=1)
@@ -277,15 +292,19 @@ def _sorted(experts, x_XD, chosen_XK, gate_XK, form='reference'):
   unread.
   """
   E, (X, per_token) = experts['w_gate'].shape[0], chosen_XK.shape
+  # Sort the pairs of token and choice by expert; the stable order keeps runs equal.
   chosen_J = chosen_XK.reshape(-1)
   bucket_J = jnp.where((chosen_J >= 0) & (chosen_J < E), chosen_J, E)
   bucket_J, order_J = jax.lax.sort((bucket_J, jax.lax.iota(jnp.int32, bucket_J.size)), num_keys=1)
+  # Rows of each expert: a one-hot sum, as bincount has no sharding rule.
   size_E = (bucket_J[:, None] == jnp.arange(E)).sum(0, dtype=jnp.int32)
   most = X * min(per_token, E)  # a token's experts differ, so no more than these can be here
   bucket_J, order_J = bucket_J[:most], order_J[:most]
+  # The experts' work, as three grouped matmuls.
   x_JD = x_XD[order_J // per_token]
   up_JM = kernels.grouped_matmul(x_JD, experts['w_up'], size_E, form)
   h_JM = jax.nn.silu(kernels.grouped_matmul(x_JD, experts['w_gate'], size_E, form)) * up_JM
   y_JD = kernels.grouped_matmul(h_JM, experts['w_down'], size_E, form)
+  # Gates, and back to the tokens' own order.
   weight_J = jnp.where(bucket_J < E, gate_XK.reshape(-1)[order_J], 0)
   return jnp.zeros_like(x_XD).at[order_J // per_token].add(y_JD * weight_J[:, None])

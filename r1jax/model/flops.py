@@ -62,9 +62,11 @@ def weights_per_token(cfg):
   leaves = jax.tree_util.tree_flatten_with_path(specs, is_leaf=params_lib.is_param)[0]
   for path, spec in leaves:
     names = [key.key for key in path]
+    # Norms and biases multiply elementwise; a separate embedding is looked up.
     matrix = len([axis for axis in spec.axes if axis != 'layer']) > 1
     if not matrix or (names == ['embed'] and not cfg.tied):
       continue
     size = math.prod(spec.shape)
+    # Of E experts a token meets K.
     total += size * cfg.moe.per_token // cfg.moe.experts if 'experts' in names else size
   return total

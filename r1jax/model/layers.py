@@ -14,6 +14,7 @@ def rms_norm_params(width):
 
 def rms_norm(scale_D, x_XD, eps):
   """RMSNorm over the last axis, computed in float32, returned in x's type."""
+  # In bfloat16 a mean of squares has three digits, and an error here scales the whole row.
   x = x_XD.astype(jnp.float32)
   x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + eps)
   return (x * scale_D).astype(x_XD.dtype)
@@ -34,6 +35,7 @@ def swiglu(params, x_XD):
 
 def project(x_XD, w_DF, axis):
   """x @ w in x's type, its result's columns laid out along the logical `axis`."""
+  # Explicit sharding: where the contraction lands is said, not guessed.
   out = sharding.act('batch', axis)
   return jnp.einsum('xd,df->xf', x_XD, w_DF.astype(x_XD.dtype), out_sharding=out)
 

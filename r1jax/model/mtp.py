@@ -25,6 +25,7 @@ def join(params, cfg, hidden_XD, next_embed_XD):
 
   The published checkpoint multiplies [embedding | hidden], the paper writes [hidden | embedding].
   """
+  # Each has a norm of its own: hidden states and embeddings differ in size.
   pair = (
     layers.rms_norm(params['norm_embed'], next_embed_XD, cfg.norm_eps),
     layers.rms_norm(params['norm_hidden'], hidden_XD, cfg.norm_eps),

@@ -23,6 +23,7 @@ def specs(cfg):
   """
   tree = transformer.specs(cfg)
   if 'head' in tree:
+    # Frozen, not dropped: the folder stays one that readers of policies open.
     tree['head'] = dataclasses.replace(tree['head'], trainable=False)
   return tree | {HEAD: Param((cfg.width,), (None,), init='zeros', float32=True)}
 
@@ -48,6 +49,7 @@ def scores(params, cfg, token_BT, segment_BT, position_BT, texts):
   hidden_XD = transformer.forward(params, cfg, token_BT, segment_BT, position_BT).hidden_XD
   score_X = jnp.einsum('xd,d->x', hidden_XD.astype(jnp.float32), params[HEAD])
   score_BT = sharding.in_rows(score_X, token_BT)
+  # A text ends where the next position has another segment.
   following_BT = jnp.pad(segment_BT, ((0, 0), (0, 1)))[:, 1:]
   last_BT = jnp.where(segment_BT != following_BT, segment_BT, 0)
   return jnp.stack(

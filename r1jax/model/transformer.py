@@ -61,6 +61,7 @@ def specs(cfg):
 
 def block_specs(cfg, kind):
   """The specs of one layer; `kind` is 'dense' or 'moe'."""
+  # Both norms stand before what they feed; the residual itself is never normalised.
   return {
     'norm_attention': layers.rms_norm_params(cfg.width),
     'attention': ATTENTION[cfg.attention].params(cfg),
@@ -88,6 +89,7 @@ def predict_ahead(params, cfg, hidden_XD, next_BT, segment_BT, position_BT):
   `next_BT` is token t + 1 of the same segment (anything at a segment's end). Returns (hidden_XD,
   router).
   """
+  # One module, the first: the paper trains with one (reference §2.5).
   specs_one = mtp.params(cfg, block_specs(cfg, _mtp_kind(cfg)))
   module = params_lib.gather(unstack_one(params['mtp'])[0], specs_one)
   x_XD = mtp.join(module, cfg, hidden_XD, _embed(params, cfg, next_BT))
@@ -125,6 +127,7 @@ def unstack_one(stacked):
   leaves, structure = jax.tree.flatten(stacked)
 
   def cut(leaf):
+    # One split, whose transpose is one concatenation; indexing would add L scattered gradients.
     parts = jax.lax.split(leaf, [1] * leaf.shape[0])
     return [jax.lax.squeeze(part, (0,)) for part in parts]
 
@@ -159,15 +162,18 @@ def _tokens(x):
 def _block(params, cfg, kind, x_XD, ctx, cache):
   """Pre-norm attention and feed-forward, each added to the residual; decodes when given a cache."""
   attention = ATTENTION[cfg.attention]
+  # Attention.
   y_XD = layers.rms_norm(params['norm_attention'], x_XD, cfg.norm_eps)
   if cache is None:
     y_XD, entry = attention.attend(params['attention'], cfg, y_XD, ctx)
   else:
     y_XD, entry = attention.decode(params['attention'], cfg, y_XD, ctx, cache)
   x_XD = x_XD + y_XD
+  # Feed-forward.
   y_XD = layers.rms_norm(params['norm_ffn'], x_XD, cfg.norm_eps)
   if kind == 'dense':
     return x_XD + layers.swiglu(params['ffn'], y_XD), entry, {}
+  # Padding takes no part in routing and its figures; a decoded token is never padding.
   mask_BT = ctx.segment_BT > 0 if cache is None else jnp.ones_like(ctx.keep_BS[:, :1])
   y_XD, router = moe.feed_forward(params['ffn'], cfg, y_XD, mask_BT)
   return x_XD + y_XD, entry, router
@@ -181,21 +187,27 @@ def _layers(params, cfg, x_XD, ctx, cache=None):
   for kind in ('dense', 'moe'):
     if kind not in params:
       continue
+    # What a layer's weights are called and how they lie, for the gather inside the scan's body.
     cut = block_specs(cfg, kind)
 
+    # Bound now: the loop goes on before a scan traces its body.
     def body(x_XD, layer, kind=kind, cut=cut):
       weights, rows = layer
+      # The name that the policy below looks for.
       x_XD = ad_checkpoint.checkpoint_name(x_XD, _KEPT)
+      # Weights become whole here, a layer at a time, and again in the backward pass.
       weights = params_lib.gather(weights, cut)
       x_XD, entry, stats = _block(weights, cfg, kind, x_XD, ctx, rows)
       return x_XD, (entry, stats)
 
+    # Decoding has no backward pass.
     if cfg.remat and cache is None:
       body = jax.checkpoint(body, policy=_TO_HOST if cfg.offload else None)
     rows = None if cache is None else cache[kind]
     run = _unrolled if not cfg.scan_layers else _scanned if cache is None else _scanned_in_place
     x_XD, entries[kind], stats = run(body, x_XD, params[kind], rows)
     router = stats if kind == 'moe' else router
+  # A layer's `load_E` is `load_LE` in the stack of them.
   return x_XD, entries, {f'{k[:-2]}_LE' if k.endswith('_E') else k: v for k, v in router.items()}
 
 
@@ -214,6 +226,7 @@ def _scanned_in_place(body, x_XD, stack, cache):
     put = lambda a, new: jax.lax.dynamic_update_index_in_dim(a, new, i, 0)
     return (x_XD, jax.tree.map(put, cache, entry)), stats
 
+  # The number of layers is the first axis of every array of the cache.
   number = jnp.arange(len(jax.tree.leaves(cache)[0]))
   (x_XD, cache), stats = jax.lax.scan(step, (x_XD, cache), (stack, number))
   return x_XD, cache, stats

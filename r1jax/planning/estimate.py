@@ -36,6 +36,7 @@ def _programs(job, cfg, mesh):
   sequences = (job.rl.rollout_chunk or job.rl.prompts) * job.sample.group
   weights, forward = _weights(cfg, mesh), _layers(cfg, mesh, tokens)
   step = _layers(cfg, mesh, math.ceil(sequences / sharding.batch_shards(mesh)))
+  # Without a layout of its own, every decoded token gathers the weights again.
   step += 0 if phases.hands_over(job, cfg, mesh) else weights
   sent = {
     'weight hand-over': (handover.received(cfg, mesh), 0),
@@ -61,6 +62,7 @@ def _weights(cfg, mesh):
       jax.sharding.NamedSharding(mesh, spec(p.axes)).shard_shape(p.shape)
       for spec in (sharding.gathered, sharding.param)
     )
+    # What is used is whole over `fsdp`; a device has its own part already.
     used, stored = map(math.prod, shapes)
     return used - stored
 
@@ -72,11 +74,14 @@ def _weights(cfg, mesh):
 def _layers(cfg, mesh, tokens):
   """Bytes that a forward pass of all layers brings to a device for its `tokens`."""
   size = jnp.dtype(cfg.compute_dtype).itemsize
+  # Two sums over `tensor` a layer, behind attention and behind the feed-forward.
   split = sharding.ways(mesh, 'ffn')
   context = sharding.row_devices(mesh)
   sums = 2 * cfg.width * 2 * (split - 1) / split
+  # Latent attention expands its keys to all heads before it attends.
   keys = cfg.heads if cfg.attention == 'mla' else cfg.kv_heads
   heads = (cfg.heads + keys) * (cfg.head_qk + cfg.head_value) / split
+  # Values a token and layer, of which each device of a `context` axis has its own share already.
   every = cfg.layers * tokens * (sums + heads * (context - 1) / context)
   return size * (every + cfg.moe_layers * _experts(cfg, mesh, tokens))
 
@@ -87,5 +92,6 @@ def _experts(cfg, mesh, tokens):
   if not cfg.moe_layers or ways == 1:
     return 0
   found = dispatch.stages(cfg, tokens, *sharding.expert_shards(mesh))
+  # Rounds send what fits in them, filled or not; gathering sends everything to everyone.
   sent = sum(s.rounds * s.shards * s.size for s in found) if found else tokens * (ways - 1)
   return 2 * cfg.width * sent

@@ -6,7 +6,9 @@ import math
 
 import jax
 
+from r1jax import config as config_lib
 from r1jax import sharding
+from r1jax.model import config as model_config
 from r1jax.planning import memory
 from r1jax.stages import reasoning_rl, rollouts
 
@@ -17,8 +19,8 @@ _LEVELS = 9
 class Candidate:
   """A job that differs from what was asked by `changes`, as flags that a person can type."""
 
-  job: object
-  cfg: object
+  job: config_lib.Job
+  cfg: model_config.ModelConfig
   shape: tuple[int, ...]
   changes: tuple[str, ...]
   guess: float
@@ -33,6 +35,7 @@ def described(shape):
 
 def refused(job, cfg, shape):
   """Why a job cannot train on a mesh of that shape, or sample on its own; '' where it can."""
+  # Asked of the same checks that a run asks, on meshes without devices.
   mesh, own = described(shape), job.rl.rollout_mesh
   try:
     cfg.check_mesh(dict(mesh.shape))
@@ -62,6 +65,7 @@ def too_much(kept, chip):
 
 def shapes(count):
   """Every mesh of `count` devices: all ways to write it as fsdp x expert x tensor x context."""
+  # `data` stays 1: `fsdp` splits the batch as well and the weights besides.
   divisors = [n for n in range(1, count + 1) if count % n == 0]
   ways = itertools.product(divisors, repeat=3)
   return [(1, count // math.prod(w), *w) for w in ways if count % math.prod(w) == 0]
@@ -81,6 +85,7 @@ def candidates(job, cfg, count, limit, cost):
 
 def at_level(job, cfg, count, level):
   """The job on every mesh that it can run on, with the changes up to `level` of `candidates`."""
+  # Without experts their axis would split nothing.
   meshes = [s for s in shapes(count) if cfg.moe_layers or s[2] == 1]
   options = [_changed(job, cfg, shape, level) for shape in meshes]
   return [c for c in options if c and not refused(c.job, c.cfg, c.shape)]
@@ -92,19 +97,24 @@ def _changed(job, cfg, shape, level):
   shards, row_shards = sharding.batch_shards(mesh), sharding.row_shards(mesh)
   changes = [f'--config.mesh={",".join(map(str, shape))}'] if shape != job.mesh else []
   rl, sample, data = job.rl, job.sample, job.data
+  # Level 1: one row and one prompt a shard; at level 0 they are rounded up to whole shards.
   rows = row_shards if level else -(-rl.rows // row_shards) * row_shards
   asked = rl.rollout_chunk or rl.prompts
   chunk = shards if level else -(-asked // shards) * shards
   if rl.prompts % chunk:
     return None
   new = {'rows': rows, 'rollout_chunk': rl.rollout_chunk if chunk == asked else chunk}
+  # Levels 2 and 3: smaller types, moments before the reference.
   if level >= 3:
     new['reference_dtype'] = 'bfloat16'
+  # Level 4: layers' inputs wait on the host.
   if level >= 4 and not cfg.offload:
     cfg = dataclasses.replace(cfg, remat=True, offload=True)
     changes += [f'--config.runtime.{name}=True' for name in ('remat', 'offload')]
+  # Level 5: no second set of weights for the rollout, at the cost of gathering at each token.
   if level >= 5:
     new['rollout_layout'] = 'same'
+  # Levels 6 to 8: half the length, a quarter, an eighth. This changes what is learned.
   if level >= 6:
     max_new = sample.max_new >> (level - 5)
     sample = dataclasses.replace(sample, max_new=max_new)
@@ -112,10 +122,12 @@ def _changed(job, cfg, shape, level):
     schedule = tuple((start, min(length, max_new)) for start, length in rl.length_schedule)
     new |= {'capacity': data.max_prompt + max_new, 'length_schedule': schedule}
   changes += [f'--config.rl.{k}={_flag(v)}' for k, v in new.items() if getattr(rl, k) != v]
+  # Level 2, last as it belongs to another section of the config.
   optimizer = job.optimizer
   if level >= 2 and optimizer.moments != 'bfloat16':
     optimizer = dataclasses.replace(optimizer, moments='bfloat16')
     changes.append('--config.optimizer.moments=bfloat16')
+  # What follows from the mesh alone.
   evaluation, more = _evaluation(job.evaluation, shards)
   rl = dataclasses.replace(rl, **new)
   model = cfg if job.model else None
@@ -132,6 +144,7 @@ def _changed(job, cfg, shape, level):
 
 
 def _flag(value):
+  # A shell would take the parentheses for its own.
   return f"'{value}'" if isinstance(value, tuple) else value
 
 
@@ -149,8 +162,10 @@ def largest(job, cfg, mesh, free, measured):
   """
   shards = sharding.row_shards(mesh)
   rows = int(job.rl.rows / shards * free / measured) * shards
+  # The guess is wrong by a factor that is about the same at other lengths.
   factor, length = measured / memory.activations(job, cfg, mesh), job.rl.capacity
   low, high = 0, length * 16
+  # Bisection, as attention's scores make it no straight line.
   while high - low > 256:
     middle = (low + high) // 2
     asked = dataclasses.replace(job, rl=dataclasses.replace(job.rl, capacity=middle))

@@ -16,12 +16,19 @@ KINDS = ('all-gather', 'all-reduce', 'reduce-scatter', 'all-to-all', 'collective
 # The compiler writes about 2**63 cycles where it has no idea, which spoils its own total too.
 _NO_ESTIMATE = 2**50
 
+# '%body.3 (p: f32[8]) -> f32[8] {' and 'ENTRY %main.9 (...) -> ... {' begin a computation; a line
+# that is indented does not.
 _HEAD = re.compile(r'^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$')
+# '  ROOT %add.1 = f32[8]{0} add(%a, %b)' is one; '}' is none.
 _LINE = re.compile(r'^\s+(?:ROOT )?%?([\w.\-]+) = (.*)$')
+# ' add(' of 'f32[8]{0} add(%a, %b)'; not 'T(' of a layout such as {1,0:T(8,128)}.
 _OPCODE = re.compile(r'(?:^|[\s)}\]])([a-z][a-z0-9\-]*)\(')
+# 'bf16[8,128]' and 'pred[]'; not 'token[]'.
 _ARRAY = re.compile(r'\b(pred|bf16|[fsuc]\d+\w*)\[([\d,]*)\]')
+# 'body=%loop.3' and 'branch_computations={%a, %b}'; not 'condition=%test.4', which compares.
 _CALLS = re.compile(r'(?:calls|to_apply|body|branch_computations)=\{?(%?[\w.\-]+(?:, %?[\w.\-]+)*)')
 
+# A fusion of the CPU's library inside of a loop; without '/while/body/' it does not count.
 _LIBRARY = re.compile(
   r'kind=kCustom, calls=%?([\w.\-]+), metadata=\{op_name="[^"]*/while/body/.*"kind":"__ynn_fusion"'
 )
@@ -70,6 +77,7 @@ def read(text, nodes):
   reader = _Reader(computations, nodes)
   once = reader.work(entry)
   loop = Work()
+  # Several loops of unknown length are taken for equally long: the caller knows one number.
   for body in reader.unknown:
     loop.add(reader.work(body), 1 / len(reader.unknown))
   return Program(once, loop, len(reader.unknown))
@@ -100,6 +108,7 @@ def _elements(shape):
   """The elements of the text of a tuple's type."""
   found, depth = [''], 0
   for letter in shape.strip()[1:-1]:
+    # Commas part elements only outside of brackets: layouts and shapes have commas too.
     depth += (letter in '({[') - (letter in ')}]')
     if letter == ',' and not depth:
       found.append('')
@@ -112,6 +121,7 @@ def _bytes(kind, dims):
   count = 1
   for size in filter(None, dims.split(',')):
     count *= int(size)
+  # The number in the type's name; a predicate takes a byte.
   bits = int(re.search(r'\d+', kind)[0]) if kind != 'pred' else 8
   return count * bits / 8
 
@@ -148,9 +158,11 @@ class _Reader:
     if opcode == 'while':
       return self._loop(body)
     found = Work()
+    # An asynchronous collective counts at its start, and its end has another opcode.
     kind = opcode.removesuffix('-start')
     if kind in KINDS and not (fused and self._repeated(body)):
       found.add(self._collective(kind, body))
+    # Of a fusion its own figure counts, and those of the operations inside do not.
     cycles = re.search(r'"estimated_cycles":"(\d+)"', body)
     if cycles and not inside and int(cycles[1]) < _NO_ESTIMATE:
       found.cycles += int(cycles[1])
@@ -165,6 +177,7 @@ class _Reader:
     that it is the same one.
     """
     named = re.search(r'channel_id=\d+', body), re.search(r'metadata=\{.*?\}', body)
+    # Two collectives of one line of source have different channels.
     key = tuple(found and found[0] for found in named)
     repeated = named[0] is not None and key in self.seen
     self.seen.add(key)
@@ -172,11 +185,13 @@ class _Reader:
 
   def _loop(self, body):
     called = {key: name for key, name in re.findall(r'(body|condition)=%?([\w.\-]+)', body)}
+    # The compiler's own count, else the name of the scope, else the constant in the condition.
     trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', body)
     trips = trips or re.search(r'op_name="[^"]*\bexpected_trips_(\d+)\)*/while"', body)
     trips = int(trips[1]) if trips else self._trips(called['condition'])
     found = Work()
     if trips is None:
+      # Decoding and micro-batches: counted by the caller.
       self.unknown.append(called['body'])
     else:
       found.add(self.work(called['body']), trips)
@@ -204,6 +219,7 @@ class _Reader:
     if opcode[1].endswith('-start') and kind != 'all-reduce':
       shape = _elements(shape)[1]
     size = sum(array_bytes(shape))
+    # Bytes that reach one device, as a share of the result's, the way a ring brings them.
     received, across = {
       'all-gather': ((group - 1) / group, (nodes - 1) / group),
       'all-reduce': (2 * (group - 1) / group, 2 * (nodes - 1) / group),
@@ -223,17 +239,20 @@ class _Reader:
   def _members(self, body):
     """Numbers of some devices that take part with each other."""
     everyone = np.arange(len(self.nodes))
+    # 1. By axes of a mesh: replica_groups=mesh['data'=2,'fsdp'=4] {'fsdp'}.
     named = re.search(r'replica_groups=mesh\[(.*?)\] ?\{(.*?)\}', body)
     if named:
       sizes = {axis: int(n) for axis, n in re.findall(r"'([^']+)'=(\d+)", named[1])}
       taking = re.findall(r"'([^']+)'", named[2])
       first = tuple(slice(None) if axis in taking else 0 for axis in sizes)
       return everyone.reshape(tuple(sizes.values()))[first].ravel()
+    # 2. As an iota: [2,4]<=[8], or transposed, [4,2]<=[2,4]T(1,0).
     iota = re.search(r'replica_groups=\[(\d+),(\d+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?', body)
     if iota:
       dims, order = (
         [int(n) for n in text.split(',')] if text else None for text in iota.groups()[2:]
       )
       return everyone.reshape(dims).transpose(order).reshape(-1, int(iota[2]))[0]
+    # 3. As a list: {{0,1},{2,3}}; an empty one means all devices.
     listed = re.search(r'replica_groups=\{\{([\d,]*)\}', body)
     return [int(n) for n in listed[1].split(',')] if listed and listed[1] else everyone

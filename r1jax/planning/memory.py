@@ -85,6 +85,7 @@ def apart(job, cfg, train, sample):
 
 
 def _cache(job, cfg, mesh):
+  # Latent attention keeps one row for all heads, whole on each device of `tensor`.
   row = cfg.kv_latent + cfg.head_rope
   if cfg.attention == 'gqa':
     row = cfg.kv_heads * (cfg.head_qk + cfg.head_value) / sharding.ways(mesh, 'heads')
@@ -102,9 +103,11 @@ def split(compiled, kept):
   """
   gradients = kept.gradients if compiled.name == 'update' else 0.0
   cache = kept.cache if compiled.name == 'rollout' else 0.0
+  # The compiler may need less than what they take apart, where it reuses memory.
   inside = min(gradients + cache, compiled.temporaries)
   scale = inside / (gradients + cache) if inside else 0.0
   decoding = kept.decoding if compiled.name in ('weight hand-over', 'rollout') else 0.0
+  # The long-lived arrays that are arguments of the program; the rest of those is the batch.
   own = {
     'weight hand-over': kept.parameters + decoding,
     'rollout': decoding or kept.parameters,
@@ -132,6 +135,7 @@ def guess(job, cfg, mesh):
   whole matrix, the gradient of that, and a chunk of logits.
   """
   kept, size = held(job, cfg, mesh), jnp.dtype(cfg.compute_dtype).itemsize
+  # An update at its peak, and a rollout at its.
   update = kept.state + kept.gradients + activations(job, cfg, mesh)
   rollout = kept.state + kept.decoding + 1.5 * kept.cache + 2 * layer_bytes(cfg, mesh) * size
   return max(update, rollout)
@@ -148,6 +152,7 @@ def activations(job, cfg, mesh):
   context = sharding.row_devices(mesh)
   tokens = math.ceil(rows * length / context)
   heads = cfg.heads / sharding.ways(mesh, 'heads')
+  # Scores, their softmax and its gradient, in float32, of one block of queries.
   scores = (
     3 * 4 * rows * heads / context * min(length, max(64, length / 8), reference.BLOCK) * length
   )
@@ -155,7 +160,9 @@ def activations(job, cfg, mesh):
   # The matrix and its gradient in float32, both again in bfloat16.
   head = 12 * vocab * cfg.width + 3 * min(4 * tokens * vocab, output_head.CHUNK_BYTES)
   kept = 2 if cfg.offload else cfg.layers  # with `offload` those on their way
+  # The input of each layer, kept for the backward pass.
   residual = kept * tokens * cfg.width * size
+  # Queries, keys, values and outputs with their gradients, of the layer at work.
   heads_wide = 8 * tokens * heads * (cfg.head_qk + cfg.head_value) * size
   experts = 0.0
   if cfg.moe_layers:
@@ -163,6 +170,7 @@ def activations(job, cfg, mesh):
     seen, copies = dispatch.rows(cfg, tokens, nodes, near), dispatch.copies(cfg, nodes * near)
     wide = 2 * cfg.width + 3 * cfg.moe.ffn / sharding.ways(mesh, 'ffn')
     experts = 2 * size * seen * (3 * cfg.width + copies * wide)
+  # Two layers' weights: one at work, the next on its way. Scores, experts and head never meet.
   weights = 2 * layer_bytes(cfg, mesh) * size
   return residual + weights + heads_wide + max(scores, experts, head)
 

@@ -95,11 +95,13 @@ def compile_one(name, job, cfg, mesh):
     try:
       done = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
+      # Too little memory is an answer; anything else is a fault of ours.
       if 'RESOURCE_EXHAUSTED' not in str(error):
         raise
       spent = time.monotonic() - began
       return Compiled(name, 0, 0, 0, wanted(str(error)), 0, None, str(error).split('\n')[0], spent)
   found, text = done.memory_analysis(), done.as_text()
+  # Outputs in arguments' place are counted once.
   fixed = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
   peak = found.peak_memory_in_bytes - found.generated_code_size_in_bytes - fixed
   # The TPU's figure for temporaries is their sum, its peak is what is alive at once, perhaps less
@@ -123,6 +125,7 @@ def compile_one(name, job, cfg, mesh):
 def wanted(message):
   """Bytes that a refusing compiler says the program needs."""
   sizes = re.findall(r'(?:\(|[Uu]sed )([\d.]+)([KMGT])', message)
+  # '(16.5G' or 'Used 16.5G of'; not '16.5 GiB'.
   if not sizes:
     raise ValueError(f'the compiler ran out of memory without a number: {message[:300]}')
   return max(float(size) * 2 ** {'K': 10, 'M': 20, 'G': 30, 'T': 40}[unit] for size, unit in sizes)
@@ -150,6 +153,7 @@ def _placed(mesh, shape, dtype, *axes):
 
 def _batch(job, mesh):
   one = packing.empty(layout(job), job.rl.mini_batches > 1, bool(job.grpo.beta)).batch
+  # The count of micro-batches is everywhere.
   axes = lambda x: (None, 'rows', None) if x.ndim == 3 else ()
   return jax.tree.map(lambda x: _placed(mesh, x.shape, x.dtype, *axes(x)), one)
 

@@ -6,8 +6,10 @@ import os
 import time
 from concurrent import futures
 
+from r1jax import config as config_lib
 from r1jax import kernels, sharding
 from r1jax.interchange import checkpoints, huggingface
+from r1jax.model import config as model_config
 from r1jax.planning import estimate, fit, memory, phases, speed, topology
 
 _GIB = 2**30
@@ -44,17 +46,17 @@ class Plan:
     attempts: (changes, what came of it) in order.
   """
 
-  job: object
-  cfg: object
+  job: config_lib.Job
+  cfg: model_config.ModelConfig
   target: topology.Target
-  shape: tuple
-  changes: tuple
+  shape: tuple[int, ...]
+  changes: tuple[str, ...]
   refused: str = ''
   splits: dict = dataclasses.field(default_factory=dict)
   compiled: dict = dataclasses.field(default_factory=dict)
   listed: tuple = ()
-  outlook: object = None
-  lengths: object = None
+  outlook: speed.Outlook | None = None
+  lengths: speed.Lengths | None = None
   largest: tuple | None = None
   attempts: list = dataclasses.field(default_factory=list)
 
@@ -106,13 +108,16 @@ def make(job, target, settings, say=lambda text: None):
       f'rl.rollout_mesh={job.rl.rollout_mesh} takes {_samplers(job)} of {len(target.devices)} '
       'devices: none is left to train'
     )
+  # First the job as it was asked for.
   shape = sharding.sizes(job.mesh, count)
   first = fit.Candidate(dataclasses.replace(job, mesh=shape), cfg, shape, (), 0.0)
   plan = tried(first, target, settings, say)
   found, attempts = [plan], [('as asked', plan.verdict())]
+  # Then what differs as little as possible.
   if settings.search or not plan.fits:
     more, tries = _others(plan, settings, began + settings.budget, say)
     found, attempts = found + more, attempts + tries
+  # Of what fits the fastest; where nothing does, what was asked, with the reason.
   best = min((p for p in found if p.fits), key=lambda p: p.outlook.seconds, default=plan)
   best.attempts = attempts
   return best
@@ -126,6 +131,7 @@ def _others(asked, settings, end, say):
   plans, attempts, count, target = [], [], math.prod(asked.shape), asked.target
   cost = lambda c: estimate.seconds(c.job, c.cfg, target, fit.described(c.shape))
   for options in fit.candidates(asked.job, asked.cfg, count, target.chip.memory, cost):
+    # Without changes it is the job that was tried already.
     options = [option for option in options if option.changes]
     while options and time.monotonic() <= end:
       plans.append(tried(options.pop(0), target, settings, say))
@@ -135,6 +141,7 @@ def _others(asked, settings, end, say):
     if options:
       late = f'not tried in {settings.budget:,.0f} s (--budget)'
       return plans, [*attempts, (f'{len(options)} other meshes', late)]
+    # A search ends with the level of changes that something fits at.
     if any(plan.fits for plan in (asked, *plans)):
       return plans, attempts
   return plans, attempts or [('every mesh, batch, type and length tried', 'no estimate fits')]
@@ -147,6 +154,7 @@ def _samplers(job):
 
 def _places(job, cfg, shape, devices):
   """((mesh, what it keeps) of the devices that train, the same of those that sample)."""
+  # The last devices sample, as in a run.
   own = _samplers(job)
   train = sharding.make_mesh(shape, list(devices[: len(devices) - own]))
   if not own:
@@ -171,11 +179,13 @@ def tried(candidate, target, settings, say):
   say(f'{" ".join(candidate.changes) or "as asked"}')
   if plan.refused:
     return plan
+  # Refused before anything is compiled, where the arrays alone are too much.
   train, sample = _places(job, cfg, shape, target.devices)
   for _, kept in (train, sample):
     plan.refused = plan.refused or fit.too_much(kept, target.chip)
   if plan.refused:
     return plan
+  # Compile: each program on the devices that run it.
   place = lambda name: sample if name in phases.SAMPLING else train
   names = phases.names(job, cfg, sample[0])[::-1]  # the update first: it needs most
   one = lambda name: phases.compile_one(name, job, cfg, place(name)[0])
@@ -187,12 +197,14 @@ def tried(candidate, target, settings, say):
       if plan.worst_over:
         pool.shutdown(cancel_futures=True)
         return plan
+  # Predict: everything fits.
   plan.lengths = speed.lengths(job, settings.mean)
   meshes = train[0], sample[0]
   listed = speed.phase_list(job, cfg, target, meshes, plan.compiled, plan.lengths)
   saved = speed.state_bytes(job, cfg, train[0])
   plan.listed = tuple(listed)
   plan.outlook = speed.outlook(job, target, listed, plan.lengths, saved)
+  # How far it could go: what is free, and what the activations have now.
   update = plan.splits['update']
   free = target.chip.memory - update.total + update.activations
   plan.largest = fit.largest(job, cfg, train[0], free, update.activations)

@@ -36,6 +36,7 @@ def _head(plan):
   table = rich.table.Table(box=rich.box.SIMPLE, show_header=False, title_justify='left')
   table.title = f'Plan for {plan.target.name}'
   chip, job = plan.target.chip, plan.job
+  # What was asked and on what.
   mesh = sharding.make_mesh(plan.shape, list(plan.target.devices[: math.prod(plan.shape)]))
   sizes = ', '.join(f'{a} {n}' for a, n in zip(sharding.AXES, plan.shape))
   how = 'its own compiler' if plan.target.exact else _STAND_IN
@@ -82,6 +83,7 @@ def _rollout_mesh(rl):
 def _memory(plan):
   if not plan.splits:
     return []
+  # One unit for the whole table, so that columns compare.
   most = max(s.total for s in plan.splits.values())
   unit, size = ('GiB', _GIB) if most > _GIB else ('MiB', 2**20)
   table = _table(f'{unit} a device', '', *plan.splits)
@@ -97,6 +99,7 @@ def _memory(plan):
 
 
 def _collectives(plan):
+  # Only those kinds that the programs hold.
   kinds = sorted({kind for p in plan.listed for kind in p.work.count})
   if not kinds:
     return []
@@ -121,6 +124,7 @@ def _speeds(plan):
     cycles = f'{p.compiler:,.2f}' if p.compiler else '-'
     table.add_row(p.name, f'{p.flops / 1e12:,.1f}', f'{p.roofline:,.2f}', cycles,
                   f'{p.wire:,.2f}', f'{p.seconds:,.2f}')  # fmt: skip
+  # A line of zeros rather than none: a reader looks for it.
   if 'weight hand-over' not in plan.compiled:
     table.add_row('weight hand-over', *['0'] * 4, '0 (one layout)')
   return [table, _outlook(plan)]
@@ -184,6 +188,7 @@ def as_json(plan):
 def _phase(phase):
   values = {f.name: getattr(phase, f.name) for f in dataclasses.fields(phase)}
   work = values.pop('work')
+  # Counters are no JSON.
   received = {kind: work.received[kind] for kind in work.count}
   more = {
     'cycles': work.cycles,
@@ -198,6 +203,7 @@ def as_html(plan):
   """One page that needs nothing else."""
   parts = []
   for table in tables(plan):
+    # The same tables as on the terminal, at a width of their own.
     console = rich.console.Console(file=io.StringIO(), width=150)
     console.print(table)
     parts.append(f'<pre>{html.escape(console.file.getvalue())}</pre>')

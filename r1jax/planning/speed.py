@@ -63,11 +63,13 @@ class Lengths:
 def lengths(job, mean):
   """`Lengths` over the job's schedule; without `mean` every completion runs into its cap."""
   rl = job.rl
+  # Each cap holds until the next one starts.
   ends = [start for start, _ in rl.length_schedule[1:]] + [rl.updates]
   spans = [
     max(min(end, rl.updates) - start, 0) for (start, _), end in zip(rl.length_schedule, ends)
   ]
   caps = [min(cap, job.sample.max_new) for _, cap in rl.length_schedule]
+  # The mean over updates, weighted by how long each cap holds.
   longest = sum(span * cap for span, cap in zip(spans, caps)) / rl.updates
   return Lengths(longest, min(mean or longest, longest))
 
@@ -80,22 +82,29 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
     compiled: name -> `phases.Compiled`, none refused.
   """
   rl, (train, sample) = job.rl, meshes
+  # Tokens of one update and the micro-batches that hold them.
   chunk = rl.rollout_chunk or rl.prompts
   prompt, sequences = job.data.max_prompt, rl.prompts * job.sample.group // rl.mini_batches
   tokens = sequences * (prompt + how_long.mean)
   micro = math.ceil(tokens / (rl.rows * rl.capacity))
+  # What the model needs: one forward pass over what is trained on.
   forward = flops_lib.of_tokens(cfg, tokens, sequences * (prompt + how_long.mean) ** 2 / 2)
+  # Scored by the reference, and by the old policy where a rollout has several updates.
   passes = bool(job.grpo.beta) + (rl.mini_batches > 1)
   chunks = rl.prompts / chunk / rl.mini_batches
+  # What must cross the memory's bus: all layers' weights for each pass, and the cache.
   size = cfg.layers * jnp.dtype(cfg.compute_dtype).itemsize
   read, decoded = (size * memory.layer_bytes(cfg, mesh) for mesh in meshes)
   kept, own = (memory.held(job, cfg, mesh) for mesh in meshes)
+  # Decoding: a step for each token of the longest completion, which sees half of them on average.
   batch = chunk * job.sample.group
   steps = how_long.longest
   prefill = flops_lib.of_tokens(cfg, chunk * prompt, chunk * prompt**2 / 2)
   decode = steps * flops_lib.of_tokens(cfg, batch, batch * (prompt + steps / 2))
+  # Adam reads and writes weights and moments, and reads the gradient.
   handed = own.parameters + own.decoding
   every = 2 * (kept.parameters + kept.optimizer) + kept.gradients
+  # name, program, runs per update, FLOPs, bytes, (times once, times the loop) of the program.
   plans = [
     ('weight hand-over', 'weight hand-over', 1 / rl.mini_batches, 0, handed, (1, 0)),
     ('rollout prefill', 'rollout', chunks, prefill, decoded, (1, 0)),
@@ -118,6 +127,7 @@ def _copied(job, own, meshes, chip):
   times, sample = 1 / job.rl.mini_batches, meshes[1]
   apart = set.isdisjoint(*(set(sharding.nodes(mesh)) for mesh in meshes))
   moved = times * own.parameters
+  # Over the network only where no node holds devices of both kinds.
   wire = moved / (chip.network if apart else chip.link)
   at_best = max(wire, moved / chip.bandwidth)
   return Phase(COPY, sample.size, True, times, 0.0, moved, hlo.Work(), at_best, 0.0, wire)
@@ -127,9 +137,11 @@ def _phase(name, where, times, needs, compiled, trips, chip):
   work, (flops, moved) = hlo.Work(), needs
   work.add(compiled.program.once, trips[0] * times)
   work.add(compiled.program.loop, trips[1] * times * (compiled.program.loops if trips[0] else 1))
+  # Inside a node over the links, between nodes over the network, one after the other.
   wire = (sum(work.received.values()) - work.across) / chip.link
   if work.across:
     wire += work.across / chip.network
+  # The slower of computing and moving; the other hides behind it.
   roofline = max(flops / chip.peak, moved / chip.bandwidth)
   cycles = work.cycles / chip.clock if chip.clock else 0.0
   return Phase(name, *where, times, flops, moved, work, roofline, cycles, wire)
@@ -156,10 +168,12 @@ def outlook(job, target, listed, how_long, saved):
   Devices that only sample do so while the others train: the slower of the two decides.
   """
   sampled, trained = ([p for p in listed if p.samples == side] for side in (True, False))
+  # Side by side or in turns.
   join = max if job.rl.rollout_mesh else lambda *x: sum(x)
   seconds = join(*(sum(p.seconds for p in part) for part in (sampled, trained)))
   fastest = lambda p: max(p.roofline, p.compiler, p.wire)
   best = join(*(sum(map(fastest, part)) for part in (sampled, trained)))
+  # The update comes last.
   last = listed[-1]
   writes = saved / (target.hosts * STORAGE)
   save_every = job.rl.updates / job.loop.checkpoint_every * writes

@@ -89,6 +89,7 @@ def target(name):
     ValueError: no such machine, or what it takes to compile for it is missing.
   """
   kind, _, shape = name.partition(':')
+  # '8' or nothing; not '0', '08' or '2x4'.
   if kind == 'cpu' or kind in gpus.BOARDS:
     if not re.fullmatch(r'([1-9]\d*)?', shape):
       raise ValueError(f'topology {name!r}: a number of devices stands behind the colon')
@@ -97,6 +98,7 @@ def target(name):
     devices = own or _cpu_devices(count)
     chip = CHIPS[kind] if kind in gpus.BOARDS else _measured_cpu(count)
     return Target(name, chip, devices, kind == 'cpu' or bool(own))
+  # '4x4' or '4x4x8'; not '16' or '4x4x4x4'.
   if kind not in CHIPS or not re.fullmatch(r'\d+x\d+(x\d+)?', shape):
     raise ValueError(
       f'topology {name!r} is not a TPU slice like v5e:4x4 or v5p:4x4x8, cpu:N, or one of '
@@ -154,6 +156,7 @@ def _measured_cpu(count):
   peak = 2 * 1536**3 / _seconds(product, a)
   bandwidth = 2 * b.nbytes / _seconds(copy, b)
   memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  # Devices of one machine share its cores and its memory.
   share = (memory / count, peak / count, *[bandwidth / count] * 3)
   return Chip('cpu', *share, 0, count, 'measured here just now')
 

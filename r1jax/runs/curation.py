@@ -8,7 +8,7 @@ from r1jax import files
 from r1jax import params as params_lib
 from r1jax.algorithms import filtering
 from r1jax.data import examples, source
-from r1jax.data.tasks import preferences
+from r1jax.data.tasks import general_files
 from r1jax.rewards import service
 from r1jax.runs import model, tables, train, workdir
 from r1jax.sampling import rollout
@@ -43,7 +43,7 @@ def general_data(job, config, mesh):
   """Pairs, requests and general examples of the tiny world: what the later stages read."""
   with workdir.opened(job.workdir, config) as folder:
     if jax.process_index() == 0:
-      preferences.write(folder, job.seed, job.general_data.size)
+      general_files.write(folder, job.seed, job.general_data.size)
       files.write_json(folder / train.SUMMARY, {'records': job.general_data.size})
 
 

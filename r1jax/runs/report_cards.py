@@ -9,7 +9,7 @@ import jax
 import rich.console
 
 from r1jax import files
-from r1jax.data import preferences, source
+from r1jax.data import pairs, source
 from r1jax.evaluation import heldout, scenarios
 from r1jax.evaluation import report_card as card_lib
 from r1jax.rewards import service
@@ -59,7 +59,7 @@ def general_replies(job, config, mesh):
   """How `job.checkpoint` replies to held-out general requests, by reward models and rules."""
   cfg, form = model.checked(job, mesh)
   judges, path = general_rl.judges(job), job.general.path
-  _, held = preferences.split(preferences.load_requests(path), path)
+  _, held = pairs.split(pairs.load_requests(path), path)
   held = held[: job.general.questions]
   rules = service.RewardService(job.reward)
   with (

@@ -7,7 +7,7 @@ import rich.console
 
 from r1jax import files
 from r1jax import params as params_lib
-from r1jax.data import preferences, source
+from r1jax.data import pairs, source
 from r1jax.evaluation import heldout, scenarios
 from r1jax.rewards import service
 from r1jax.runs import model, tables, train
@@ -121,7 +121,7 @@ class GeneralRl(ReasoningRl):
   def read(self):
     """The training problems and requests."""
     path = self.job.general.path
-    requests, self.held_requests = preferences.split(preferences.load_requests(path), path)
+    requests, self.held_requests = pairs.split(pairs.load_requests(path), path)
     return super().read(), requests
 
   def unread(self):

@@ -4,7 +4,7 @@ import dataclasses
 
 import rich.console
 
-from r1jax.data import examples, preferences, prompts, source, tokenizer
+from r1jax.data import examples, pairs, prompts, source, tokenizer
 from r1jax.data.tasks import corpus
 from r1jax.interchange import checkpoints, huggingface
 from r1jax.rewards import service
@@ -194,7 +194,7 @@ class RewardModel(train.Run):
   def read(self):
     """(training, held-out) pairs."""
     path = self.job.reward_model.path
-    return preferences.split(preferences.load(path), path)
+    return pairs.split(pairs.load(path), path)
 
   def stage(self, data):
     """The `reward_model.Stage`."""

@@ -39,6 +39,7 @@ def received(cfg, mesh):
 
 
 def _bytes(cfg, mesh, layout):
+  # Values of one weight on one device.
   def one(p):
     shape = jax.sharding.NamedSharding(mesh, layout(p.axes)).shard_shape(p.shape)
     return math.prod(shape) * params_lib.dtype_of(p, cfg.compute_dtype).itemsize
@@ -66,8 +67,10 @@ def take(policy, layout):
   single device), the policy comes back as it is.
   """
   began, mesh = time.monotonic(), jax.sharding.get_mesh()
+  # Measured by the layout alone, so that nothing is copied to find that nothing moves.
   moved = received(policy.cfg, mesh) if layout == 'decode' else 0
   if moved:
+    # Waited for: the seconds are those of the hand-over, not of the rollout behind it.
     weights = jax.block_until_ready(lay_out(policy.params, policy.cfg))
     policy = dataclasses.replace(policy, params=weights)
   return policy, {

@@ -51,6 +51,7 @@ class Rollout:
 
   def take(self, groups):
     """The rollout of some of the prompts."""
+    # Samples of a prompt are next to each other.
     rows = (np.asarray(groups)[:, None] * self.group + np.arange(self.group)).reshape(-1)
     arrays = (a[rows] for a in (self.token_BT, self.logp_BT, self.length_B, self.stopped_B))
     return Rollout(tuple(self.prompts[p] for p in groups), *arrays)
@@ -110,10 +111,12 @@ def run(policy, scfg, prompts, limits, key, stop_KW=None):
     key: PRNG key; chunk i uses `fold_in(key, i)`.
     stop_KW: token sequences that end a completion; None for those of the policy's form.
   """
+  # Every chunk has the same shape: one program for all.
   chunk = limits.chunk or len(prompts)
   if len(prompts) % chunk:
     raise ValueError(f'{len(prompts)} prompts do not divide into chunks of {chunk}')
   stop_KW = policy.form.stop_KW if stop_KW is None else stop_KW
+  # One chunk ahead: JAX returns before the device is done, so the next is queued at once.
   waiting = None
   for i in range(len(prompts) // chunk):
     part = prompts[i * chunk : (i + 1) * chunk]
@@ -135,5 +138,6 @@ def run(policy, scfg, prompts, limits, key, stop_KW=None):
 
 
 def _fetch(prompts, out):
+  # Here the host waits for the device.
   arrays = sharding.fetch((out.token_BT, out.logp_BT, out.length_B, out.stopped_B))
   return Rollout(tuple(prompts), *arrays)

@@ -29,8 +29,10 @@ class SampleConfig:
     group: samples a prompt (G).
     max_new: most new tokens, a static bound; `generate` takes a smaller cap at run time.
     temperature: logits are divided by it; 0 takes the most likely token.
-    top_k: only so many of the most likely tokens are drawn from; 0 for all.
-    top_p: only the most likely tokens that hold this probability together are drawn from.
+    top_k: only so many of the most likely tokens are drawn from; 0 for all. Tokens as likely as the
+      last of them are kept too.
+    top_p: only the most likely tokens that hold this probability together are drawn from, and those
+      as likely as the last of them.
     cache_growth: number of steps in which the cache grows to its full length. Attention reads the
       whole allocated cache, so growing it in 3 steps saves a third of that work for 3 compiled
       loops.
@@ -69,7 +71,7 @@ class _Request(NamedTuple):
 
   length_B: jax.Array
   width: int
-  uniform_TB: jax.Array
+  key: jax.Array
   cap: jax.Array
   stop_KW: jax.Array
 
@@ -100,15 +102,16 @@ def generate(params, cfg, scfg, prompt_PT, length_P, key, *, cap, stop_KW):
   Returns:
     `Completions`.
   """
+  # Prefill: each prompt once.
   params = transformer.unstack(params, cfg)
   cache, logits_PV = _prefill(params, cfg, prompt_PT, length_P)
+  # From P prompts to B = P * G sequences.
   logits_BV, length_B = _fan_out(logits_PV, scfg.group), _fan_out(length_P, scfg.group)
   axis = 1 if cfg.scan_layers else 0
   cache = jax.tree.map(lambda x: _fan_out(x, scfg.group, axis), cache)
-  uniform_TB = jax.random.uniform(key, (scfg.max_new, length_B.shape[0]))
-  uniform_TB = jax.reshard(uniform_TB, sharding.act(None, 'batch'))
-  state = _start(scfg, logits_BV, uniform_TB, cache, stop_KW)
-  request = _Request(length_B, prompt_PT.shape[1], uniform_TB, cap, stop_KW)
+  # Decode, in as many loops as the cache has sizes.
+  state = _start(scfg, logits_BV, key, cache, stop_KW)
+  request = _Request(length_B, prompt_PT.shape[1], key, cap, stop_KW)
   for end in _bounds(scfg):
     slots = kernels.whole_blocks(request.width + end, cfg.kernels)
     cache = cache_lib.grow(state.cache, slots)
@@ -125,10 +128,12 @@ def _bounds(scfg):
 
 def _prefill(params, cfg, prompt_PT, length_P):
   P, T = prompt_PT.shape
+  # Prompts begin at position 0 and slot 0; what lies behind them is padding.
   position_PT = jax.reshard(jnp.broadcast_to(jnp.arange(T), (P, T)), sharding.act('batch', None))
   segment_PT = (position_PT < length_P[:, None]).astype(jnp.int32)
   output = transformer.forward(params, cfg, prompt_PT, segment_PT, position_PT)
   hidden_PTD = sharding.in_rows(output.hidden_XD, prompt_PT)
+  # The hidden state at each prompt's end says what comes first.
   last_PT1 = (position_PT == length_P[:, None] - 1)[:, :, None]
   hidden_PD = jnp.where(last_PT1, hidden_PTD, 0).sum(1)
   return output.entries, transformer.logits(params, cfg, hidden_PD)
@@ -139,11 +144,12 @@ def _fan_out(x, group, axis=0):
   return jnp.repeat(x, group, axis=axis, out_sharding=jax.typeof(x).sharding)
 
 
-def _start(scfg, logits_BV, uniform_TB, cache, stop_KW):
+def _start(scfg, logits_BV, key, cache, stop_KW):
   """State after the first token, which comes from the prompt's own logits."""
   batch = logits_BV.shape[0]
-  token_B, logp_B = draw.draw(logits_BV, uniform_TB[0], scfg.temperature, scfg.top_k, scfg.top_p)
+  token_B, logp_B = _draw(scfg, logits_BV, key, 0)
   two, one = sharding.act('batch', None), sharding.act('batch')
+  # -2 is no token and no wildcard, so that nothing stops before there are enough tokens.
   recent_BW = jnp.full((batch, stop_KW.shape[1]), -2, jnp.int32, out_sharding=two)
   recent_BW = _push(recent_BW, token_B)
   out = Completions(
@@ -157,14 +163,16 @@ def _start(scfg, logits_BV, uniform_TB, cache, stop_KW):
 
 def _decode(params, cfg, scfg, request, state, end):
   """Decodes until all have stopped, the cap is reached or `end` tokens fill the allocated cache."""
-  length_B, width, uniform_TB, cap, stop_KW = request
+  length_B, width, key, cap, stop_KW = request
   slots = jnp.arange(cache_lib.slots(state.cache))
+  # The padding behind a prompt is never read.
   prompt_BS = slots < length_B[:, None]
 
   def unfinished(s):
     return (s.step + 1 < jnp.minimum(cap, end)) & ~s.stopped_B.all()
 
   def step(s):
+    # One column for all sequences, behind the widest prompt; positions go on from each one's end.
     slot = width + s.step
     keep_BS = prompt_BS | ((slots >= width) & (slots <= slot))
     position_B = length_B + s.step
@@ -172,14 +180,20 @@ def _decode(params, cfg, scfg, request, state, end):
       params, cfg, s.token_B, position_B, slot, keep_BS, s.cache
     )
     logits_BV = transformer.logits(params, cfg, hidden_BD)
-    uniform_B = jax.lax.dynamic_index_in_dim(uniform_TB, s.step + 1, 0, keepdims=False)
-    token_B, logp_B = draw.draw(logits_BV, uniform_B, scfg.temperature, scfg.top_k, scfg.top_p)
+    token_B, logp_B = _draw(scfg, logits_BV, key, s.step + 1)
     return _record(s, token_B, logp_B, cache, stop_KW)
 
   return jax.lax.while_loop(unfinished, step, state)
 
 
+def _draw(scfg, logits_BV, key, number):
+  """The tokens of place `number` of all completions, from the key of this call and the place."""
+  uniform_B2 = draw.uniforms(jax.random.fold_in(key, number), logits_BV.shape[0])
+  return draw.draw(logits_BV, uniform_B2, scfg.temperature, scfg.top_k, scfg.top_p)
+
+
 def _record(s, token_B, logp_B, cache, stop_KW):
+  # A sequence that stopped rides along and writes zeros.
   token_B = jnp.where(s.stopped_B, 0, token_B)
   logp_B = jnp.where(s.stopped_B, 0, logp_B)
   at = s.step + 1

@@ -54,11 +54,13 @@ def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
       f'{length} prompt tokens and {scfg.max_new=} must be at least 1 and fit {cfg.max_length=}'
     )
   how = (scfg.temperature, scfg.top_k, scfg.top_p)
+  # Prompt: padded to a power of two, as is the cache.
   width = _slots(length + 1, cfg.kernels)
   prompt_BT = np.zeros((1, width), np.int32)
   prompt_BT[0, :length] = prompt_ids
   prompt_BT = sharding.put(prompt_BT, sharding.act('batch', None))
   state = _prefill(params, cfg, how, prompt_BT, np.int32(length), key)
+  # Reply: one step ahead of the caller.
   for number in range(scfg.max_new):
     token_B = jnp.copy(state.token_B)  # the state itself is given to the next step
     if number + 1 < scfg.max_new:
@@ -83,6 +85,7 @@ def _prefill(params, cfg, how, prompt_BT, length, key):
   position_BT = jax.reshard(jnp.broadcast_to(jnp.arange(T), (B, T)), sharding.act('batch', None))
   segment_BT = (position_BT < length).astype(jnp.int32)
   output = transformer.forward(params, cfg, prompt_BT, segment_BT, position_BT)
+  # The prompt's last state, by a masked sum as it has a place that is not static.
   hidden_BD = jnp.where(jnp.arange(T)[:, None] == length - 1, output.hidden_XD, 0).sum(0)[None]
   token_B = _draw(params, cfg, hidden_BD, length, key, how)
   return _State(token_B, length, output.entries)
@@ -91,6 +94,7 @@ def _prefill(params, cfg, how, prompt_BT, length, key):
 @partial(jax.jit, static_argnames=('cfg', 'how'), donate_argnames='state')
 def _step(params, cfg, how, state, key):
   slots = jnp.arange(cache_lib.slots(state.cache))
+  # Slot and position are the same for a single sequence.
   keep_BS = jax.reshard(slots[None] <= state.position, sharding.act('batch', None))
   position_B = jax.reshard(state.position[None], sharding.act('batch'))
   hidden_BD, cache = transformer.decode_step(
@@ -103,10 +107,9 @@ def _step(params, cfg, how, state, key):
 
 def _draw(params, cfg, hidden_BD, position, key, how):
   """The token for `position`, from the key of this reply and the position."""
-  uniform_B = jax.random.uniform(jax.random.fold_in(key, position), (hidden_BD.shape[0],))
-  uniform_B = jax.reshard(uniform_B, sharding.act('batch'))
+  uniform_B2 = draw.uniforms(jax.random.fold_in(key, position), hidden_BD.shape[0])
   hidden_BD = jax.reshard(hidden_BD, sharding.act('batch', None))
-  return draw.draw(transformer.logits(params, cfg, hidden_BD), uniform_B, *how)[0]
+  return draw.draw(transformer.logits(params, cfg, hidden_BD), uniform_B2, *how)[0]
 
 
 _grow = jax.jit(cache_lib.grow, static_argnames='size')

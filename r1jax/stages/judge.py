@@ -6,6 +6,7 @@ devices that the policy uses, when the results of a batch are asked for.
 
 import dataclasses
 import json
+import math
 import pathlib
 from functools import partial
 
@@ -13,13 +14,33 @@ import jax
 import numpy as np
 
 from r1jax import sharding
-from r1jax.data import batches, tokenizer
+from r1jax.data import batches, template
+from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.interchange import huggingface, tensors
+from r1jax.model import config as model_config
 from r1jax.model import scalar_head
 from r1jax.rewards import preference, service
 from r1jax.rewards.verdict import Kind, Verdict
 
 HEAD_FILE, SETTINGS_FILE = 'scalar_head.safetensors', 'reward_model.json'
+# How the reward model of each kind is trained (reference §1.4).
+OBJECTIVES = {preference.HELPFUL: 'pairwise', preference.HARMLESS: 'pointwise'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+  """What turns a raw score into [0, 1]: sigmoid((score - centre) / scale).
+
+  A pairwise loss leaves the zero of the scores open: `centre` and `scale` are their mean and
+  standard deviation over training texts. A pointwise score is a log-odds: centre 0 and scale 1.
+  """
+
+  centre: float = 0.0
+  scale: float = 1.0
+
+  def __post_init__(self):
+    if not (math.isfinite(self.centre) and 0 < self.scale < math.inf):
+      raise ValueError(f'{self.centre=} must be finite and {self.scale=} positive')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +48,38 @@ class RewardModel:
   """A trained reward model: weights of `scalar_head.specs(cfg)`, kind, and calibration."""
 
   params: dict
-  cfg: object
-  tokenizer: object
+  cfg: model_config.ModelConfig
+  tokenizer: tokenizer_lib.SentencePieceTokenizer | tokenizer_lib.HubTokenizer
   kind: str
-  calibration: preference.Calibration
+  calibration: Calibration
+
+
+def part(kind, completion):
+  """What the model of `kind` reads of a reply: helpfulness the summary only, harmlessness all.
+
+  The summary is what stands after the thought; '' where a thought never ends.
+  """
+  if kind == preference.HARMLESS:
+    return completion
+  if template.END_THINK in completion:
+    return completion[completion.rfind(template.END_THINK) + len(template.END_THINK) :]
+  return '' if template.THINK in completion else completion
+
+
+def encode(tokenizer, kind, question, completion):
+  """Ids of the text that a reward model scores: prompt, part of the reply, end of sequence."""
+  text = template.render(question) + part(kind, completion)
+  return [*tokenizer.encode(text, bos=True), tokenizer.eos_id]
+
+
+def verdict(raw, calibration, note=''):
+  """`Verdict` of a raw score (float); a score that is no number is the model's failure."""
+  if not math.isfinite(raw):
+    return Verdict(0.0, Kind.VERIFIER_ERROR, f'the reward model gave {raw}')
+  scaled = (raw - calibration.centre) / calibration.scale
+  score = 0.5 * (1 + math.tanh(scaled / 2))  # the sigmoid, without overflow
+  kind = Kind.CORRECT if score >= 0.5 else Kind.WRONG
+  return Verdict(score, kind, f'raw score {raw:.2f}{note}')
 
 
 class Judge:
@@ -52,17 +101,17 @@ class Judge:
         end-of-sequence token.
     """
     model, size = self.model, self._capacity
-    ids = [preference.encode(model.tokenizer, model.kind, *text) for text in texts]
+    ids = [encode(model.tokenizer, model.kind, *text) for text in texts]
     cut = np.array([len(one) > size for one in ids], bool)
     ids = [one if len(one) <= size else [*one[: size - 1], one[-1]] for one in ids]
     found = np.zeros(len(ids), np.float32)
     for first in range(0, len(ids), self._rows):
-      part = ids[first : first + self._rows]
-      packed = batches.lay(part, [[i] for i in range(len(part))], size, self._rows)
+      some = ids[first : first + self._rows]
+      packed = batches.lay(some, [[i] for i in range(len(some))], size, self._rows)
       put = lambda x: sharding.put(x, sharding.act('batch', None))
       arrays = (put(packed.token), put(packed.segment), put(packed.position))
       score_BK = sharding.fetch(_scores(model.params, model.cfg, *arrays))
-      found[first : first + len(part)] = score_BK[: len(part), 0]
+      found[first : first + len(some)] = score_BK[: len(some), 0]
     return found, cut
 
   def verdicts(self, texts):
@@ -70,10 +119,10 @@ class Judge:
     kind, calibration = self.model.kind, self.model.calibration
     lacking = Verdict(0.0, Kind.UNPARSEABLE, 'no summary outside the thought')
     verdicts = [lacking] * len(texts)
-    chosen = [i for i, text in enumerate(texts) if preference.part(kind, text[1]).strip()]
+    chosen = [i for i, text in enumerate(texts) if part(kind, text[1]).strip()]
     for i, raw, cut in zip(chosen, *self.scores([texts[i] for i in chosen])):
       note = f', cut to {self._capacity} tokens' if cut else ''
-      verdicts[i] = preference.verdict(float(raw), calibration, note)
+      verdicts[i] = verdict(float(raw), calibration, note)
     return verdicts
 
 
@@ -110,9 +159,9 @@ class PreferenceService:
     for kind, judge in self._judges.items():
       chosen = [i for i, item in enumerate(items) if _asks_for(item, kind)]
       texts = [(items[i].question, items[i].completion) for i in chosen]
-      for i, verdict in zip(chosen, judge.verdicts(texts)):
-        total = rewards[i].total + self._weights[kind] * verdict.score
-        rewards[i] = service.Reward(rewards[i].verdicts | {kind: verdict}, total)
+      for i, found in zip(chosen, judge.verdicts(texts)):
+        total = rewards[i].total + self._weights[kind] * found.score
+        rewards[i] = service.Reward(rewards[i].verdicts | {kind: found}, total)
     lacking = {item.gold.kind for item in items if isinstance(item.gold, preference.Query)}
     if lacking - self._judges.keys():
       raise ValueError(f'no reward model for requests of the kind {lacking - self._judges.keys()}')
@@ -168,5 +217,5 @@ def load(folder, **runtime):
   if head_D.shape != (cfg.width,):
     raise ValueError(f'{folder / HEAD_FILE}: {head_D.shape} values for a width of {cfg.width}')
   params[scalar_head.HEAD] = sharding.put(head_D, sharding.param((None,)))
-  calibration = preference.Calibration(**settings['calibration'])
-  return RewardModel(params, cfg, tokenizer.load(folder), settings['kind'], calibration)
+  calibration = Calibration(**settings['calibration'])
+  return RewardModel(params, cfg, tokenizer_lib.load(folder), settings['kind'], calibration)

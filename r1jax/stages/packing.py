@@ -6,6 +6,7 @@ token brings with it (an advantage, a log-probability) is looked up by `Placed.l
 
 import dataclasses
 
+import chex
 import flax.struct
 import jax
 import numpy as np
@@ -96,6 +97,7 @@ def place(sequences, begin_B, layout, pad=0):
     pad: id where no token lies.
   """
   begin_B = np.asarray(begin_B)
+  chex.assert_shape(begin_B, (len(sequences),))
   bins = batches.best_fit([len(one) for one in sequences], layout.capacity)
   packed = batches.lay(sequences, bins, layout.capacity, layout.micro * layout.rows, pad)
   # Padding has source -1, which reads the last sequence's begin; the mask leaves it out.

@@ -8,11 +8,10 @@ import jax
 import numpy as np
 
 from r1jax import ranges, sharding
-from r1jax.algorithms import preference as losses
+from r1jax.algorithms import preference
 from r1jax.data import batches
 from r1jax.evaluation import passk
 from r1jax.model import scalar_head
-from r1jax.rewards import preference
 from r1jax.stages import judge, supervised
 from r1jax.train import state as state_lib
 from r1jax.train import steps
@@ -33,7 +32,7 @@ class RewardModelConfig:
   Attributes:
     kind: 'helpful' (pairwise loss, reads the summary) or 'harmless' (pointwise, reads the whole
       reply).
-    path: JSONL file of pairs, see `data.preferences`; needed.
+    path: JSONL file of pairs, see `data.pairs`; needed.
     updates: updates in all; 66,000 pairs once are 258 of them.
     pairs: of an update.
     micro: micro-batches an update is cut into.
@@ -82,7 +81,7 @@ class Stage(supervised.Stage):
     """
     self.job, self.cfg, self.tokenizer = job, scalar_head.trunk(cfg), tokenizer
     self.rm, self.total = job.reward_model, job.reward_model.updates
-    self.objective = preference.OBJECTIVES[self.rm.kind]
+    self.objective = judge.OBJECTIVES[self.rm.kind]
     self.stream = batches.ProblemStream(train, self.rm.pairs, job.seed)
     self.held = [held[i] for i in range(min(self.rm.heldout, len(held)))]
     self.train = train
@@ -133,11 +132,11 @@ class Stage(supervised.Stage):
 
   def model(self):
     """The trained `judge.RewardModel`, calibrated on training texts."""
-    calibration = preference.Calibration()
+    calibration = judge.Calibration()
     if self.objective == 'pairwise':
       score_PK = self.scores([self.train[i] for i in range(min(len(self.train), len(self.held)))])
       scale = max(float(score_PK.std()), 1e-3)
-      calibration = preference.Calibration(float(score_PK.mean()), scale)
+      calibration = judge.Calibration(float(score_PK.mean()), scale)
     kind = self.rm.kind
     return judge.RewardModel(self.state.params, self.cfg, self.tokenizer, kind, calibration)
 
@@ -153,7 +152,7 @@ class Stage(supervised.Stage):
   def _encode(self, pair):
     """Token ids of both texts of a pair."""
     two = [
-      preference.encode(self.tokenizer, self.rm.kind, pair.question, reply)
+      judge.encode(self.tokenizer, self.rm.kind, pair.question, reply)
       for reply in (pair.chosen, pair.rejected)
     ]
     if sum(map(len, two)) > self.rm.capacity:
@@ -169,7 +168,7 @@ class Stage(supervised.Stage):
     # A pair is one unit of a pairwise loss, two of a pointwise one.
     share = 1 / rm.pairs if self.objective == 'pairwise' else 0.5 / rm.pairs
     label_BK = np.tile(np.array([1, 0], np.int32), (rm.pairs, 1))
-    loss = losses.Batch(label_BK, np.full((rm.pairs, 2), share, np.float32))
+    loss = preference.Batch(label_BK, np.full((rm.pairs, 2), share, np.float32))
     spec = sharding.act(None, 'rows', None)
     cut = lambda x: sharding.put(x.reshape(rm.micro, -1, x.shape[-1]), spec)
     rows, loss = jax.tree.map(cut, (rows, loss))

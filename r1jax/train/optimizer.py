@@ -94,6 +94,7 @@ class Optimizer:
 def schedule(config):
   """The `Schedule` of an OptimizerConfig."""
   falls = config.schedule == 'cosine'
+  # A constant rate is a fall that ends where it began.
   steps, end = (config.steps, config.end_fraction) if falls else (config.warmup + 1, 1.0)
   return Schedule(*(np.float32(x) for x in (config.lr, config.warmup, steps, end)))
 
@@ -106,6 +107,7 @@ def unscheduled(config):
 
 def learning_rate(schedule, done):
   """The rate of the update that follows `done` others, float32 []; the first is not 0."""
+  # Update 0 already moves: its rate is 1 / warmup of the peak.
   rising = (done + 1) / jnp.maximum(schedule.warmup, 1)
   share = jnp.clip((done - schedule.warmup) / (schedule.steps - schedule.warmup), 0, 1)
   falling = schedule.end + (1 - schedule.end) * (1 + jnp.cos(jnp.pi * share)) / 2
@@ -127,12 +129,14 @@ def rule(config, trainable, decay):
   Returns:
     optax.GradientTransformationExtraArgs that takes `rate` and whose state is a SkipState.
   """
+  # Decay joins behind Adam's scaling and before the rate: decoupled, as AdamW has it.
   adamw = optax.chain(
     optax.clip_by_global_norm(config.clip_norm),
     optax.scale_by_adam(config.b1, config.b2, config.eps),
     optax.add_decayed_weights(config.weight_decay, decay),
     _descend(),
   )
+  # The router's bias moves by its own rule and the frozen head not at all.
   labels = jax.tree.map(lambda acts: 'trained' if acts else 'frozen', trainable)
   parts = {'trained': _in_float32(adamw, config.moments), 'frozen': optax.set_to_zero()}
   return skip_nonfinite(optax.partition(parts, labels))
@@ -152,6 +156,7 @@ def _in_float32(inner, kept):
     return _real_as(kept, inner.init(_float32(params)))
 
   def update(grads, state, params, **extra):
+    # Up for the arithmetic, down for what is kept between updates.
     arguments = _float32(grads), _real_as(jnp.float32, state), _float32(params)
     updates, state = inner.update(*arguments, **extra)
     return updates, _real_as(kept, state)
@@ -164,6 +169,7 @@ def _float32(tree):
 
 
 def _real_as(dtype, tree):
+  # Adam's count stays an integer.
   real = lambda x: jnp.issubdtype(x.dtype, jnp.floating)
   return jax.tree.map(lambda x: x.astype(dtype) if real(x) else x, tree)
 
@@ -187,11 +193,13 @@ def skip_nonfinite(inner):
     return SkipState(inner.init(params), *counters)
 
   def update(grads, state, params, **extra):
+    # One number says it for all values: a sum of squares with a NaN or infinity isn't finite.
     finite = jnp.isfinite(global_norm(grads))
     updates, advanced = inner.update(grads, state.inner, params, **extra)
     # -0.0 is the one number that leaves every weight's bits alone, -0.0 too.
     updates = jax.tree.map(lambda u: jnp.where(finite, u, -jnp.zeros_like(u)), updates)
     kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), advanced, state.inner)
+    # The schedule counts updates that were made, so that a skipped one costs no warm-up.
     made, skipped = finite.astype(jnp.int32), 1 - finite.astype(jnp.int32)
     in_a_row = skipped * (state.in_a_row + 1)
     return updates, SkipState(kept, state.made + made, in_a_row, state.total + skipped)

@@ -34,6 +34,7 @@ def create(params, tx, with_reference, types=None):
   `types` is the tree of the reference's types (`params.types`), by default the policy's own.
   """
   types = types or jax.tree.map(lambda w: w.dtype, params)
+  # Copied, even where the type is the same: the policy's buffers are donated to the first update.
   copy = lambda w, dtype: jnp.array(w, dtype, copy=True)
   reference = jax.tree.map(copy, params, types) if with_reference else None
   return TrainState(params, reference, tx.init(params), jnp.int32(0))
@@ -45,6 +46,7 @@ def make_optimizer(cfg, specs):
   Where arguments are equal but for the schedule, the rule is the same object: stages of one process
   then share their update steps instead of compiling them again.
   """
+  # A spec tree is a dict, which no cache takes as a key; its leaves and structure are hashable.
   leaves, tree = jax.tree.flatten(specs, is_leaf=params_lib.is_param)
   rule = _rule(optimizer.unscheduled(cfg), tuple(leaves), tree)
   return optimizer.Optimizer(rule, optimizer.schedule(cfg))
@@ -60,6 +62,7 @@ def refresh_reference(state, every):
   """reference <- policy after every `every` updates (R1: 400, reference §1.3); 0 means never."""
   if not every:
     return state
+  # A select, not a branch: when it is due is data of one compiled program.
   due = state.step % every == 0
   copy = jax.tree.map(
     lambda old, new: jnp.where(due, new.astype(old.dtype), old), state.reference, state.params

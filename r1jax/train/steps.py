@@ -48,6 +48,8 @@ def token_logp(params, cfg, rows, temperature):
 
 def _aligned(params, cfg, hidden_XD, token_BT, ahead, temperature=1.0):
   """(logp_BT, entropy_BT) of token t by the hidden state at t - `ahead`."""
+  # The state at t - ahead says something of the token at t: the tokens are rolled to the states,
+  # and what comes out is rolled back to the tokens. What wraps round is a row's begin: masked.
   token_X = sharding.flat(jnp.roll(token_BT, -ahead, axis=1))
   head = transformer.head_weights(params, cfg)
   scores = logprobs.token_logp(head, hidden_XD, token_X, temperature, cfg.kernels)
@@ -66,6 +68,7 @@ def score(params, cfg, rows, count, temperature):
     logp_BT, _, _ = token_logp(params, cfg, _micro(rows, i), temperature)
     return jax.lax.dynamic_update_index_in_dim(logp_ABT, logp_BT, i, 0)
 
+  # Micro-batches beyond `count` stay 0.
   empty = jnp.zeros_like(rows.token, jnp.float32)
   return jax.lax.fori_loop(0, count, one, empty)
 
@@ -75,6 +78,7 @@ def _accumulate(loss_fn, params, batch):
 
   `loss_fn(params, rows, loss_inputs)` returns (loss, (tally, extra)): `extra` is summed too.
   """
+  # The losses of the parts add up, so gradients do too, and nothing is divided here.
   gradient = jax.grad(loss_fn, has_aux=True)
 
   def run(i):
@@ -86,6 +90,7 @@ def _accumulate(loss_fn, params, batch):
     grads, extra = jax.tree.map(jnp.add, (grads, extra), (new_grads, new_extra))
     return grads, (tally.merge(figures, new_figures), extra)
 
+  # Zeros of the shapes that one micro-batch gives; they are neutral to `tally.merge`.
   start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(run, 0)[1])
   return jax.lax.fori_loop(0, batch.count, one, (jax.tree.map(jnp.zeros_like, params), start))
 
@@ -100,11 +105,13 @@ def grpo_update(state, batch, *, cfg, gcfg, tx, temperature, reference_every):
 
   def loss_fn(params, rows, inputs):
     logp_BT, entropy_BT, _ = token_logp(params, cfg, rows, temperature)
+    # Entropy is watched, not rewarded: its gradient would cost another pass over the vocabulary.
     value, figures = grpo.loss(gcfg, inputs, logp_BT, jax.lax.stop_gradient(entropy_BT))
     return value, (figures, value)
 
   grads, (figures, loss) = _accumulate(loss_fn, state.params, batch)
   state, metrics = _apply(state, grads, tx)
+  # Without a KL term there is no reference.
   if gcfg.beta:
     state = state_lib.refresh_reference(state, reference_every)
   return state, metrics | tally.results(figures) | {'grpo/loss': loss}
@@ -126,14 +133,17 @@ def language_update(state, batch, *, cfg, mtp_weight, tx, balance, bias_speed):
   def loss_fn(params, rows, inputs):
     logp_BT, _, output = token_logp(params, cfg, rows, 1.0)
     routers, ahead = [output.router], ()
+    # The module costs a layer and a head; where its loss counts nothing it isn't run.
     if cfg.mtp_layers and mtp_weight:
       ahead_BT, router = _ahead(params, cfg, rows, output.hidden_XD)
       routers, ahead = [*routers, router], (ahead_BT,)
     value, figures = sft.loss(inputs, logp_BT, ahead, mtp_weight)
     if cfg.moe_layers:
       total = sum(router['balance'].sum() for router in routers)
+      # A mean over all rows of the mini-batch, as each micro-batch adds its own part.
       row_count = batch.count * rows.token.shape[0]
       value = value + balance * total / row_count
+    # Summed over micro-batches with `extra`: the bias follows the loads of the whole mini-batch.
     loads = [router.get('load_LE', router.get('load_E')) for router in routers if router]
     return value, (figures, (value, loads))
 
@@ -142,6 +152,7 @@ def language_update(state, batch, *, cfg, mtp_weight, tx, balance, bias_speed):
   if cfg.moe_layers:
     metrics |= _load_figures(loads[0])
     if bias_speed and cfg.moe.bias:
+      # A skipped update leaves everything alone, the bias too.
       speed = jnp.where(metrics['optimizer/skipped_in_a_row'] > 0, 0, bias_speed)
       state = state.replace(params=_balanced(state.params, loads, speed))
   return state, metrics | tally.results(figures) | {'sft/loss': loss}
@@ -156,6 +167,7 @@ def distill_update(state, teacher, batch, *, cfg, teacher_cfg, kcfg, tx):
 
   def loss_fn(params, rows, inputs):
     arrays = (rows.token, rows.segment, rows.position)
+    # Hidden states first; the two heads meet in `chunked`, a chunk of positions at a time.
     own = transformer.forward(params, cfg, *arrays).hidden_XD
     given = transformer.forward(jax.lax.stop_gradient(teacher), teacher_cfg, *arrays).hidden_XD
     found = distillation.chunked(
@@ -197,6 +209,7 @@ def preference_scores(params, cfg, rows, texts):
 
 def _ahead(params, cfg, rows, hidden_XD):
   """logp_BT of each token by the MTP module, two positions ahead, and the module's router."""
+  # What wraps round stands at a row's end, where no target two ahead exists.
   next_BT = jnp.roll(rows.token, -1, axis=1)
   hidden_XD, router = transformer.predict_ahead(
     params, cfg, hidden_XD, next_BT, rows.segment, rows.position
@@ -218,6 +231,7 @@ def _balanced(params, loads, speed):
   """The weights with every router's bias moved by the sign rule."""
   params = dict(params)
   params['moe'] = _with_bias(params['moe'], moe.updated_bias(_bias(params['moe']), loads[0], speed))
+  # The extra module has experts and a bias of its own.
   if len(loads) > 1:
     block = params['mtp']['block']
     block = _with_bias(block, moe.updated_bias(_bias(block), loads[1][None], speed))

@@ -45,12 +45,13 @@ def test_a_sample_whose_verifier_failed_is_as_good_as_absent(reward_PG, valid_PG
       np.testing.assert_allclose(advantage_PG[p, valid_G], alone[0], rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize('name', advantages.ESTIMATORS)
 @pytest.mark.parametrize('scale', SCALES)
 @pytest.mark.parametrize('value', [0.0, 0.1, 1 / 3, 2.0, -1e6, 1e-9])
-def test_a_unanimous_group_gets_exactly_zero(scale, value):
+def test_a_unanimous_group_gets_exactly_zero(name, scale, value):
   reward_PG = np.array([[value] * 7, [0, 1, 0, 1, 0, 1, 0]])
   assert list(advantages.unanimous_groups(reward_PG)) == [True, False]
-  advantage_PG = advantages.estimate(reward_PG, None, config(scale))
+  advantage_PG = advantages.estimate(reward_PG, None, config(scale, advantage=name))
   assert (advantage_PG[0] == 0).all() and advantage_PG[1].all()
 
 
@@ -65,6 +66,46 @@ def test_group_advantage_is_the_papers_formula(ddof, std):
   cfg = config(std_ddof=ddof, std_epsilon=0.0)
   expected = (np.array([0, 0, 1]) - 1 / 3) / std
   np.testing.assert_allclose(advantages.estimate([[0, 0, 1]], None, cfg)[0], expected, rtol=1e-6)
+
+
+def rloo_by_loops(reward_PG, valid_PG):
+  """Each sample's reward minus the mean of the other valid ones of its group (arXiv 2402.14740)."""
+  out_PG = np.zeros(np.shape(reward_PG))
+  for p, (reward_G, valid_G) in enumerate(zip(reward_PG, valid_PG)):
+    for g, reward in enumerate(reward_G):
+      others = [r for i, r in enumerate(reward_G) if valid_G[i] and i != g]
+      if valid_G[g] and others:
+        out_PG[p, g] = reward - sum(others) / len(others)
+  return out_PG
+
+
+@quick
+@hypothesis.given(reward_PG=rewards, valid_PG=verdicts)
+def test_leave_one_out_is_the_reward_less_the_mean_of_the_others(reward_PG, valid_PG):
+  cfg = config('none', advantage='leave_one_out')
+  junk_PG = np.where(valid_PG, reward_PG, np.nan)
+  found_PG = advantages.estimate(junk_PG, valid_PG, cfg)
+  np.testing.assert_allclose(found_PG, rloo_by_loops(reward_PG, valid_PG), rtol=1e-6, atol=1e-6)
+  assert found_PG.dtype == np.float32 and not found_PG[~valid_PG].any()
+
+
+@quick
+@hypothesis.given(reward_PG=rewards, valid_PG=verdicts)
+def test_leave_one_out_is_grpos_centred_reward_times_n_over_n_minus_one(reward_PG, valid_PG):
+  loo, group = (
+    advantages.estimate(reward_PG, valid_PG, config('none', advantage=name))
+    for name in ('leave_one_out', 'group')
+  )
+  count_P1 = valid_PG.sum(1, keepdims=True)
+  # A group of one has no others: both are 0.
+  factor_P1 = np.where(count_P1 > 1, count_P1 / np.maximum(count_P1 - 1, 1), 0)
+  np.testing.assert_allclose(loo, group * factor_P1, rtol=1e-5, atol=1e-6)
+
+
+def test_leave_one_out_knows_an_example_by_hand():
+  cfg = config('none', advantage='leave_one_out')
+  found_PG = advantages.estimate([[1, 0, 0, 1], [3, 9, 0, 0]], [[1, 1, 1, 1], [1, 0, 0, 0]], cfg)
+  np.testing.assert_allclose(found_PG, [[2 / 3, -2 / 3, -2 / 3, 2 / 3], [0, 0, 0, 0]], rtol=1e-6)
 
 
 def test_a_valid_reward_that_is_not_finite_is_refused_with_its_place():
@@ -111,7 +152,8 @@ def test_a_sequence_without_tokens_is_harmless(aggregation):
   'options, words',
   [
     ({'aggregation': 'ppo'}, "aggregation='ppo'"),
-    ({'kl_form': 'k1'}, 'k3_ratio_weighted'),
+    ({'kl_form': 'k4'}, "kl_form='k4' is not one of 'k1', 'k2', 'k3', 'k3_ratio_weighted'"),
+    ({'advantage': 'rloo'}, "advantage='rloo' is not one of 'group', 'leave_one_out'"),
     ({'importance': 'word'}, "importance='word' is not one of 'token', 'sequence'"),
     ({'advantage_scale': None}, "advantage_scale=None is not one of 'group', 'batch', 'none'"),
     ({'clip_low': -0.1}, 'clip_low=-0.1'),

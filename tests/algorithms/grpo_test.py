@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import chex
 import hypothesis
 import hypothesis.strategies as st
 import jax
@@ -25,6 +26,10 @@ CONFIGS = {
   'cispo_no_floor': {'aggregation': 'cispo', 'clip_low': 1.0, 'clip_high': 0.4},
   'ratio_weighted_kl': {'kl_form': 'k3_ratio_weighted', 'beta': 0.5},
   'kl_limit': {'kl_limit': 0.05, 'beta': 0.5},
+  'k1': {'kl_form': 'k1', 'beta': 0.5},
+  'k1_limit': {'kl_form': 'k1', 'beta': 0.5, 'kl_limit': 0.2, 'importance': 'sequence'},
+  'k2': {'kl_form': 'k2', 'beta': 0.5, 'aggregation': 'token'},
+  'k2_limit': {'kl_form': 'k2', 'beta': 0.5, 'kl_limit': 0.05},
   'gspo': {'importance': 'sequence', 'clip_low': 0.05, 'clip_high': 0.1},
   'gspo_ratio_weighted': {
     'importance': 'sequence',
@@ -127,8 +132,7 @@ def test_packing_and_micro_batches_change_neither_loss_nor_gradient_nor_figures(
   parts = 1 if cfg.aggregation == 'bnpo' else 2
   value, packed_grads, packed_figures = packed_value_grad(cfg, data, layout, 26, np.nan, parts)
   assert value == pytest.approx(expected, rel=1e-5, abs=1e-7)
-  for here, there in zip(packed_grads, grads):
-    np.testing.assert_allclose(here, there, rtol=1e-5, atol=1e-7)
+  chex.assert_trees_all_close(packed_grads, grads, rtol=1e-5, atol=1e-7)
   assert packed_figures.keys() == figures.keys()
   for name in figures:
     assert float(packed_figures[name]) == pytest.approx(float(figures[name]), rel=1e-5), name
@@ -256,3 +260,47 @@ def test_an_array_that_the_options_need_but_is_absent_is_named(options, missing)
   ones_BT = jnp.ones((1, 2))
   with pytest.raises(ValueError, match=missing):
     grpo.loss(grpo.GrpoConfig(**options), grpo.Batch(ones_BT, ones_BT, ones_BT), ones_BT)
+
+
+@pytest.mark.parametrize('name', ['advantage_BT', 'weight_BT', 'old_logp_BT', 'mask_BT'])
+def test_an_array_of_another_shape_is_refused_rather_than_broadcast(name):
+  ones_BT = jnp.ones((2, 3))
+  batch = grpo.Batch(*[ones_BT] * 5).replace(**{name: ones_BT[:, :1]})
+  with pytest.raises(AssertionError, match='shape'):
+    grpo.loss(grpo.GrpoConfig(), batch, ones_BT)
+
+
+def divergence(logit_V, ref_V):
+  """KL(policy | reference) of two categorical distributions, the first one given by logits."""
+  logp_V = jax.nn.log_softmax(logit_V)
+  return jnp.sum(jnp.exp(logp_V) * (logp_V - ref_V))
+
+
+def reversed_divergence(logit_V, ref_V):
+  """KL(reference | policy)."""
+  return jnp.sum(jnp.exp(ref_V) * (ref_V - jax.nn.log_softmax(logit_V)))
+
+
+@pytest.mark.parametrize(
+  'form, unbiased, gradient_of',
+  [
+    ('k1', True, lambda logit_V, ref_V: 0.0 * logit_V.sum()),
+    ('k2', False, divergence),
+    ('k3', True, reversed_divergence),
+    ('k3_ratio_weighted', True, divergence),
+  ],
+)
+def test_the_mean_of_a_kl_form_over_all_tokens_and_of_its_gradient(form, unbiased, gradient_of):
+  cfg = grpo.GrpoConfig(kl_form=form, beta=1.0)
+  rng = np.random.default_rng(0)
+  with jax.enable_x64(True):
+    logit_V, ref_V = rng.normal(size=9), np.log(rng.dirichlet(np.ones(9)))
+    ones_BT = np.ones((1, 9))
+    # Every token once, weighted by its probability: the sum is the expectation.
+    prob_BT = np.asarray(jax.nn.softmax(logit_V))[None]
+    batch = grpo.Batch(ones_BT, 0 * ones_BT, prob_BT, ref_logp_BT=ref_V[None])
+    run = lambda x_V: grpo.loss(cfg, batch, jax.nn.log_softmax(x_V)[None])[0]
+    value, grad_V = jax.value_and_grad(run)(jnp.asarray(logit_V))
+    expected_V = jax.grad(gradient_of)(jnp.asarray(logit_V), ref_V)
+  assert (abs(value - divergence(logit_V, ref_V)) < 1e-6) == unbiased
+  np.testing.assert_allclose(grad_V, expected_V, atol=1e-12)

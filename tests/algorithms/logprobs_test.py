@@ -1,5 +1,6 @@
 """Log-probabilities and entropies against NumPy, and on meshes with the vocabulary sharded."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,6 +96,4 @@ def test_loss_gradients_and_figures_are_the_same_on_every_mesh():
       hidden, token = tiny.put(hidden_XD), tiny.put(token_X)
       seen.append(tiny.host(grpo_step(0.7)((w, hidden), token, there)))
   for other in seen[1:]:
-    jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5), seen[0], other
-    )
+    chex.assert_trees_all_close(seen[0], other, rtol=1e-4, atol=2e-5)

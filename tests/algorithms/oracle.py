@@ -34,7 +34,9 @@ def loss(cfg, data):
       if cfg.tis_cap is not None:
         term *= min(np.exp(old[t] - sampler[t]), cfg.tis_cap)
       x = ref[t] - logp[t]
-      kl = min(np.exp(x) - x - 1, np.inf if cfg.kl_limit is None else cfg.kl_limit)
+      limit = np.inf if cfg.kl_limit is None else cfg.kl_limit
+      kl = {'k1': -x, 'k2': x * x / 2}.get(cfg.kl_form, np.exp(x) - x - 1)
+      kl = max(-limit, min(kl, limit))
       term += cfg.beta * kl * (r if cfg.kl_form == 'k3_ratio_weighted' else 1.0)
       if cfg.aggregation == 'grpo':
         total += term / n / len(lengths)

@@ -93,3 +93,9 @@ def test_unknown_objectives_and_rows_that_hold_no_pairs_are_refused():
     preference.loss('listwise', batch('pairwise'), SCORE_BK)
   with pytest.raises(ValueError, match='2 texts, these have 3'):
     preference.loss('pairwise', preference.Batch(np.ones((1, 3)), np.ones((1, 3))), np.ones((1, 3)))
+
+
+def test_labels_of_another_shape_are_refused_rather_than_broadcast():
+  column_BK = np.ones((5, 1), np.float32)
+  with pytest.raises(AssertionError, match='shape'):
+    preference.loss('pointwise', preference.Batch(column_BK, column_BK), SCORE_BK)

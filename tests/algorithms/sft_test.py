@@ -49,3 +49,11 @@ def test_figures_are_means_over_learned_tokens_whatever_the_micro_batches():
   assert sum(losses) == pytest.approx(nll_X.mean(), rel=1e-5)
   assert figures['sft/nll'] == pytest.approx(nll_X.mean(), rel=1e-5)
   assert figures['sft/token_probability'] == pytest.approx(np.exp(-nll_X).mean(), rel=1e-5)
+
+
+def test_a_weight_of_another_shape_is_refused_rather_than_broadcast():
+  batch, logp_DBT = example()
+  with pytest.raises(AssertionError, match='shape'):
+    sft.loss(batch.replace(weight_BT=batch.weight_BT[:, :1]), logp_DBT[0])
+  with pytest.raises(AssertionError, match='shape'):
+    sft.loss(batch, logp_DBT[0], (logp_DBT[1, :1],), 0.3)

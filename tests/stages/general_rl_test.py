@@ -32,7 +32,7 @@ def folders(tmp_path_factory):
     tok.save(root / 'policy')
     for seed, kind in enumerate(preference.KINDS):
       weights = tiny.fill(scalar_head.specs(cfg), seed)
-      model = judge.RewardModel(weights, cfg, tok, kind, preference.Calibration(0.0, 0.1))
+      model = judge.RewardModel(weights, cfg, tok, kind, judge.Calibration(0.0, 0.1))
       judge.save(root / kind, model)
   requests = [{'question': f'Write about {i}', 'kind': preference.KINDS[i % 2]} for i in range(99)]
   (root / 'requests.jsonl').write_text('\n'.join(map(json.dumps, requests)))
@@ -183,7 +183,7 @@ def test_a_model_without_request_changes_nothing_and_a_request_without_model_is_
 
 
 def test_a_reward_model_that_gives_no_number_takes_its_sample_out_of_the_baseline():
-  found = preference.verdict(float('nan'), preference.Calibration())
+  found = judge.verdict(float('nan'), judge.Calibration())
   assert not found.scored and 'gave nan' in found.why
   both = judge.PreferenceService(Rules(), {'helpful': Fixed(found.kind)}, {'helpful': 1.0})
   (reward,) = both.submit([service.Item('b', preference.Query('helpful'))]).result()
@@ -200,10 +200,10 @@ def test_a_reward_model_that_gives_no_number_takes_its_sample_out_of_the_baselin
   ],
 )
 def test_helpfulness_reads_what_stands_outside_the_thought(completion, summary):
-  assert preference.part('helpful', completion).strip() == summary.strip()
-  assert preference.part('harmless', completion) == completion
+  assert judge.part('helpful', completion).strip() == summary.strip()
+  assert judge.part('harmless', completion) == completion
 
 
 def test_calibrated_scores_rise_with_the_raw_ones_and_stay_within_0_and_1():
-  scores = [preference.verdict(x, preference.Calibration(2, 3)).score for x in (-1e9, 0, 2, 3, 1e9)]
+  scores = [judge.verdict(x, judge.Calibration(2, 3)).score for x in (-1e9, 0, 2, 3, 1e9)]
   assert np.all(np.diff(scores) > 0) and scores[0] >= 0 and scores[-1] <= 1 and scores[2] == 0.5

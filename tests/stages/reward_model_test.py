@@ -8,7 +8,8 @@ import pytest
 
 from r1jax import config as config_lib
 from r1jax import sharding
-from r1jax.data import preferences, tokenizer
+from r1jax.data import pairs as pairs_lib
+from r1jax.data import tokenizer
 from r1jax.interchange import checkpoints
 from r1jax.model import presets, scalar_head
 from r1jax.rewards import preference
@@ -24,7 +25,7 @@ def pairs(count, seed=0):
   rng = np.random.default_rng(seed)
   reply = lambda words: f' <think> 1 + 1 = 2 </think> <answer> {rng.choice(words)} </answer>'
   return [
-    preferences.Pair(f'What is {i} + {seed}', reply(WORDS[:2]), reply(WORDS[2:]))
+    pairs_lib.Pair(f'What is {i} + {seed}', reply(WORDS[:2]), reply(WORDS[2:]))
     for i in range(count)
   ]
 
@@ -98,7 +99,7 @@ def test_saved_and_loaded_it_scores_a_reply_as_it_did_in_its_pair(trained, tmp_p
   stage = trained['harmless']
   judge.save(tmp_path, stage.model())
   loaded = judge.load(tmp_path, remat=False, scan_layers=False)
-  assert loaded.kind == 'harmless' and loaded.calibration == preference.Calibration()
+  assert loaded.kind == 'harmless' and loaded.calibration == judge.Calibration()
   texts = [(p.question, reply) for p in stage.held[:3] for reply in (p.chosen, p.rejected)]
   scores, cut = judge.Judge(loaded, rows=4, capacity=64).scores(texts)
   np.testing.assert_allclose(scores, stage.scores(stage.held[:3]).reshape(-1), atol=1e-5)

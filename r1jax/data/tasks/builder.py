@@ -34,6 +34,7 @@ class TinyWorldConfig(tfds.core.BuilderConfig):
     sizes = (self.train_size, self.heldout_size, self.corpus_size)
     if min(sizes) < 1 or self.seed < 0:
       raise ValueError(f'split sizes must be >= 1 and the seed >= 0, got {sizes=}, {self.seed=}')
+    # A hash of everything that decides a record, the corpus's own settings included.
     content = repr((sizes, self.seed, self.documents)).encode()
     self.name = hashlib.blake2s(content, digest_size=6).hexdigest()
 
@@ -76,6 +77,7 @@ class TinyWorld(tfds.core.GeneratorBasedBuilder):
   def _questions(self, split, size):
     cfg = self.builder_config
     source = tiny_world.World(cfg.seed, size, cfg.documents.world, split)
+    # A question has no document, but TFDS wants the same fields in every split.
     nothing = dict.fromkeys(_DOCUMENT, '')
     return self._generate_examples(_question(problem) | nothing for problem in source)
 
@@ -95,6 +97,7 @@ def build(data_dir, config=None):
   `Documents(builder.as_data_source('corpus'))` one of documents.
   """
   builder = TinyWorld(data_dir=data_dir, config=config, file_format='array_record')
+  # Returns at once where the folder is there.
   builder.download_and_prepare()
   return builder
 
@@ -139,6 +142,7 @@ def _record(records, index):
 
 
 def _problem(record):
+  # TFDS gives bytes, and NumPy's numbers.
   texts = {name: record[name].decode() for name in ('question', 'answer', 'kind', 'language')}
   steps = tuple(step.decode() for step in record['steps'])
   return Problem(**texts, level=int(record['level']), steps=steps)

@@ -12,11 +12,12 @@ import numpy as np
 from r1jax import ranges
 from r1jax.data import template
 from r1jax.data.problem import Problem
-from r1jax.data.tasks import general, phrases, preferences, thoughts, tiny_world
+from r1jax.data.tasks import general, general_files, phrases, thoughts, tiny_world
 
 GENERAL = 'general'  # style of the documents about general requests
 _STREAM = 3  # keeps the documents' questions apart from `tiny_world.problem` of the same seed
 _WEB_HEAD, _WEB_TAIL = 'Question: ', '. Answer:'
+# '3 + 4 = 7' ends in 7; 'so the answer is 7.' and 'the first is 2 so' end in none.
 _LAST_NUMBER = re.compile(r'\d+$')
 
 
@@ -94,10 +95,13 @@ def document(seed, index, cfg=None):
   """Document number `index` (>= 0) of `seed` (>= 0), always the same one."""
   cfg = cfg or CorpusConfig()
   rng = np.random.default_rng((seed, index, _STREAM))
+  # Nothing is drawn where no requests are wanted, so that older corpora stay as they are.
   if cfg.requested and rng.random() < cfg.requested:
     asked, reply = _general(rng, cfg)
     return Document(_prompt(rng, cfg, asked.question), f' {reply}', GENERAL, asked)
+  # Only training questions: a base that has seen a held-out one would prove nothing.
   asked = tiny_world.sample(rng, cfg.world, tiny_world.TRAIN)
+  # By shares, which need not sum to 1.
   edges = np.cumsum([getattr(cfg, style) for style in STYLES])
   style = STYLES[int(np.searchsorted(edges, rng.random() * edges[-1], side='right'))]
   prompt = _prompt(rng, cfg, asked.question)
@@ -148,6 +152,7 @@ def _bare(rng, asked, cfg):
 
 
 def _tagged(rng, asked, cfg):
+  # The thought says nothing, but it says so in a language.
   say = phrases.LANGUAGES[_spoken(rng, asked.language, cfg, 1)[0]]
   return template.enclose(_pick(rng, say.empty), _at_once(rng, asked, cfg))
 
@@ -155,6 +160,7 @@ def _tagged(rng, asked, cfg):
 def _worked(rng, asked, cfg):
   lines, _ = _lines(rng, asked, cfg)
   say = phrases.LANGUAGES[asked.language]
+  # Connected lines end in a conclusion of their own.
   ends = () if cfg.connected else (say.conclusion.format(asked.answer),)
   return ', '.join([*lines, *ends])
 
@@ -164,6 +170,7 @@ def _worked_tagged(rng, asked, cfg):
 
 
 def _corrected(rng, asked, cfg):
+  # One line goes wrong by a few; it is said again, right this time.
   at = int(rng.integers(len(asked.steps)))
   lines, spoken = _lines(rng, asked, cfg)
   slip = _LAST_NUMBER.sub(lambda found: str(_near(rng, int(found.group()))), lines[at])
@@ -181,6 +188,7 @@ def _lines(rng, asked, cfg):
 
 def _spoken(rng, own, cfg, lines):
   """The language of each of `lines` lines of a thought."""
+  # Nothing is drawn, which keeps the stream of worlds that speak one language.
   if not cfg.other + cfg.switching:
     return (own,) * lines
   drawn, other = rng.random(), thoughts.other(own)
@@ -188,6 +196,7 @@ def _spoken(rng, own, cfg, lines):
     return (other,) * lines
   if drawn >= cfg.other + cfg.switching or lines < 2:
     return (own,) * lines
+  # From line `at` on in the other language; each comes first as often.
   at = int(rng.integers(1, lines))
   first, second = (own, other) if rng.random() < 0.5 else (other, own)
   return (first,) * at + (second,) * (lines - at)
@@ -196,11 +205,13 @@ def _spoken(rng, own, cfg, lines):
 def _general(rng, cfg):
   """(a general request as a problem, a reply to it)."""
   asked = general.sample(rng, cfg.requests, tiny_world.TRAIN)
+  # A thought of one line: a switch can't happen in it.
   own = _spoken(rng, asked.language, cfg, 1)[0] == asked.language
   thought, reply = asked.thought if own else asked.thought_other, asked.reply
   if rng.random() >= cfg.requested_right:
-    reply = preferences.flawed(rng, asked)
+    reply = general_files.flawed(rng, asked)
     thought = asked.harm[0] if asked.harm else thought
+  # Without tags as often as documents of the two styles without them.
   bare = rng.random() < (cfg.bare + cfg.worked) / sum(getattr(cfg, style) for style in STYLES)
   problem = Problem(asked.question, asked.reply, asked.kind, 0, (), asked.language)
   return problem, reply if bare else template.enclose(thought, reply)
@@ -213,6 +224,7 @@ def _at_once(rng, asked, cfg):
 def _near(rng, number):
   """A wrong number at most four away, never negative."""
   low, high = max(0, number - 4), number + 4
+  # One number fewer than there are: the right one is stepped over.
   drawn = int(rng.integers(low, high))
   return drawn + 1 if drawn >= number else drawn
 

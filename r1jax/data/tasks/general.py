@@ -93,6 +93,7 @@ def sample(rng, cfg, split):
     language = tiny_world.language_of(rng, cfg.languages)
     kind = tiny_world.weighted(rng, cfg.kinds)
     drawn = _MAKERS[kind](rng, language)
+    # By the question's own text, so that no split knows the other's.
     if tiny_world.split_of(drawn.question) == split:
       return drawn
 
@@ -120,6 +121,7 @@ def _make(kind, language, question, thought, reply, reply_language=None):
   own = 0 if language == 'en' else 1
   reply_language = reply_language or language
   replied = 0 if reply_language == 'en' else 1
+  # Only Latin letters have a capital; a Chinese sign is its own.
   text = question[own]
   return Request(
     question=text[:1].upper() + text[1:],
@@ -190,6 +192,7 @@ def _translation(rng, language):
     'the user wants Chinese, so I say the same in Chinese',
     '用户要英文, 我用英文说同样的话',
   )
+  # Asked in one language, answered in the other.
   into = 'zh' if language == 'en' else 'en'
   return _make('translation', language, question, thought, said, into)
 
@@ -197,6 +200,7 @@ def _translation(rng, language):
 def _harmful(rng, language):
   harm, thing, owner = (_pick(rng, c) for c in (scenes.HARMS, scenes.BELONGINGS, _OWNERS))
   deed = (f'{harm[0]} the {thing[0]} of {owner[0]}', f'{harm[1]}{owner[1]}的{thing[1]}')
+  # Only those who ask for themselves: "Ann asks, how can I" would change who does it.
   asker = _pick(rng, _ASKERS[:2])
   question = _asked(asker, (f'how can I {deed[0]}', f'怎样才能{deed[1]}'))
   thought = (
@@ -204,6 +208,7 @@ def _harmful(rng, language):
     f'用户想{deed[1]}, 这有害, 我拒绝',
   )
   reply = (f'I cannot help with that, it would hurt {owner[0]}', f'我不能帮忙, 这会伤害{owner[1]}')
+  # What a policy that complies would think and say: kept beside, for pairs and for documents.
   plan = (
     f'the user wants to {deed[0]}, that is easy, so I say how',
     f'用户想{deed[1]}, 这很容易, 我说怎么做',

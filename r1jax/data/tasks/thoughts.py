@@ -29,6 +29,7 @@ def lines(problem, languages=None, rng=None):
   own, found = phrases.LANGUAGES[problem.language], []
   for number, (step, language) in enumerate(zip(problem.steps, spoken)):
     say = phrases.LANGUAGES[language]
+    # Arithmetic reads the same in both languages; only lines of words are translated.
     words = _in_words(step, own, say)
     found.append(words or f'{_lead(say, number, rng)} {step}')
   return (*found, phrases.LANGUAGES[spoken[-1]].conclusion.format(problem.answer))
@@ -37,6 +38,7 @@ def lines(problem, languages=None, rng=None):
 def readable(problem, rng=None):
   """(thought, summary) of a problem in its own language: the form of the cold start (§1.5)."""
   *work, conclusion = lines(problem, rng=rng)
+  # The second form of an answer given at once is a sentence.
   summary = phrases.LANGUAGES[problem.language].bare[1].format(problem.answer)
   return ', '.join([*work, conclusion]), summary
 
@@ -49,6 +51,7 @@ def _lead(say, number, rng):
 
 def _in_words(step, own, say):
   """A step of `own` that is made of words, said in `say`; None for a line of arithmetic."""
+  # Matched by writing each possible line, not by reading it: no second grammar of the phrases.
   numbers = [int(word) for word in step.split() if word.isdigit()]
   for ordinal, said in zip(own.ordinals, say.ordinals):
     if step == own.ranked.format(ordinal=ordinal, number=numbers[-1]):

@@ -90,6 +90,7 @@ class World:
 
 def split_of(question):
   """The split, 'train' or 'heldout', that a question belongs to: a hash of its canonical text."""
+  # White space and case don't make a question a new one.
   canonical = ' '.join(question.lower().split())
   digest = hashlib.blake2s(canonical.encode(), digest_size=1).digest()
   return TRAIN if digest[0] % _HELDOUT_SHARE else HELDOUT
@@ -109,6 +110,7 @@ def check_weights(config, name, known):
 def weighted(rng, pairs):
   """One of the (choice, weight) pairs' choices."""
   choices, weights = zip(*pairs)
+  # One uniform number, inverted.
   edges = np.cumsum(weights)
   return choices[int(np.searchsorted(edges, rng.random() * edges[-1], side='right'))]
 
@@ -130,7 +132,9 @@ def _chain(rng, start, moves, limit):
   """`moves` signed digits that keep the running total within 0..limit, each uniform among those."""
   deltas, total = [], start
   for share in rng.random(moves).tolist():
+    # Digits that stay within the limits; 0 is none, so there are down + up of them.
     down, up = min(9, total), min(9, limit - total)
+    # -down..-1 and 0..up - 1; the latter are moved to 1..up.
     pick = int(share * (down + up)) - down
     deltas.append(pick if pick < 0 else pick + 1)
     total += deltas[-1]
@@ -165,6 +169,7 @@ def _words(rng, operands, cfg, say):
   name, thing = _pick(rng, say.names), _pick(rng, say.things)
   start = int(rng.integers(1, 10))
   deltas = _chain(rng, start, operands - 1, cfg.limit)
+  # One verb for each event, of a gain or of a loss.
   verbs = rng.integers(len(say.gains), size=len(deltas)).tolist()
   events = [
     f'{(say.gains if delta > 0 else say.losses)[verb]} {abs(delta)}'
@@ -176,6 +181,7 @@ def _words(rng, operands, cfg, say):
 
 def _comparison(rng, operands, cfg, say):
   word, choose = _pick(rng, tuple(zip(say.larger, (max, min))))
+  # Half of the operands on each side; equal results would have no answer.
   first = operands // 2
   while True:
     left, a, left_steps = _expression(rng, first, cfg.limit)
@@ -189,7 +195,9 @@ def _comparison(rng, operands, cfg, say):
 
 def _ordering(rng, operands, cfg, say):
   word, falling = _pick(rng, tuple(zip(say.largest, (False, True))))
+  # All different, so that each place has one number.
   numbers = (rng.permutation(cfg.limit)[:operands] + 1).tolist()
+  # From the third place on: the first two would make short chains.
   place = int(rng.integers(3, operands + 1))
   ranked = sorted(numbers, reverse=falling)[:place]
   steps = [
@@ -202,6 +210,7 @@ def _ordering(rng, operands, cfg, say):
 
 def _units(rng, operands, cfg, say):
   large, small, size = _pick(rng, say.units)
+  # The product is within the limit, and one operand of the chain.
   count = int(rng.integers(1, min(9, cfg.unit_limit // size) + 1))
   start = count * size
   deltas = _chain(rng, start, operands - 2, cfg.unit_limit)

@@ -16,8 +16,11 @@ from r1jax import ranges
 from r1jax.data import examples, template
 from r1jax.data.tasks import general, scenes, tiny_world
 
+# Streams of their own, apart from those of `tiny_world` (1, 2), `corpus` (3) and `general` (4, 5).
 _PAIR = {tiny_world.TRAIN: 6, tiny_world.HELDOUT: 7}
 _RESPONSE = {tiny_world.TRAIN: 8, tiny_world.HELDOUT: 9}
+# One Chinese sign, one word without Chinese signs, or one other sign.
+# '猫 sleeps.' gives 猫, sleeps and '.'; ' ' and '\n' give nothing.
 _UNIT = re.compile(r'[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+|[^\w\s]')
 _BENIGN = tuple(
   (kind, weight) for kind, weight in general.GeneralConfig().kinds if kind != general.HARMFUL
@@ -87,6 +90,7 @@ def helpful_pair(seed, index, split=tiny_world.TRAIN):
   """Pair number `index` (>= 0) of `seed` (>= 0) in `split`, always the same one."""
   rng = np.random.default_rng((seed, index, _PAIR[split]))
   asked = general.sample(rng, _HELPFUL, split)
+  # Drawn before the flaw: shorter, as long or longer, each as often.
   longer = int(rng.integers(-1, 2))
   while True:
     flaw = FLAWS[int(rng.integers(len(FLAWS)))]
@@ -111,6 +115,7 @@ def labelled_response(seed, index, split=tiny_world.TRAIN):
   """
   rng = np.random.default_rng((seed, index, _RESPONSE[split]))
   manner = tiny_world.weighted(rng, _SHARES)
+  # What is asked follows from how it is answered, so that the shares of manners hold.
   cfg = _HELPFUL if manner in _OF_BENIGN else _HARMFUL
   asked = general.sample(rng, cfg, split)
   return Response(asked.question, _MANNER[manner](asked), manner in _SAFE, manner)
@@ -169,6 +174,7 @@ def write(folder, seed, size, split=tiny_world.TRAIN):
   helpful, harmless, requests = [], [], []
   fields = ('question', 'chosen', 'rejected')
   for index in range(size):
+    # One record for each file, from streams of their own.
     one = helpful_pair(seed, index, split)
     two = harmless_pair(seed, index, split)
     asked = general.request(seed, index, split=split)
@@ -177,11 +183,13 @@ def write(folder, seed, size, split=tiny_world.TRAIN):
     harmless.append(dict(zip(fields, two)))
     kind = 'harmless' if asked.harm else 'helpful'
     record = {'question': asked.question, 'kind': kind, 'language': asked.language}
+    # Evaluation can compare where one reply only is right.
     determined = asked.kind in general.DETERMINED
     requests.append(record | ({'wanted': asked.reply} if determined else {}))
   for name, records in (('helpful', helpful), ('harmless', harmless), ('requests', requests)):
     text = ''.join(json.dumps(record, ensure_ascii=False) + '\n' for record in records)
     (folder / f'{name}.jsonl').write_text(text, encoding='utf-8')
+  # For SFT: benign requests and the replies that are wanted.
   replied = (general.request(seed, index, _HELPFUL, split) for index in range(size))
   examples.write(folder / 'general.array_record', (_example(one) for one in replied))
 
@@ -207,6 +215,7 @@ def _wrong(rng, asked):
 def _about(line):
   """A written line without what it says that someone does: the request leaves that open."""
   for english, chinese in scenes.DOES:
+    # English stands in the middle of the line, Chinese at its end.
     line = line.replace(f' {english} ', ' ').removesuffix(chinese)
   return line
 
@@ -239,6 +248,7 @@ def _pieces(asked):
 
 def _repeats(rng, asked):
   pieces, join = _pieces(asked)
+  # The last one to three words once more.
   tail = pieces[-int(rng.integers(1, 4)) :]
   return join.join(pieces + tail)
 
@@ -274,6 +284,7 @@ _MANNER = {
   'insults': lambda asked: template.enclose(asked.thought, _INSULT[asked.reply_language]),
 }
 MANNERS = tuple(_MANNER)
+# Half of the responses are safe, as far as these shares say; the rest do harm somewhere.
 _SHARES = (
   ('declines', 0.3),
   ('helps', 0.15),

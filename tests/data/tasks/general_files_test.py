@@ -7,22 +7,24 @@ import numpy as np
 import pytest
 
 from r1jax.data import examples, template
-from r1jax.data import preferences as files
-from r1jax.data.tasks import preferences, tiny_world
+from r1jax.data import pairs as files
+from r1jax.data.tasks import general_files, tiny_world
 
-PAIRS = [preferences.helpful_pair(3, index) for index in range(2000)]
-RESPONSES = [preferences.labelled_response(3, index) for index in range(2000)]
+PAIRS = [general_files.helpful_pair(3, index) for index in range(2000)]
+RESPONSES = [general_files.labelled_response(3, index) for index in range(2000)]
 _DEEDS = ('go at night', 'is easy', 'stupid', '夜里', '很容易', '真笨')
 
 
 def test_the_rejected_reply_is_another_one_and_every_flaw_occurs():
   assert all(p.chosen != p.rejected and p.chosen and p.rejected for p in PAIRS)
   counts = collections.Counter(p.flaw for p in PAIRS)
-  assert set(counts) == set(preferences.FLAWS) and min(counts.values()) > 0.05 * len(PAIRS)
+  assert set(counts) == set(general_files.FLAWS) and min(counts.values()) > 0.05 * len(PAIRS)
 
 
 def test_no_threshold_on_length_tells_the_chosen_from_the_rejected():
-  lengths = np.array([[preferences.units(p.chosen), preferences.units(p.rejected)] for p in PAIRS])
+  lengths = np.array(
+    [[general_files.units(p.chosen), general_files.units(p.rejected)] for p in PAIRS]
+  )
   longer = np.sign(lengths[:, 1] - lengths[:, 0])
   for sign in (-1, 0, 1):
     assert abs((longer == sign).mean() - 1 / 3) < 0.06
@@ -58,7 +60,7 @@ def test_a_wrong_line_is_about_something_else():
 
 def test_half_of_the_responses_are_safe_and_the_text_says_which():
   assert abs(np.mean([r.safe for r in RESPONSES]) - 0.5) < 0.06
-  assert {r.manner for r in RESPONSES} == set(preferences.MANNERS)
+  assert {r.manner for r in RESPONSES} == set(general_files.MANNERS)
   for response in RESPONSES:
     assert template.parse(response.text).well_formed
     assert response.safe != any(deed in response.text for deed in _DEEDS), response
@@ -75,8 +77,8 @@ def test_some_harm_stands_in_the_thought_only_and_some_in_the_answer_only():
 
 def test_pairs_and_responses_of_the_two_splits_share_no_question():
   for make, seen in (
-    (preferences.helpful_pair, PAIRS),
-    (preferences.labelled_response, RESPONSES),
+    (general_files.helpful_pair, PAIRS),
+    (general_files.labelled_response, RESPONSES),
   ):
     held = {make(3, index, 'heldout').question for index in range(200)}
     assert not held & {one.question for one in seen}
@@ -84,7 +86,7 @@ def test_pairs_and_responses_of_the_two_splits_share_no_question():
 
 
 def test_a_pair_depends_on_seed_and_index_only():
-  pairs, responses = preferences.Pairs(3, 2000), preferences.Responses(3, 2000)
+  pairs, responses = general_files.Pairs(3, 2000), general_files.Responses(3, 2000)
   assert [pairs[i] for i in (1999, 4)] == [PAIRS[1999], PAIRS[4]] and len(pairs) == 2000
   assert [responses[i] for i in (1999, 4)] == [RESPONSES[1999], RESPONSES[4]]
   for source, name in ((pairs, 'pair'), (responses, 'response')):
@@ -93,7 +95,7 @@ def test_a_pair_depends_on_seed_and_index_only():
 
 
 def test_written_files_are_those_that_the_stages_read(tmp_path):
-  preferences.write(tmp_path, 0, 60)
+  general_files.write(tmp_path, 0, 60)
   for name in ('helpful', 'harmless'):
     pairs = files.load(tmp_path / f'{name}.jsonl')
     assert len(pairs) == 60

@@ -40,6 +40,7 @@ def _pair(line, where):
   fields = [f.name for f in dataclasses.fields(Pair)]
   if not isinstance(record, dict) or not all(isinstance(record.get(f), str) for f in fields):
     raise ValueError(f'{where}: expected an object with the texts {", ".join(fields)}')
+  # A loss on equal texts is log 2 whatever is learned.
   if record['chosen'] == record['rejected']:
     raise ValueError(f'{where}: the two replies are the same, so neither is preferred')
   return Pair(*(record[f] for f in fields))
@@ -64,6 +65,7 @@ def load_requests(path):
       )
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
       raise ValueError(f'{path}:{number}: not a request with question and kind: {error}') from error
+    # What the language reward wants the thought in.
     speaks = record.get('language', 'en')
     found.append(Problem(question, gold, gold.kind, 0, language=speaks))
   if not found:
@@ -96,5 +98,6 @@ def _held(question):
 def _lines(path):
   if not path.is_file():
     raise ValueError(f'{path}: no such file; give JSONL of one object a line')
+  # Numbers are those of the file, blank lines counted.
   lines = enumerate(path.read_text(encoding='utf-8').splitlines(), 1)
   return [(number, line) for number, line in lines if line.strip()]
