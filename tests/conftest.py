@@ -1,4 +1,4 @@
-"""Eight CPU devices and one folder of compiled programs for all tests; set before JAX starts."""
+"""Eight CPU devices for every test, so that meshes are real; what tests and workers share."""
 
 import atexit
 import fcntl
@@ -12,14 +12,6 @@ os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
 )
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-# The same program is compiled once per suite: xdist's workers and the commands that tests start
-# inherit these. The folder lives as long as the suite, so no program of another machine or another
-# XLA is ever loaded; who wants to keep programs between suites sets the variable beforehand.
-if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
-  os.environ['JAX_COMPILATION_CACHE_DIR'] = tempfile.mkdtemp(prefix='programs')
-  atexit.register(shutil.rmtree, os.environ['JAX_COMPILATION_CACHE_DIR'], ignore_errors=True)
-os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
-os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')
 
 import jax
 import pytest
@@ -27,6 +19,7 @@ import pytest
 from r1jax import sharding
 from tests import small_base, small_runs
 
+_PROGRAMS = 'R1JAX_TEST_PROGRAMS'
 TESTS = pathlib.Path(__file__).resolve().parent
 # A worker that is handed one of these last keeps all the others waiting, so they go first.
 LONGEST = (
@@ -114,8 +107,26 @@ def pytest_addoption(parser):
   parser.addoption('--slow', action='store_true', help='also run the tests marked slow')
 
 
+def _programs():
+  """The folder of the suite's compiled programs, which xdist's workers find by a variable.
+
+  It lives as long as the suite, so no program of another machine or another XLA is ever loaded.
+  """
+  if _PROGRAMS not in os.environ:
+    os.environ[_PROGRAMS] = tempfile.mkdtemp(prefix='programs')
+    atexit.register(shutil.rmtree, os.environ[_PROGRAMS], ignore_errors=True)
+  return os.environ[_PROGRAMS]
+
+
 def pytest_configure(config):
-  """Lets xdist hand out files in the order of `LONGEST`, not by how many tests they hold."""
+  """Sets up what all workers share: compiled programs, and the order of the files."""
+  # Not for the commands that tests start (`small_runs.environment`): JAX writes an entry bit by
+  # bit, and a command that is killed or reads at that moment leaves a warning where none may be.
+  jax.config.update('jax_compilation_cache_dir', _programs())
+  # Small programs as well: the suite compiles thousands, and few of them take a second.
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+  jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+  # xdist would sort files by their number of tests, which leaves the whole runs to the end.
   config.option.loadscopereorder = False
 
 

@@ -1,12 +1,15 @@
 """Small R1-Zero runs as a user starts them: a command, its files, its output."""
 
+import atexit
 import dataclasses
+import functools
 import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 UPDATES = 4
@@ -69,12 +72,21 @@ def command(folder, *flags, config='experiments/r1_zero.py', program=('r1jax.mai
 
 
 def environment(devices=1):
-  """Variables of a run's process: so many CPU devices, and the suite's compiled programs."""
+  """Variables of a run's process: so many CPU devices, programs compiled once for all runs."""
   return os.environ | {
     'JAX_PLATFORMS': 'cpu',
     'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
+    'JAX_COMPILATION_CACHE_DIR': _programs(),
+    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
     'COLUMNS': '120',
   }
+
+
+@functools.cache
+def _programs():
+  folder = tempfile.mkdtemp(prefix='programs')
+  atexit.register(shutil.rmtree, folder, ignore_errors=True)
+  return folder
 
 
 def start(folder, *flags, devices=2, **overrides):
