@@ -1,6 +1,7 @@
 """The commands: help without JAX, experiments by name or path, keys as users write them."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -218,7 +219,8 @@ def test_ctrl_c_while_modules_are_imported_ends_in_one_line():
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize('seconds', [0.3, 0.6, 1.0, 1.5, 2.2, 3.0])
+@pytest.mark.skipif(not pathlib.Path('/proc/self/maps').exists(), reason='needs /proc')
+@pytest.mark.parametrize('seconds', [0, 0.1, 0.3, 0.7, 1.2, 2.0])
 def test_ctrl_c_at_any_moment_of_the_start_leaves_no_traceback(tmp_path, seconds):
   process = subprocess.Popen(
     small_runs.command(tmp_path / 'run'),
@@ -228,11 +230,15 @@ def test_ctrl_c_at_any_moment_of_the_start_leaves_no_traceback(tmp_path, seconds
     stderr=subprocess.PIPE,
     text=True,
   )
+  loaded = pathlib.Path(f'/proc/{process.pid}/maps')
+  while 'jaxlib' not in loaded.read_text():  # the long imports have not begun
+    assert process.poll() is None, process.communicate()
+    time.sleep(0.01)
   time.sleep(seconds)
   process.send_signal(signal.SIGINT)
   out, err = process.communicate(timeout=300)
   assert process.returncode == commands.STOPPED, (out, err)
-  assert 'Traceback' not in err and len(err.splitlines()) <= 1, err
+  assert 'Traceback' not in err and len((out + err).splitlines()) <= 1, out + err
 
 
 def test_the_handler_of_others_is_left_alone():

@@ -10,7 +10,6 @@ from r1jax import config as config_lib
 from r1jax import flags, overrides, settings
 from r1jax.runs import r1, rl_vs_distill
 
-# Every stage of a graph is built when its nodes are.
 GRAPHS = {'r1': r1.graph_nodes, 'rl_vs_distill': rl_vs_distill.graph_nodes}
 SAMPLE = 500  # of some ten thousand pairs of a key and a value; --slow tries all
 # What somebody writes behind the equals sign of any key, by mistake or not.
@@ -39,7 +38,8 @@ def outcome(name, key, text):
     overrides.override(config, key, text)
     if config.stage in GRAPHS:
       config_lib.check_graph(config)
-      GRAPHS[config.stage](config)
+      for node in GRAPHS[config.stage](config):
+        node.check()
     else:
       _usable(config_lib.build(config))
   except ValueError as error:

@@ -83,7 +83,8 @@ def reference(made_once):
 def small(made_once):
   """Overrides of a run of a model of two layers, for tests that start many runs."""
   base = made_once('base', lambda folder: small_base.write(folder / 'model'))
-  length = {'reward__length': 1.0, 'reward__length_limit': 24, 'reward__length_buffer': 24}
+  # A model of two layers gives no right answer: shorter replies are what its groups differ by.
+  length = {'grpo__max_length': 24, 'grpo__overlong_buffer': 16}
   # With one growth of the cache, examinations and rollouts are the same program.
   return {'checkpoint': base, 'sample__cache_growth': 1} | length
 

@@ -10,7 +10,7 @@ import re
 
 from r1jax import ranges
 from r1jax.data import template
-from r1jax.rewards import language, shaping
+from r1jax.rewards import language, repetition
 
 _SIGN = re.compile('[\u3400-\u9fff\u3041-\u30ff]|[^\\W_]+|[^\\w\\s]')
 _CODE = '```'
@@ -77,7 +77,7 @@ def unreadable(candidate, cfg):
     return 'wrong format'
   if not candidate.stopped or (cfg.longest and candidate.tokens > cfg.longest):
     return 'too long'
-  if shaping.repetition(candidate.reply).score < cfg.distinct:
+  if repetition.check(candidate.reply).score < cfg.distinct:
     return 'repetition'
   ours, words = language.count(reply.thought, candidate.language)
   if ours < cfg.language * words:

@@ -14,7 +14,8 @@ class Packed:
   Attributes:
     token: ids, `pad` where nothing lies.
     segment: 1 for the first sequence of a row, 2 for the next ...; 0 where nothing lies.
-    position: place within its own sequence, from 0; 0 where nothing lies.
+    position: place within its own sequence, from 0; 0 where nothing lies, so that
+      `sequences[source][position] == token` elsewhere.
     source: index of the sequence in what was packed; -1 where nothing lies.
   """
 
@@ -22,11 +23,6 @@ class Packed:
   segment: np.ndarray
   position: np.ndarray
   source: np.ndarray
-
-  @property
-  def offset(self):
-    """Place of each token in its source sequence: `sequences[source][offset] == token`."""
-    return self.position
 
   @property
   def real(self):
@@ -118,18 +114,19 @@ def filled(segment, rows):
 
 
 class ProblemStream:
-  """Endless batches of problems in a new order each epoch.
+  """Endless batches of problems in a new order each epoch, the same ones in every process."""
 
-  The whole job's batch is the same for any number of processes: each takes its own block of it.
-  """
+  def __init__(self, source, batch, seed):
+    """Reads `source` (`len`, `[i]`) in an order that `seed` gives, `batch` problems per step.
 
-  def __init__(self, source, batch, seed, shard_index=0, shard_count=1):
-    """Reads `source` (`len`, `[i]`): `batch` problems a step over all `shard_count` processes."""
+    Raises:
+      ValueError: a source without records, or a batch without problems.
+    """
     _check_source(source)
-    _check_shards('batch', batch, shard_index, shard_count)
+    if batch < 1:
+      raise ValueError(f'a batch needs at least one problem, got {batch=}')
     self._order = grain.MapDataset.source(source).shuffle(seed=seed).repeat()
-    self._batch, self._local = batch, batch // shard_count
-    self._begin = shard_index * self._local
+    self._batch = batch
     self._made_of = {'size': len(source), 'batch': batch, 'seed': seed}
     self._step = 0
 
@@ -137,9 +134,9 @@ class ProblemStream:
     return self
 
   def __next__(self):
-    first = self._step * self._batch + self._begin
+    first = self._step * self._batch
     self._step += 1
-    return [self._order[first + i] for i in range(self._local)]
+    return [self._order[first + i] for i in range(self._batch)]
 
   def get_state(self):
     """The position, as a dict for JSON; `set_state` continues from it exactly."""
@@ -176,15 +173,12 @@ class DocumentStream:
   nowhere come first in the next batch.
   """
 
-  def __init__(self, source, tokenizer, cfg, seed, shard_index=0, shard_count=1):
-    """Reads `source` (`len`, `[i].text`); this process's block of `cfg.rows` rows is returned."""
+  def __init__(self, source, tokenizer, cfg, seed):
+    """Reads `source` (`len`, `[i].text`) in an order that `seed` gives; `cfg`: `PackingConfig`."""
     _check_source(source)
-    _check_shards('rows', cfg.rows, shard_index, shard_count)
     order = grain.MapDataset.source(source).shuffle(seed=seed).repeat()
     self._order = order.map(lambda document: _document_ids(tokenizer, document.text))
     self._cfg, self._pad = cfg, tokenizer.pad_id
-    local = cfg.rows // shard_count
-    self._mine = slice(shard_index * local, (shard_index + 1) * local)
     self._made_of = {'size': len(source), 'seed': seed, **dataclasses.asdict(cfg)}
     self._next, self._put_off = 0, []
 
@@ -192,7 +186,7 @@ class DocumentStream:
     return self
 
   def __next__(self):
-    """A `Packed` of this process's rows; `source` counts documents within the whole job's batch."""
+    """The next `Packed`; its `source` counts the documents of this batch."""
     cfg = self._cfg
     window, self._next = self._window()
     rooms = [(cfg.capacity, row) for row in range(cfg.rows)]
@@ -205,7 +199,7 @@ class DocumentStream:
         bins[row].append(number)
     self._put_off = put_off
     ids = [ids for _, ids in window]
-    return lay(ids, bins[self._mine], cfg.capacity, len(bins[self._mine]), self._pad)
+    return lay(ids, bins, cfg.capacity, cfg.rows, self._pad)
 
   def get_state(self):
     """The position, as a dict for JSON; `set_state` continues from it exactly."""
@@ -250,13 +244,6 @@ def _place(rooms, size):
 def _check_source(source):
   if not len(source):
     raise ValueError('a source without records gives no batches')
-
-
-def _check_shards(name, total, shard_index, shard_count):
-  if total < 1 or shard_count < 1 or total % shard_count:
-    raise ValueError(f'{name} {total} does not divide over {shard_count} processes')
-  if not 0 <= shard_index < shard_count:
-    raise ValueError(f'{shard_index=} is not within 0..{shard_count - 1}')
 
 
 def _check_state(state, made_of):

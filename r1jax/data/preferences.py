@@ -5,7 +5,7 @@ import hashlib
 import json
 import pathlib
 
-from r1jax.data.tasks import tiny_world
+from r1jax.data.problem import Problem
 from r1jax.rewards import preference
 
 
@@ -46,7 +46,7 @@ def _pair(line, where):
 
 
 def load_requests(path):
-  """The requests of a JSONL file: a list of `tiny_world.Problem`, each answer a `preference.Query`.
+  """The requests of a JSONL file: a list of `Problem`, each answer a `preference.Query`.
 
   A line holds {"question", "kind"}; "language", where it is not 'en'; and "wanted", the reply,
   where the request leaves no other, for evaluation.
@@ -65,7 +65,7 @@ def load_requests(path):
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
       raise ValueError(f'{path}:{number}: not a request with question and kind: {error}') from error
     speaks = record.get('language', 'en')
-    found.append(tiny_world.Problem(question, gold, gold.kind, 0, language=speaks))
+    found.append(Problem(question, gold, gold.kind, 0, language=speaks))
   if not found:
     raise ValueError(f'{path}: holds no request')
   return found

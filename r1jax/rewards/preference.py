@@ -7,7 +7,7 @@ import dataclasses
 import math
 
 from r1jax.data import template
-from r1jax.rewards.verdict import Kind, Verdict
+from r1jax.rewards.verdict import Gold, Kind, Verdict
 
 HELPFUL, HARMLESS = 'helpful', 'harmless'
 KINDS = (HELPFUL, HARMLESS)
@@ -16,10 +16,8 @@ OBJECTIVES = {HELPFUL: 'pairwise', HARMLESS: 'pointwise'}
 
 
 @dataclasses.dataclass(frozen=True)
-class Query:
-  """Gold of a general request, which has no right answer: the kind of its reward model.
-
-  Each request belongs to the helpfulness or to the safety set (reference §1.4).
+class Query(Gold):
+  """Gold of a general request: it belongs to the helpfulness or the safety set (reference §1.4).
 
   Attributes:
     kind: one of KINDS.
@@ -32,6 +30,10 @@ class Query:
   def __post_init__(self):
     if self.kind not in KINDS:
       raise ValueError(f'kind {self.kind!r} is not one of {", ".join(KINDS)}')
+
+  def check(self, completion, reply, config):
+    """None: no rule says whether a reply is right."""
+    return None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import dataclasses
 
 import rich.console
 
-from r1jax.data import examples, preferences, source, tokenizer
+from r1jax.data import examples, preferences, prompts, source, tokenizer
 from r1jax.data.tasks import corpus
 from r1jax.interchange import checkpoints, huggingface
 from r1jax.rewards import service
@@ -39,6 +39,10 @@ class Pretrain(train.Run):
     trained = tokenizer.train_sentencepiece(texts, self.job.model.vocab)
     return tokenizer.SentencePieceTokenizer(trained)
 
+  def asked(self, tok):
+    """R1-Zero's template, which the documents hold."""
+    return prompts.Form(tok)
+
   def needed(self):
     """Tokens of a row, or of a question and its reply."""
     pre = self.job.pretrain
@@ -49,7 +53,7 @@ class Pretrain(train.Run):
 
   def stage(self, data):
     """The `pretrain.Stage`."""
-    return pretrain.Stage(self.job, self.cfg, self.tok)
+    return pretrain.Stage(self.job, self.cfg, self.form.tokenizer)
 
   def rows(self, stage):
     """Size of the batches and their number."""
@@ -62,7 +66,7 @@ class Pretrain(train.Run):
     data = source.DataConfig(
       max_prompt=pre.max_prompt, levels=world.levels, languages=world.languages
     )
-    _, held = source.problems(data, self.job.seed, self.tok)
+    _, held = source.problems(data, self.job.seed, self.form)
     return self.asking(held)
 
   def limits(self):
@@ -89,7 +93,7 @@ class Sft(train.Run):
   def stage(self, data):
     """The `sft.Stage`."""
     self.size = len(data)
-    return sft.Stage(self.job, self.cfg, self.tok, data)
+    return sft.Stage(self.job, self.cfg, self.form, data)
 
   def rows(self, stage):
     """What is learned, and for how long."""
@@ -110,24 +114,28 @@ class Distill(Sft):
   def architecture(self):
     """(ModelConfig, tokenizer) of the student: its checkpoint's, or the teacher's tokenizer."""
     self.place = checkpoints.open(self.job.distill.teacher)
-    self.teacher_tok = tokenizer.load(self.place)
+    teacher_tok = tokenizer.load(self.place)
     cfg = huggingface.read_config(self.place, **dataclasses.asdict(self.job.runtime))
     self.teacher_cfg = dataclasses.replace(cfg, mtp_layers=0)
+    data = self.job.data
+    self.teacher_form = prompts.Form(
+      teacher_tok, data.prompt, self.place, data.system, source.shots(data)
+    )
     if self.job.model is None:
       cfg, tok = model.architecture(self.job)
     else:
-      tok = self.teacher_tok
+      tok = teacher_tok
       cfg = dataclasses.replace(self.job.model, vocab=tok.vocab_size)
     if self.job.distill.kl.weight:
-      distill.check_tokenizers(self.teacher_tok, tok)
+      distill.check_tokenizers(teacher_tok, tok)
     return cfg, tok
 
   def stage(self, data):
     """The `distill.Stage`, for as many epochs as `distill.equal_to` asks for."""
     self.size, self.teacher = len(data), distill.Teacher({}, self.teacher_cfg)
-    self.job = distill.with_epochs(self.job, data, self.tok, self.cfg, self.teacher_cfg)
+    self.job = distill.with_epochs(self.job, data, self.form, self.cfg, self.teacher_cfg)
     taught = self.teacher if self.job.distill.kl.weight else None
-    return distill.Stage(self.job, self.cfg, self.tok, data, taught)
+    return distill.Stage(self.job, self.cfg, self.form, data, taught)
 
   def rows(self, stage):
     """Who teaches, what is learned, and for how long."""
@@ -139,12 +147,12 @@ class Distill(Sft):
     params = huggingface.load(self.place, cfg, cfg.param_dtype, lambda line: None)
     if stage.teacher:
       stage.teacher = distill.Teacher(params, cfg)
-    examiner = self.asking(self.held, cfg, self.teacher_tok)
+    examiner = self.asking(self.held, cfg, self.teacher_form)
     return examiner.judge(params)
 
   def examine(self):
     """Asks teacher and student the same held-out problems."""
-    _, self.held = source.problems(self.job.data, self.job.seed, self.tok)
+    _, self.held = source.problems(self.job.data, self.job.seed, self.form)
     return self.asking(self.held)
 
   def figures(self, stage, before, after):
@@ -190,7 +198,7 @@ class RewardModel(train.Run):
 
   def stage(self, data):
     """The `reward_model.Stage`."""
-    return reward_model.Stage(self.job, self.cfg, self.tok, *data)
+    return reward_model.Stage(self.job, self.cfg, self.form.tokenizer, *data)
 
   def rows(self, stage):
     """Batch arithmetic."""

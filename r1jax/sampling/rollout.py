@@ -6,17 +6,23 @@ import jax
 import numpy as np
 
 from r1jax import sharding
-from r1jax.data import template
+from r1jax.data import prompts
+from r1jax.model import config as model_config
 from r1jax.sampling import sample
 
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-  """What samples: weights, their `ModelConfig`, and the tokenizer."""
+  """What samples: weights, their `ModelConfig`, and how it is asked (`prompts.Form`)."""
 
   params: dict
-  cfg: object
-  tokenizer: object
+  cfg: model_config.ModelConfig
+  form: prompts.Form
+
+  @property
+  def tokenizer(self):
+    """Of the model."""
+    return self.form.tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,31 +78,6 @@ def join(rollouts):
   return Rollout(prompts, *(np.concatenate([getattr(r, f) for r in rollouts]) for f in fields))
 
 
-def encode_prompt(tokenizer, question):
-  """Ids of the R1-Zero prompt for a question, the beginning-of-sequence token first."""
-  return tokenizer.encode(template.render(question), bos=True)
-
-
-def stop_sequences(tokenizer):
-  """Token sequences that end a completion: end of sequence, and a closing answer tag.
-
-  A byte-level tokenizer cuts the tag by what stands around it, so each usual surrounding gives a
-  sequence of its own, unless it contains a shorter one. Returns int32 [K, W], padded on the left
-  with -1.
-  """
-  befores, afters = ('', ' ', '\n', '.', ')', '}', '$'), ('', ' ', '\n', '\n\n', '.')
-  texts = [before + template.END_ANSWER + after for before in befores for after in afters]
-  found = {(tokenizer.eos_id,), *(tuple(tokenizer.encode(text)) for text in texts)}
-  least = [ids for ids in sorted(found) if not any(_inside(o, ids) for o in found if o != ids)]
-  width = max(map(len, least))
-  return np.array([[-1] * (width - len(ids)) + list(ids) for ids in least], np.int32)
-
-
-def _inside(short, long):
-  """Whether the ids `short` stand somewhere in a row in `long`."""
-  return any(long[i : i + len(short)] == short for i in range(len(long) - len(short) + 1))
-
-
 def pad_prompts(prompts, width):
   """Lists of ids -> (prompt_PT int32 padded with 0 on the right, length_P).
 
@@ -127,12 +108,12 @@ def run(policy, scfg, prompts, limits, key, stop_KW=None):
     prompts: lists of ids; their number is a multiple of `limits.chunk`.
     limits: `Limits`.
     key: PRNG key; chunk i uses `fold_in(key, i)`.
-    stop_KW: token sequences that end a completion; None for `stop_sequences`, R1-Zero's.
+    stop_KW: token sequences that end a completion; None for those of the policy's form.
   """
   chunk = limits.chunk or len(prompts)
   if len(prompts) % chunk:
     raise ValueError(f'{len(prompts)} prompts do not divide into chunks of {chunk}')
-  stop_KW = stop_sequences(policy.tokenizer) if stop_KW is None else stop_KW
+  stop_KW = policy.form.stop_KW if stop_KW is None else stop_KW
   waiting = None
   for i in range(len(prompts) // chunk):
     part = prompts[i * chunk : (i + 1) * chunk]

@@ -94,7 +94,7 @@ def test_packing_loses_nothing_and_overlaps_nothing(problem, spare):
     assert (np.diff(where[:, 1]) == 1).all()
     at = tuple(where.T)
     np.testing.assert_array_equal(packed.token[at], sequence)
-    np.testing.assert_array_equal(packed.offset[at], np.arange(len(sequence)))
+    np.testing.assert_array_equal(packed.position[at], np.arange(len(sequence)))
     assert len(set(packed.segment[at])) == 1
   assert packed.real.sum() == sum(lengths)
   assert (packed.token[~packed.real] == -7).all() and (packed.source[~packed.real] == -1).all()
@@ -153,35 +153,15 @@ def test_a_problem_stream_continues_bit_for_bit(steps):
   assert [next(stream) for _ in range(8)] == [next(resumed) for _ in range(8)]
 
 
-def test_processes_share_the_batch_that_one_process_would_have_had():
-  def make(index, count):
-    return batches.ProblemStream(_Letters(10), 6, 2, shard_index=index, shard_count=count)
-
-  one, parts = make(0, 1), [make(i, 3) for i in range(3)]
-  for _ in range(5):
-    assert next(one) == [x for part in parts for x in next(part)]
-  one.set_state(parts[1].get_state())
-  assert next(one)[2:4] == next(parts[1])
-
-
-def test_a_process_reads_only_its_own_problems():
+def test_a_stream_reads_only_the_problems_that_it_gives():
   source = _Letters(100)
-  next(batches.ProblemStream(source, 50, 0, shard_index=1, shard_count=5))
+  next(batches.ProblemStream(source, 10, 0))
   assert sum(source.read) == 10
 
 
-@pytest.mark.parametrize(
-  'arguments, why',
-  [
-    (dict(batch=5, shard_count=2), 'batch 5 does not divide over 2 processes'),
-    (dict(batch=0), 'batch 0 does not divide'),
-    (dict(batch=4, shard_count=0), 'batch 4 does not divide over 0 processes'),
-    (dict(batch=4, shard_index=2, shard_count=2), 'shard_index=2 is not within 0..1'),
-  ],
-)
-def test_impossible_shards_are_refused(arguments, why):
-  with pytest.raises(ValueError, match=why):
-    batches.ProblemStream(_Letters(10), seed=0, **arguments)
+def test_a_batch_without_problems_is_refused():
+  with pytest.raises(ValueError, match='at least one problem, got batch=0'):
+    batches.ProblemStream(_Letters(10), 0, seed=0)
 
 
 def test_an_empty_source_and_a_foreign_position_are_refused():
@@ -233,16 +213,6 @@ def test_the_document_stream_continues_bit_for_bit(steps):
     np.testing.assert_array_equal(a.token, b.token)
     np.testing.assert_array_equal(a.segment, b.segment)
   assert stream.get_state() == resumed.get_state()
-
-
-def test_processes_share_the_packed_rows_that_one_process_would_have_had():
-  one = batches.DocumentStream(_DOCUMENTS, _TOK, _CFG, seed=0)
-  parts = [batches.DocumentStream(_DOCUMENTS, _TOK, _CFG, 0, i, 2) for i in range(2)]
-  for _ in range(4):
-    whole, halves = next(one), [next(part) for part in parts]
-    for name in ('token', 'segment', 'position', 'source'):
-      joined = np.concatenate([getattr(half, name) for half in halves])
-      np.testing.assert_array_equal(getattr(whole, name), joined)
 
 
 def test_packed_documents_leave_few_places_empty():

@@ -11,6 +11,7 @@ import numpy as np
 
 from r1jax import ranges
 from r1jax.data import template
+from r1jax.data.problem import Problem
 from r1jax.data.tasks import general, phrases, preferences, thoughts, tiny_world
 
 GENERAL = 'general'  # style of the documents about general requests
@@ -81,7 +82,7 @@ class Document:
   prompt: str
   reply: str
   style: str
-  problem: tiny_world.Problem
+  problem: Problem
 
   @property
   def text(self):
@@ -201,7 +202,7 @@ def _general(rng, cfg):
     reply = preferences.flawed(rng, asked)
     thought = asked.harm[0] if asked.harm else thought
   bare = rng.random() < (cfg.bare + cfg.worked) / sum(getattr(cfg, style) for style in STYLES)
-  problem = tiny_world.Problem(asked.question, asked.reply, asked.kind, 0, (), asked.language)
+  problem = Problem(asked.question, asked.reply, asked.kind, 0, (), asked.language)
   return problem, reply if bare else template.enclose(thought, reply)
 
 

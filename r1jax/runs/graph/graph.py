@@ -20,6 +20,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from r1jax import files
+from r1jax.evaluation import prospects
 from r1jax.rewards import service
 from r1jax.runs import workdir
 from r1jax.runs.graph import fingerprint
@@ -30,6 +31,7 @@ EXPECTED = (
   ValueError,
   checkpoint.CheckpointError,
   optimizer.NonFiniteError,
+  prospects.NothingToLearnError,
   service.VerifierFailure,
   OSError,
 )
@@ -60,6 +62,7 @@ class Node:
     section: all that it is told, as JSON holds it.
     code: the module that does it; a change there or in what it imports makes the stage again.
     make: (folder, name -> folder of each need) -> `Made`; goes on where it was interrupted.
+    check: raises ValueError where the section cannot be used; called before any stage is made.
   """
 
   name: str
@@ -67,6 +70,7 @@ class Node:
   section: dict
   code: str
   make: Callable
+  check: Callable = lambda: None
 
 
 class StageError(ValueError):
@@ -137,6 +141,13 @@ class Graph:
       text = json.dumps(manifest, indent=2, ensure_ascii=False) + '\n'
       files.write_atomically(self.folder / 'manifest.json', text)
     return manifest
+
+  def check(self, until=''):
+    """Raises ValueError where a stage that `run` would make is told what it cannot use."""
+    chosen = self.chosen(until)
+    for node in self.nodes:
+      if node.name in chosen:
+        node.check()
 
   def chosen(self, until=''):
     """Names of the stages that `run` would make or find finished."""

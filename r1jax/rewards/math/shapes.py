@@ -1,23 +1,27 @@
-"""The structure of an answer: matrix, set, point, list, interval, equation, or one expression (a
-leaf).
-"""
+"""The structure of an answer: matrix, set, point, list, interval, equation, or one expression."""
 
 import dataclasses
 import itertools
 import re
 
-from r1jax.rewards import quantity
+from r1jax.rewards.math import quantity
 
+# Yes: `\begin{pmatrix}1\\2\end{pmatrix}`, `[\begin{array}{cc}1&2\end{array}]`. No: `\begin{cases}`.
 _MATRIX = re.compile(
   r'[\[(]? ?\\begin ?\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]+\})?'
   r'(.*)\\end ?\{\1\} ?[\])]?\Z',
   re.S,
 )
+# Yes: `x \in ` of `x \in [1,2]`. No: `x \int`, `xy \in`.
 _MEMBER = re.compile(r'[A-Za-z] ?\\in(?![a-z]) ?')
 _REALS = ('\\mathbb{R}', '\\mathbb R', '\\R', 'all real numbers', 'all reals')
+# A set by its condition. Yes: `\{x \mid x > 2\}`, `\{x : x > 2\}`. No: `\{1, 2\}`.
 _CONDITION = re.compile(r'\\\{ ?[A-Za-z] ?(?:\\mid|\||:) ?(.*)\\\}\Z')
+# What a point is called. Yes: `(x, y) = ` of `(x, y) = (1, 2)`. No: `(x, 1) = (2, 1)`.
 _POINT_NAME = re.compile(r'\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\) ?= ?(?=\()')
+# A lone variable. Yes: `x`, `\theta`, `a_{12}`, `f(x)`. No: `xy`, `f(2)`, `3`.
 _NAME = re.compile(r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z]\))\Z')
+# What relates two sides. Yes: `=`, `\le`, `<=`, `\approx`. No: `\left`, `\in`.
 _LINKS = re.compile(
   r'\\(?:leq?|geq?|neq?|lt|gt)(?![a-z])(?: ?slant)?|<=|>=|!=|[<>=]|\\approx(?![a-z])'
 )
@@ -27,13 +31,19 @@ _LINK = {
   '\\approx': '=',
 }  # fmt: skip
 _FLIPPED = {'>': '<', '>=': '<='}
+# Yes: `\cup`, `U` of `[1,2] U [3,4]`. No: `\cupx`, `or` of `x or y`.
 _UNION = re.compile(r'\\cup(?![a-z])|(?<=[\])]) ?(?:U|∪| or ) ?(?=[\[(])')
+# One set without another. Yes: `\setminus`, `-` of `\mathbb{R} - \{2\}`. No: `-` of `5 - 2`.
 _MINUS = re.compile(r'\\(?:setminus|backslash|smallsetminus)(?![a-z])|(?<=\}) ?- ?(?=\\\{)')
+# Yes: `12:30`. No: `2:3`, `1:75`.
 _CLOCK = re.compile(r'\d{1,2} ?: ?[0-5]\d\Z')
 _COLON = re.compile(r':')
+# Between items. Yes: `,`, ` and ` of `1 and 2`. No: `\land`, `or` of `for`.
 _ITEMS = re.compile(r',|;|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])')
 _OPENING, _CLOSING = '([{', ')]}'
+# Yes: `\pm`, `+/-`. No: `\pmod`, `-+`.
 _PLUS_MINUS = re.compile(r'\\pm(?![a-z])|\+/-|\+-')
+# Words after a value. Yes: ` cm` of `5\sqrt{2} cm`, ` square meters`. No: `x` of `2x`, `cm` alone.
 _TAIL = re.compile(r'(?<=[\d}) ]) ?([A-Za-z]{2,}\.?(?: [A-Za-z]+)*)(?:\^\{?[23]\}?)? ?\Z')
 
 
@@ -50,9 +60,7 @@ class Leaf:
 
 @dataclasses.dataclass(frozen=True)
 class Items:
-  """Several shapes: `kind` is set, list (no brackets, order free), point (round) or vector
-  (square).
-  """
+  """Several shapes: a set, a list (no brackets, no order), a point (round) or a vector (square)."""
 
   kind: str
   items: tuple
@@ -126,8 +134,10 @@ def read(text):
   matrix = _MATRIX.match(text)
   if matrix:
     return _matrix(matrix[2])
+  # 1,234 is a number before it is a list.
   if quantity.read(text) is not None:
     return Leaf(text)
+  # From what binds least to what binds most.
   parts = _split(text, _MINUS)
   if len(parts) == 2:
     return Narrowed((read(_without_member(parts[0])), read(parts[1])), without=True)
@@ -171,9 +181,7 @@ def same_name(one, other):
 
 
 def by_name(items):
-  """`items` in the order of their names when all are `name = value`, so that x = 1, y = 2 is a
-  point.
-  """
+  """`items` ordered by name where all are `name = value`, so that x = 1, y = 2 is a point."""
   named = all(isinstance(i, Equation) and is_name(i.left) for i in items)
   return sorted(items, key=lambda i: i.left.text) if named else items
 
@@ -202,6 +210,7 @@ def _matrix(body):
 
 
 def _listed(parts, every):
+  """The shape of several parts, joined by `and` where `every` holds for all of them."""
   items = [item for part in parts if part.strip() for item in _spread(_related(part.strip()))]
   if all(isinstance(item, Ranges) for item in items):
     if every and len(items) == 2:
@@ -230,12 +239,13 @@ def _related(text):
     return _bracketed(_without_member(text))
   parts = _split(text, _LINKS)
   names = [_LINK.get(link.group().replace(' ', ''), link.group()) for link in links]
-  if len(links) == 2 and names[0][0] == names[1][0] and names[0][0] in '<>':
-    low, high = (0, 2) if names[0][0] == '<' else (2, 0)
+  directions = [name[0] for name in names]
+  # 1 < x <= 2, or the same turned around.
+  if directions in (['<', '<'], ['>', '>']):
     closed = [name.endswith('=') for name in names]
-    return Ranges(
-      (Range(closed[low // 2], read(parts[low]), read(parts[high]), closed[high // 2]),)
-    )
+    ends = [(closed[0], read(parts[0])), (closed[1], read(parts[2]))]
+    low, high = ends if directions[0] == '<' else reversed(ends)
+    return Ranges((Range(*low, high[1], high[0]),))
   if len(links) > 1:
     if set(names) != {'='}:
       raise ShapeError('a chain of relations')
@@ -245,6 +255,7 @@ def _related(text):
 
 
 def _relation(left, name, right):
+  """The shape of `left name right`: a set of reals where a variable is compared with a value."""
   if name in _FLIPPED:
     left, name, right = right, _FLIPPED[name], left
   if name == '!=' and is_name(left):
@@ -268,6 +279,7 @@ def _bracketed(text):
     return Items('set', ())
   if text[0] in _OPENING and text[-1] in _CLOSING and _encloses(text):
     return _enclosed(text)
+  # After the brackets: those of (1:2) enclose a ratio.
   parts = _split(text, _COLON)
   if len(parts) > 1:
     return Ratio(tuple(Leaf(part.strip()) for part in parts), bool(_CLOCK.match(text)))
@@ -299,11 +311,18 @@ def _enclosed(text):
     return _set(inside)
   if len(parts) == 1:
     return _bracketed(inside.strip()) if inside.strip() and text[0] == '(' else Leaf(text)
+  # Of (1, 2) nobody can say whether it is a point or an interval; (1, 2] and (1, oo) tell.
   items = tuple(read(part) for part in parts)
-  infinite = any('infty' in t or t.strip('+- ') in ('oo', 'inf') for i in items for t in leaves(i))
-  if len(items) == 2 and (text[0] + text[-1] in ('(]', '[)') or infinite):
-    return Ranges((Range(text[0] == '[', items[0], items[1], text[-1] == ']'),))
-  return Items('vector' if text[0] == '[' else 'point', items)
+  infinite = any(_is_infinite(leaf) for item in items for leaf in leaves(item))
+  closed_low, closed_high = text[0] == '[', text[-1] == ']'
+  half_open = text[0] + text[-1] in ('(]', '[)')
+  if len(items) == 2 and (half_open or infinite):
+    return Ranges((Range(closed_low, *items, closed_high),))
+  return Items('vector' if closed_low else 'point', items)
+
+
+def _is_infinite(leaf):
+  return 'infty' in leaf or leaf.strip('+- ') in ('oo', 'inf')
 
 
 def _set(inside):
@@ -339,6 +358,7 @@ def _encloses(text):
 
 
 def _top_level(text, pattern):
+  """Matches of `pattern` outside of all brackets."""
   depths, depth = [], 0
   for sign in text:
     depth -= sign in _CLOSING

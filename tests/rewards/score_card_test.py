@@ -1,13 +1,14 @@
 """The score card on a subset: all attacks on text, some on code, fuzzed completions."""
 
+import collections
 import json
 import subprocess
 import sys
 
 import pytest
 
-from r1jax.rewards import service
-from r1jax.rewards.attacks import answers, decoys, fuzz, run
+from r1jax.rewards import score_card, service
+from r1jax.rewards.attacks import fuzz, table
 from r1jax.rewards.code import attacks, isolation
 from r1jax.rewards.verdict import Kind, Verdict
 
@@ -21,20 +22,50 @@ _QUICK_ESCAPES = ('double fork setsid', 'posix_spawn', 'cache write', 'fds', 'in
 
 
 def test_there_are_at_least_sixty_attacks_over_all_verifiers():
-  texts = (
-    answers.MATH,
-    answers.FORMAT,
-    answers.CHOICE,
-    answers.NUMBERS,
-    answers.ORDER,
-    answers.LANGUAGE,
-  )
-  assert min(sum(map(len, texts)), len(attacks.load())) >= 60
+  texts = collections.Counter(row.kind for row in table.attacks())
+  kinds = {'math', 'letter', 'numbers', 'order', 'json', 'format', 'language', 'repetition'}
+  assert texts.keys() == kinds
+  assert texts.total() >= 400 and len(attacks.load()) >= 60
 
 
-def test_attacks_on_text_are_repelled(monkeypatch):
-  monkeypatch.setattr(decoys, 'NOT_FIVE', decoys.NOT_FIVE[::5])  # the card runs all of them
-  assert [outcome for outcome in run.text_attacks() if not outcome.repelled] == []
+def test_attacks_on_text_are_repelled():
+  # Of the costly mathematics every fifth; the card runs all of them.
+  maths = [row for row in table.attacks() if row.kind == 'math']
+  rows = [row for row in table.attacks() if row.kind != 'math'] + maths[::5]
+  assert [outcome for outcome in score_card.text_attacks(rows) if not outcome.repelled] == []
+
+
+def test_completions_that_are_right_are_paid():
+  assert table.rights()
+  for row in table.rights():
+    assert score_card.verdict(row).kind == Kind.CORRECT, row.name
+
+
+@pytest.mark.parametrize(
+  'record, why',
+  [
+    ({'kind': 'math', 'gold': '1', 'right': True}, 'expected a completion or an answer'),
+    ({'kind': 'maths', 'gold': '1', 'answer': '1', 'right': True}, "field 'kind' holds 'maths'"),
+    ({'kind': 'math', 'gold': '1', 'answer': '1', 'right': 1}, "field 'right' holds 1"),
+    ({'kind': 'letter', 'gold': 'F', 'completion': 'F', 'right': True}, "'F', expected a letter"),
+  ],
+)
+def test_a_bad_line_of_a_table_is_named(tmp_path, monkeypatch, record, why):
+  good = {'kind': 'math', 'gold': '1', 'completion': ['<answer>', ['9', 3], '</answer>']}
+  lines = map(json.dumps, (good | {'right': False}, record))
+  (tmp_path / 'some.jsonl').write_text('\n'.join(lines))
+  monkeypatch.setattr(table, 'FOLDER', tmp_path)
+  with pytest.raises(ValueError, match=rf'some\.jsonl, line 2: .*{why}'):
+    table.rows.__wrapped__()
+
+
+def test_a_text_that_repeats_itself_is_written_once(tmp_path, monkeypatch):
+  parts = ['<answer>', ['ab', 3], 'c</answer>']
+  record = {'kind': 'math', 'gold': '1', 'completion': parts, 'right': False}
+  (tmp_path / 'some.jsonl').write_text(json.dumps(record))
+  monkeypatch.setattr(table, 'FOLDER', tmp_path)
+  (row,) = table.rows.__wrapped__()
+  assert row.completion == '<answer>abababc</answer>'
 
 
 @pytest.mark.skipif(isolation.available() is None, reason=f'needs bubblewrap: {isolation.INSTALL}')
@@ -42,20 +73,20 @@ def test_attacks_on_the_code_verifier_are_repelled_and_leave_nothing():
   chosen = [
     a for a in attacks.load() if a.question != 'printed' or a.name in (*_QUICK, *_QUICK_ESCAPES)
   ]
-  assert [outcome for outcome in run.code_attacks(chosen) if not outcome.repelled] == []
+  assert [outcome for outcome in score_card.code_attacks(chosen) if not outcome.repelled] == []
   assert attacks.leaks() == []
 
 
 def test_a_paid_attack_a_failed_verifier_and_a_leak_are_each_not_repelled():
   paid, failed = Verdict(1.0, Kind.CORRECT), Verdict(0.0, Kind.VERIFIER_ERROR)
-  assert not run._outcome('math', 'x', paid).repelled
-  assert not run._outcome('math', 'x', failed).repelled
-  assert not run._outcome('code', 'x', Verdict(0.0, Kind.WRONG), ['process 1']).repelled
-  assert run._outcome('code', 'x', Verdict(0.0, Kind.WRONG)).repelled
+  assert not score_card._outcome('math', 'x', paid).repelled
+  assert not score_card._outcome('math', 'x', failed).repelled
+  assert not score_card._outcome('code', 'x', Verdict(0.0, Kind.WRONG), ['process 1']).repelled
+  assert score_card._outcome('code', 'x', Verdict(0.0, Kind.WRONG)).repelled
 
 
 def test_pairs_from_a_published_solution_hold_its_result_and_its_other_numbers():
-  found = run.from_solution('16 - 3 = <<16-3=13>>13\n13 * 2 = <<13*2=26>>26\n#### 26')
+  found = score_card.from_solution('16 - 3 = <<16-3=13>>13\n13 * 2 = <<13*2=26>>26\n#### 26')
   assert ('26', '$26', True) in found and ('26', '13', False) in found
 
 

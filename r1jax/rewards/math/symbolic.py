@@ -1,8 +1,7 @@
 """Comparison of formulas, points, sets, intervals and equations; runs in a worker process only.
 
-`shapes` cuts an answer into its structure; the expressions at the leaves are read by math-
-verify's LaTeX
-parser and compared by SymPy. Nothing is ever given to `eval`.
+`shapes` cuts an answer into its structure; the expressions at the leaves are read by math-verify's
+LaTeX parser and compared by SymPy. Nothing is ever given to `eval`.
 """
 
 import fractions
@@ -12,18 +11,22 @@ import re
 
 import sympy
 
-from r1jax.rewards import math, quantity
+from r1jax.rewards.math import expressions, notation, quantity, shapes
 from r1jax.rewards.verdict import Kind, Verdict
-from r1jax.rewards.workers import expressions, shapes
 
 _DIGITS = 40  # of the numeric comparison that comes before the symbolic one
 _SCALES = (1, -1, 4, -1, 6, 1)  # of the six points where formulas are compared
 _CONFIRMED = 600  # digits of the last look, so that a tiny addition is seen
+# Yes: `\frac{2}{3}`, `2/3`. No: `2`, `\frac23`.
 _FRACTION = re.compile(r'\\frac ?\{.*\} ?\{.*\}\Z|\d+ ?/ ?\d+\Z')
+# Spaces but those between two numbers. Yes: ` ` of `x + 1`. No: ` ` of `4 2`.
 _TIGHT = re.compile(r'(?<![\d.]) +| +(?![\d.])')
+# A number and its base. Yes: `2516_8`, `101_{2}`. No: `x_8`.
 _BASED = re.compile(r'(\d+) ?_ ?\{?(\d{1,2})\}?\Z')
+# What evaluates slowly to hundreds of digits.
 _SLOW = (sympy.factorial, sympy.binomial, sympy.gamma, sympy.Integral, sympy.Sum, sympy.Product)
 _REAL_SETS = (shapes.Ranges, shapes.Narrowed)
+# Formulas with each construction that the parser compiles or caches at first use.
 _WARM = r"""x^2+2x+1 (x+1)^2 \frac{x^2+1}{2} 2\sqrt{3}+\pi \sin(x)-2x 5^{2}\cdot{e} n(n+1)/2
   \frac{n(n+1)}{2} \log_{2}8 \ln(2)
   1-\frac{1}{x+1} \sqrt[3]{2} |x-2| 5! \binom{5}{2} e^{-x} \frac{\sqrt{3}}{2} -\frac{1}{2}x
@@ -41,12 +44,13 @@ def warm_up():
 
 def compare(gold, answer):
   """The Verdict on two answers that exact reading could not decide."""
-  gold, answer = math.clean(gold), math.clean(answer)
+  gold, answer = notation.clean(gold), notation.clean(answer)
   try:
     truth = shapes.read(gold)
     _touch(truth)
   except (expressions.UnreadableError, shapes.ShapeError) as error:
-    if math.plain_words(_TIGHT.sub('', gold)) == math.plain_words(_TIGHT.sub('', answer)):
+    # A gold that nobody can read is still stated by whoever writes it down.
+    if _plain(gold) == _plain(answer):
       return Verdict(1.0, Kind.CORRECT)
     return Verdict(
       0.0, Kind.VERIFIER_ERROR, f'the gold answer {gold[:60]!r} cannot be read: {error}'
@@ -58,11 +62,14 @@ def compare(gold, answer):
   except MemoryError:
     raise
   except Exception as error:
-    if not same(
-      truth, truth
-    ):  # raises what it raises: then the gold answer is at fault, not this one
+    # Raises what it raises: then the gold answer is at fault, not this one.
+    if not same(truth, truth):
       raise
     return Verdict(0.0, Kind.UNPARSEABLE, f'not comparable: {type(error).__name__}: {error}'[:200])
+
+
+def _plain(text):
+  return notation.plain_words(_TIGHT.sub('', text))
 
 
 def same(gold, answer):
@@ -94,12 +101,14 @@ def _same_single(gold, answer):
 
 
 def _same_items(gold, answer):
+  # A set of one point and the point.
   for whole, part in ((gold, answer), (answer, gold)):
     if whole.kind == 'set' and len(whole.items) == 1 and part.kind == 'point':
       return same(whole.items[0], part)
   if len(gold.items) != len(answer.items):
     return False
   kinds = {gold.kind, answer.kind}
+  # Sets and bare lists have no order, points and vectors have one.
   if kinds <= {'set', 'list'}:
     return _matched(gold.items, answer.items)
   if kinds == {'point', 'vector'} and len(gold.items) == 2:
@@ -110,6 +119,7 @@ def _same_items(gold, answer):
 
 
 def _matched(gold, answer):
+  """Whether each item of `gold` is one of `answer` and none is left; items may occur twice."""
   rest = list(answer)
   for item in gold:
     found = next((i for i, other in enumerate(rest) if same(item, other)), None)
@@ -149,6 +159,7 @@ def _same_equation(gold, answer):
   equation, other = (gold, answer) if isinstance(gold, shapes.Equation) else (answer, gold)
   if equation.relation != '=':
     return False
+  # `9 * 2 = 18` as the answer for 18; as a gold it is an equation and nothing else states it.
   if not shapes.is_name(equation.left):
     return equation is answer and _same_chain(gold, shapes.Chain((equation.left, equation.right)))
   return same(*((equation.right, other) if equation is gold else (other, equation.right)))
@@ -162,6 +173,7 @@ def _same_chain(gold, chain):
 
 
 def _proportional(gold, answer):
+  """Whether two equations or inequalities say the same: one is a multiple of the other."""
   one, other = _difference(gold), _difference(answer)
   if one.free_symbols != other.free_symbols or not one.free_symbols:
     return False
@@ -173,6 +185,7 @@ def _proportional(gold, answer):
     return False
   if any(abs(r / ratios[0] - 1) > sympy.Float(10) ** -25 for r in ratios):
     return False
+  # Sampled points say that the ratio is constant; of rational functions SymPy can prove it.
   exact = {sympy.cancel(one / other) for _ in names[:1] if one.is_rational_function(*names)}
   return not exact or exact.pop().is_number
 
@@ -189,6 +202,7 @@ def _same_ranges(gold, answer):
 
 
 def _real_set(shape):
+  """The SymPy set of a shape, or None where it is no set of reals."""
   if isinstance(shape, shapes.Narrowed):
     first, second = map(_real_set, shape.parts)
     if first is None or second is None:
@@ -216,13 +230,14 @@ def _one_range(part):
 def _same_leaf(gold, answer):
   if _TIGHT.sub('', gold) == _TIGHT.sub('', answer):
     return True
+  # 2516_8 is not 1358: a question that names a base asks for the digits in it.
   based = _BASED.match(gold), _BASED.match(answer)
   if any(based):
     return _same_based(gold, answer, *based)
-  truth, stated = quantity.read(gold), quantity.read(math.unnamed(answer))
+  truth, stated = quantity.read(gold), quantity.read(notation.unnamed(answer))
   if truth is not None and stated is not None:
     return quantity.same(truth, stated)
-  if truth is not None and not math.worked_out(answer):
+  if truth is not None and not notation.worked_out(answer):
     raise expressions.UnreadableError('a calculation, not its result')
   gold, answer = shapes.without_unit(gold), shapes.without_unit(answer)
   if truth is not None or stated is not None:
@@ -234,10 +249,12 @@ def _same_based(gold, answer, gold_based, answer_based):
   if gold_based and answer_based:
     return gold_based.groups() == answer_based.groups()
   based, other = (gold_based, answer) if gold_based else (answer_based, gold)
-  return int(based[2]) == 10 and int(based[1]) == getattr(quantity.read(other), 'value', None)
+  read = quantity.read(other)
+  return int(based[2]) == 10 and read is not None and int(based[1]) == read.value
 
 
 def _same_number(gold, truth, answer, stated):
+  """Whether a formula has the value of a number: one of `truth` and `stated` is its Quantity."""
   expression = expressions.read(answer if truth is not None else gold)
   if expression.free_symbols and truth is None:
     return _same_sampled(
@@ -253,6 +270,7 @@ def _same_number(gold, truth, answer, stated):
   )
   if exact is not None:
     return quantity.close(exact, target, 0, read.digits)
+  # An irrational value: its 40 digits stand for it.
   exact = fractions.Fraction(str(value))
   if abs(exact - target) <= fractions.Fraction(1, 10**30) * (1 + abs(target)):
     return True
@@ -277,6 +295,7 @@ def _same_sampled(one, other):
     if (first is None) != (second is None):
       return False
     if first is not None:
+      # Most formulas differ at the first point; the long look is for those that do not.
       if abs(first - second) > sympy.Float(10) ** -25 * (1 + abs(first)):
         return False
       if not checked and not _agree_closely(one.subs(point) - other.subs(point), first):
@@ -288,6 +307,7 @@ def _same_sampled(one, other):
 
 
 def _agree_closely(difference, value):
+  """Whether a number without symbols is 0 to some 560 digits, relative to `value`."""
   if difference.is_Rational:
     return difference == 0
   if difference.has(*_SLOW):

@@ -1,6 +1,6 @@
-"""Optional shaping of the reward: repetition and length, each a score in [0, 1] to be weighted.
+"""The repetition reward: the share of word n-grams that are distinct.
 
-R1-Zero has neither; they are options known from open reproductions (reference section 4.3).
+R1-Zero has none; it is an option known from open reproductions (reference §4.3).
 """
 
 import re
@@ -8,13 +8,16 @@ import re
 from r1jax.rewards.verdict import Kind, Verdict
 
 LONGEST_READ = 200_000  # characters; repetition is judged on the last part beyond
+# A word or a number. Yes: `cat`, `42`, `数学`. No: `_`, `...`.
 _TOKEN = re.compile(r'[^\W_]+', re.UNICODE)
+# A sign of Chinese, each of which is a word. Yes: `数`. No: `の`, `a`.
 _CJK = re.compile('[\u3400-\u9fff]')
 
 
-def repetition(completion, n=6):
-  """Share (0 to 1) of the word n-grams of `completion` that are distinct; 1 when it has fewer than
-  n words.
+def check(completion, n=6):
+  """Verdict whose score is the share (0 to 1) of distinct word n-grams; 1 below n words.
+
+  Fewer than n words that repeat one character a hundred times score 0.
   """
   if n < 1:
     raise ValueError(f'{n=} words make no n-gram')
@@ -27,17 +30,8 @@ def repetition(completion, n=6):
   return _judged(share, f'{share:.0%} of {n}-grams are distinct')
 
 
-def length(tokens, limit, buffer):
-  """Soft overlong penalty in tokens (DAPO, reference section 4.3): 1 up to `limit - buffer`, 0 at
-  `limit`.
-  """
-  if not 0 < buffer <= limit:
-    raise ValueError(f'{buffer=} must lie in (0, {limit=}]')
-  score = min(1.0, max(0.0, (limit - tokens) / buffer))
-  return _judged(score, f'{tokens} of {limit} tokens')
-
-
 def _words(text):
+  """Words of `text` in lower case, a run of Chinese as one word per sign."""
   return [
     piece
     for word in _TOKEN.findall(text.lower())
