@@ -149,18 +149,7 @@ class Graph:
 
   def chosen(self, until=''):
     """Names of the stages that `run` would make or find finished."""
-    wanted = [name.strip() for name in until.split(',') if name.strip()]
-    known = {node.name: node for node in self.nodes}
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-      raise StageError(f'no stage {unknown[0]!r}; the stages are {", ".join(known)}')
-    chosen, waiting = set(), wanted or list(known)
-    while waiting:
-      name = waiting.pop()
-      if name in known and name not in chosen:
-        chosen.add(name)
-        waiting += known[name].needs
-    return chosen
+    return needed(self.nodes, until)
 
   def finished(self, node):
     """Whether the stage is done; its outputs are compared with what was made."""
@@ -235,6 +224,26 @@ class Graph:
     if jax.process_index() == 0:
       text = json.dumps(record, indent=2, ensure_ascii=False) + '\n'
       files.write_atomically(folder / _RECORD, text)
+
+
+def needed(nodes, until=''):
+  """Names of the stages in `until` (comma-separated; '' for all) and of what they need.
+
+  Raises:
+    StageError: a name that no stage has.
+  """
+  wanted = [name.strip() for name in until.split(',') if name.strip()]
+  known = {node.name: node for node in nodes}
+  unknown = [name for name in wanted if name not in known]
+  if unknown:
+    raise StageError(f'no stage {unknown[0]!r}; the stages are {", ".join(known)}')
+  chosen, waiting = set(), wanted or list(known)
+  while waiting:
+    name = waiting.pop()
+    if name in known and name not in chosen:
+      chosen.add(name)
+      waiting += known[name].needs
+  return chosen
 
 
 def _key(node, keys):
