@@ -90,6 +90,7 @@ class Door:
     Each is heard by a thread of its own: one that says nothing keeps no other waiting.
     """
     end = time.monotonic() + seconds
+    # Short, as the last of them may be let in by a thread while we wait for one more.
     self._listener.settimeout(0.1)
     while not self._full.is_set() and time.monotonic() < end:
       with contextlib.suppress(TimeoutError):
@@ -120,12 +121,14 @@ class Door:
     if not (number.isascii() and number.isdigit() and 0 < int(number) < self._count):
       return None
     right = proof(self._key, self.token, 'process', int(number))
+    # In the same time for every wrong proof: how long it takes tells nothing of the right one.
     return int(number) if hmac.compare_digest(shown.encode(), right.encode()) else None
 
 
 def introduce(connection, token, number, key=b''):
   """Proves to the door that this is process `number`; whether the door has proven itself too."""
   connection.sendall(f'{number} {proof(key, token, "process", number)}\n'.encode())
+  # Of another role than ours: a stranger could send our own proof back.
   right = proof(key, token, 'hub', number)
   return hmac.compare_digest(_line(connection).encode(), right.encode())
 
