@@ -32,6 +32,7 @@ class Command:
 
 COMMANDS = {
   'train': Command('r1jax.main', 'run an experiment, or go on with one that was stopped'),
+  'fetch': Command('r1jax.fetch', 'bring a model that somebody else made'),
   'chat': Command('r1jax.chat', 'talk to a model'),
   'evaluate': Command('r1jax.evaluate', 'examine a model on benchmarks, compare two results'),
   'export': Command('r1jax.export', 'hand a model on, as a hub folder or a GGUF file'),
