@@ -98,12 +98,11 @@ def main(argv=None):
   os.environ['JAX_PLATFORMS'] = 'cpu'
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   try:
-    return run(parse(sys.argv[1:] if argv is None else argv))
+    given = parse(sys.argv[1:] if argv is None else argv)
+    with commands.ended_in_a_line('stopped; a plan starts anew'):
+      return run(given)
   except (ValueError, OSError) as error:
     return commands.fail(error)
-  except KeyboardInterrupt:
-    print('stopped; a plan starts anew', file=sys.stderr)
-    return commands.STOPPED
 
 
 if __name__ == '__main__':

@@ -20,6 +20,7 @@ FLOORS = {
   'ranges': 0,
   'files': 0,
   'terminal': 0,
+  'admission': 0,
   'keys': 0,
   'model': 1,
   'sampling': 2,

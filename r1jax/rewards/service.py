@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from r1jax import processes, ranges
 from r1jax.rewards import accuracy, code, format, golds
-from r1jax.rewards.verdict import Kind, Task
+from r1jax.rewards.verdict import Kind, Task, Verdict
 from r1jax.rewards.workers import pool
 
 _WINDOW = 1000  # latest items over which the rate of verifier errors is taken
@@ -153,7 +153,12 @@ class RewardService:
     """The Rewards of what `submit` began, of all processes; waits."""
     started = time.monotonic()
     found = [{name: _settled(value) for name, value in part.items()} for part in parts]
-    found = [verdicts for part in processes.gather(found) for verdicts in part]
+    plain = [{name: dataclasses.astuple(v) for name, v in part.items()} for part in found]
+    found = [
+      {name: Verdict(score, Kind(kind), why) for name, (score, kind, why) in verdicts.items()}
+      for part in processes.gather(plain)
+      for verdicts in part
+    ]
     self._wait_seconds += time.monotonic() - started
     rewards = [Reward(verdicts, self._total(verdicts)) for verdicts in found]
     self._failed.extend(not reward.scored for reward in rewards)

@@ -31,6 +31,7 @@ def cold_start(job, config, mesh):
 
 def rejection(job, config, mesh):
   """Data of Dev3 from the samples of `job.checkpoint`, Dev2, and general data."""
+  # The path may name a stage that is left out where no general data is mixed in.
   general = examples.Examples(job.rejection.path) if job.rejection.general else ()
 
   def curate(drawn, sieve, digest):
@@ -57,6 +58,7 @@ def _curate(job, config, mesh, curate):
   sieve = filtering.Sieve(job.filter, blocked, job.samples.most_per_question)
   with workdir.opened(job.workdir, config) as folder:
     _plan(job, cfg, mesh)
+    # Sampling goes on with the first part that is not on disk.
     policy = rollout.Policy(model.weights(job, cfg), cfg, form)
     digest = params_lib.sha256(policy.params)
     with contextlib.closing(service.RewardService(job.reward)) as rewards:

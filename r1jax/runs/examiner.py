@@ -29,8 +29,10 @@ class Examiner:
     self.evaluation, self.limits, self.seed = job.evaluation, limits, job.seed
     self.cfg, self.form, self.rewards = cfg, form, rewards
     self.layout = job.rl.rollout_layout
+    # The same first questions each time, so that two policies can be compared in pairs.
     count = min(job.evaluation.questions, len(held))
     self.problems, self.seconds = [held[i] for i in range(count)], 0.0
+    # Each number of questions that is ever asked at once; a chunk is one compiled program.
     shards = sharding.batch_shards(jax.sharding.get_mesh())
     for asked in {count, min(job.evaluation.few, count), limits.chunk}:
       if asked % shards:
@@ -44,6 +46,7 @@ class Examiner:
     began = time.monotonic()
     policy, _ = handover.take(rollout.Policy(weights, self.cfg, self.form), self.layout)
     problems = self.problems[:questions]
+    # Not the step's: the luck of the draw is the same before, during and after.
     key = heldout.key(self.seed)
     result = heldout.evaluate(policy, self.evaluation, problems, self.limits, key, self.rewards)
     self.seconds += time.monotonic() - began

@@ -34,6 +34,7 @@ def report_card(job, config, mesh):
     policy = rollout.Policy(model.weights(job, cfg), cfg, form)
     key = heldout.key(job.seed)
     answers = heldout.ask(policy, job.evaluation, asked, limits, key, rewards)
+    # Figures of all samples; the texts are for a reader, and a few do.
     card = card_lib.figures(answers, job.filter) | {'transcripts': _transcripts(answers)}
     if jax.process_index() == 0:
       files.write_json(folder / CARD, card)
@@ -60,6 +61,7 @@ def general_replies(job, config, mesh):
   cfg, form = model.checked(job, mesh)
   judges, path = general_rl.judges(job), job.general.path
   _, held = pairs.split(pairs.load_requests(path), path)
+  # Requests that no training has seen, the same for all models.
   held = held[: job.general.questions]
   rules = service.RewardService(job.reward)
   with (

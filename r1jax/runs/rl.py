@@ -67,6 +67,7 @@ class ReasoningRl(train.Run):
     digest = params_lib.sha256(stage.state.params)
     if jax.process_index() != 0:
       return
+    # Also those of earlier starts of this run.
     rows = files.read_rows(self.folder / 'metrics.jsonl')
     summary = report.Summary(
       before=before.evaluation,
@@ -82,9 +83,11 @@ class ReasoningRl(train.Run):
 
   def show(self, stage, before, after):
     """Prints the closing table and one question answered before and after."""
+    # The closing words of a run: figures, one example, and where to look next.
     console, folder = rich.console.Console(), self.folder
     console.print(report.table(before.evaluation, after.evaluation))
     pick = telling(before, after)
+    # The same question twice: how the base answered it, and how the policy does.
     pair = [
       (result.completions[pick], result.verdicts[pick]['accuracy']) for result in (before, after)
     ]
@@ -138,6 +141,7 @@ class GeneralRl(ReasoningRl):
   def close(self, stage, before, after):
     """As for reasoning RL, and how base and policy reply to held-out requests."""
     super().close(stage, before, after)
+    # The weights that training began with are donated by now: they are read again.
     base = dataclasses.replace(stage.policy, params=model.weights(self.job, self.cfg))
     replies = {'before': self._asked(base), 'after': self._asked(stage.policy)}
     if jax.process_index() == 0:
@@ -147,6 +151,7 @@ class GeneralRl(ReasoningRl):
 
   def _asked(self, policy):
     """Mean scores of a policy's replies to held-out requests."""
+    # As many as the config says, the same for both.
     held = self.held_requests[: self.job.general.questions]
     key = heldout.key(self.job.seed)
     scores = scenarios.ask(policy, self.job, held, self.rewards, key)

@@ -24,6 +24,7 @@ class Pretrain(train.Run):
 
   def architecture(self):
     """(ModelConfig with the vocabulary of the tokenizer, tokenizer)."""
+    # First the tokenizer: the size of its vocabulary is the model's.
     tok = self._tokenizer()
     return dataclasses.replace(self.job.model, vocab=tok.vocab_size), tok
 
@@ -32,6 +33,7 @@ class Pretrain(train.Run):
     pre = self.job.pretrain
     if pre.tokenizer:
       return tokenizer.load(checkpoints.open(pre.tokenizer))
+    # The first documents of the corpus itself: what is learned is cut as it will be read.
     documents = (corpus.document(self.job.seed, i, pre.corpus) for i in range(pre.vocab_documents))
     texts = [document.text for document in documents]
     # What the tokenizer has seen must not ask held-out questions either.
@@ -46,6 +48,7 @@ class Pretrain(train.Run):
   def needed(self):
     """Tokens of a row, or of a question and its reply."""
     pre = self.job.pretrain
+    # It is examined in the same context that it is trained in.
     return max(pre.capacity, pre.max_prompt + pre.max_new)
 
   def read(self):
@@ -63,6 +66,7 @@ class Pretrain(train.Run):
   def examine(self):
     """Asks held-out questions of the corpus's world."""
     pre, world = self.job.pretrain, self.job.pretrain.corpus.world
+    # The documents are of levels and languages of this world; so are the questions.
     data = source.DataConfig(
       max_prompt=pre.max_prompt, levels=world.levels, languages=world.languages
     )
@@ -116,6 +120,7 @@ class Distill(Sft):
     self.place = checkpoints.open(self.job.distill.teacher)
     teacher_tok = tokenizer.load(self.place)
     cfg = huggingface.read_config(self.place, **dataclasses.asdict(self.job.runtime))
+    # Its next-token distribution is all that is learned from: no module that looks further.
     self.teacher_cfg = dataclasses.replace(cfg, mtp_layers=0)
     data = self.job.data
     self.teacher_form = prompts.Form(
@@ -126,6 +131,7 @@ class Distill(Sft):
     else:
       tok = teacher_tok
       cfg = dataclasses.replace(self.job.model, vocab=tok.vocab_size)
+    # Distributions over tokens are compared one by one: the vocabularies must be the same.
     if self.job.distill.kl.weight:
       distill.check_tokenizers(teacher_tok, tok)
     return cfg, tok
@@ -134,6 +140,7 @@ class Distill(Sft):
     """The `distill.Stage`, for as many epochs as `distill.equal_to` asks for."""
     self.size, self.teacher = len(data), distill.Teacher({}, self.teacher_cfg)
     self.job = distill.with_epochs(self.job, data, self.form, self.cfg, self.teacher_cfg)
+    # Without that term its weights need not be there while the student learns.
     taught = self.teacher if self.job.distill.kl.weight else None
     return distill.Stage(self.job, self.cfg, self.form, data, taught)
 
@@ -168,6 +175,7 @@ class Distill(Sft):
   def show(self, stage, before, after):
     """Prints both scores."""
     teacher, student = (result.evaluation.pass_at_1.mean for result in (before, after))
+    # A teacher that answers nothing has no share.
     share = f' ({student / teacher:.0%} of it)' if teacher else ''
     rich.console.Console().print(
       f'pass@1: teacher {teacher:.1%}, student {student:.1%}{share}\n'
@@ -189,6 +197,7 @@ class RewardModel(train.Run):
 
   def service(self):
     """Nothing to judge: a service that starts no worker."""
+    # It is not asked anything: the accuracy of pairs needs no rule.
     return service.RewardService()
 
   def read(self):
@@ -217,6 +226,7 @@ class RewardModel(train.Run):
 
   def figures(self, stage, before, after):
     """Kind and accuracy."""
+    # With its interval, as held-out pairs are few.
     estimate = after.as_json()
     return {
       'kind': self.job.reward_model.kind,

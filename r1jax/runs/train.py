@@ -116,11 +116,13 @@ class Run:
         lost.
     """
     began = time.monotonic()
+    # All that can be refused is refused before the folder is touched.
     self.cfg.check_mesh(dict(self.mesh.shape))
     model.check_context(self.cfg, self.needed())
     data = self.read()
     with contextlib.closing(self.service()) as self.rewards:
       stage = self.stage(data)
+      # What reading and compiling took is a part of the run's seconds.
       stage.began = began
       self.examiner = self.examine()
       with workdir.opened(self.job.workdir, config):
@@ -133,6 +135,7 @@ class Run:
     before = self.before(stage)
     if self.examiner:
       stage.examine = self.examiner.figures
+    # A stage may hold threads that ask ahead: they end with the loop, however that ends.
     with contextlib.closing(stage):
       loop.run(self.job.loop, stage, self.folder, self.job.optimizer)
     after = self.after(stage)
@@ -141,8 +144,10 @@ class Run:
   def close(self, stage, before, after):
     """Saves the model and `summary.json`, shows what came of it."""
     self.save(self.folder / 'model', stage)
+    # What a run that was killed and resumed is compared by with one that was not.
     digest = params_lib.sha256(stage.state.params)
     figures = self.figures(stage, before, after)
+    # Weights are written and digested by all processes, the rest by the first.
     if jax.process_index() != 0:
       return
     summary = figures | {'params_sha256': digest, 'seconds': stage.spent()}

@@ -65,6 +65,7 @@ def prepare(path, config):
   folder = pathlib.Path(path)
   if jax.process_index() != 0:
     return folder
+  # Through JSON and back, as what it is compared with: tuples are lists there.
   content = json.loads(config.to_json_best_effort())
   learned = data_digests(config)
   with _writing(folder):
@@ -88,6 +89,7 @@ def data_digests(config):
     section, _, name = key.partition('.')
     place = config.get(section, {}).get(name, '')
     path = pathlib.Path(place or '', inside)
+    # The name of a missing file is refused by whoever reads it, with a better reason.
     if place and path.is_file():
       status = path.stat()
       found[key] = _digest(path, status.st_size, status.st_mtime_ns)
@@ -109,6 +111,7 @@ def _holds(folder, *patterns):
 def _writing(folder):
   try:
     yield
+  # It comes out of the body of `opened` and is no fault of writing.
   except lock.Lost:
     raise
   except OSError as error:
@@ -127,6 +130,7 @@ def versions():
   """Versions of the code (and its commit, in a checkout) and of the packages it ran with."""
   here = pathlib.Path(r1jax.__file__).parent
   commit = ''
+  # An installed copy stands in no checkout, and then git says nothing.
   if shutil.which('git'):
     command = ['git', 'describe', '--always', '--dirty']
     found = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
@@ -148,6 +152,7 @@ def _check_data(folder, saved, now, config):
 
 
 def _check_same(folder, saved, now, where=''):
+  # A key of one of the two only is a difference too: the code has gained or lost it.
   for key in sorted(saved.keys() | now.keys()):
     if f'{where}{key}' in _FREE:
       continue

@@ -93,6 +93,7 @@ class Checkpoints:
       CheckpointError: the previous save failed.
       TypeError: `host` is not JSON, or a leaf of `arrays` is not an array.
     """
+    # First, as it may fail: nothing has been written yet.
     text = json.dumps(host)
     self.wait()
     names, leaves, _ = _flatten(arrays)
@@ -117,6 +118,7 @@ class Checkpoints:
         ) from error
       except OSError as error:
         raise CheckpointError(f'{tmp}: cannot be written ({error.strerror})') from error
+    # All processes write their shards into the folder that the first one makes.
     _barrier('checkpoint folder is there')
     self._orbax.save(tmp / 'arrays', args=ocp.args.PyTreeSave(stored))
     commit = (step, tmp, final, text, list(zip(names, described)))
@@ -188,6 +190,7 @@ class Checkpoints:
           break
         self._damaged.add(step)
         reasons.append(f'{self._path(step)} is damaged ({damage})')
+      # -1 is a folder without any checkpoint, -2 one whose checkpoints are all damaged.
       found = found if found >= 0 or not reasons else -2
     if jax.process_count() > 1:
       found = int(multihost_utils.broadcast_one_to_all(np.int32(found)))
@@ -203,6 +206,7 @@ class Checkpoints:
     wanted = {name: _stored_form(leaf) for name, leaf in zip(names, leaves)}
     how = {name: _restore_args(leaf) for name, leaf in wanted.items()}
     args = ocp.args.PyTreeRestore(item=wanted, restore_args=how)
+    # Each process reads its own shards, also of a mesh that was another when they were written.
     stored = self._orbax.restore(path / 'arrays', args=args)
     values = [_from_stored(stored[name], leaf) for name, leaf in zip(names, leaves)]
     return jax.tree.unflatten(structure, values)
@@ -343,6 +347,7 @@ def _read_manifest(folder):
     text = (folder / 'manifest.json').read_bytes()
   except OSError as error:
     raise CheckpointError(f'manifest.json: {error.strerror}') from error
+  # Two lines: the manifest, and what it must hash to.
   body, _, digest = text.partition(b'\n')
   if digest.strip() != hashlib.sha256(body).hexdigest().encode():
     raise CheckpointError('manifest.json does not match its own digest')

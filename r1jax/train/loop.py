@@ -70,6 +70,7 @@ class Signals:
 
   def __enter__(self):
     if threading.current_thread() is threading.main_thread():
+      # Only the main thread may set handlers; a stage of a test or a notebook may be elsewhere.
       for number in (signal.SIGTERM, signal.SIGINT):
         self._before[number] = signal.signal(number, self._note)
     return self
@@ -107,6 +108,7 @@ def run(cfg, stage, workdir, ocfg):
     Signals() as signals,
     checkpoint.Checkpoints(folder, cfg.keep, cfg.checkpoint_every, say) as saved,
   ):
+    # Signals are caught already: one that comes while this takes its time is not lost.
     found = saved.latest(stage.abstract)
     step = 0
     if found:
@@ -115,6 +117,7 @@ def run(cfg, stage, workdir, ocfg):
       say(f'resumed from {folder} at update {step} of {stage.total}')
     else:
       stage.start()
+      # So that a run that is killed in its first update begins from the same numbers.
       saved.save(0, stage.arrays(), stage.host())
     with _reports(stage, step, workdir, signals) as (writer, bar):
       _updates(stage, step, saved, signals, lambda row: _log(row, writer, bar, ocfg))
@@ -139,17 +142,20 @@ def _reports(stage, step, workdir, signals):
 def _updates(stage, step, saved, signals, log):
   compilations, pending = Compilations(), None
   while step < stage.total:
+    # It is only dispatched: while the device works on it the figures of the last are fetched.
     figures = stage.update(step) | {'compile/programs': compilations.count}
     if pending:
       log(pending)
     step += 1
     pending = (step, figures)
+    # Asked at every update: processes that disagree would wait for each other for ever.
     stop = _agreed(signals.asked)
     if stop or saved.due(step) or step == stage.total:
       log(pending)
       pending = None
       saved.save(step, stage.arrays(), stage.host())
     if stop:
+      # It is not over before it is on disk: the process ends when this is raised.
       saved.wait()
       raise Interrupted(
         f'stopped by {stop} after update {step} of {stage.total}; everything is saved, '
@@ -164,6 +170,7 @@ def _agreed(asked):
     return asked
   from jax.experimental import multihost_utils
 
+  # The larger number wins where two differ: any one does, as long as all take the same.
   numbers = multihost_utils.process_allgather(np.int32(signal.Signals[asked] if asked else 0))
   return signal.Signals(int(numbers.max())).name if numbers.any() else ''
 

@@ -85,6 +85,7 @@ class MetricsWriter:
     """Adds a row: `step` (int) and `metrics` (name -> number or scalar array, fetched here)."""
     if not self._files:
       return
+    # JSON has no NaN: null, and a count that an alarm can be set on.
     values = {name: float(value) for name, value in metrics.items()}
     finite = {name: value for name, value in values.items() if math.isfinite(value)}
     row = {'step': int(step), **{name: finite.get(name) for name in values}}
@@ -216,6 +217,7 @@ class Progress:
       self._bar.update(self._task, completed=step, timing=timing)
       self._live.refresh()
       return
+    # No terminal: lines for a log file, of which one per second is enough.
     now = time.monotonic()
     if now - self._printed >= 1 or step >= self._total:  # a log file has no use for more
       self._printed = now

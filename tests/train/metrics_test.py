@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import multiprocessing.synchronize
 import os
 import resource
 import subprocess
@@ -272,3 +273,15 @@ def test_a_write_that_finds_no_room_names_the_file(tmp_path, monkeypatch):
   with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/summary.json'"):
     files.write_json(tmp_path / 'summary.json', {})
   assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_need_no_shared_memory(tmp_path, monkeypatch):
+  """tensorboardX's own writer has a queue in /dev/shm, which a container may have read-only."""
+
+  def read_only(*_, **__):
+    raise OSError(30, 'Read-only file system')
+
+  monkeypatch.setattr(multiprocessing.synchronize.SemLock, '__init__', read_only)
+  with metrics.MetricsWriter(tmp_path) as writer:
+    writer.write(1, {'a/b': 1})
+  assert _events(tmp_path) == [(1, 'a/b', 1.0)]

@@ -33,6 +33,7 @@ class Recipe:
 
   def without(self, there):
     """The recipe without what it would read from stages that are not among `there`."""
+    # A place is STAGE or STAGE/path: 'dev1', 'rejection/data.array_record'.
     kept = {key: place for key, place in self.reads.items() if place.partition('/')[0] in there}
     return dataclasses.replace(self, reads=kept)
 
@@ -66,6 +67,7 @@ def alone(config, section, recipe, folder='', inputs=None):
     folder: work directory of the stage.
     inputs: name -> folder of what it reads; None fills nothing in: what a key is made of.
   """
+  # Only the sections that this stage has: the shared ones are those of all.
   one = config_lib.default(recipe.stage)
   parts = {name: config[name] for name in SHARED if name in one} | dict(section.items())
   content = {

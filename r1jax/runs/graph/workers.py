@@ -68,12 +68,14 @@ def _run(build, config, made, until, say):
   """In this process, or by workers."""
   cores = _cores()
   most, why = _most(cores)
+  # Fewer than asked for is said: the run takes that much longer.
   if most < config.workers and jax.process_index() == 0:
     say(f'workers={config.workers} is asked for, {most} can be had here: {why}')
   count = min(most, config.workers)
   if count == 1:
     made.run(until)
     return
+  # Each worker builds the graph anew from it: functions of nodes do not pickle either.
   plain = config.copy_and_resolve_references()  # references do not pickle
   shares = [cores[number::count] for number in range(count)]
   with _crew(build, plain, shares) as crew, loop.Signals() as signals:
@@ -100,6 +102,7 @@ def _supervise(made, crew, until, signals, say):
       if not worker.stage:
         _hand_out(made, worker, waiting, finished, say)
     busy = {worker.pipe: worker for worker in crew if worker.stage}
+    # A pipe is ready when its worker has made its stage, has failed, or is gone.
     ready = connection.wait(list(busy), _TICK) if busy else ()
     if signals.asked:
       raise loop.Interrupted(
@@ -115,6 +118,7 @@ def _supervise(made, crew, until, signals, say):
 
 def _hand_out(made, worker, waiting, finished, say):
   """Gives a worker the first stage that waits for nothing; passes over what is finished."""
+  # In the graph's order: what others wait for stands first.
   for node in tuple(waiting):
     if not finished.issuperset(node.needs):
       continue
@@ -150,6 +154,7 @@ def _crew(build, config, shares):
       process = spawn.Process(target=_work, args=(build, config, theirs))
       with _on(cores):
         process.start()
+      # Our copy of its end: while that is open, its death would not close the pipe.
       theirs.close()
       crew.append(_Worker(process, ours))
     yield crew
@@ -239,6 +244,7 @@ class _Labelled:
 
   def write(self, text):
     """Keeps what has no end of line yet."""
+    # Two workers share the terminal: half a line of one may not run into one of the other.
     *lines, self._open = (self._open + text).split('\n')
     self._out.write(''.join(f'{self.label:>12} | {line}'.rstrip() + '\n' for line in lines))
     return len(text)
