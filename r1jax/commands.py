@@ -14,6 +14,7 @@ import sys
 import threading
 
 import r1jax
+from r1jax import terminal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Command:
 
 COMMANDS = {
   'train': Command('r1jax.main', 'run an experiment, or go on with one that was stopped'),
+  'fetch': Command('r1jax.fetch', 'bring a model that somebody else made'),
   'chat': Command('r1jax.chat', 'talk to a model'),
   'evaluate': Command('r1jax.evaluate', 'examine a model on benchmarks, compare two results'),
   'export': Command('r1jax.export', 'hand a model on, as a hub folder or a GGUF file'),
@@ -79,7 +81,7 @@ def _help():
 
 def fail(error, status=1):
   """Prints one line on stderr; returns the exit status."""
-  print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+  print(f'error: {terminal.plain(" ".join(str(error).split()))}', file=sys.stderr)
   return status
 
 

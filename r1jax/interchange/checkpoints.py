@@ -3,13 +3,14 @@
 import pathlib
 
 from r1jax.data import tokenizer
-from r1jax.interchange import tensors
+from r1jax.interchange import fetched, tensors
 
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / 'assets'
 # The bases that ship with r1jax: one of English, one that mixes English and Chinese.
 SHIPPED = {'tiny': 'tiny_base', 'tiny_bilingual': 'tiny_bilingual_base'}
 PLACES = (
-  f'hub folder, GGUF file, work directory of a run, or a shipped model ({", ".join(SHIPPED)})'
+  f'hub folder, GGUF file, work directory of a run, a shipped model ({", ".join(SHIPPED)}), or '
+  f'one that r1jax fetch brought ({", ".join(fetched.MODELS)})'
 )
 
 
@@ -47,6 +48,8 @@ def find(path):
   """What `open` returns, or None where there is no model."""
   if str(path) in SHIPPED:
     return ASSETS / SHIPPED[str(path)]
+  if str(path) in fetched.MODELS:
+    path = fetched.find(str(path))
   folder = pathlib.Path(path)
   if _is_gguf(folder):
     from r1jax.interchange import gguf_import  # imports gguf, which takes half a second

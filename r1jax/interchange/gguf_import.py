@@ -9,7 +9,6 @@ refused by name: a key that is passed over may be one that changes what the mode
 
 import dataclasses
 import hashlib
-import os
 import pathlib
 import shutil
 import tempfile
@@ -18,7 +17,7 @@ import gguf
 import numpy as np
 
 from r1jax.data import hub_files
-from r1jax.interchange import families, gguf_vocabulary, names, tensors
+from r1jax.interchange import families, fetched, gguf_vocabulary, names, tensors
 from r1jax.interchange import gguf as gguf_export
 from r1jax.model import config, rope
 
@@ -63,9 +62,7 @@ def unpack(path):
   path = pathlib.Path(path).resolve()
   status = path.stat()
   told = f'{_FORM} {path} {status.st_size} {status.st_mtime_ns}'
-  cache = (
-    pathlib.Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'r1jax' / 'gguf'
-  )
+  cache = fetched.cache() / 'gguf'
   folder = cache / f'{path.stem[:60]}-{hashlib.sha256(told.encode()).hexdigest()[:16]}'
   if folder.exists():
     return folder

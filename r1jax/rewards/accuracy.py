@@ -6,8 +6,12 @@ The final answer is the last `<answer>` block outside a thought; without one, th
 outside a thought. Of two answers the last wins here, and the format reward punishes the second tag.
 An answer that stands only inside the thought, or none at all, is unparseable. An answer block that
 holds boxes states the last of them.
+
+That is `reward.answer='tags'`. A model that was taught to talk, but not these tags, is read by its
+last box ('box') or by the last number that it writes ('last_number').
 """
 
+import dataclasses
 import re
 
 from r1jax.data import template
@@ -20,13 +24,36 @@ NONE = Verdict(0.0, Kind.UNPARSEABLE, 'no answer outside the thought')
 _BOX = re.compile(r'\\f?boxed\s*\{')
 # What may close a box or hide a brace. Yes: `\{` as one sign, `}`. No: `(`.
 _BRACE = re.compile(r'\\.|[{}]', re.S)
+# A number as people write it. Yes: `1,234`, `-3.5`, `1/2`, the 2 of `5-3=2`. No: the 7 of `x7`.
+_NUMBER = re.compile(r'(?<![\w.,])[-+\u2212]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?', re.ASCII)
+
+
+def read(completion, answer):
+  """`template.parse` of a completion, its answers being those of that way of stating one.
+
+  Args:
+    completion: text of any length.
+    answer: 'tags', 'box' or 'last_number', as `service.RewardConfig.answer`.
+  """
+  reply = template.parse(completion)
+  if answer == 'tags':
+    return reply
+  found = ()
+  if answer == 'last_number':
+    found = tuple(_NUMBER.findall(outside_thought(completion)))[-1:]
+  return dataclasses.replace(reply, answers=found)
 
 
 def final_answer(completion, reply):
-  """The text of the final answer of `completion`, or None; `reply` is `template.parse` of it."""
+  """The text of the final answer of `completion`, or None; `reply` is `read` of it."""
   if reply.answers:
     return last_box(reply.answers[-1]) or reply.answers[-1]
   return last_box(outside_thought(completion))
+
+
+def boxes(completion):
+  """How many boxes open outside of thoughts."""
+  return len(_BOX.findall(outside_thought(completion)))
 
 
 def last_box(text):

@@ -14,8 +14,7 @@ import time
 from typing import Annotated, Literal
 
 from r1jax import processes, ranges
-from r1jax.data import template
-from r1jax.rewards import code, format, golds
+from r1jax.rewards import accuracy, code, format, golds
 from r1jax.rewards.verdict import Kind, Task
 from r1jax.rewards.workers import pool
 
@@ -36,6 +35,8 @@ class RewardConfig:
     accuracy, format: weights of the two parts of R1-Zero's reward (reference §1.4).
     language: weight of language consistency (R1 adds it with weight 1), 0 is off.
     target_language: `en` or `zh`, for items that do not say their own.
+    answer: where an answer is looked for: 'tags' (R1-Zero's answer tags, else the last box),
+      'box' (the last box) or 'last_number' (the last number outside the thought).
     repetition: weight of the share of distinct 6-grams, 0 is off.
     programs: how code is run and scored.
     workers: worker processes for what exact reading cannot decide; they start when first needed.
@@ -48,6 +49,7 @@ class RewardConfig:
   format: ranges.Weight = 1.0
   language: ranges.Weight = 0.0
   target_language: Literal['en', 'zh'] = 'en'
+  answer: Literal['tags', 'box', 'last_number'] = 'tags'
   repetition: ranges.Weight = 0.0
   programs: code.CodeConfig = code.CodeConfig()
   workers: ranges.Count = 2
@@ -126,10 +128,10 @@ class RewardService:
 
   def start(self, item):
     """Part -> Verdict of one Item, or the Future of one that a worker will give, for `submit`."""
-    reply = template.parse(item.completion)
-    accuracy = golds.of(item.gold).check(item.completion, reply, self.config)
-    parts = {} if accuracy is None else {'accuracy': accuracy}
-    parts['format'] = format.judge(reply)
+    reply = accuracy.read(item.completion, self.config.answer)
+    right = golds.of(item.gold).check(item.completion, reply, self.config)
+    parts = {} if right is None else {'accuracy': right}
+    parts['format'] = format.asked(item.completion, reply, self.config.answer)
     # Both count words, which takes milliseconds of a long completion: too long for the caller.
     if self.config.language:
       target = item.language or self.config.target_language
@@ -203,7 +205,8 @@ def judge(completion, gold, config=None):
   faster: here one worker process, kept for the next call, takes what exact reading can't decide.
   """
   config = config or RewardConfig()
-  found = golds.of(gold).check(completion, template.parse(completion), config)
+  reply = accuracy.read(completion, config.answer)
+  found = golds.of(gold).check(completion, reply, config)
   return pool.own().submit(found).result() if isinstance(found, Task) else found
 
 

@@ -66,7 +66,7 @@ def _job(workdir):
   file = workdir / 'config.json'
   try:
     job = config_lib.build(ml_collections.ConfigDict(_tuples(json.loads(file.read_text()))))
-  except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+  except (ValueError, KeyError, AttributeError, TypeError) as error:
     raise ValueError(f'{file} is not the config of a run of this version: {error}') from error
   learning = [name for name, kind in kinds.KINDS.items() if kind.learns]
   if job.stage not in learning:

@@ -14,6 +14,7 @@ from r1jax.runs import model, tables, train
 from r1jax.runs.report import run as report
 from r1jax.stages import ahead, general_rl, judge, reasoning_rl, rollouts
 
+_SILENT = 0.9  # share of the base's groups that agree, above which there is little to learn from
 _UNREAD = (None,)  # in place of problems where only shapes are wanted
 
 
@@ -50,8 +51,15 @@ class ReasoningRl(train.Run):
     return tables.rl_rows(self.job, self.cfg, self.mesh)
 
   def before(self, stage):
-    """The base's `heldout.Result`."""
-    return self.examiner.judge(stage.initial)
+    """The base's `heldout.Result`, which is told before anything is trained."""
+    result = self.examiner.judge(stage.initial)
+    if jax.process_index() == 0:
+      told = f'the base, held out: pass@1 {result.evaluation.pass_at_1}; {result.prospects.told()}'
+      print(told)
+      files.write_json(self.folder / 'base.json', result.evaluation.as_json() | result.metrics)
+      if result.prospects.unanimous > _SILENT:
+        print('WARNING: most groups agree:', '; '.join(result.prospects.advice(self.job)))
+    return result
 
   def close(self, stage, before, after):
     """Writes and prints what the run leaves: model, summary, picture, table, two transcripts."""

@@ -123,16 +123,20 @@ class Run:
       stage = self.stage(data)
       stage.began = began
       self.examiner = self.examine()
-      workdir.prepare(self.job.workdir, config)
-      tables.show('Plan', tables.model_rows(self.cfg, self.mesh) + self.rows(stage))
-      stage.initial = model.weights(self.job, self.cfg)
-      before = self.before(stage)
-      if self.examiner:
-        stage.examine = self.examiner.figures
-      with contextlib.closing(stage):
-        loop.run(self.job.loop, stage, self.folder, self.job.optimizer)
-      after = self.after(stage)
-      self.close(stage, before, after)
+      with workdir.opened(self.job.workdir, config):
+        self._learn(stage)
+
+  def _learn(self, stage):
+    """From the plan to the files that the run leaves."""
+    tables.show('Plan', tables.model_rows(self.cfg, self.mesh) + self.rows(stage))
+    stage.initial = model.weights(self.job, self.cfg)
+    before = self.before(stage)
+    if self.examiner:
+      stage.examine = self.examiner.figures
+    with contextlib.closing(stage):
+      loop.run(self.job.loop, stage, self.folder, self.job.optimizer)
+    after = self.after(stage)
+    self.close(stage, before, after)
 
   def close(self, stage, before, after):
     """Saves the model and `summary.json`, shows what came of it."""

@@ -6,6 +6,7 @@ digest) comes last, then one rename. So a folder with the final name is complete
 damaged it afterwards, and that the manifest shows.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,6 +19,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
+
+from r1jax.train import failed_saves
 
 _STEP = re.compile(r'step_(\d+)')
 _TMP = '.tmp'
@@ -56,6 +59,7 @@ class Checkpoints:
     self._keep, self._every, self._notify = keep, every, notify
     self._thread, self._failure, self._damaged = None, None, set()
     self._orbax = _checkpointer()
+    failed_saves.say_once()
     if jax.process_index() == 0:
       try:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +109,12 @@ class Checkpoints:
       try:
         for unfinished in self._folder.glob(f'step_*{_TMP}'):  # of a process that was killed
           shutil.rmtree(unfinished)
-        tmp.mkdir(parents=True)
+        tmp.mkdir()
+      except FileNotFoundError as error:  # to make it again would hide that all else is gone
+        raise CheckpointError(
+          f'{self._folder} is gone: it was deleted or moved while the run went on, after step '
+          f'{step}; what it had saved is not there'
+        ) from error
       except OSError as error:
         raise CheckpointError(f'{tmp}: cannot be written ({error.strerror})') from error
     _barrier('checkpoint folder is there')
@@ -126,7 +135,10 @@ class Checkpoints:
     self._thread = None
     failure, self._failure = self._failure, None
     if failure:
-      raise CheckpointError(f'{self._folder}: saving failed ({failure!r})') from failure
+      raise CheckpointError(
+        f'{self._folder}: saving failed ({failed_saves.reason(failure)}); the checkpoints before '
+        'are whole, the same command goes on from the newest of them'
+      ) from failure
     _barrier('checkpoint is saved')
 
   def close(self):
@@ -170,7 +182,7 @@ class Checkpoints:
     found, reasons = -1, []
     if jax.process_index() == 0:
       for step in reversed(self.steps()):
-        damage = _damage(self._path(step))
+        damage = _damage(self._path(step), step)
         if not damage:
           found = step
           break
@@ -203,6 +215,9 @@ class Checkpoints:
         self._commit(*commit)
     except Exception as error:  # raised in the thread that waits
       self._failure = error
+      if jax.process_index() == 0:
+        with contextlib.suppress(Exception):  # what is said is why the save failed
+          shutil.rmtree(commit[1])  # a full disk would stay so
 
   def _commit(self, step, tmp, final, host, leaves):
     (tmp / 'host.json').write_text(host)
@@ -334,10 +349,14 @@ def _read_manifest(folder):
   return json.loads(body)
 
 
-def _damage(folder):
-  """What is wrong with a checkpoint's files; '' when they are what was written."""
+def _damage(folder, step):
+  """What is wrong with a checkpoint's files; '' when they are what was written for that step."""
   try:
-    for name, (size, digest) in _read_manifest(folder)['files'].items():
+    manifest = _read_manifest(folder)
+    # A folder that was renamed would resume with the weights of one step and the data of another.
+    if manifest['step'] != step:
+      return f'it holds step {manifest["step"]}: the folder was renamed'
+    for name, (size, digest) in manifest['files'].items():
       path = folder / name
       if path.stat().st_size != size:
         return f'{name} has {path.stat().st_size} bytes of {size}'

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import os
 import signal
+import sys
 import threading
 from typing import Annotated
 
@@ -51,10 +53,19 @@ class Compilations:
 
 
 class Signals:
-  """While entered, SIGTERM and SIGINT only set `asked`; a second one ends the process as usual."""
+  """While entered, SIGTERM and SIGINT only set `asked`; a second one ends the process as usual.
+
+  What happens now is said at once: by whoever has set `shown` and shows `notice`, else by a line.
+
+  Attributes:
+    asked: name of the signal that came; '' before.
+    notice: what a user is to know of it; '' before.
+    shown: whether somebody shows `notice`.
+  """
 
   def __init__(self):
-    self.asked = ''
+    self.asked = self.notice = ''
+    self.shown = False
     self._before = {}
 
   def __enter__(self):
@@ -69,7 +80,13 @@ class Signals:
 
   def _note(self, number, frame):
     self.asked = signal.Signals(number).name
+    self.notice = f'{self.asked}: stopping after this update; again to stop now'
     signal.signal(number, self._before[number])
+    # Not by print: the signal may have come in the middle of one. A stage of a graph has another
+    # output, and there the first process says that it stops.
+    if not self.shown and sys.stdout is sys.__stdout__:
+      with contextlib.suppress(OSError):
+        os.write(1, f'{self.notice}\n'.encode())
 
 
 def run(cfg, stage, workdir, ocfg):
@@ -99,20 +116,23 @@ def run(cfg, stage, workdir, ocfg):
     else:
       stage.start()
       saved.save(0, stage.arrays(), stage.host())
-    with _reports(stage, step, workdir) as (writer, bar):
+    with _reports(stage, step, workdir, signals) as (writer, bar):
       _updates(stage, step, saved, signals, lambda row: _log(row, writer, bar, ocfg))
 
 
 @contextlib.contextmanager
-def _reports(stage, step, workdir):
+def _reports(stage, step, workdir, signals):
   """The writer of metrics and the progress bar; silent ones but on the first process."""
   if jax.process_index():
     yield _Silent(), _Silent()
     return
   with (
-    metrics.MetricsWriter(workdir, step) as writer,
-    metrics.Progress(stage.title, stage.total, step, stage.figures) as bar,
+    metrics.Progress(
+      stage.title, stage.total, step, stage.figures, notice=lambda: signals.notice
+    ) as bar,
+    metrics.MetricsWriter(workdir, step, bar.print) as writer,
   ):
+    signals.shown = bar.live
     yield writer, bar
 
 

@@ -81,6 +81,8 @@ def main(memory_bytes, parent):
   resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
   symbolic.warm_up()
   print('"ready"', file=channel, flush=True)
+  # Nobody reads what is said from now on: a full pipe would stop this process.
+  os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
   for line in sys.stdin:
     print(json.dumps(_answer(line)), file=channel, flush=True)
   _codes.close()

@@ -20,6 +20,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from r1jax import files
+from r1jax.evaluation import prospects
 from r1jax.rewards import service
 from r1jax.runs import workdir
 from r1jax.runs.graph import fingerprint
@@ -30,6 +31,7 @@ EXPECTED = (
   ValueError,
   checkpoint.CheckpointError,
   optimizer.NonFiniteError,
+  prospects.NothingToLearnError,
   service.VerifierFailure,
   OSError,
 )

@@ -1,6 +1,7 @@
 """The pool of killable workers."""
 
 import os
+import sys
 import time
 
 import pytest
@@ -55,6 +56,61 @@ def test_closing_ends_every_process_and_tells_waiting_items():
   )
   with pytest.raises(ValueError, match='closed'):
     made.submit(Task('math', 1, ('1', '1')))
+
+
+@pytest.mark.parametrize(
+  'attribute, value, said',
+  [
+    ('_WORKER', 'r1jax.rewards.workers.absent', 'No module named r1jax.rewards.workers.absent'),
+    ('_WORKER', 'json.tool', 'usage:'),
+    ('_PACKAGE_ROOT', '/nowhere', "No module named 'r1jax'"),
+  ],
+)
+def test_workers_that_do_not_start_say_what_failed(monkeypatch, tmp_path, attribute, value, said):
+  monkeypatch.setattr(pool, attribute, value)
+  # An installed copy would be found without our path.
+  monkeypatch.setattr(pool.sys, 'executable', _isolated(tmp_path))
+  made = pool.Pool(workers=1, memory_bytes=1 << 30)
+  try:
+    verdict = made.submit(Task('math', 5, ('\\sqrt{2}', '2'))).result(60)
+  finally:
+    made.close()
+  assert verdict.kind == Kind.VERIFIER_ERROR
+  assert verdict.why.startswith('reward workers do not start: ')
+  assert said in verdict.why or said == 'usage:' and 'exit status 2' in verdict.why
+  assert 'math_verify' not in verdict.why and '\n' not in verdict.why
+
+
+def test_what_a_worker_may_have_stands_beside_what_failed():
+  made = pool.Pool(workers=1, memory_bytes=1 << 26)
+  try:
+    why = made.submit(Task('math', 5, ('\\sqrt{2}', '2'))).result(60).why
+  finally:
+    made.close()
+  assert why.startswith('reward workers do not start: ') and 'exit status 1' in why
+  assert 'at most 0.0625 GiB' in why
+
+
+def test_a_worker_that_never_is_ready_is_late(monkeypatch, tmp_path):
+  sleeper = tmp_path / 'python'
+  sleeper.write_text('#!/bin/sh\nexec sleep 600\n')
+  sleeper.chmod(0o755)
+  monkeypatch.setattr(pool.sys, 'executable', str(sleeper))
+  monkeypatch.setattr(pool, 'START_SECONDS', 0.3)
+  made = pool.Pool(workers=1, memory_bytes=1 << 30)
+  try:
+    why = made.submit(Task('math', 5, ('\\sqrt{2}', '2'))).result(60).why
+  finally:
+    made.close()
+  assert 'not ready after 0 seconds' in why
+
+
+def _isolated(folder):
+  """A Python that does not see the packages that are installed beside ours."""
+  script = folder / 'python'
+  script.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+  script.chmod(0o755)
+  return str(script)
 
 
 class _Killer:
