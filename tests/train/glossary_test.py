@@ -80,7 +80,7 @@ def test_every_weighted_part_of_the_reward_is_named():
   config = service.RewardConfig(language=1, repetition=1)
   asked = service.RewardService(config)
   try:
-    item = service.Item('<think> a </think> <answer> 2 </answer>', '2', 3, '1 + 1', 'en')
+    item = service.Item('<think> a </think> <answer> 2 </answer>', '2', '1 + 1', 'en')
     parts = asked.submit([item]).result()[0].verdicts
     counters = asked.metrics()
   finally:
