@@ -19,7 +19,7 @@ MANNER = {
   *heldout.by_manner(['1 + 1 = 2', '2'], np.array([1.0, 0.0])),
   *language.figures(['<think> a few words </think> <answer> 2 </answer>'], ['en']),
 }
-WEIGHTS = {'accuracy', 'format', 'language', 'repetition', 'length'}
+WEIGHTS = {'accuracy', 'format', 'language', 'repetition'}
 FORMED = {
   'reward': WEIGHTS | {'helpful', 'harmless'},
   'verdict': {str(kind) for kind in Kind},
@@ -77,10 +77,10 @@ def test_every_name_formed_by_the_code_is_in_the_glossary():
 
 
 def test_every_weighted_part_of_the_reward_is_named():
-  config = service.RewardConfig(language=1, repetition=1, length=1)
+  config = service.RewardConfig(language=1, repetition=1)
   asked = service.RewardService(config)
   try:
-    item = service.Item('<think> a </think> <answer> 2 </answer>', '2', 3, '1 + 1', 'en')
+    item = service.Item('<think> a </think> <answer> 2 </answer>', '2', '1 + 1', 'en')
     parts = asked.submit([item]).result()[0].verdicts
     counters = asked.metrics()
   finally:
