@@ -280,9 +280,7 @@ def _store(values, columns, q_s, out):
 def _latent_kernel(how, *refs):
   """A share of a sequence's blocks: one warpgroup scores, and each mixes half of the value columns.
 
-  All columns of V3's values do not fit the registers of one warpgroup. Weights reach the second one
-  in the block itself, in place of positions that have done their work, so that the first scores the
-  next block while the second still multiplies.
+  All of V3's values do not fit one's registers; weights pass in place of positions that are used up.
   """
   q, cache, keep, order, live, out, norm, q_s, cache_s, keep_s, fade_s, asked, given, *ring = refs
   tiles, splits, scale, interpret = how
@@ -320,7 +318,7 @@ def _latent_kernel(how, *refs):
 
     acc, top, total = stages.read(steps, block, warpgroup.before_softmax(half))
     total = jnp.maximum(total, 1e-30)
-    # It also says that no product reads the queries any more, whose place results take.
+    # From here on results may take the place of the queries.
     _give(fade_s, given, stages.count, 1 / total)
     _store(acc / of_rows(total, acc.shape), 0, q_s, out.at[split, row])
     norm[split, row] = top + jnp.log2(total)

@@ -125,7 +125,7 @@ class _Tile:
     def step(s, slot, carry):
       j = first + s
       unmasked = self.whole[b, i, j]
-      mask = _mask(unmasked, (own, ids_s[slot]), ((position, j * keys), 0), scale)
+      mask = _mask(unmasked, (own_s[group], ids_s[slot]), ((position, j * keys), 0), scale)
       score = warpgroup.accumulated(mask, q, k_s.at[slot], True, interpret)
       return block(score * (scale * LOG2E), k_s.at[slot], v_s.at[slot], carry)
 
@@ -285,21 +285,17 @@ def _key_kernel(how, *refs):
     plgpu.copy_gmem_to_smem(v.at[b, rows, y], v_s.at[group], ready.at[group])
     plgpu.copy_gmem_to_smem(segment.at[b, rows], own_s.at[group], ready.at[group])
     plgpu.barrier_wait(ready.at[group])
-    own = own_s[group]
 
     def block(s, slot, carry):
       d_key, d_value = carry
       i = start + jax.lax.rem(s, span)
       mask = _mask(whole[b, i, j], (own, ids_s[slot]), ((first, i * queries), 1), scale)
       score = warpgroup.accumulated(mask, k_s.at[group], q_s.at[slot], True, interpret)
-      # Queries are columns here: weights and their gradients come transposed, as dk and dv need
-      # them on the left, which a tensor core takes from registers.
+      # Queries are columns: dk and dv need weights on the left, where registers may stand.
       columns = lambda x: jax.lax.broadcast_in_dim(x, score.shape, [1])
       weight = jnp.exp2(score * (scale * LOG2E) - columns(norm_s[slot] * LOG2E))
-      d_out_block = d_out_s.at[slot]
-      d_value = warpgroup.accumulated(
-        d_value, weight.astype(q.dtype), d_out_block, False, interpret
-      )
+      low, d_out_block = weight.astype(q.dtype), d_out_s.at[slot]
+      d_value = warpgroup.accumulated(d_value, low, d_out_block, False, interpret)
       # Sums begin with the slack: its columns beside them would not fit the registers.
       d_weight = warpgroup.accumulated(
         -columns(slack_s[slot]), v_s.at[group], d_out_block, True, interpret

@@ -47,7 +47,7 @@ def test_an_unknown_command_is_answered_with_the_nearest(capsys):
   assert commands.main(['trian']) == 1
   assert capsys.readouterr().err == 'error: unknown command trian: did you mean train?\n'
   assert commands.main(['zzz']) == 1
-  assert 'there are train, chat' in capsys.readouterr().err
+  assert 'there are train, fetch' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('name', commands.COMMANDS)

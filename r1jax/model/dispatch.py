@@ -300,11 +300,9 @@ def _sorted(experts, x_XD, chosen_XK, gate_XK, form='reference'):
   size_E = (bucket_J[:, None] == jnp.arange(E)).sum(0, dtype=jnp.int32)
   most = X * min(per_token, E)  # a token's experts differ, so no more than these can be here
   bucket_J, order_J = bucket_J[:most], order_J[:most]
-  # The experts' work, as three grouped matmuls.
   x_JD = x_XD[order_J // per_token]
   up_JM = kernels.grouped_matmul(x_JD, experts['w_up'], size_E, form)
   h_JM = jax.nn.silu(kernels.grouped_matmul(x_JD, experts['w_gate'], size_E, form)) * up_JM
   y_JD = kernels.grouped_matmul(h_JM, experts['w_down'], size_E, form)
-  # Gates, and back to the tokens' own order.
   weight_J = jnp.where(bucket_J < E, gate_XK.reshape(-1)[order_J], 0)
   return jnp.zeros_like(x_XD).at[order_J // per_token].add(y_JD * weight_J[:, None])

@@ -119,7 +119,7 @@ def test_options_add_their_weighted_parts():
   [
     ({'workers': 0}, 'workers=0 is not a whole number within 1..'),
     ({'math_seconds': 0.0}, 'math_seconds=0.0 is not a number above 0'),
-    ({'worker_gib': math.nan}, 'worker_gib=nan is not a number above 0'),
+    ({'worker_gib': math.nan}, 'worker_gib=nan is not a number within 0.0625..'),
     ({'max_verifier_error_rate': 1.5}, 'max_verifier_error_rate=1.5 is not a number within 0..1'),
     ({'accuracy': math.inf}, 'accuracy=inf is not a number'),
     ({'target_language': 'fr'}, "target_language='fr' is not one of 'en', 'zh'"),
