@@ -280,7 +280,7 @@ def _store(values, columns, q_s, out):
 def _latent_kernel(how, *refs):
   """A share of a sequence's blocks: one warpgroup scores, and each mixes half of the value columns.
 
-  All of V3's values do not fit one's registers; weights pass in place of positions that are used up.
+  V3's values do not fit one's registers; weights pass in place of positions that are used up.
   """
   q, cache, keep, order, live, out, norm, q_s, cache_s, keep_s, fade_s, asked, given, *ring = refs
   tiles, splits, scale, interpret = how

@@ -125,7 +125,7 @@ class _Tile:
     def step(s, slot, carry):
       j = first + s
       unmasked = self.whole[b, i, j]
-      mask = _mask(unmasked, (own_s[group], ids_s[slot]), ((position, j * keys), 0), scale)
+      mask = _mask(unmasked, (own, ids_s[slot]), ((position, j * keys), 0), scale)
       score = warpgroup.accumulated(mask, q, k_s.at[slot], True, interpret)
       return block(score * (scale * LOG2E), k_s.at[slot], v_s.at[slot], carry)
 
@@ -289,7 +289,7 @@ def _key_kernel(how, *refs):
     def block(s, slot, carry):
       d_key, d_value = carry
       i = start + jax.lax.rem(s, span)
-      mask = _mask(whole[b, i, j], (own, ids_s[slot]), ((first, i * queries), 1), scale)
+      mask = _mask(whole[b, i, j], (own_s[group], ids_s[slot]), ((first, i * queries), 1), scale)
       score = warpgroup.accumulated(mask, k_s.at[group], q_s.at[slot], True, interpret)
       # Queries are columns: dk and dv need weights on the left, where registers may stand.
       columns = lambda x: jax.lax.broadcast_in_dim(x, score.shape, [1])

@@ -54,7 +54,7 @@ def run(given):
     processes.leave()
     return stop.status
   except KeyboardInterrupt:
-    text = 'stopped before the first update; the same command starts again'
+    text = 'stopped; the same command goes on from the newest checkpoint, if there is one'
     processes.abandon(text, commands.STOPPED, text)
     print(text)
     return commands.STOPPED

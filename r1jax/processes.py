@@ -224,7 +224,7 @@ class _Lifeline:
   def _stop(self, status, reason):
     with self._lock:
       self._send(f'stop {status} {reason}')
-      text = f'error: {terminal.plain(reason)}; all processes stop here'
+      text = f'error: {reason}; all processes stop here'
       if status == LOST:
         text += '. Start the same command again on every host: it goes on from the last checkpoint'
       _say(text)
@@ -261,7 +261,9 @@ def _say(text):
   """
   own = os.dup(2)
   os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-  os.write(own, f'\n{text}\n'.encode())  # not by sys.stderr, whose lock a stuck thread may hold
+  os.write(
+    own, f'\n{terminal.plain(text)}\n'.encode()
+  )  # not by sys.stderr, whose lock a stuck thread may hold
 
 
 def _exit(status):

@@ -117,7 +117,7 @@ class _Lines:
     self.close = self._file.close
 
   def write(self, row, finite):
-    """Appends a row."""
+    """Appends the row."""
     line = f'{json.dumps(row, allow_nan=False)}\n'.encode()
     # Without a buffer a disk that fills up takes a part of the line; reading cuts it off.
     if self._file.write(line) < len(line):
@@ -141,7 +141,7 @@ class _Board:
     self._events.flush()
 
   def write(self, row, finite):
-    """Appends the finite values of a row."""
+    """Adds an event for each finite value."""
     for name, value in finite.items():
       one = summary_pb2.Summary.Value(tag=name, simple_value=value)
       self._add(step=row['step'], summary=summary_pb2.Summary(value=[one]))

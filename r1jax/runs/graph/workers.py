@@ -136,7 +136,7 @@ def _taken(worker):
   """The name of the stage that a worker has made; StageError where it has not."""
   try:
     fault = worker.pipe.recv()
-  except EOFError:
+  except (EOFError, ConnectionResetError):  # the latter where it had not read all
     worker.process.join(_TICK)
     fault = f'its process ended with status {worker.process.exitcode} (-9: out of memory?)'
   if fault:
