@@ -278,10 +278,7 @@ def _store(values, columns, q_s, out):
 
 
 def _latent_kernel(how, *refs):
-  """A share of a sequence's blocks: one warpgroup scores, and each mixes half of the value columns.
-
-  V3's values do not fit one's registers; weights pass in place of positions that are used up.
-  """
+  """A share of a sequence's blocks: one warpgroup scores, each mixes half of the value columns."""
   q, cache, keep, order, live, out, norm, q_s, cache_s, keep_s, fade_s, asked, given, *ring = refs
   tiles, splits, scale, interpret = how
   row, split = (jax.lax.axis_index(name) for name in ('row', 'split'))
@@ -311,7 +308,7 @@ def _latent_kernel(how, *refs):
       score = _visible(score, keep_s[slot], scale)
       weight, fade, top, total = warpgroup.softmax_step(score, top, total)
       weight = weight.astype(q.dtype)
-      # `product` has waited for the tensor core, which has read the positions by now.
+      # Weights take the place of the positions, which the tensor core has read by now.
       cache_s[slot, :, positions] = weight
       _give(fade_s, given, slot, fade)
       return warpgroup.mixed(acc, fade, weight, values(slot, 0), interpret), top, total

@@ -66,7 +66,6 @@ def stages(cfg, tokens, nodes, near):
   # All of them fit at once: gathering is one step, and no queue needs to be built.
   if most // shards >= tokens:
     return ()
-  # One level only: all shards are as near to each other.
   if 1 in (nodes, near):
     return (_stage(_ALL, shards, tokens, hit, _power(most // shards)),)
   # A token that came to a node goes to this many of its shards.
