@@ -48,7 +48,8 @@ class Rollout:
   def take(self, groups):
     """The rollout of some of the prompts."""
     # Samples of a prompt are next to each other.
-    rows = (np.asarray(groups)[:, None] * self.group + np.arange(self.group)).reshape(-1)
+    first = np.asarray(groups)[:, None] * self.group
+    rows = (first + np.arange(self.group)).reshape(-1)
     arrays = (a[rows] for a in (self.token_BT, self.logp_BT, self.length_B, self.stopped_B))
     return Rollout(tuple(self.prompts[p] for p in groups), *arrays)
 
@@ -72,7 +73,8 @@ def join(rollouts):
   """Several rollouts with equal groups as one."""
   prompts = tuple(prompt for rollout in rollouts for prompt in rollout.prompts)
   fields = ('token_BT', 'logp_BT', 'length_B', 'stopped_B')
-  return Rollout(prompts, *(np.concatenate([getattr(r, f) for r in rollouts]) for f in fields))
+  whole = lambda field: np.concatenate([getattr(rollout, field) for rollout in rollouts])
+  return Rollout(prompts, *map(whole, fields))
 
 
 def encode_prompt(tokenizer, question):
@@ -84,22 +86,25 @@ def stop_sequences(tokenizer):
   """Token sequences that end a completion: end of sequence, and a closing answer tag.
 
   A byte-level tokenizer cuts the tag by what stands around it, so each usual surrounding gives a
-  sequence of its own, unless it contains a shorter one. Returns int32 [K, W], padded on the left
-  with -1.
+  sequence of its own, unless it contains a shorter one. Returns int32 [K, W]; -1 pads on the left.
   """
-  befores, afters = ('', ' ', '\n', '.', ')', '}', '$'), ('', ' ', '\n', '\n\n', '.')
+  befores = ('', ' ', '\n', '.', ')', '}', '$')
+  afters = ('', ' ', '\n', '\n\n', '.')
   texts = [before + template.END_ANSWER + after for before in befores for after in afters]
   # As the tokenizer writes the tag between each pair of neighbours.
   found = {(tokenizer.eos_id,), *(tuple(tokenizer.encode(text)) for text in texts)}
   # One that holds a shorter one inside would never be reached.
-  least = [ids for ids in sorted(found) if not any(_inside(o, ids) for o in found if o != ids)]
+  holds_other = lambda ids: any(_inside(other, ids) for other in found if other != ids)
+  least = [ids for ids in sorted(found) if not holds_other(ids)]
   width = max(map(len, least))
-  return np.array([[-1] * (width - len(ids)) + list(ids) for ids in least], np.int32)
+  padded = [(-1,) * (width - len(ids)) + ids for ids in least]
+  return np.array(padded, np.int32)
 
 
 def _inside(short, long):
   """Whether the ids `short` stand somewhere in a row in `long`."""
-  return any(long[i : i + len(short)] == short for i in range(len(long) - len(short) + 1))
+  starts = range(len(long) - len(short) + 1)
+  return any(long[i : i + len(short)] == short for i in starts)
 
 
 def pad_prompts(prompts, width):
