@@ -46,7 +46,8 @@ def encode(example, tokenizer):
   prompt = tokenizer.encode(template.render(example.question), bos=True)
   # One space, as a policy begins its own replies behind `Assistant:`.
   reply = tokenizer.encode(f' {example.reply.strip()}')
-  return Tokens(np.array([*prompt, *reply, tokenizer.eos_id], np.int32), len(prompt))
+  ids = np.array([*prompt, *reply, tokenizer.eos_id], np.int32)
+  return Tokens(ids, len(prompt))
 
 
 def write(path, examples):
