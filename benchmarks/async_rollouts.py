@@ -71,11 +71,12 @@ class Run:
     self.rewards, self.step = SlowRewards(self.job.reward), 0
     with jax.set_mesh(self.mesh):
       cfg, tok = model.architecture(self.job)
-      problems, _ = source.problems(self.job.data, self.job.seed, tok)
+      form = model.form(self.job, tok)
+      problems, _ = source.problems(self.job.data, self.job.seed, form)
       questions = rollouts.Questions(problems, self.job)
       where = ahead.check(self.job.rl, self.mesh)
       self.stage = reasoning_rl.Stage(
-        self.job, cfg, tok, questions, self.rewards, folder, rollout_mesh=where
+        self.job, cfg, form, questions, self.rewards, folder, rollout_mesh=where
       )
       self.stage.initial = model.weights(self.job, cfg)
       self.stage.start()

@@ -1,6 +1,6 @@
 """Writes the pages that are made from the code: python docs/generate.py [--check].
 
-docs/config.md from the config's keys (`r1jax.keys`), docs/metrics.md from
+docs/config.md from the config's keys (`r1jax.settings`), docs/metrics.md from
 `r1jax.train.glossary`. With --check nothing is written: a page that differs is named, and the exit
 status is 1.
 """
@@ -11,7 +11,7 @@ import pathlib
 import sys
 
 from r1jax import config as config_lib
-from r1jax import keys, ranges
+from r1jax import ranges, settings
 from r1jax.train import glossary
 
 FOLDER = pathlib.Path(__file__).resolve().parent
@@ -23,22 +23,22 @@ STAGES = {
   'distill': 'a student learns from a teacher',
   'pretrain': 'pre-training of a base',
   'cold_start': "the data of a cold start from R1-Zero's samples",
-  'resample': 'rejection sampling',
+  'rejection': 'rejection sampling',
   'general_data': "the tiny world's general data",
-  'exam': 'an examination',
+  'report_card': 'an examination',
   'scenarios': 'an examination on general requests',
 }
 
 
 def config_page():
   """docs/config.md."""
-  found = {stage: keys.of(config_lib.default(stage)) for stage in STAGES}
+  found = {stage: settings.of(config_lib.default(stage)) for stage in STAGES}
   lines = [_CONFIG_HEAD, '', '| stage | what it is | sections |', '|---|---|---|']
   for stage, what in STAGES.items():
     used = dict.fromkeys(_section(key) for key in found[stage] if '.' in key.name)
     links = ', '.join(f'[{name}](#{name})' for name in used)
     lines.append(f'| `{stage}` | {what} | {links} |')
-  lines += ['', '## Top level', '', *_table([k for k in keys.defaults() if '.' not in k.name])]
+  lines += ['', '## Top level', '', *_table([k for k in settings.defaults() if '.' not in k.name])]
   for name, hint in ranges.hints(config_lib.Job).items():
     kind, _ = ranges.plain(hint)
     used = [stage for stage in STAGES if any(_section(key) == name for key in found[stage])]

@@ -13,10 +13,10 @@ import textwrap
 
 from matplotlib import figure
 
+from r1jax import files
 from r1jax.data.tasks import tiny_world
 from r1jax.evaluation import heldout
-from r1jax.rewards import accuracy
-from r1jax.train import metrics
+from r1jax.rewards import service
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 BLUE, ORANGE, GREY = '#1f5fa8', '#c8641e', '0.45'
@@ -24,7 +24,7 @@ _TRIED = 32  # held-out questions asked until the base answers one wrong at once
 
 
 def course(rows, name):
-  """(updates, values) of a metric where rows of `metrics.read` have it."""
+  """(updates, values) of a metric where rows of `files.read_rows` have it."""
   found = [(row['step'], row[name]) for row in rows if row.get(name) is not None]
   return [step for step, _ in found], [value for _, value in found]
 
@@ -69,7 +69,7 @@ def transcript(run):
   world = tiny_world.WorldConfig(levels=(1, 3))
   for problem in tiny_world.World(0, _TRIED, world, tiny_world.HELDOUT):
     before = ask(base, problem.question)
-    right = accuracy.check(before, problem.answer).score
+    right = service.judge(before, problem.answer).score
     if not right and not heldout.worked(before):
       return problem.question, before, ask(run, problem.question)
   raise ValueError(f'the base answers none of {_TRIED} questions wrong at once')
@@ -77,7 +77,7 @@ def transcript(run):
 
 def draw(run):
   """The picture, a matplotlib Figure."""
-  rows = metrics.read(run / 'metrics.jsonl')
+  rows = files.read_rows(run / 'metrics.jsonl')
   summary = json.loads((run / 'summary.json').read_text())
   drawing = figure.Figure(figsize=(8.4, 4.4))
   axes = drawing.subplots(1, 2)

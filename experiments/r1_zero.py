@@ -69,6 +69,28 @@ def bilingual(config):
   config.data.languages = tiny_world.BILINGUAL
 
 
+def smollm2(config):
+  """A model that others made, on two CPU cores: SmolLM2-135M-Instruct learns arithmetic in words.
+
+  No SFT and no solved examples: its own chat, the last number is the answer, all weights learn.
+  `r1jax fetch smollm2` brings it (93 MB).
+  """
+  config.checkpoint = 'smollm2'
+  del config.model
+  config.runtime.update(config_lib.describe(config_lib.CPU_RUNTIME))
+  config.runtime.scan_layers = True  # thirty layers unrolled take minutes to compile
+  config.data.update(name='arithmetic', prompt='chat', system='Answer with the number only.')
+  config.data.max_prompt = 64
+  config.reward.update(answer='last_number', format=0.0)
+  config.sample.update(group=8, max_new=24)
+  config.rl.update(prompts=12, mini_batches=1, updates=20, reference_every=20, samples_every=1)
+  config.rl.update(rows=12, capacity=176, length_schedule=((0, 24),))
+  config.grpo.beta = 0.0
+  config.optimizer.update(lr=2e-5, moments='float32')
+  config.evaluation.update(temperature=1.0, top_p=1.0, questions=64, samples=4, few=64)
+  config.loop.checkpoint_every = 5
+
+
 def hub(config):
   """A model from a hub folder on JSONL questions; sizes for 0.5B to 1.5B on one large GPU.
 
@@ -147,6 +169,7 @@ PRESETS = {
   'tiny': tiny,
   'notebook': notebook,
   'bilingual': bilingual,
+  'smollm2': smollm2,
   'hub': hub,
   'small': small,
   'qwen_1_5b': qwen_1_5b,

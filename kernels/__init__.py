@@ -5,99 +5,42 @@ Each takes `form`, which of its implementations runs: 'reference' (plain JAX, an
 into one of them. README.md has the contracts.
 """
 
-import importlib
-
-import jax
-
-from r1jax.kernels.output_head import Scores
-
-__all__ = [
-  'ASKED',
-  'FORMS',
-  'Scores',
-  'attention',
-  'describe',
-  'gqa_decode',
-  'grouped_matmul',
-  'mla_decode',
-  'resolve',
-  'token_scores',
-  'whole_blocks',
-]
-
-ASKED = ('auto', 'reference', 'tpu', 'gpu')
-FORMS = ('reference', 'tpu', 'gpu')
-_BLOCK = {'gpu': 128}  # slots: what a form's decoding reads at once, and caches have multiples of
-_HOPPER = '9.0'  # the compute capability whose tensor core instructions the GPU kernels are
-
-
-def _ops(form):
-  # On demand: Mosaic GPU takes 0.2 s to import, and not every wheel of JAX has it.
-  return importlib.import_module(f'r1jax.kernels.{form}')
-
-
-def resolve(asked, device=None):
-  """The form that runs where `asked` for on `device` (default: JAX's first).
-
-  Raises:
-    ValueError: what was asked for does not exist here, and why.
-  """
-  if asked not in ASKED:
-    raise ValueError(f'kernels={asked!r} is not one of {", ".join(ASKED)}')
-  if asked in ('reference', 'auto'):  # auto takes what has been run: no Pallas kernel has, yet
-    return 'reference'
-  device = device or jax.devices()[0]
-  if device.platform != asked:
-    raise ValueError(
-      f"kernels={asked!r} runs on a {asked} only; this is a {device.platform}: use 'auto'"
+if __name__ == 'kernels':
+  # A Python that starts in the checkout finds this folder where a library asks whether the package
+  # of that name is installed: it learns that this one has no version, and goes on without.
+  def __getattr__(name):
+    if name.startswith('__'):
+      raise AttributeError(name)
+    raise ImportError(
+      f"kernels.{name}: this is the folder of r1jax.kernels, found since Python's path begins with "
+      'the checkout; for the package called kernels start Python elsewhere, or with -P'
     )
-  if asked == 'gpu' and device.compute_capability != _HOPPER:
-    raise ValueError(
-      f"kernels='gpu' needs a Hopper GPU, compute capability {_HOPPER}; this one has "
-      f"{device.compute_capability}: use 'auto'"
-    )
-  return asked
 
+else:
+  from r1jax.kernels.ops import (
+    ASKED,
+    FORMS,
+    attention,
+    describe,
+    gqa_decode,
+    grouped_matmul,
+    mla_decode,
+    resolve,
+    token_scores,
+    whole_blocks,
+  )
+  from r1jax.kernels.output_head import Scores
 
-def describe(form, platform):
-  """One line for the plan: which kernels run, and why not others."""
-  if form != 'reference':
-    return (
-      f'{form}: Pallas kernels, all but the gradient of the output head; never timed on a {form}'
-    )
-  why = {
-    'tpu': '; our Pallas kernels have not been run on a TPU yet: --config.runtime.kernels=tpu',
-    'gpu': '; our Pallas kernels have not been run on a GPU yet: --config.runtime.kernels=gpu',
-  }.get(platform, '')
-  return f'reference: plain JAX, compiled by XLA for {platform}{why}'
-
-
-def whole_blocks(slots, form):
-  """`slots` of a cache, rounded up to what the form's decoding reads."""
-  block = _BLOCK.get(form, 1)
-  return -(-slots // block) * block
-
-
-def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, form='reference'):
-  """Causal attention within segments of packed rows -> [B, T, N, U] in v's type."""
-  return _ops(form).attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale)
-
-
-def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale, form='reference'):
-  """One query a sequence over the shared latent cache -> [B, N, value_width]."""
-  return _ops(form).mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale)
-
-
-def gqa_decode(q_BNH, k_BYHS, v_BYSU, keep_BS, scale, form='reference'):
-  """One query a sequence over per-head caches -> [B, N, U]."""
-  return _ops(form).gqa_decode(q_BNH, k_BYHS, v_BYSU, keep_BS, scale)
-
-
-def grouped_matmul(x_XD, w_EDM, size_E, form='reference'):
-  """Rows in E consecutive groups, each times its own matrix; rows beyond them are zero."""
-  return _ops(form).grouped_matmul(x_XD, w_EDM, size_E)
-
-
-def token_scores(x_XD, w_VD, target_X, temperature, form='reference'):
-  """`Scores` of the targets under softmax(x @ w.T / temperature), without the logits in memory."""
-  return _ops(form).token_scores(x_XD, w_VD, target_X, temperature)
+  __all__ = [
+    'ASKED',
+    'FORMS',
+    'Scores',
+    'attention',
+    'describe',
+    'gqa_decode',
+    'grouped_matmul',
+    'mla_decode',
+    'resolve',
+    'token_scores',
+    'whole_blocks',
+  ]

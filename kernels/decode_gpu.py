@@ -1,5 +1,4 @@
-"""One query a sequence against a cache, as Mosaic GPU kernels for Hopper (forward only: decoding
-has no gradient).
+"""One query per sequence against a cache, as Mosaic GPU kernels for Hopper, forward only.
 
 A decoding step is bound by reading the cache, and a batch of few sequences has fewer programs than
 the GPU has processors: the blocks that hold a kept slot are listed, each program takes its share of
@@ -45,10 +44,12 @@ def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale, splits=None, *, in
       f'mla_decode: rows of width {A} with values of {value_width} have no positions, in whose '
       f"{SLOTS} columns the GPU kernel keeps weights: kernels='reference'"
     )
+  # All heads read the one latent cache: they are the rows of a program.
   q = _programs(q_BNA[:, None])
   splits = splits or _splits(len(q), S // SLOTS)
   size = q.dtype.itemsize
   stages = _stages('mla_decode', ROWS * A * size, SLOTS * A * size)
+  # Shares are joined in float32; a whole sequence has nothing to join.
   kind = q.dtype if splits == 1 else jnp.float32
   run = warpgroup.launch(
     'mla_decode',
@@ -63,9 +64,9 @@ def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale, splits=None, *, in
       warpgroup.swizzled((stages, SLOTS, A), q.dtype),
       plgpu.SMEM((stages, SLOTS), jnp.int32),
       plgpu.SMEM((stages + 1, ROWS), jnp.float32),
-      plgpu.Barrier(),
-      plgpu.Barrier(num_barriers=stages + 1),
-      *warpgroup.stage_barriers(stages, copies=2),
+      plgpu.Barrier(),  # queries are there
+      plgpu.Barrier(num_barriers=stages + 1),  # a stage's weights and fade; last, 1 / total
+      *warpgroup.stage_barriers(stages, copies=2),  # of the cache, and of which slots are kept
     ],
     interpret,
   )
@@ -86,6 +87,8 @@ def gqa_decode(q_BNH, k_BYHS, v_BYSU, keep_BS, scale, splits=None, *, interpret=
   """
   warpgroup.check_type('gqa_decode', q_BNH, k_BYHS, v_BYSU)
   (B, N, H), (Y, S, U) = q_BNH.shape, v_BYSU.shape[1:]
+  # A key head has few queries, 64 rows with their padding: both warpgroups take them all, and
+  # each half of a block.
   block = COMPUTE * SLOTS
   _check_slots('gqa_decode', S, block)
   _check_width('gqa_decode', 'keys', H, warpgroup.LANES)
@@ -116,8 +119,10 @@ def gqa_decode(q_BNH, k_BYHS, v_BYSU, keep_BS, scale, splits=None, *, interpret=
   )
   k, v = k_BYHS.reshape(B * Y, H, S), v_BYSU.reshape(B * Y, S, U)
   part, norm = run(q, k, v, keep_BS.astype(jnp.int32), *_live(keep_BS, block))
-  out = _joined(*(x.reshape(splits * COMPUTE, *x.shape[2:]) for x in (part, norm[..., :rows])))
-  return out.reshape(B, Y, -1, U)[:, :, : N // Y].reshape(B, N, U).astype(q.dtype)
+  # The two warpgroups of a program have shares of their own, joined like those of programs.
+  shares = (x.reshape(splits * COMPUTE, *x.shape[2:]) for x in (part, norm[..., :rows]))
+  out_BYGU = _joined(*shares).reshape(B, Y, -1, U)
+  return out_BYGU[:, :, : N // Y].reshape(B, N, U).astype(q.dtype)
 
 
 def _check_slots(op, slots, block):
@@ -169,6 +174,7 @@ def _programs(q_BYGH):
 def _live(keep_BS, slots):
   """Which blocks have a kept slot: their indices [B, blocks] in front, and how many [B]."""
   kept = keep_BS.reshape(len(keep_BS), -1, slots).any(-1)
+  # False sorts first: kept blocks come in front, in their order.
   order = jnp.argsort(~kept, axis=1, stable=True)
   return order.astype(jnp.int32), kept.sum(1, dtype=jnp.int32)
 
@@ -176,6 +182,7 @@ def _live(keep_BS, slots):
 def _share(live, b, split, splits):
   """(first, number) in the list of `live` blocks of the sequence that are the program's own."""
   count = live[b]
+  # Rounded up: the last programs may have less, or nothing.
   share = jax.lax.div(count + splits - 1, jnp.int32(splits))
   first = split * share
   return first, jnp.clip(count - first, 0, share)
@@ -191,6 +198,7 @@ def _joined(part_PRGU, norm_PRG):
   """The result over all slots from those over shares of them and the shares' log2 normalisers."""
   if len(part_PRGU) == 1:
     return part_PRGU[0]
+  # A share without a slot has a norm far below, so its zeros weigh nothing; the largest is 1.
   weight = jnp.exp2(norm_PRG - norm_PRG.max(0))
   return (weight[..., None] * part_PRGU).sum(0) / weight.sum(0)[..., None]
 
@@ -230,8 +238,9 @@ def _heads_kernel(how, *refs):
       return warpgroup.mixed(acc, fade, weight.astype(q.dtype), values, interpret), top, total
 
     acc, top, total = stages.read(steps, block, warpgroup.before_softmax(v.shape[2]))
-    total = jnp.maximum(total, 1e-30)
+    total = jnp.maximum(total, 1e-30)  # where no slot is kept, zeros remain zeros
     out_s[group] = acc / of_rows(total, acc.shape)
+    # Base 2, as scores are: the hardware has exp2 and log2 only.
     norm[split, group, row] = top + jnp.log2(total)
     plgpu.commit_smem()
     rows = pl.ds(0, out.shape[3])
@@ -248,12 +257,32 @@ def _give(fade_s, given, slot, fade):
   plgpu.barrier_arrive(given.at[slot])
 
 
-def _latent_kernel(how, *refs):
-  """A share of a sequence's blocks: one warpgroup scores and weighs them, and each multiplies half
-  of the value columns, as all of them do not fit the registers of one.
+def _store(values, columns, q_s, out):
+  """Writes a warpgroup's columns of a program's result, from `columns` on.
 
-  Weights reach the second warpgroup in the block itself, in place of positions that have done their
-  work, so that the first scores the next block while the second still multiplies.
+  From registers four threads write a row's 8 columns: a sector of 32 bytes in float32, as shares
+  are, half of one in 16 bits. Those go through shared memory instead, in place of the queries,
+  which have done their work.
+  """
+  own = pl.ds(columns, values.shape[1])
+  if out.dtype == jnp.float32:
+    out[:, own] = values
+    return
+  q_s[:, own] = values.astype(out.dtype)
+  plgpu.commit_smem()
+  # Some of the columns are contiguous only within one row of swizzled tiles.
+  for first in range(0, ROWS, warpgroup.EIGHT):
+    tile = pl.ds(first, warpgroup.EIGHT), own
+    plgpu.copy_smem_to_gmem(q_s.at[tile], out.at[tile])
+  plgpu.wait_smem_to_gmem(0)
+
+
+def _latent_kernel(how, *refs):
+  """A share of a sequence's blocks: one warpgroup scores, and each mixes half of the value columns.
+
+  All columns of V3's values do not fit the registers of one warpgroup. Weights reach the second one
+  in the block itself, in place of positions that have done their work, so that the first scores the
+  next block while the second still multiplies.
   """
   q, cache, keep, order, live, out, norm, q_s, cache_s, keep_s, fade_s, asked, given, *ring = refs
   tiles, splits, scale, interpret = how
@@ -261,21 +290,9 @@ def _latent_kernel(how, *refs):
   b, half = jax.lax.div(row, jnp.int32(tiles)), out.shape[3] // COMPUTE
   first, steps = _share(live, b, split, splits)
   stages = warpgroup.Stages(cache_s.shape[0], *ring)
+  # Behind the values stand rotary positions, which only the scores read.
   positions = pl.ds(COMPUTE * half, SLOTS)
   values = lambda slot, columns: cache_s.at[slot, :, pl.ds(columns, half)]
-
-  def store(columns, values):
-    own = pl.ds(columns, half)
-    if out.dtype != q.dtype:  # a share in float32, of which four threads write a whole sector
-      out[split, row, :, own] = values
-      return
-    q_s[:, own] = values.astype(out.dtype)  # the queries have done their work
-    plgpu.commit_smem()
-    # Half of the columns is contiguous in shared memory only within one row of swizzled tiles.
-    for first in range(0, ROWS, warpgroup.EIGHT):
-      tile = (pl.ds(first, warpgroup.EIGHT), own)
-      plgpu.copy_smem_to_gmem(q_s.at[tile], out.at[split, row, *tile])
-    plgpu.wait_smem_to_gmem(0)
 
   def move():
     plgpu.copy_gmem_to_smem(q.at[row], q_s, asked)
@@ -296,14 +313,16 @@ def _latent_kernel(how, *refs):
       score = _visible(score, keep_s[slot], scale)
       weight, fade, top, total = warpgroup.softmax_step(score, top, total)
       weight = weight.astype(q.dtype)
+      # `product` has waited for the tensor core, which has read the positions by now.
       cache_s[slot, :, positions] = weight
       _give(fade_s, given, slot, fade)
       return warpgroup.mixed(acc, fade, weight, values(slot, 0), interpret), top, total
 
     acc, top, total = stages.read(steps, block, warpgroup.before_softmax(half))
     total = jnp.maximum(total, 1e-30)
+    # It also says that no product reads the queries any more, whose place results take.
     _give(fade_s, given, stages.count, 1 / total)
-    store(0, acc / of_rows(total, acc.shape))
+    _store(acc / of_rows(total, acc.shape), 0, q_s, out.at[split, row])
     norm[split, row] = top + jnp.log2(total)
 
   def mix():
@@ -314,7 +333,8 @@ def _latent_kernel(how, *refs):
 
     acc = stages.read(steps, block, jnp.zeros((ROWS, half), jnp.float32))
     plgpu.barrier_wait(given.at[stages.count])
-    store(half, acc * of_rows(fade_s[stages.count], acc.shape))
+    inverse = of_rows(fade_s[stages.count], acc.shape)
+    _store(acc * inverse, half, q_s, out.at[split, row])
 
   def compute(group):
     pl.when(group == 0)(score_and_mix)

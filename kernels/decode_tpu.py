@@ -1,5 +1,4 @@
-"""One query a sequence against a cache, as Mosaic TPU kernels (forward only: decoding has no
-gradient).
+"""One query per sequence against a cache, as Mosaic TPU kernels, forward only.
 
 A decoding step is bound by reading the cache. Blocks of slots without a kept one are neither read
 nor computed, so that a step costs what its sequences have written, not what is allocated.
@@ -39,6 +38,8 @@ def _live(keep_BS, slots):
   padded = jnp.pad(keep_BS, ((0, 0), (0, -S % slots)))
   kept = padded.reshape(B, -1, slots).any(-1)
   index = jax.lax.broadcasted_iota(jnp.int32, kept.shape, 1)
+  # A block that is skipped names the one before it: the pipeline sees the same index and copies
+  # nothing.
   return jax.lax.cummax(jnp.where(kept, index, 0), axis=1), kept.astype(jnp.int32)
 
 
@@ -50,7 +51,7 @@ def _decode(q, k, v, keep_BS, how):
   block, kept = _live(keep_BS, slots)
   row = lambda b, y, j, block, kept: (b, y, block[b, j], 0)
   column = lambda b, y, j, block, kept: (b, y, 0, block[b, j])
-  if v is None:
+  if v is None:  # MLA: one copy of a row serves as key and, cut, as value
     caches, cache_specs = [k], [pl.BlockSpec((1, 1, slots, H), row)]
   else:
     caches = [k, v]
@@ -105,6 +106,7 @@ def _kernel(width, scale, ragged, block, kept, *refs):
       q[0, 0], keys, (((1,), (across,)), ((), ())), preferred_element_type=jnp.float32
     )
     score = jnp.where(visible, score * scale, MASKED)
+    # The running softmax: older sums shrink by `fade` where a block has a larger score.
     new_top = jnp.maximum(top[...], score.max(1, keepdims=True))
     weight = jnp.where(visible, jnp.exp(score - new_top), 0)
     fade = jnp.exp(top[...] - new_top)

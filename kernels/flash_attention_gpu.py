@@ -27,6 +27,7 @@ def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, interpret=None):
   """
   warpgroup.check_type('attention', q_BTNH, k_BTYH, v_BTYU)
   T, U = q_BTNH.shape[1], v_BTYU.shape[3]
+  # Columns of zeros add nothing to a score, and give columns that are cut off again.
   wide = (warpgroup.padded(x, 3, warpgroup.LANES) for x in (q_BTNH, k_BTYH, v_BTYU))
   long = (warpgroup.padded(x, 1, TILE) for x in wide)
   segment_BT = warpgroup.padded(segment_BT.astype(jnp.int32), 1, TILE)
@@ -60,6 +61,7 @@ def _mask(whole, ids, at, scale):
 
 def _key_block(fixed, width):
   """(keys a block, stages) of the largest that fits beside `fixed` bytes; `width` bytes a key."""
+  # Two stages at least: one is filled while the other is read.
   for keys, stages in ((128, 2), (64, 2)):
     if fixed + stages * keys * width <= SHARED:
       return keys, stages
@@ -92,6 +94,7 @@ class _Tile:
   def steps(self):
     """(first block, how many)."""
     b, _, i = self.at
+    # Up to the block with the tile's own last token: causality ends there.
     first = self.low[b, i]
     return first, (i + 1) * (TILE // self.how[0]) - first
 
@@ -116,6 +119,7 @@ class _Tile:
   def read(self, q, own, position, block, carry):
     """`block(score, keys, values, carry)` for each; `own` are the ids of the queries q."""
     (keys, _, scale, interpret), (b, _, i), (first, steps) = self.how, self.at, self.steps
+    # Ids and masks are plain loads of a warpgroup, k and v operands of its tensor core.
     k_s, v_s, ids_s = self.buffers
 
     def step(s, slot, carry):
@@ -154,6 +158,7 @@ def _forward_kernel(how, *refs):
     carry = warpgroup.before_softmax(v.shape[3])
     acc, top, total = tile.read(q_s.at[group], own_s[group], first, block, carry)
     out_s[group] = (acc / of_rows(total, acc.shape)).astype(out.dtype)
+    # To the natural base, as on a TPU; a token sees itself, so that total > 0.
     norm_s[group] = top / LOG2E + jnp.log(total)
     plgpu.commit_smem()
     plgpu.copy_smem_to_gmem(out_s.at[group], out.at[b, rows, n])
@@ -180,7 +185,10 @@ def _forward(q, k, v, segment, scale, interpret):
   run = warpgroup.launch(
     'attention',
     partial(_forward_kernel, (keys, N // Y, scale, interpret)),
-    [varying.output((B, T, N, U), v.dtype, q), varying.output((B, N, T), jnp.float32, q)],
+    [
+      varying.output((B, T, N, U), v.dtype, q),
+      varying.output((B, N, T), jnp.float32, q),
+    ],
     {'n': N, 'i': T // TILE, 'b': B},
     scratch,
     interpret,
@@ -204,6 +212,7 @@ def _query_kernel(how, *refs):
     plgpu.copy_gmem_to_smem(norm.at[b, n, rows], figures_s.at[group, 0], ready.at[group])
     plgpu.copy_gmem_to_smem(slack.at[b, n, rows], figures_s.at[group, 1], ready.at[group])
     plgpu.barrier_wait(ready.at[group])
+    # The saved normaliser gives weights at once, without a running softmax.
     top, less = figures_s[group, 0] * LOG2E, figures_s[group, 1]
 
     def block(score, keys, values, acc):
@@ -214,6 +223,7 @@ def _query_kernel(how, *refs):
 
     acc = jnp.zeros((ROWS, q.shape[3]), jnp.float32)
     acc = tile.read(q_s.at[group], own_s[group], first, block, acc)
+    # The queries have been read for the last time: their buffer takes the gradient.
     q_s[group] = (acc * scale).astype(d_q.dtype)
     plgpu.commit_smem()
     plgpu.copy_smem_to_gmem(q_s.at[group], d_q.at[b, rows, n])
@@ -224,12 +234,12 @@ def _query_kernel(how, *refs):
 
 def _query_gradient(q, k, v, segment, rows, how):
   (B, T, N, H), (Y, U), (scale, interpret) = q.shape, v.shape[2:], how
-  keys, count = 64, 2
+  keys, count = 64, 2  # of 128 keys two stages would not fit beside q and d_out, at V3's widths
   scratch = [
     *_buffers((COMPUTE, ROWS), (H, U), q.dtype),
     plgpu.SMEM((COMPUTE, 2, ROWS), jnp.float32),
     *_buffers((count, keys), (H, U), q.dtype),
-    plgpu.Barrier(num_arrivals=5, num_barriers=COMPUTE),
+    plgpu.Barrier(num_arrivals=5, num_barriers=COMPUTE),  # as below, of the own rows
     *warpgroup.stage_barriers(count, copies=3),
   ]
   run = warpgroup.launch(
@@ -251,11 +261,13 @@ def _key_kernel(how, *refs):
   queries, groups, scale, interpret = how
   b, y, j = (jax.lax.axis_index(name) for name in ('b', 'y', 'j'))
   stages = warpgroup.Stages(q_s.shape[0], *barriers)
+  # From the diagonal on: earlier queries see none of the tile's keys.
   start = j * (TILE // queries)
   span = high[b, j] + 1 - start
 
   def move():
     def copy(s, slot, barrier):
+      # All query heads of the key head, one after the other, so that no sum is left to do.
       n = y * groups + jax.lax.div(s, span)
       at = pl.ds((start + jax.lax.rem(s, span)) * queries, queries)
       plgpu.copy_gmem_to_smem(q.at[b, at, n], q_s.at[slot], barrier)
@@ -278,12 +290,12 @@ def _key_kernel(how, *refs):
     def block(s, slot, carry):
       d_key, d_value = carry
       i = start + jax.lax.rem(s, span)
-      unmasked = whole[b, i, j]
-      mask = _mask(unmasked, (own, ids_s[slot]), ((first, i * queries), 1), scale)
+      mask = _mask(whole[b, i, j], (own, ids_s[slot]), ((first, i * queries), 1), scale)
       score = warpgroup.accumulated(mask, k_s.at[group], q_s.at[slot], True, interpret)
-      score = score * (scale * LOG2E)
+      # Queries are columns here: weights and their gradients come transposed, as dk and dv need
+      # them on the left, which a tensor core takes from registers.
       columns = lambda x: jax.lax.broadcast_in_dim(x, score.shape, [1])
-      weight = jnp.exp2(score - columns(norm_s[slot] * LOG2E))
+      weight = jnp.exp2(score * (scale * LOG2E) - columns(norm_s[slot] * LOG2E))
       d_out_block = d_out_s.at[slot]
       d_value = warpgroup.accumulated(
         d_value, weight.astype(q.dtype), d_out_block, False, interpret
@@ -310,14 +322,14 @@ def _key_kernel(how, *refs):
 
 def _key_gradients(q, k, v, segment, rows, how):
   (B, T, N, H), (Y, U), (scale, interpret) = q.shape, v.shape[2:], how
-  queries, count = 64, 2
+  queries, count = 64, 2  # [64, 64] scores and their gradient beside two sums fill the registers
   scratch = [
     *_buffers((COMPUTE, ROWS), (H, U), q.dtype),
     *_buffers((count, queries), (H, U), q.dtype),
     plgpu.SMEM((count, queries), jnp.float32),
     plgpu.SMEM((count, queries), jnp.float32),
     plgpu.Barrier(num_arrivals=3, num_barriers=COMPUTE),
-    *warpgroup.stage_barriers(count, copies=5),
+    *warpgroup.stage_barriers(count, copies=5),  # q, d_out, ids, two figures
   ]
   run = warpgroup.launch(
     'attention_dkv',
@@ -333,6 +345,7 @@ def _key_gradients(q, k, v, segment, rows, how):
 
 def _backward(scale, interpret, saved, d_out):
   q, k, v, segment, out, norm = saved
+  # A softmax's gradient is weight * (d_weight - slack): one number per query, made once in XLA.
   slack = jnp.einsum('btnu,btnu->bnt', d_out.astype(jnp.float32), out.astype(jnp.float32))
   rows = d_out.astype(v.dtype), norm, slack
   d_q = _query_gradient(q, k, v, segment, rows, (scale, interpret))

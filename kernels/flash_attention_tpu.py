@@ -2,11 +2,12 @@
 
 Scores stand transposed, [keys, queries]: the softmax then reduces over sublanes, its figures are
 rows, and with the values transposed beforehand every product is a plain or an A @ B.T matmul.
-Blocks without a visible pair (behind the diagonal, or of other segments) are neither read nor
-computed.
+Blocks without a visible pair, behind the diagonal or of other segments, are not read and not
+computed either.
 """
 
 import dataclasses
+import math
 from functools import partial
 
 import jax
@@ -33,7 +34,8 @@ def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, blocks=None, interpret=
   size = -(-T // 128) * 128
   blocks = blocks or Blocks()
   blocks = Blocks(min(blocks.queries, size), min(blocks.keys, size))
-  pad = -T % max(blocks.queries, blocks.keys)
+  pad = -T % math.lcm(blocks.queries, blocks.keys)  # whole blocks of both
+  # A block of the grid is one head: its rows are contiguous only with heads in front of tokens.
   heads_first = (_padded(x.transpose(0, 2, 1, 3), 2, pad) for x in (q_BTNH, k_BTYH, v_BTYU))
   segment_BT = _padded(segment_BT.astype(jnp.int32), 1, pad)
   out_BNTU = _attention(*heads_first, segment_BT, scale, blocks, interpret)
@@ -52,6 +54,7 @@ def _attention(q, k, v, segment, scale, blocks, interpret):
 def _call(kernel, grid, specs, scratch, out_shape, interpret):
   """`pallas_call` with one prefetched table; grid axes behind the `parallel` first run in order."""
   in_specs, out_specs, parallel = specs
+  # The sums in scratch memory go on along the last axes, so these may not be reordered.
   order = ('parallel',) * parallel + ('arbitrary',) * (len(grid) - parallel)
   return pl.pallas_call(
     kernel,
@@ -85,6 +88,8 @@ def _scores(q, k, segments, at, scale):
 def _query_grid(blocks, groups):
   """Index maps of a grid (batch, head, query block, key block): queries, keys, rows, columns."""
 
+  # A block that is not computed names its nearest neighbour: the index does not change from one
+  # step to the next, and the pipeline copies nothing.
   def key(b, n, i, j, low):
     return jnp.clip(j, low[b, i], _last_key(i, blocks))
 
@@ -118,6 +123,7 @@ def _forward_kernel(blocks, scale, low, *refs):
     fade = jnp.exp(top[...] - new_top)
     total[...] = total[...] * fade + weight.sum(0, keepdims=True)
     values = v_t[0, 0]
+    # Matrix units take weights in the values' type; their sum stays float32.
     mixed = jnp.dot(values, weight.astype(values.dtype), preferred_element_type=jnp.float32)
     acc[...] = acc[...] * fade + mixed
     top[...] = new_top
@@ -141,7 +147,10 @@ def _forward(q, k, v, segment, scale, blocks, interpret):
       pl.BlockSpec((1, 1, bq), at['row']),
       pl.BlockSpec((1, bk, 1), at['column']),
     ],
-    [pl.BlockSpec((1, 1, U, bq), at['query_t']), pl.BlockSpec((1, 1, 1, bq), at['query_t'])],
+    [
+      pl.BlockSpec((1, 1, U, bq), at['query_t']),
+      pl.BlockSpec((1, 1, 1, bq), at['query_t']),
+    ],
     3,
   )
   shapes = [varying.output((B, N, U, T), v.dtype, q), varying.output((B, N, 1, T), jnp.float32, q)]
@@ -153,6 +162,7 @@ def _forward(q, k, v, segment, scale, blocks, interpret):
     shapes,
     interpret,
   )
+  # XLA transposes values once per call; in the kernel it would be once per pair of blocks.
   v_t = v.transpose(0, 1, 3, 2)
   out_t, norm = run(low, q, k, v_t, segment[:, None], segment[:, :, None])
   out = out_t.transpose(0, 1, 3, 2)
@@ -180,8 +190,11 @@ def _query_kernel(blocks, scale, low, *refs):
   def block():
     at = (i * blocks.queries, j * blocks.keys)
     score = _scores(q[0, 0], k[0, 0], (row[0], column[0]), at, scale)
+    # dq = keys.T @ d_score, both transposed beforehand: no transpose inside the kernel.
     keys = k_t[0, 0]
-    d_score = _weights(score, norm[0, 0], v[0, 0], d_out[0, 0], slack[0, 0], keys.dtype)[1]
+    saved = norm[0, 0], v[0, 0], d_out[0, 0], slack[0, 0]
+    d_score = _weights(score, *saved, keys.dtype)[1]
+    # `scale` waits for the end: one product per query instead of one per pair of blocks.
     acc[...] += jnp.dot(keys, d_score, preferred_element_type=jnp.float32)
 
   @pl.when(j == pl.num_programs(3) - 1)
@@ -193,6 +206,7 @@ def _key_kernel(blocks, scale, high, *refs):
   q, k, v, row, column, d_out, norm, slack, d_k, d_v, k_acc, v_acc = refs
   b, j, g, i = (pl.program_id(axis) for axis in (0, 2, 3, 4))
 
+  # A key head sums over the query heads that share it, and over the query blocks of each.
   @pl.when((g == 0) & (i == 0))
   def start():
     k_acc[...] = jnp.zeros_like(k_acc)
@@ -202,9 +216,10 @@ def _key_kernel(blocks, scale, high, *refs):
   def block():
     at = (i * blocks.queries, j * blocks.keys)
     score = _scores(q[0, 0], k[0, 0], (row[0], column[0]), at, scale)
-    pair = _weights(score, norm[0, 0], v[0, 0], d_out[0, 0], slack[0, 0], q.dtype)
-    v_acc[...] += jnp.dot(pair[0], d_out[0, 0], preferred_element_type=jnp.float32)
-    k_acc[...] += jnp.dot(pair[1], q[0, 0], preferred_element_type=jnp.float32)
+    saved = norm[0, 0], v[0, 0], d_out[0, 0], slack[0, 0]
+    weight, d_score = _weights(score, *saved, q.dtype)
+    v_acc[...] += jnp.dot(weight, d_out[0, 0], preferred_element_type=jnp.float32)
+    k_acc[...] += jnp.dot(d_score, q[0, 0], preferred_element_type=jnp.float32)
 
   @pl.when((g == pl.num_programs(3) - 1) & (i == pl.num_programs(4) - 1))
   def end():
@@ -215,6 +230,7 @@ def _key_kernel(blocks, scale, high, *refs):
 def _key_grid(blocks, groups):
   """Index maps of a grid (batch, key head, key block, head of the group, query block)."""
 
+  # As in `_query_grid`: what is skipped repeats the nearest block, so nothing is copied.
   def query(b, y, j, g, i, high):
     return jnp.clip(i, j * blocks.keys // blocks.queries, high[b, j])
 
@@ -229,6 +245,7 @@ def _key_grid(blocks, groups):
 
 def _backward(scale, blocks, interpret, saved, d_out):
   q, k, v, segment, out, norm = saved
+  # A softmax's gradient is weight * (d_weight - slack): one number per query, made once in XLA.
   slack = (d_out.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1)[:, :, None]
   low, high = packing.overlap(segment, blocks.queries, blocks.keys)
   rows = (segment[:, None], segment[:, :, None], d_out.astype(v.dtype), norm, slack)

@@ -24,8 +24,10 @@ def differentiable(product, weight_gradient):
 
   def backward(how, saved, d_XM):
     x_XD, w_EDM, size_E = saved
+    # The kernels multiply operands of one type.
     d_x = product(d_XM.astype(w_EDM.dtype), w_EDM, size_E, True, how)
     return d_x, weight_gradient(x_XD, d_XM, size_E, w_EDM.dtype, how), None
 
   grouped.defvjp(forward, backward)
+  # Outside of the rule, so that JAX sums the gradients of operands that devices share.
   return lambda x, w, size, how: grouped(*varying.alike(x, w, size.astype('int32')), how)

@@ -68,9 +68,12 @@ def work(size_E, count):
   end_E = jnp.minimum(jnp.cumsum(size_E, dtype=jnp.int32), count)
   begin_E = jnp.pad(end_E[:-1], (1, 0))
   index_E = jnp.arange(len(size_E), dtype=jnp.int32)
+  # By key and index, which keeps the order; argsort would lose what the result varies over.
   empty_E, matrix_E = jax.lax.sort((end_E <= begin_E, index_E), num_keys=1)
   begin_E, end_E = begin_E[matrix_E], end_E[matrix_E]
   start_T1 = TILE * jnp.arange(pl.cdiv(count, TILE), dtype=jnp.int32)[:, None]
+  # Groups that end before a tile come first and those that begin behind it last: what lies
+  # between two counts meets it.
   before, met = end_E <= start_T1, begin_E < start_T1 + TILE
   first_T, stop_T = ((~empty_E & x).sum(1, dtype=jnp.int32) for x in (before, met))
   return Work(first_T, stop_T, matrix_E, begin_E, end_E)
@@ -82,6 +85,7 @@ def _share(tiles, programs, stages, load, compute):
   `load(tile, s)` is the memory warpgroup's part and `compute(tile, s)` the others', from step s of
   the block's on; both return the step behind the tile.
   """
+  # Tiles program, program + programs, ...: neighbours are at work at once and share reads in L2.
   program = jax.lax.axis_index('program')
   count = jax.lax.div(tiles - program + programs - 1, jnp.int32(programs))
 
@@ -130,6 +134,7 @@ def _launch(name, kernel, shape, tiles, parts, like):
   """
   (left, right, out), (x, (blocks, interpret)) = parts, like
   stage, result = COMPUTE * math.prod(left) + math.prod(right), COMPUTE * math.prod(out)
+  # What the result leaves of shared memory.
   count = min(blocks.stages, (SHARED // x.dtype.itemsize - result) // stage)
   rows = -shape[-2] % (COMPUTE * out[0]) if interpret else 0
   programs = min(blocks.programs, tiles)
@@ -157,6 +162,7 @@ def _product_kernel(transposed, interpret, tiles, programs, *refs):
   group = jax.lax.axis_index('warpgroup')
 
   def place(tile):
+    # Columns go first, so that the rows of x stay in L2 while the matrix goes by.
     row, column = divmod(tile, out.shape[1] // columns)
     return row, row * TILE, column * columns
 
@@ -169,6 +175,7 @@ def _product_kernel(transposed, interpret, tiles, programs, *refs):
       for half in range(COMPUTE):
         rows = pl.ds(first + half * ROWS, ROWS)
         plgpu.copy_gmem_to_smem(x.at[rows, at], x_s.at[slot, half], barrier)
+      # For dx the same matrix is read with its sides swapped, and turned by the tensor core.
       block = (matrix, wide, at) if transposed else (matrix, at, wide)
       plgpu.copy_gmem_to_smem(w.at[block], w_s.at[slot], barrier)
       return s + 1
@@ -182,8 +189,9 @@ def _product_kernel(transposed, interpret, tiles, programs, *refs):
     row, first, column = place(tile)
     first, shape = first + group * ROWS, (ROWS, columns)
     zero = jnp.zeros(shape, out.dtype)
-    plgpu.wait_smem_to_gmem(0, wait_read_only=True)
+    plgpu.wait_smem_to_gmem(0, wait_read_only=True)  # the last tile has left the buffer
 
+    # Behind the last group rows are zero, and nothing else would write them.
     @pl.when(table.first_T[row] == table.stop_T[row])
     def clear():
       out_s[group] = zero
@@ -199,7 +207,8 @@ def _product_kernel(transposed, interpret, tiles, programs, *refs):
       return s + steps
 
     s = _each_group(table, row, one_group, s)
-    _store(out_s.at[group], out, (pl.ds(first, ROWS), pl.ds(column, columns)), first)
+    where = pl.ds(first, ROWS), pl.ds(column, columns)
+    _store(out_s.at[group], out, where, first)
     return s
 
   _share(tiles, programs, stages, load, compute)
@@ -245,9 +254,11 @@ def _weight_kernel(interpret, tiles, programs, *refs):
     rest, column = divmod(tile, out.shape[2] // columns)
     matrix, row = divmod(rest, pl.cdiv(out.shape[1], TILE))
     begin, end = bound[matrix], bound[matrix + 1]
+    # Up to 7 rows of the group before come along; `_cut` makes them zero.
     start = jax.lax.div(begin, jnp.int32(EIGHT)) * EIGHT
     steps = jnp.where(end > begin, jax.lax.div(end - start + STEP - 1, jnp.int32(STEP)), 0)
-    return matrix, row * TILE, column * columns, (begin - start, end - start, start, steps)
+    bounds = begin - start, end - start, start, steps
+    return matrix, row * TILE, column * columns, bounds
 
   def load(tile, s):
     _, first, column, (*_, start, steps) = place(tile)
@@ -269,6 +280,7 @@ def _weight_kernel(interpret, tiles, programs, *refs):
     def operands(k, slot):
       low, high = begin - k * STEP, end - k * STEP
       cut = partial(_cut, low, high, x_s.at[slot], d_s.at[slot], met)
+      # Only the first and the last step of a group hold rows of another.
       pl.when((low > 0) | (high < STEP))(cut)
       return x_s.at[slot, group], d_s.at[slot]
 
@@ -298,6 +310,7 @@ def _cut(low, high, x, d, met):
 
   pl.when(group == 1)(lambda: cut(d))
   plgpu.commit_smem()
+  # Each warpgroup multiplies all rows of d, and so waits for the other one's zeros.
   plgpu.barrier_arrive(met)
   plgpu.barrier_wait(met)
 

@@ -59,17 +59,21 @@ def work(size_E, rows, count, gradient=False):
   """
   E, tiles = len(size_E), -(-count // rows)
   end_E = jnp.minimum(jnp.cumsum(size_E, dtype=jnp.int32), count)
+  # The rows behind all groups are a group E of their own, which products must zero.
   bound = jnp.pad(jnp.append(end_E, jnp.full_like(end_E[:1], count)), (1, 0))
   start, end = bound[:-1], bound[1:]
   first = jnp.minimum(start // rows, tiles - 1)
+  # An item for each pair of a group and a tile that meet.
   items = jnp.where(end > start, -(-end // rows) - first, int(gradient))
   if gradient:
     items = items.at[E].set(0)
   until = jnp.cumsum(items, dtype=jnp.int32)
   total = until[-1]
+  # The grid is as long as items can be many: those behind the last one repeat it.
   item_J = jnp.minimum(jnp.arange(tiles + E, dtype=jnp.int32), total - 1)
   group_J = (until[:, None] <= item_J).sum(0, dtype=jnp.int32)
   tile_J = first[group_J] + item_J - (until - items)[group_J]
+  # Group E has no matrix: its items name the last one used, which is in VMEM already.
   used_E = jnp.where(end[:E] > start[:E], jnp.arange(E, dtype=jnp.int32), 0)
   matrix_J = jnp.minimum(group_J, used_E.max())
   read_J = jnp.minimum(tile_J, jnp.maximum(end_E[-1] - 1, 0) // rows)
@@ -92,6 +96,7 @@ def fitted(blocks, shape, itemsize):
     return 2 * itemsize * (rows * inner + inner * columns + rows * columns) + 8 * rows * columns
 
   while need() > VMEM and columns > smallest:
+    # Columns first: tiles of 128 rows are by a third slower on v6e (README.md).
     columns = max(smallest, columns // 2 // 128 * 128)
   while need() > VMEM and rows > smallest:
     rows //= 2
@@ -155,6 +160,7 @@ def _product_kernel(groups, transposed, *refs):
   real = table.group_J[i] < groups
 
   def put(value):
+    # A tile's first item finds what another tile left in the buffer, not zeros.
     fresh = (i == 0) | (table.tile_J[jnp.maximum(i - 1, 0)] != table.tile_J[i])
     before = jnp.where(fresh, jnp.zeros_like(out), out[...])
     out[...] = jnp.where(_rows_of(i, out.shape[0], table), value, before)
@@ -162,11 +168,8 @@ def _product_kernel(groups, transposed, *refs):
   @pl.when(live & real)
   def multiply():
     contract = (((1,), (1 if transposed else 0,)), ((), ()))
-    put(
-      jax.lax.dot_general(x[...], w[0], contract, preferred_element_type=jnp.float32).astype(
-        out.dtype
-      )
-    )
+    acc = jax.lax.dot_general(x[...], w[0], contract, preferred_element_type=jnp.float32)
+    put(acc.astype(out.dtype))
 
   @pl.when(live & ~real)
   def clear():
@@ -200,20 +203,26 @@ def _weight_kernel(ragged, *refs):
   table, (x, d, out, acc), i = Work(*refs[:6]), refs[6:], pl.program_id(2)
   group, last = table.group_J[i], table.total[0] - 1
 
-  @pl.when((i == 0) | ((i <= last) & (table.group_J[jnp.maximum(i - 1, 0)] != group)))
+  changed = table.group_J[jnp.maximum(i - 1, 0)] != group
+
+  @pl.when((i == 0) | ((i <= last) & changed))
   def start():
     acc[...] = jnp.zeros_like(acc)
 
+  # An empty group has an item that adds nothing: its zeros must be written.
   @pl.when((i <= last) & (table.bound[group + 1] > table.bound[group]))
   def add():
     mine = _rows_of(i, x.shape[0], table)
+    # The sum runs over all rows of the tile, so other groups' must add nothing.
     a = jnp.where(mine, x[...], jnp.zeros_like(x))
     # What lies behind the last row may be anything, and 0 * NaN is no zero.
     b = jnp.where(mine, d[...], jnp.zeros_like(d)) if ragged else d[...]
     contract = (((0,), (0,)), ((), ()))
     acc[...] += jax.lax.dot_general(a, b, contract, preferred_element_type=jnp.float32)
 
-  @pl.when((i == last) | ((i < last) & (table.group_J[jnp.minimum(i + 1, last)] != group)))
+  changes = table.group_J[jnp.minimum(i + 1, last)] != group
+
+  @pl.when((i == last) | ((i < last) & changes))
   def end():
     out[0] = acc[...].astype(out.dtype)
 

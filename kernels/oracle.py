@@ -20,6 +20,7 @@ def attention_gradients(operands, segment_BT, scale, d_BTNU):
   d = np.float64(d_BTNU)
   d_v = np.einsum('bnts,btnu->bsnu', prob_BNTS, d)
   d_prob = np.einsum('btnu,bsnu->bnts', d, v)
+  # Of a softmax: p * (dp - sum p dp).
   d_score = scale * prob_BNTS * (d_prob - (prob_BNTS * d_prob).sum(-1, keepdims=True))
   d_q = np.einsum('bnts,bsnh->btnh', d_score, k)
   d_k = np.einsum('bnts,btnh->bsnh', d_score, q)
@@ -31,6 +32,7 @@ def _attended(q, k, v, segment_BT, scale):
   q, k, v = (np.float64(x) for x in (q, k, v))
   k, v = (np.repeat(x, q.shape[2] // x.shape[2], axis=2) for x in (k, v))
   segment, T = np.asarray(segment_BT), q.shape[1]
+  # Query t (rows) sees key s <= t (columns) of its own segment.
   keep = (segment[:, :, None] == segment[:, None]) & np.tri(T, dtype=bool)
   score = scale * np.einsum('btnh,bsnh->bnts', q, k)
   return _softmax(score, keep[:, None]), (q, k, v)
@@ -40,6 +42,7 @@ def _softmax(score, keep):
   """Over the last axis and what is kept; zeros where nothing is."""
   score = np.where(keep, score, -np.inf)
   top = score.max(-1, keepdims=True)
+  # Over nothing the maximum is -inf, and -inf - -inf is no number.
   weight = np.exp(score - np.where(np.isfinite(top), top, 0))
   total = weight.sum(-1, keepdims=True)
   return np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
@@ -81,6 +84,7 @@ def token_scores_gradients(operands, target_X, temperature, cotangents):
   z_XV = x_XD @ w_VD.T / temperature
   norm_X, _, mean_X = token_scores(x_XD, w_VD, target_X, temperature)
   d_norm, d_chosen, d_mean = (np.float64(d)[:, None] for d in cotangents)
+  # d norm / dz = p; d mean / dz = p (1 + z - mean); d chosen / dz = 1 at the target.
   d_XV = _likely(z_XV, norm_X) * (d_norm + d_mean * (1 + z_XV - mean_X[:, None]))
   d_XV = (d_XV + d_chosen * _hits(target_X, z_XV)) / temperature
   return d_XV @ w_VD, d_XV.T @ x_XD
@@ -107,6 +111,7 @@ def grouped_matmul_gradients(operands, size_E, d_XM):
   (x, w), d = (np.float64(a) for a in operands), np.float64(d_XM)
   d_x, d_w = np.zeros_like(x), np.zeros_like(w)
   for (rows, matrix), part in zip(_groups(size_E, w), d_w):
+    # Rows behind the groups are never visited: their gradient stays zero.
     d_x[rows] = d[rows] @ matrix.T
     part[...] = x[rows].T @ d[rows]
   return d_x, d_w

@@ -47,16 +47,18 @@ def chunk_size(tokens, vocab, width):
   """Rows of the head at a time: all where the logits are small, else about twice the width.
 
   Each chunk reads and writes the running dx (8 * width bytes a token), beside about 14 bytes of
-  logits a token and row: twice the width makes that a quarter. On a CPU 512 rows also stay in
-  cache.
+  logits a token and row: twice the width makes that a quarter. On a CPU 512 rows also stay in the
+  processor's cache.
   """
   if 4 * tokens * vocab <= WHOLE_BYTES:
     return vocab
+  # A multiple of 128, the lanes of a TPU.
   return max(128, min(vocab, max(512, 2 * width), CHUNK_BYTES // (4 * tokens)) // 128 * 128)
 
 
 def _whole(x_XD, w_VD, target_X, temperature):
   z_XV = _logits(x_XD, w_VD, 1 / temperature)
+  # It cancels out of every figure, and so of the gradient.
   top_X1 = jax.lax.stop_gradient(z_XV.max(-1, keepdims=True))
   weight_XV = jnp.exp(z_XV - top_X1)
   total_X = weight_XV.sum(-1)
@@ -105,6 +107,7 @@ def _chunked_forward(x_XD, w_VD, target_X, inverse, chunk):
     fade_X = jnp.exp(old_X - top_X)
     return top_X, total_X * fade_X + total, moment_X * fade_X + moment, chosen_X + chosen
 
+  # At least one row: the running maximum is finite before the first full chunk.
   start = figures(rest, count * chunk, -jnp.inf)
   top_X, total_X, moment_X, chosen_X = jax.lax.fori_loop(0, count, one, start)
   out = (jnp.log(total_X) + top_X, chosen_X, moment_X / total_X)
@@ -115,6 +118,7 @@ def backward(inverse, chunk, saved, cotangents):
   """Gradients chunk by chunk: each chunk's part of dw is final, dx is a running sum in float32."""
   x_XD, w_VD, target_X, norm_X, mean_X = saved
   d_norm_X, d_chosen_X, d_mean_X = cotangents
+  # d/dz of norm and mean together is p (d_norm + d_mean (1 - mean + z)); `flat` is without z.
   flat_X = d_norm_X + d_mean_X * (1 - mean_X)
   count, rest = _split(w_VD, chunk)
 
@@ -122,6 +126,7 @@ def backward(inverse, chunk, saved, cotangents):
     z_XV = _logits(x_XD, w, inverse)
     d_XV = jnp.exp(z_XV - norm_X[:, None]) * (flat_X[:, None] + d_mean_X[:, None] * z_XV)
     d_XV = d_XV + jnp.where(_hit(target_X - start, len(w)), d_chosen_X[:, None], 0)
+    # In the operands' type, as both products below read it.
     d_XV = (d_XV * inverse).astype(x_XD.dtype)
     d_x = jnp.einsum('xv,vd->xd', d_XV, w, preferred_element_type=jnp.float32)
     d_w = jnp.einsum('xv,xd->vd', d_XV, x_XD, preferred_element_type=jnp.float32)

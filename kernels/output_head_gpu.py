@@ -54,6 +54,7 @@ def shares(tokens, vocab, blocks):
   def time(parts):
     return pl.cdiv(tiles * parts, blocks.programs) * pl.cdiv(count, parts), parts
 
+  # Four rounds of programs are even enough; further parts only cost joins.
   most = min(count, pl.cdiv(4 * blocks.programs, tiles))
   share = pl.cdiv(count, min(range(1, most + 1), key=time))
   return pl.cdiv(count, share), share
@@ -80,6 +81,7 @@ def _forward(x_XD, w_VD, target_X, how):
     interpret,
   )
   target = warpgroup.padded(target_X.astype(jnp.int32), 0, TILE)
+  # Another shard's target must not meet a row behind the last one, whose index is a number too.
   target = jnp.where((target >= 0) & (target < len(w_VD)), target, -1)
   out = _joined(run(warpgroup.padded(x_XD, 0, EIGHT), w_VD, target)[..., :X])
   return out, (x_XD, w_VD, target_X, out[0], out[2])
@@ -89,6 +91,7 @@ def _joined(figures_PFX):
   """(norm, chosen, mean) of all parts of the vocabulary; the figures' logits are to base 2."""
   top_PX, total_PX, moment_PX, chosen_PX = (figures_PFX[:, i] for i in range(FIGURES))
   top_X = top_PX.max(0)
+  # A part's sums count from its own maximum; together from the largest.
   fade_PX = jnp.exp2(top_PX - top_X)
   total_X, moment_X = (fade_PX * total_PX).sum(0), (fade_PX * moment_PX).sum(0)
   out = top_X + jnp.log2(total_X), chosen_PX.sum(0), moment_X / total_X
@@ -106,6 +109,7 @@ def _kernel(scale, share, interpret, *refs):
 
   def move():
     def copy(s, slot, barrier):
+      # All steps of the contraction for a block of w, then the next block's.
       block, step = jax.lax.div(s, jnp.int32(steps)), jax.lax.rem(s, jnp.int32(steps))
       at = pl.ds(step * STEP, STEP)
       for half in range(COMPUTE):

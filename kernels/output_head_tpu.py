@@ -42,6 +42,7 @@ def fitted(blocks, x_XD, w_VD):
     return 2 * size * (tokens + vocab) + 16 * tokens * vocab
 
   while need() > VMEM and (vocab > 128 or tokens > 128):
+    # Rows of w first, down to 256: each block of tokens reads the whole of w once more.
     larger = vocab > 256 or tokens <= 128
     vocab, tokens = (vocab // 2, tokens) if larger else (vocab, tokens // 2)
   return Blocks(tokens, vocab)
@@ -91,7 +92,9 @@ def _kernel(inverse, vocab, *refs):
   new_top = jnp.maximum(top[...], z.max(0, keepdims=True))
   weight, fade = jnp.exp(z - new_top), jnp.exp(top[...] - new_top)
   total[...] = total[...] * fade + weight.sum(0, keepdims=True)
+  # The sum of weight * z gives the mean logit, and with it the entropy.
   moment[...] = moment[...] * fade + (weight * z).sum(0, keepdims=True)
+  # Another shard's target may equal the index of a row behind the last one.
   hit = (row == target[...]) & (target[...] < vocab)
   picked[...] += jnp.where(hit, z, 0).sum(0, keepdims=True)
   top[...] = new_top

@@ -14,7 +14,9 @@ def overlap(segment_BT, queries, keys):
   meets = (query.min(-1)[:, :, None] <= key.max(-1)[:, None]) & (
     query.max(-1)[:, :, None] >= key.min(-1)[:, None]
   )
+  # First key of a block, and the position behind the last query of one.
   starts, ends = jnp.arange(T // keys) * keys, (jnp.arange(T // queries) + 1) * queries
+  # A key block that begins behind the query block's end is all future.
   meets = meets & (starts < ends[:, None])
   last = meets.shape[1] - 1 - jnp.argmax(meets[:, ::-1], axis=1)
   return jnp.argmax(meets, axis=2).astype(jnp.int32), last.astype(jnp.int32)

@@ -10,6 +10,7 @@ def output(shape, dtype, like):
 
 def over(x, axes):
   """`x` varying over `axes`, a set, too."""
+  # JAX refuses to cast what varies over an axis already.
   missing = axes - jax.typeof(x).manual_axis_type.varying
   return jax.lax.pcast(x, tuple(sorted(missing)), to='varying') if missing else x
 

@@ -14,6 +14,7 @@ import sys
 import threading
 
 import r1jax
+from r1jax import terminal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +32,14 @@ class Command:
 
 COMMANDS = {
   'train': Command('r1jax.main', 'run an experiment, or go on with one that was stopped'),
+  'fetch': Command('r1jax.fetch', 'bring a model that somebody else made'),
   'chat': Command('r1jax.chat', 'talk to a model'),
   'evaluate': Command('r1jax.evaluate', 'examine a model on benchmarks, compare two results'),
   'export': Command('r1jax.export', 'hand a model on, as a hub folder or a GGUF file'),
   'plan': Command('r1jax.plan', 'tell what a job needs and takes on a machine that is not here'),
   'config': Command('r1jax.show_config', 'list experiments, and every key of a config'),
 }
+_LOOK = 0.1  # seconds between two looks for a signal
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
 
 
@@ -79,7 +82,7 @@ def _help():
 
 def fail(error, status=1):
   """Prints one line on stderr; returns the exit status."""
-  print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+  print(f'error: {terminal.plain(" ".join(str(error).split()))}', file=sys.stderr)
   return status
 
 
@@ -106,6 +109,36 @@ def quiet():
     yield
   finally:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def ended_in_a_line(line):
+  """While entered, SIGTERM and Ctrl-C end the process at once, with this line on stderr.
+
+  A handler of Python's would wait for the end of what is compiled, and compilers have handlers of
+  their own, which print their stacks. So the signals are blocked and a thread looks for them; what
+  threads begin in here inherit that.
+  """
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
+  signals, done = {signal.SIGTERM, signal.SIGINT}, threading.Event()
+  before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+  def look():
+    while not done.wait(_LOOK):
+      for number in signal.sigpending() & signals:
+        os.write(2, f'{line}\n'.encode())
+        os._exit(128 + number)
+
+  watch = threading.Thread(target=look, name='signals', daemon=True)
+  watch.start()
+  try:
+    yield
+  finally:
+    done.set()
+    watch.join()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _leave(number, frame):

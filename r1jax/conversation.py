@@ -5,6 +5,7 @@ import sys
 
 import jax
 
+from r1jax import terminal
 from r1jax.data import chat_template, template, tokenizer
 from r1jax.interchange import checkpoints, huggingface
 from r1jax.runs import opening
@@ -128,11 +129,14 @@ def shade(parts):
 
 
 def answer(conversation, question, out):
-  """Prints a reply as it comes; Ctrl-C ends it and leaves the conversation as far as it went."""
+  """Prints a reply as it comes; Ctrl-C ends it and leaves the conversation as far as it went.
+
+  A terminal gets no control characters of the model's; a pipe gets the reply as it is.
+  """
   reply = conversation.ask(question)
   coloured = out.isatty()
   try:
-    for text in shade(reply) if coloured else reply:
+    for text in shade(map(terminal.plain, reply)) if coloured else reply:
       out.write(text)
       out.flush()
     out.write('\n')
@@ -156,9 +160,9 @@ def converse(conversation, out):
     if question == '/reset':
       conversation.reset()
     elif question.startswith('/'):
-      out.write(f'{question}: the only command is /reset\n')
+      out.write(f'{terminal.plain(question)}: the only command is /reset\n')
     elif question:
       try:
         answer(conversation, question, out)
       except ValueError as error:
-        out.write(f'{error}\n')
+        out.write(f'{terminal.plain(str(error))}\n')

@@ -74,7 +74,7 @@ def _what(group):
 
 
 def _how(group):
-  from r1jax.evaluation.exam import prompts, protocol
+  from r1jax.evaluation.exam import examination, protocol
 
   proto = protocol.Protocol()
   group.add_argument(
@@ -100,7 +100,7 @@ def _how(group):
   )
   group.add_argument(
     '--template',
-    choices=prompts.FORMS,
+    choices=examination.TEMPLATES,
     default='checkpoint',
     help="the checkpoint's own chat template, R1-Zero's where it has none (default); R1-Zero's; "
     "R1's chat template",
@@ -164,8 +164,8 @@ def _after(group):
 def print_score_card(given):
   """Attacks, labelled pairs and latency of the verifiers; returns whether all is well."""
   with commands.quiet():
-    from r1jax.rewards.attacks import run as attacks
-  card, outcomes = attacks.score_card(given.gsm8k)
+    from r1jax.rewards import score_card
+  card, outcomes = score_card.make(given.gsm8k)
   for outcome in outcomes:
     if not outcome.repelled:
       print(f'NOT REPELLED  {outcome.verifier}: {outcome.name}  ({outcome.why})')
@@ -206,7 +206,7 @@ def examine(given):
   asking = examination.Asking(given.template, given.instruction, given.dtype)
   with jax.set_mesh(_mesh(given.mesh)):
     folder = opening.open_model(given.checkpoint, lambda line: print(line, file=sys.stderr))
-    made = examination.Setting(given.checkpoint, folder, choice, proto, asking)
+    made = examination.Examination(given.checkpoint, folder, choice, proto, asking)
     output = pathlib.Path(given.output or made.output)
     tables.show('Examination', made.rows)
     content = made.run(output, given.interval)

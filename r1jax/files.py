@@ -10,12 +10,19 @@ def write_atomically(path, data):
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-  with open(tmp, 'wb') as out:
-    out.write(data.encode() if isinstance(data, str) else data)
-    out.flush()
-    # Without it a crash of the machine may leave the new name with no content.
-    os.fsync(out.fileno())
-  os.replace(tmp, path)
+  try:
+    with open(tmp, 'wb') as out:
+      out.write(data.encode() if isinstance(data, str) else data)
+      out.flush()
+      # Without it a crash of the machine may leave the new name with no content.
+      os.fsync(out.fileno())
+    os.replace(tmp, path)
+  except OSError as error:
+    tmp.unlink(missing_ok=True)
+    # A full disk is told without the file that did not fit.
+    if error.errno and not error.filename:
+      raise OSError(error.errno, error.strerror, str(path)) from error
+    raise
 
 
 def write_json(path, content):
@@ -31,12 +38,18 @@ def write_rows(path, rows):
 
 
 def read_json(path):
-  """The JSON value of a file."""
-  return json.loads(pathlib.Path(path).read_text())
+  """The JSON object in a file; ValueError names the file where it holds none."""
+  try:
+    found = json.loads(pathlib.Path(path).read_bytes())
+  except ValueError as error:  # of JSON and of UTF-8
+    raise ValueError(f'{path} is not JSON ({error}); restore it, or move it away') from error
+  if not isinstance(found, dict):
+    raise ValueError(f'{path} holds {found!r:.40}, no JSON object; restore it, or move it away')
+  return found
 
 
 def read_rows(path):
-  """JSON values of a file of one per line, oldest first, without a torn last line.
+  """JSON objects of a file of one per line, oldest first, without a torn last line.
 
   Returns [] where there is no such file; raises ValueError with the line number at a damaged line.
   """
@@ -47,9 +60,14 @@ def read_rows(path):
   # What follows the last newline was being written when the process was killed.
   for number, line in enumerate(path.read_bytes().split(b'\n')[:-1], 1):
     try:
-      rows.append(json.loads(line))
+      row = json.loads(line)
     except ValueError as error:
       raise ValueError(
         f'{path}:{number}: damaged ({error}); move the file away to go on'
       ) from error
+    if not isinstance(row, dict):
+      raise ValueError(
+        f'{path}:{number}: damaged ({row!r:.40} is no JSON object); move the file away to go on'
+      )
+    rows.append(row)
   return rows

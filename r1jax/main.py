@@ -78,7 +78,9 @@ def _train(given):
   if config.stage in graphs:
     graphs[config.stage](config)
     return
+  # After the graphs: those check the configs of their stages themselves.
   job = config_lib.build(config)
+  # Processes of a job share a machine as their launcher has arranged it.
   if not (given.coordinator or given.distributed):
     cores.share(job)
   kinds.run(job, config)

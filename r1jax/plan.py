@@ -10,7 +10,7 @@ import pathlib
 import re
 import sys
 
-from r1jax import commands, flags, ranges
+from r1jax import commands, flags, ranges, terminal
 
 _EXAMPLES = """
 r1jax plan --config=r1_zero
@@ -69,7 +69,7 @@ def run(given):
   if job.stage != 'reasoning_rl':
     raise ValueError(f'config.stage={job.stage!r}: only reasoning_rl has a plan')
   settings = planner.Settings(given.mean_length, given.search, given.budget)
-  say = lambda text: print(text, file=sys.stderr, flush=True)
+  say = lambda text: print(terminal.plain(text), file=sys.stderr, flush=True)
   found = planner.make(job, target, settings, say)
   for table in report.tables(found):
     rich.console.Console().print(table)
@@ -98,12 +98,11 @@ def main(argv=None):
   os.environ['JAX_PLATFORMS'] = 'cpu'
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   try:
-    return run(parse(sys.argv[1:] if argv is None else argv))
+    given = parse(sys.argv[1:] if argv is None else argv)
+    with commands.ended_in_a_line('stopped; a plan starts anew'):
+      return run(given)
   except (ValueError, OSError) as error:
     return commands.fail(error)
-  except KeyboardInterrupt:
-    print('stopped; a plan starts anew', file=sys.stderr)
-    return commands.STOPPED
 
 
 if __name__ == '__main__':

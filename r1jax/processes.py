@@ -12,10 +12,9 @@ import contextlib
 import ctypes
 import faulthandler
 import functools
+import json
 import os
-import pickle
 import resource
-import secrets
 import signal
 import socket
 import sys
@@ -25,6 +24,8 @@ import time
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+
+from r1jax import admission, terminal
 
 LOST = 75  # exit status after a loss, EX_TEMPFAIL: the same command may well succeed
 SILENCE = 30.0  # seconds without a beat after which a process counts as lost
@@ -45,11 +46,16 @@ def join(coordinator=None, count=None, number=None):
     count, number: how many processes there are, and which one this is.
 
   Raises:
-    ValueError: the coordinator does not answer, or there is none.
+    ValueError: the coordinator does not answer, or there is none; the secret cannot be read.
   """
   global _lifeline
+  secret = admission.secret()
+  settings = dict(heartbeat_timeout_seconds=_JAX_SILENCE)
+  # By default JAX listens on all interfaces, whatever address the others are told.
+  if coordinator and number == 0 and admission.is_ours(_host(coordinator)):
+    settings['coordinator_bind_address'] = coordinator
   try:
-    jax.distributed.initialize(coordinator, count, number, heartbeat_timeout_seconds=_JAX_SILENCE)
+    jax.distributed.initialize(coordinator, count, number, **settings)
   except (RuntimeError, ValueError) as error:
     if coordinator is None:
       raise ValueError(f'--distributed found no cluster: {error}; give --coordinator') from error
@@ -58,7 +64,7 @@ def join(coordinator=None, count=None, number=None):
     ) from error
   if jax.process_count() > 1:
     _delay_aborts()
-    _lifeline = _Lifeline(coordinator)
+    _lifeline = _Lifeline(coordinator, secret)
 
 
 def leave():
@@ -102,10 +108,13 @@ def settle():
 
 
 def gather(value):
-  """What every process passed, in their order: any Python objects; all processes call it alike."""
+  """What every process passed, in their order: what JSON holds; all processes call it alike.
+
+  Nothing else, as a pickle from the network would be a program that runs here.
+  """
   if jax.process_count() == 1:
     return [value]
-  data = np.frombuffer(pickle.dumps(value), np.uint8)
+  data = np.frombuffer(json.dumps(value).encode(), np.uint8)
   sizes = multihost_utils.process_allgather(np.int32(data.size)).reshape(-1)
   blocks = []
   for first in range(0, int(sizes.max()), _BLOCK):
@@ -114,7 +123,7 @@ def gather(value):
     block[: part.size] = part
     blocks.append(multihost_utils.process_allgather(block))
   rows = np.concatenate(blocks, axis=1)
-  return [pickle.loads(row[:size].tobytes()) for row, size in zip(rows, sizes)]
+  return [json.loads(row[:size].tobytes()) for row, size in zip(rows, sizes)]
 
 
 def share(count):
@@ -126,7 +135,8 @@ def share(count):
 class _Lifeline:
   """The connections by which processes notice that one of them is lost."""
 
-  def __init__(self, coordinator):
+  def __init__(self, coordinator, secret):
+    self._secret = secret
     self._number, self._count = jax.process_index(), jax.process_count()
     self._lock, self._peers = threading.Lock(), {}
     if self._number == 0:
@@ -150,28 +160,17 @@ class _Lifeline:
 
   def _open(self, coordinator):
     """Listens, tells the others where, and waits until all of them are connected."""
-    listener = socket.create_server(('', 0), backlog=self._count, family=socket.AF_INET)
-    listener.settimeout(SILENCE)
-    port, token = listener.getsockname()[1], secrets.token_hex(16)
-    hosts = [coordinator.rsplit(':', 1)[0].strip('[]')] if coordinator else []
-    hosts += [_outward_address(), socket.gethostname()]
-    text = f'{port} {token} {" ".join(hosts)}'.encode()[:_HELLO].ljust(_HELLO)
-    multihost_utils.broadcast_one_to_all(np.frombuffer(text, np.uint8))
-    with contextlib.suppress(TimeoutError):
-      while len(self._peers) < self._count - 1:
-        self._admit(listener.accept()[0], token)
-    listener.close()
+    named = _host(coordinator) if coordinator else _outward_address()
+    with admission.Door(named, self._count, self._secret) as door:
+      hosts = ' '.join(dict.fromkeys([named, _outward_address(), socket.gethostname()]))
+      text = f'{door.port} {door.token} {hosts}'.encode()[:_HELLO].ljust(_HELLO)
+      multihost_utils.broadcast_one_to_all(np.frombuffer(text, np.uint8))
+      self._peers = door.admit(SILENCE)
+    if door.refused:
+      _note(f'{door.refused} connections to {named}:{door.port} showed no right token: dropped')
     missing = sorted(set(range(1, self._count)) - self._peers.keys())
     if missing:
       self._cannot_watch(f'processes {missing}')
-
-  def _admit(self, connection, token):
-    connection.settimeout(SILENCE)
-    words = connection.makefile('rb').readline().decode(errors='replace').split()
-    if len(words) == 2 and secrets.compare_digest(words[0], token) and words[1].isdigit():
-      self._peers[int(words[1])] = connection
-    else:
-      connection.close()
 
   def _connect(self):
     told = multihost_utils.broadcast_one_to_all(np.zeros(_HELLO, np.uint8))
@@ -180,17 +179,16 @@ class _Lifeline:
       with contextlib.suppress(OSError):
         connection = socket.create_connection((host, int(port)), timeout=_BEAT)
         connection.settimeout(SILENCE)
-        connection.sendall(f'{token} {self._number}\n'.encode())
-        self._peers[0] = connection
-        return
+        if admission.introduce(connection, token, self._number, self._secret):
+          self._peers[0] = connection
+          return
+        connection.close()
     self._cannot_watch('process 0')
 
   def _cannot_watch(self, whom):
-    print(
+    _note(
       f'process {self._number} has no connection to {whom}: if it is lost, only JAX will notice, '
-      f'within {_JAX_SILENCE} seconds and with a dump of its own',
-      file=sys.stderr,
-      flush=True,
+      f'within {_JAX_SILENCE} seconds and with a dump of its own'
     )
 
   def _beat(self):
@@ -226,11 +224,20 @@ class _Lifeline:
   def _stop(self, status, reason):
     with self._lock:
       self._send(f'stop {status} {reason}')
-      text = f'error: {reason}; all processes stop here'
+      text = f'error: {terminal.plain(reason)}; all processes stop here'
       if status == LOST:
         text += '. Start the same command again on every host: it goes on from the last checkpoint'
       _say(text)
       _exit(status)
+
+
+def _host(address):
+  """HOST of HOST:PORT; an IPv6 address stands in brackets there."""
+  return address.rsplit(':', 1)[0].strip('[]')
+
+
+def _note(text):
+  print(text, file=sys.stderr, flush=True)
 
 
 def _delay_aborts():

@@ -53,7 +53,7 @@ def hint(config, key):
   """The annotation of a dotted key; the type of its value where no dataclass has it."""
   owner = config_lib.Job
   for name in key.split('.')[:-1]:
-    config, owner = config[name], _owner(owner, name)
+    config, owner = config[name], _owner(owner, name, config[name])
   found = _hints(owner).get(key.split('.')[-1])
   return type(config[key.split('.')[-1]]) if found is None else found
 
@@ -107,15 +107,17 @@ def _walk(config, owner, where):
   rank = {name: number for number, name in enumerate(hints)}
   for name, value in sorted(config.items(), key=lambda item: rank.get(item[0], len(rank))):
     if isinstance(value, ml_collections.ConfigDict):
-      yield from _walk(value, _owner(owner, name), f'{where}{name}.')
+      yield from _walk(value, _owner(owner, name, value), f'{where}{name}.')
       continue
     takes = ranges.describe(hints.get(name, type(value)))
     yield Key(f'{where}{name}', value, _default(owner, name), takes, told.get(name, ''))
 
 
-def _owner(owner, name):
+def _owner(owner, name, section):
+  """The dataclass of a section; a graph's stage may have the name of one of its own sections."""
   kind, _ = ranges.plain(_hints(owner).get(name, config_lib.Job))
-  return kind if dataclasses.is_dataclass(kind) else config_lib.Job
+  own = dataclasses.is_dataclass(kind) and set(section) <= set(ranges.hints(kind))
+  return kind if own else config_lib.Job
 
 
 def _hints(owner):

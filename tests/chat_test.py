@@ -1,6 +1,7 @@
 """The chat: text as soon as its characters are whole, dimmed thoughts, an answer that stops."""
 
 import io
+import re
 import subprocess
 import sys
 
@@ -171,3 +172,16 @@ def test_one_shot_into_a_pipe_is_plain_and_errors_are_one_line():
     [*command, '--checkpoint=/absent'], capture_output=True, text=True, check=False
   )
   assert bad.returncode == 1 and bad.stderr.startswith('error: /absent: no config.json')
+
+
+def test_the_terminal_obeys_nothing_that_a_model_says(r1, monkeypatch):
+  said = '\x1b[2Jx\x1b]0;title\x07y\x9bz\rA'
+  monkeypatch.setattr(conversation, 'pieces', lambda tok, ids: iter(said))
+  screen, pipe = Terminal(), io.StringIO()
+  conversation.answer(talking(r1), 'Hi', screen)
+  conversation.answer(talking(r1), 'Hi', pipe)
+  shown = screen.getvalue()
+  assert '␛[2Jx␛]0;title␇y\ufffdz␍A' in shown
+  # What escapes are left are those that dim a thought.
+  assert set(re.findall('\x1b[^m]*m?', shown)) <= {conversation.DIM, conversation.PLAIN}
+  assert said in pipe.getvalue()

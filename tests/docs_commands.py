@@ -16,17 +16,22 @@ from r1jax import overrides
 GRAPHS = ('r1', 'rl_vs_distill')  # their stages are built one by one when their turn comes
 
 
+def build(given):
+  """Builds the job of a command that takes a config."""
+  if not getattr(given, 'config', None):
+    return
+  config = overrides.load(given)
+  if config.stage not in GRAPHS:
+    config_lib.build(config)
+
+
 def outcome(module, arguments):
   """'' where the command takes its flags and its config builds, else what it says."""
   parse = importlib.import_module(module).parse
   said = io.StringIO()
   try:
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-      given = parse(arguments)
-      if getattr(given, 'config', None):
-        config = overrides.load(given)
-        if config.stage not in GRAPHS:
-          config_lib.build(config)
+      build(parse(arguments))
   except SystemExit as stop:
     return '' if not stop.code else said.getvalue()[-500:] or 'exit'
   except ValueError as error:

@@ -10,11 +10,11 @@ import sys
 
 import pytest
 
-from r1jax import commands, keys
+from r1jax import commands, settings
 from r1jax.train import glossary
-from tests import runs
+from tests import small_runs
 
-ROOT = runs.ROOT
+ROOT = small_runs.ROOT
 PAGES = sorted((ROOT / 'docs').glob('*.md'))
 TEXTS = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', ROOT / 'kernels' / 'README.md', *PAGES]
 # Pages of our own words: the reference names files and keys of others, config.md is made.
@@ -90,7 +90,7 @@ def wrong_commands(listed):
     capture_output=True,
     text=True,
     cwd=ROOT,
-    env=runs.environment(),
+    env=small_runs.environment(),
   )
   assert done.returncode == 0, done.stderr[-2000:]
   return json.loads(done.stdout)
@@ -150,7 +150,7 @@ def test_a_command_that_needs_nothing_runs(block, tmp_path):
   for folder in ('experiments', 'benchmarks', 'launch', 'tests'):
     (tmp_path / folder).symlink_to(ROOT / folder)
   bin_path = f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}'
-  environment = runs.environment() | {'PATH': bin_path, 'PYTHONPATH': str(ROOT)}
+  environment = small_runs.environment() | {'PATH': bin_path, 'PYTHONPATH': str(ROOT)}
   done = subprocess.run(
     ['bash', '-ec', block.text],
     cwd=tmp_path,
@@ -190,7 +190,7 @@ def test_every_file_named_in_a_page_exists(path):
 
 def config_keys():
   """Every key of every stage, and the sections, joined by dots."""
-  found = [key.name.split('.') for key in keys.defaults()]
+  found = [key.name.split('.') for key in settings.defaults()]
   return {'.'.join(parts[:n]) for parts in found for n in range(1, len(parts) + 1)}
 
 
@@ -207,7 +207,9 @@ def test_every_key_and_metric_named_in_a_page_exists(path):
 
 def test_the_generated_pages_are_what_the_code_says():
   command = [sys.executable, 'docs/generate.py', '--check']
-  done = subprocess.run(command, cwd=ROOT, env=runs.environment(), capture_output=True, text=True)
+  done = subprocess.run(
+    command, cwd=ROOT, env=small_runs.environment(), capture_output=True, text=True
+  )
   assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -254,6 +256,8 @@ def test_the_commands_that_install_stay_one_line(extra):
 def test_the_picture_is_drawn_from_a_run(reference, tmp_path):
   output = tmp_path / 'new' / 'picture.png'
   command = [sys.executable, 'docs/picture.py', str(reference.folder), f'--output={output}']
-  done = subprocess.run(command, cwd=ROOT, env=runs.environment(), capture_output=True, text=True)
+  done = subprocess.run(
+    command, cwd=ROOT, env=small_runs.environment(), capture_output=True, text=True
+  )
   assert done.returncode == 0, done.stderr[-2000:]
   assert output.read_bytes().startswith(b'\x89PNG')

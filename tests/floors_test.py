@@ -19,6 +19,8 @@ FLOORS = {
   'processes': 0,
   'ranges': 0,
   'files': 0,
+  'terminal': 0,
+  'admission': 0,
   'keys': 0,
   'model': 1,
   'sampling': 2,

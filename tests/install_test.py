@@ -5,9 +5,11 @@ import subprocess
 
 import pytest
 
-from tests import runs
+from tests import small_runs
 
-SPEC = importlib.util.spec_from_file_location('install', runs.ROOT / 'notebooks' / 'install.py')
+SPEC = importlib.util.spec_from_file_location(
+  'install', small_runs.ROOT / 'notebooks' / 'install.py'
+)
 install = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(install)
 

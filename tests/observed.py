@@ -20,13 +20,13 @@ def main():
     if event in _CHANGES or (event == 'open' and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
       note('wrote', arguments[0])
 
-  judge = service.RewardService._judge
+  judge = service.RewardService.start
 
   def judged(self, item):
     note('judged', item.question)
     return judge(self, item)
 
-  service.RewardService._judge = judged
+  service.RewardService.start = judged
   sys.addaudithook(watch)
   sys.argv = ['r1jax.main', *sys.argv[2:]]
   runpy.run_module('r1jax.main', run_name='__main__')

@@ -3,10 +3,10 @@
 import json
 
 from r1jax.data.tasks import tiny_world
-from r1jax.rewards import math
+from r1jax.rewards import accuracy
 from tests import small_runs
 
-PROSE = ('the sum of all of them, ' * (math.LONGEST_ANSWER // 24 + 1)).strip()
+PROSE = ('the sum of all of them, ' * (accuracy.LONGEST_ANSWER // 24 + 1)).strip()
 
 
 def _write(path, problems, answer=None):

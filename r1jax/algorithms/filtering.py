@@ -10,7 +10,7 @@ import re
 
 from r1jax import ranges
 from r1jax.data import template
-from r1jax.rewards import language, shaping
+from r1jax.rewards import language, repetition
 
 # A Chinese or Japanese sign, a run of letters and digits, or one sign of punctuation.
 # '猫吃, x1' gives 猫, 吃, ',' and x1; ' ' and '_' give nothing.
@@ -78,7 +78,7 @@ def unreadable(candidate, cfg):
     return 'wrong format'
   if not candidate.stopped or (cfg.longest and candidate.tokens > cfg.longest):
     return 'too long'
-  if shaping.repetition(candidate.reply).score < cfg.distinct:
+  if repetition.check(candidate.reply).score < cfg.distinct:
     return 'repetition'
   # A thought without words has no language to be wrong in.
   ours, words = language.count(reply.thought, candidate.language)

@@ -8,8 +8,6 @@ import pathlib
 import numpy as np
 from array_record.python import array_record_module
 
-from r1jax.data import template
-
 _FIELDS = ('question', 'reply', 'language', 'domain', 'provenance')
 
 
@@ -41,13 +39,9 @@ class Tokens:
   begin: int
 
 
-def encode(example, tokenizer):
-  """`Tokens` of an example: the rendered prompt, the reply, the end-of-sequence id."""
-  prompt = tokenizer.encode(template.render(example.question), bos=True)
-  # One space, as a policy begins its own replies behind `Assistant:`.
-  reply = tokenizer.encode(f' {example.reply.strip()}')
-  ids = np.array([*prompt, *reply, tokenizer.eos_id], np.int32)
-  return Tokens(ids, len(prompt))
+def encode(example, form):
+  """`Tokens` of an example as `prompts.Form` puts it: prompt, reply, and the id that ends it."""
+  return Tokens(*form.example(example.question, example.reply))
 
 
 def write(path, examples):

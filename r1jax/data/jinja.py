@@ -41,7 +41,7 @@ class Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
     super().__init__(
       trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols, _Generation]
     )
-    self._left = 0
+    self._left = 0  # steps of loops that the rendering under way may still take
     self.filters = {name: _bounded(filter_) for name, filter_ in self.filters.items()}
     self.filters['tojson'] = _bounded(_to_json)
     del self.globals['lipsum']  # writes as much as it is asked for, and no chat needs it
@@ -67,6 +67,7 @@ class Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
   def call_binop(self, context, operator, left, right):
     """One operation of two values, refused where its result would be huge."""
+    # Sizes are known before the operation is begun, and bound that of the result.
     if operator == '**':
       _check(_bits(left) * max(_number(right), 1), _BITS, 'bits of a power')
     elif operator == '*':
@@ -85,6 +86,7 @@ class Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
     _check_arguments(args, kwargs)
     return super().call(context, callee, *args, **kwargs)
 
+  # A public hook of the sandbox, which asks for every attribute that is a method of str.
   def wrap_str_format(self, value):
     """`'...'.format` made safe, as the sandbox does, its widths bounded as well."""
     wrapped = super().wrap_str_format(value)

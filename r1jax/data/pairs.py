@@ -5,7 +5,7 @@ import hashlib
 import json
 import pathlib
 
-from r1jax.data.tasks import tiny_world
+from r1jax.data.problem import Problem
 from r1jax.rewards import preference
 
 
@@ -47,7 +47,7 @@ def _pair(line, where):
 
 
 def load_requests(path):
-  """The requests of a JSONL file: a list of `tiny_world.Problem`, each answer a `preference.Query`.
+  """The requests of a JSONL file: a list of `Problem`, each answer a `preference.Query`.
 
   A line holds {"question", "kind"}; "language", where it is not 'en'; and "wanted", the reply,
   where the request leaves no other, for evaluation.
@@ -67,7 +67,7 @@ def load_requests(path):
       raise ValueError(f'{path}:{number}: not a request with question and kind: {error}') from error
     # What the language reward wants the thought in.
     speaks = record.get('language', 'en')
-    found.append(tiny_world.Problem(question, gold, gold.kind, 0, language=speaks))
+    found.append(Problem(question, gold, gold.kind, 0, language=speaks))
   if not found:
     raise ValueError(f'{path}: holds no request')
   return found

@@ -4,7 +4,8 @@ import dataclasses
 from typing import Literal
 
 from r1jax import ranges
-from r1jax.data.tasks import corpus, jsonl, phrases, tiny_world
+from r1jax.data import prompts
+from r1jax.data.tasks import arithmetic, corpus, jsonl, phrases, tiny_world
 
 _ENDLESS = 1 << 24  # problems of the tiny world a run may draw; more than any run does
 _TRIED = 256  # problems of an endless source whose length is looked at before a run begins
@@ -16,7 +17,8 @@ class DataConfig:
 
   Attributes:
     name: 'tiny_world' (generated when asked for), 'tfds' (the same world as a TFDS dataset of
-      array_record files, built once in the folder `path`) or 'jsonl'.
+      array_record files, built once in the folder `path`), 'jsonl', or 'arithmetic' (whole numbers
+      in plain words, generated when asked for).
     path: JSONL file of training problems, or the folder of TFDS datasets.
     heldout_path: JSONL file of held-out problems; '' holds out one sixteenth of `path` by a hash of
       the question.
@@ -24,28 +26,49 @@ class DataConfig:
     levels: lowest and highest difficulty of the tiny world, within 1..5.
     languages: (language, weight) pairs of what the tiny world asks in; `tiny_world.BILINGUAL` has
       two.
+    kinds: (kind, weight) pairs of what 'arithmetic' asks, see `tasks.arithmetic`.
     max_prompt: most tokens of a rendered question, the beginning-of-sequence token included.
+    prompt: how a question is put: 'zero' (R1-Zero's template), 'chat' (the checkpoint's own chat
+      template), 'text' (as it stands) or 'r1' (R1's chat template), see `data.prompts`.
+    system: system prompt of a chat.
+    few_shot: JSONL file of solved examples that stand before each question, with the same fields.
   """
 
-  name: Literal['tiny_world', 'tfds', 'jsonl'] = 'tiny_world'
+  name: Literal['tiny_world', 'tfds', 'jsonl', 'arithmetic'] = 'tiny_world'
   path: str = ''
   heldout_path: str = ''
   question_key: str = 'question'
   answer_key: str = 'answer'
   levels: tuple[tiny_world.Level, tiny_world.Level] = (1, 5)
   languages: tuple[tuple[str, ranges.Weight], ...] = (('en', 1.0),)
+  kinds: tuple[tuple[str, ranges.Weight], ...] = arithmetic.EASY
   max_prompt: ranges.Count = 1024
+  prompt: Literal['zero', 'chat', 'text', 'r1'] = 'zero'
+  system: str = ''
+  few_shot: str = ''
 
   def __post_init__(self):
     ranges.check(self)
     ranges.require(self, self.levels[0] <= self.levels[1], '{levels} must be (lowest, highest)')
     tiny_world.check_weights(self, 'languages', phrases.LANGUAGES)
-    ranges.require(
-      self, (self.name == 'tiny_world') != bool(self.path), '{name} does not go with {path}'
-    )
+    tiny_world.check_weights(self, 'kinds', arithmetic.KINDS)
+    generated = self.name in ('tiny_world', 'arithmetic')
+    ranges.require(self, generated != bool(self.path), '{name} does not go with {path}')
 
 
-def problems(cfg, seed, tokenizer):
+def shots(cfg):
+  """The solved examples of `cfg.few_shot`, a tuple of `prompts.Shot`.
+
+  Raises:
+    JsonlError: the file is empty or a line of it is not a problem (it names the line).
+  """
+  if not cfg.few_shot:
+    return ()
+  solved = jsonl.load(cfg.few_shot, cfg.question_key, cfg.answer_key)
+  return tuple(prompts.Shot(one.question, str(one.answer)) for one in solved)
+
+
+def problems(cfg, seed, form):
   """(training problems, held-out problems), two random-access sources that share no question.
 
   Raises:
@@ -53,24 +76,25 @@ def problems(cfg, seed, tokenizer):
     ValueError: a question is longer than `cfg.max_prompt` tokens, or stands in both files.
   """
   # Generated: endless, so only its first questions can be looked at.
-  if cfg.name == 'tiny_world':
-    world = tiny_world.WorldConfig(levels=cfg.levels, languages=cfg.languages)
-    both = tuple(
-      tiny_world.World(seed, _ENDLESS, world, split)
-      for split in (tiny_world.TRAIN, tiny_world.HELDOUT)
-    )
+  if cfg.name in ('tiny_world', 'arithmetic'):
+    make = tiny_world.World
+    asked = tiny_world.WorldConfig(levels=cfg.levels, languages=cfg.languages)
+    if cfg.name == 'arithmetic':
+      make, asked = arithmetic.Arithmetic, arithmetic.ArithmeticConfig(cfg.kinds)
+    splits = (tiny_world.TRAIN, tiny_world.HELDOUT)
+    both = tuple(make(seed, _ENDLESS, asked, split) for split in splits)
     for one in both:
-      jsonl.check_lengths([one[i] for i in range(_TRIED)], tokenizer, cfg.max_prompt)
+      jsonl.check_lengths([one[i] for i in range(_TRIED)], form, cfg.max_prompt)
     return both
   # The same world from files.
   if cfg.name == 'tfds':
     return _dataset(cfg, seed)
   # Files as published.
   train = jsonl.load(cfg.path, cfg.question_key, cfg.answer_key)
-  jsonl.check_lengths(train, tokenizer, cfg.max_prompt)
+  jsonl.check_lengths(train, form, cfg.max_prompt)
   if cfg.heldout_path:
     heldout = jsonl.load(cfg.heldout_path, cfg.question_key, cfg.answer_key)
-    jsonl.check_lengths(heldout, tokenizer, cfg.max_prompt)
+    jsonl.check_lengths(heldout, form, cfg.max_prompt)
   else:
     # The hash that splits the tiny world splits any file, whatever its order.
     heldout = [p for p in train if tiny_world.split_of(p.question) == tiny_world.HELDOUT]

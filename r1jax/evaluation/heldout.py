@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from r1jax import ranges
-from r1jax.evaluation import intervals, language, passk, replies
+from r1jax.evaluation import intervals, language, passk, prospects, replies
 from r1jax.sampling import sample
 
 
@@ -53,10 +53,11 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """An evaluation, its metrics by name, and the first completion of every question."""
+  """An evaluation, its metrics by name, what it promises, and each question's first completion."""
 
   evaluation: Evaluation
   metrics: dict
+  prospects: prospects.Prospects
   completions: tuple
   verdicts: tuple
 
@@ -99,6 +100,7 @@ def evaluate(policy, cfg, problems, limits, key, rewards):
   return Result(
     evaluation,
     {f'eval/{name}': value for name, value in figures.items()},
+    prospects.of(out),
     tuple(out.texts[b] for b in firsts),
     tuple(out.scores[b].verdicts for b in firsts),
   )

@@ -90,12 +90,15 @@ def ask(policy, scfg, problems, limits, key, rewards):
     key: PRNG key; the same key gives the same replies.
     rewards: `service.RewardService` or what has its interface.
   """
-  prompts = [rollout_lib.encode_prompt(policy.tokenizer, one.question) for one in problems]
+  prompts = [policy.form.put(one.question) for one in problems]
   parts, texts, waiting = [], [], []
-  for part in rollout_lib.run(policy, scfg, prompts, limits, key):
+  for part in rollout_lib.run(policy, scfg, [one.ids for one in prompts], limits, key):
     first = sum(len(one.prompts) for one in parts)
     parts.append(part)
-    new = [policy.tokenizer.decode(part.completion(b)) for b in range(len(part.length_B))]
+    new = [
+      policy.form.decode(prompts[first + b // part.group], part.completion(b))
+      for b in range(len(part.length_B))
+    ]
     texts += new
     waiting.append(rewards.submit(items(new, problems[first:], part)))
   scores = [score for batch in waiting for score in batch.result()]
@@ -109,11 +112,10 @@ def items(texts, problems, rollout):
     service.Item(
       completion=text,
       gold=problem.answer,
-      tokens=int(length),
       question=problem.question,
       language=problem.language,
     )
-    for text, problem, length in zip(texts, asked, rollout.length_B)
+    for text, problem in zip(texts, asked)
   ]
 
 

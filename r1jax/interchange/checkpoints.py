@@ -1,20 +1,24 @@
-"""Where a model is: a hub folder, a run's work directory, or the model that ships with r1jax."""
+"""Where a model is: a hub folder, a GGUF file, a run's work directory, or shipped with r1jax."""
 
 import pathlib
 
 from r1jax.data import tokenizer
+from r1jax.interchange import fetched, tensors
 
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / 'assets'
 # The bases that ship with r1jax: one of English, one that mixes English and Chinese.
 SHIPPED = {'tiny': 'tiny_base', 'tiny_bilingual': 'tiny_bilingual_base'}
-PLACES = f'hub folder, work directory of a run, or a shipped model ({", ".join(SHIPPED)})'
+PLACES = (
+  f'hub folder, GGUF file, work directory of a run, a shipped model ({", ".join(SHIPPED)}), or '
+  f'one that r1jax fetch brought ({", ".join(fetched.MODELS)})'
+)
 
 
 def open(path):
   """Folder with config.json, weights and tokenizer for what the user named.
 
   Args:
-    path: a hub folder, a work directory (its `model/`), or one of SHIPPED.
+    path: a hub folder, a GGUF file, a work directory (its `model/`), or one of SHIPPED.
 
   Raises:
     ValueError: there is no model there.
@@ -29,7 +33,8 @@ def open(path):
     )
   raise ValueError(
     f'{path}: no config.json with *.safetensors here or in model/{_held(pathlib.Path(path))}; give '
-    f'a hub folder, the work directory of a finished run, or one of {", ".join(SHIPPED)}'
+    'a hub folder, a GGUF file, the work directory of a finished run, or one of '
+    f'{", ".join(SHIPPED)}'
   )
 
 
@@ -43,11 +48,26 @@ def find(path):
   """What `open` returns, or None where there is no model."""
   if str(path) in SHIPPED:
     return ASSETS / SHIPPED[str(path)]
+  if str(path) in fetched.MODELS:
+    path = fetched.find(str(path))
   folder = pathlib.Path(path)
+  if _is_gguf(folder):
+    from r1jax.interchange import gguf_import  # imports gguf, which takes half a second
+
+    return gguf_import.unpack(folder)
   for candidate in (folder, folder / 'model'):
-    if (candidate / 'config.json').exists() and any(candidate.glob('*.safetensors*')):
+    weights = any(candidate.glob('*.safetensors*')) or (candidate / tensors.GGUF).exists()
+    if weights and (candidate / 'config.json').exists():
       return candidate
   return None
+
+
+def _is_gguf(path):
+  """Whether `path` is a GGUF file, by its first four bytes: Ollama's have no suffix."""
+  if not path.is_file():
+    return False
+  with path.open('rb') as file:
+    return file.read(4) == b'GGUF'
 
 
 def tokenizer_of(folder, cfg):

@@ -41,6 +41,7 @@ def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, noti
   cfg = huggingface.read_config(source, compute_dtype=dtype, param_dtype=dtype, remat=False)
   cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
   tok = checkpoints.tokenizer_of(source, cfg)
+  # What the model computes before it is written is compared with what is read back.
   params = huggingface.load(source, cfg, cfg.param_dtype, notify)
   logits = probe(params, cfg)
   notify(f'writing {folder}')
@@ -52,7 +53,7 @@ def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, noti
   notify('reading back')
   report = {'tensors': _expected(contents), 'files': _files(folder)}
   problems = _compare(report['tensors'], _written(folder))
-  del params, contents
+  del params, contents  # room for the model that is read back
   report['logits_difference'] = _difference(folder, cfg, logits, problems)
   report['problems'] = problems
   tensors.write_json(folder / REPORT, report)
@@ -86,6 +87,7 @@ def verify(folder):
     report = json.loads((folder / REPORT).read_text())
   except (FileNotFoundError, json.JSONDecodeError) as error:
     raise tensors.CheckpointFileError(f'{folder / REPORT}: no readable report: {error}') from error
+  # Files first, which is fast and finds all; then tensors, which names what is wrong.
   problems, files = list(report['problems']), _files(folder)
   for name in sorted(report['files'].keys() | files.keys()):
     if report['files'].get(name) != files.get(name):
@@ -100,6 +102,7 @@ def verify(folder):
 
 def probe(params, cfg):
   """Float32 logits [rows, tokens, vocab] of a fixed batch, on the host."""
+  # Ids at random but fixed, so that a report can be made again; rows for every batch shard.
   rows = _PROBE[0] * sharding.batch_shards(jax.sharding.get_mesh())
   token_BT = np.random.RandomState(0).randint(0, cfg.vocab, (rows, _PROBE[1])).astype(np.int32)
   position_BT = np.broadcast_to(np.arange(_PROBE[1], dtype=np.int32), token_BT.shape)

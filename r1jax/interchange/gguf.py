@@ -34,7 +34,7 @@ _GATES = {
   'softmax': gguf.ExpertGatingFuncType.SOFTMAX,
 }
 _F16_MAX = float(np.finfo(np.float16).max)
-# Kept in float32: llama.cpp wants the router exact.
+# Kept in float32 whatever is asked for: llama.cpp wants the router exact.
 _EXACT = ('ffn_gate_inp.weight', 'exp_probs_b.bias')
 
 
@@ -94,6 +94,7 @@ def limits(cfg, tok):
 
 
 def _write(writer, outs, kind):
+  # The order of the format: the shapes stand before the first weight, so they were announced.
   writer.write_header_to_file()
   writer.write_kv_data_to_file()
   writer.write_ti_data_to_file()
@@ -113,6 +114,7 @@ def _kind_of(out, kind):
 
 def _announce(writer, out, kind):
   form = _kind_of(out, kind)
+  # The library wants the shape of a quantised tensor in bytes: 34 for each block of 32 values.
   shape, dtype = out.shape, {'F32': np.float32, 'F16': np.float16}.get(form.name, np.uint8)
   if form.name == 'Q8_0':
     shape = gguf.quant_shape_to_byte_shape(shape, form)
@@ -124,6 +126,7 @@ def _packed(out, kind):
   value, form = np.ascontiguousarray(out.get(), np.float32), _kind_of(out, kind)
   if value.shape != out.shape:
     raise ValueError(f'{out.name}: {value.shape} is not the shape {out.shape} announced')
+  # A value beyond 65,504 would become infinite in half precision, and every logit nan.
   largest = np.abs(value).max(initial=0)
   if not largest <= (_F16_MAX if form.name == 'F16' else np.inf):
     raise ValueError(f'{out.name}: {largest} does not fit {form.name}, try --dtype=f32')
@@ -134,6 +137,7 @@ def _tensors(cfg, plan):
   """Every `_Out`: hub tensors renamed, experts stacked, kv_b split, llama's heads reordered."""
   family = families.of(cfg).GGUF
   mapping = gguf.get_tensor_name_map(ARCHITECTURES[family], cfg.layers)
+  # On the hub every expert is a tensor, in the file a layer's experts are one.
   stacks = {}
   for entry in plan.entries:
 
@@ -146,17 +150,19 @@ def _tensors(cfg, plan):
       yield from _split_kv(cfg, mapping, entry, get)
     elif family == 'llama' and re.search(r'\.[qk]_proj\.weight', entry.name):
       heads = cfg.heads if '.q_proj.' in entry.name else cfg.kv_heads
-      yield _Out(_renamed(mapping, entry.name), entry.shape, _interleaved(get, heads))
+      yield _Out(renamed(mapping, entry.name), entry.shape, _interleaved(get, heads))
     else:
-      yield _Out(_renamed(mapping, entry.name), entry.shape, get)
+      yield _Out(renamed(mapping, entry.name), entry.shape, get)
   for name, parts in stacks.items():
 
     def stacked(parts=parts):
       return np.stack([get() for _, get in parts])
 
-    yield _Out(_renamed(mapping, name), (len(parts), *parts[0][0].shape), stacked)
+    yield _Out(renamed(mapping, name), (len(parts), *parts[0][0].shape), stacked)
   if cfg.rope.kind == 'llama3':
-    yield _Out('rope_freqs.weight', (cfg.head_rope // 2,), lambda: _stretch(cfg))
+    yield _Out(
+      'rope_freqs.weight', (cfg.head_rope // 2,), lambda: rope.stretch(cfg.rope, cfg.head_rope)
+    )
 
 
 def _read(plan, entry):
@@ -168,7 +174,9 @@ def _read(plan, entry):
   return value.astype(np.float32)
 
 
-def _renamed(mapping, name):
+def renamed(mapping, name):
+  """llama.cpp's name of a hub tensor, by the library's `mapping` of an architecture."""
+  # The library's table has this one name with a dot.
   name = name.replace('e_score_correction_bias', 'e_score_correction.bias')
   found = mapping.get_name(name, try_suffixes=('.weight', '.bias'))
   if found is None:
@@ -185,9 +193,9 @@ def _split_kv(cfg, mapping, entry, get):
 
   key, value = (entry.name.replace('kv_b_proj', name) for name in ('k_b_proj', 'v_b_proj'))
   shape = (cfg.heads, cfg.kv_latent, cfg.head_nope)
-  yield _Out(_renamed(mapping, key), shape, lambda: parts()[0].transpose(0, 2, 1))
+  yield _Out(renamed(mapping, key), shape, lambda: parts()[0].transpose(0, 2, 1))
   shape = (cfg.heads, cfg.head_value, cfg.kv_latent)
-  yield _Out(_renamed(mapping, value), shape, lambda: parts()[1])
+  yield _Out(renamed(mapping, value), shape, lambda: parts()[1])
 
 
 def _interleaved(get, heads):
@@ -199,14 +207,6 @@ def _interleaved(get, heads):
     return halves.swapaxes(1, 2).reshape(value.shape)
 
   return permuted
-
-
-def _stretch(cfg):
-  """By how much Llama 3's scaling divides every rotary frequency."""
-  plain = dataclasses.replace(cfg.rope, kind='plain')
-  return rope.frequencies(plain, cfg.head_rope, cfg.max_length) / rope.frequencies(
-    cfg.rope, cfg.head_rope, cfg.max_length
-  )
 
 
 def _metadata(writer, cfg, kind):
@@ -222,6 +222,7 @@ def _metadata(writer, cfg, kind):
   writer.add_layer_norm_rms_eps(cfg.norm_eps)
   writer.add_rope_freq_base(cfg.rope.theta)
   writer.add_rope_dimension_count(cfg.head_rope)
+  # Unstretched positions are plain ones; llama.cpp would stretch whatever the length.
   if cfg.rope.kind == 'yarn' and cfg.max_length > cfg.rope.original_length:
     writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
     writer.add_rope_scaling_factor(cfg.rope.factor)

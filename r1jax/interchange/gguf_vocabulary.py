@@ -1,6 +1,7 @@
 """The vocabulary of a GGUF file, and the Modelfile with the chat template that Ollama runs."""
 
 import json
+from typing import NamedTuple
 
 import gguf
 from sentencepiece import sentencepiece_model_pb2
@@ -33,6 +34,31 @@ PRE_TOKENIZERS = {
   (_BYTES_OF_GPT2,): 'gpt-2',
   (('Split', _GPT2), _BYTES): 'gpt-2',
 }
+# llama.cpp's names for the same cuts, as files have them.
+_PRE_NAMES = {name: name for name in PRE_TOKENIZERS.values()} | {
+  'deepseek-r1-qwen': 'qwen2',
+  'llama3': 'llama-bpe',
+  'llama-v3': 'llama-bpe',
+}
+# The hub's names of special tokens -> llama.cpp's, which has further ends of a turn besides.
+_SPECIAL_IDS = {
+  'bos_token': 'bos_token_id',
+  'eos_token': 'eos_token_id',
+  'pad_token': 'padding_token_id',
+  'unk_token': 'unknown_token_id',
+}
+_NEEDED = ('model', 'pre', 'tokens', 'token_type', 'merges', 'eos_token_id')
+_FURTHER_ENDS = ('eot_token_id', 'eom_token_id')
+_ADDED = dict(single_word=False, lstrip=False, rstrip=False, normalized=False)
+_BPE = dict(
+  type='BPE',
+  dropout=None,
+  unk_token=None,
+  continuing_subword_prefix=None,
+  end_of_word_suffix=None,
+  fuse_unk=False,
+  byte_fallback=False,
+)
 # llama.cpp changes no text before it cuts. It leaves Qwen's NFC out too, which changes rare text.
 _NORMALIZERS = {'NFC'}
 _NO_PLACE = (
@@ -117,6 +143,98 @@ def _byte_pairs(writer, tok, rows):
   writer.add_token_list(pieces)
   writer.add_token_types(kinds)
   writer.add_token_merges(merges)
+
+
+class Vocabulary(NamedTuple):
+  """What a GGUF file says of its tokenizer, as the hub has it.
+
+  Attributes:
+    config: token ids for config.json.
+    files: name -> contents of the JSON files beside it.
+  """
+
+  config: dict
+  files: dict
+
+
+def read(values):
+  """The `Vocabulary` of a GGUF file's metadata, a dict of llama.cpp's keys.
+
+  Raises:
+    ValueError: no byte-level BPE, or words cut in a way that is not in `PRE_TOKENIZERS`.
+  """
+  own = {key.removeprefix('tokenizer.ggml.'): value for key, value in values.items()}
+  lacking = [key for key in _NEEDED if key not in own]
+  if lacking:
+    raise ValueError(f'lacks tokenizer.ggml.{lacking[0]}')
+  if own['model'] != 'gpt2':
+    raise ValueError(f'tokenizer {own["model"]!r} cannot be read, only gpt2 (byte-level BPE)')
+  count, ids = len(own['tokens']), {}
+  if len(own['token_type']) != count:
+    raise ValueError(f'{count} tokens have {len(own["token_type"])} types')
+  for name, key in _SPECIAL_IDS.items():
+    if not 0 <= own.get(key, 0) < count:
+      raise ValueError(f'tokenizer.ggml.{key}={own[key]} is none of {count} tokens')
+    ids |= {name: own[key]} if key in own else {}
+  further = [own[key] for key in _FURTHER_ENDS if key in own]
+  ends = list(dict.fromkeys([ids['eos_token'], *further]))
+  settings = {name: own['tokens'][i] for name, i in ids.items()}
+  # Where the file leaves it out, llama.cpp begins Llama 3's texts only.
+  begins = own.get('add_bos_token', _PRE_NAMES.get(own['pre']) == 'llama-bpe')
+  settings |= {'add_bos_token': bool(begins), 'tokenizer_class': 'PreTrainedTokenizerFast'}
+  if 'tokenizer.chat_template' in values:
+    settings['chat_template'] = values['tokenizer.chat_template']
+  generation = {f'{name}_id': i for name, i in ids.items()} | {'eos_token_id': ends}
+  files = {
+    tokenizer.HUB_FILE: _tokenizer_json(own),
+    'tokenizer_config.json': settings,
+    'generation_config.json': generation,
+  }
+  return Vocabulary({f'{name}_id': i for name, i in ids.items()}, files)
+
+
+def _tokenizer_json(own):
+  """tokenizer.json of tokens, their types, merges and llama.cpp's name of the pre_tokenizer."""
+  if own['pre'] not in _PRE_NAMES:
+    raise ValueError(f'tokenizer.ggml.pre={own["pre"]!r} is none of {", ".join(_PRE_NAMES)}')
+  name = _PRE_NAMES[own['pre']]
+  steps = next(steps for steps, known in PRE_TOKENIZERS.items() if known == name)
+  kinds = own['token_type']
+  used = [i for i, kind in enumerate(kinds) if kind != gguf.TokenType.UNUSED]
+  added = [
+    dict(_ADDED, id=i, content=own['tokens'][i], special=kinds[i] != gguf.TokenType.USER_DEFINED)
+    for i in used
+    if kinds[i] != gguf.TokenType.NORMAL
+  ]
+  bpe = dict(
+    _BPE,
+    vocab={own['tokens'][i]: i for i in used},
+    merges=own['merges'],
+    ignore_merges=name == 'llama-bpe',  # as in Llama 3's own file: a word that is a token is one
+  )
+  return {
+    'version': '1.0',
+    'truncation': None,
+    'padding': None,
+    'added_tokens': added,
+    'normalizer': {'type': 'NFC'} if name == 'qwen2' else None,  # as in Qwen's own file
+    'pre_tokenizer': {'type': 'Sequence', 'pretokenizers': list(map(_step, steps))},
+    'post_processor': None,
+    'decoder': _byte_level(True),
+    'model': bpe,
+  }
+
+
+def _step(cut):
+  """The opposite of `_cut`."""
+  kind, what = cut
+  if kind == 'Split':
+    return dict(type=kind, pattern={'Regex': what}, behavior='Isolated', invert=False)
+  return dict(type=kind, individual_digits=what) if kind == 'Digits' else _byte_level(what)
+
+
+def _byte_level(pattern):
+  return dict(type='ByteLevel', add_prefix_space=False, trim_offsets=True, use_regex=pattern)
 
 
 def limits(tok):

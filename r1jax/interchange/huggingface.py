@@ -26,6 +26,8 @@ config_json = hub_config.write
 SHARD_BYTES = 4 << 30
 _FLOATS = ('F64', 'F32', 'F16', 'BF16')
 _SCALE, _SCALES = '_scale_inv', ('F32', 'BF16')  # Qwen's fp8 folders round the scales
+# Old Llama files hold 'model.layers.0.self_attn.rotary_emb.inv_freq', which config.json gives; a
+# 'rotary_emb.inv_freq.weight' would be a parameter and is none.
 _BUFFER = re.compile(r'.*\.rotary_emb\.inv_freq')
 
 
@@ -63,22 +65,26 @@ def match(found, cfg, block=None, where='checkpoint'):
   Raises:
     tensors.CheckpointFileError: a tensor is missing, unexpected, or of the wrong shape or type.
   """
+  # What must be there: one tensor for each entry, and of the repeated ones those that are there.
   entries = names.table(cfg)
   same = {name: source for name, source in names.copies(cfg).items() if name in found}
   shapes = {e.name: e.shape for e in entries}
   missing = [name for name in shapes if name not in found]
   if missing:
+    # Some exports of V3 leave the multi-token layer out but still count it in config.json.
     ahead = [name for name in missing if int(_layer(name) or 0) >= cfg.layers]
     hint = '; without that layer say "num_nextn_predict_layers": 0 in config.json'
     raise tensors.CheckpointFileError(
       f'{where}: lacks {_some(missing)}{hint if ahead == missing else ""}'
     )
   shapes |= {name: shapes[source] for name, source in same.items()}
+  # Shapes and types; a matrix in fp8 needs a second tensor, the scales of its blocks.
   scales = {}
   for name, shape in shapes.items():
     _check(found[name], shape)
     if found[name].dtype == 'F8_E4M3':
       scales[name + _SCALE] = _check_scale(found, name, block, where)
+  # What is left must have a reason to be passed over: a silent leftover may be half the model.
   rest = [name for name in found if name not in shapes and name not in scales]
   ignored = {name: _reason(name, cfg) for name in rest}
   unknown = [name for name, reason in ignored.items() if not reason]
@@ -167,11 +173,13 @@ def stream(folder, cfg, dtype, notify=print):
     notify(f'{path}: {", ".join(passed_over)} is not used, nor does transformers use it')
   if tensors.leftover(folder):
     notify(tensors.leftover(folder))
+  # A copy that differs would be lost: the model has one leaf for both.
   for name, source in plan.copies.items():
     _check_equal(plan.found[name], plan.found[source])
   if plan.ignored:
     reasons = ', '.join(sorted(set(plan.ignored.values())))
     notify(f'{folder}: ignored {_some(sorted(plan.ignored))} ({reasons})')
+  # All tensors of a stacked leaf together, so that one leaf at a time is built and handed over.
   leaves = {}
   for entry in plan.entries:
     leaves.setdefault(entry.leaf, []).append(entry)
@@ -184,7 +192,13 @@ def check(folder, cfg):
   """The `Match` of a hub folder; raises what `load` would, as far as headers tell."""
   folder = pathlib.Path(folder)
   hub, _ = hub_config.load_json(folder)
-  return match(tensors.read_folder(folder), cfg, hub_config.block_size(hub), folder)
+  if (folder / tensors.GGUF).exists():
+    from r1jax.interchange import gguf_import  # imports gguf, which takes half a second
+
+    found = gguf_import.tensors_of(folder, cfg)
+  else:
+    found = tensors.read_folder(folder)
+  return match(found, cfg, hub_config.block_size(hub), folder)
 
 
 def _check_equal(tensor, original):
@@ -206,6 +220,7 @@ def _load_leaf(plan, cfg, spec, entries, dtype):
   """One stacked leaf; only one device's part of it is on the host at a time."""
   kind = params_lib.dtype_of(spec, dtype)
   where = jax.sharding.NamedSharding(jax.sharding.get_mesh(), sharding.param(spec.axes))
+  # Devices that hold the same part, as replicas do, share one array on the host.
   parts, on_device = {}, []
   for device, index in where.addressable_devices_indices_map(spec.shape).items():
     bounds = tuple(s.indices(size)[:2] for s, size in zip(index, spec.shape))
@@ -215,7 +230,7 @@ def _load_leaf(plan, cfg, spec, entries, dtype):
     for entry in entries:
       placement.fill(part, bounds, entry, plan.found, plan.block, cfg)
     on_device += [jax.device_put(part, device) for device in devices]
-    jax.block_until_ready(on_device[-1])
+    jax.block_until_ready(on_device[-1])  # else the parts of all devices wait on the host
   return jax.make_array_from_single_device_arrays(spec.shape, where, on_device)
 
 
@@ -249,6 +264,7 @@ def save(folder, params, cfg, dtype=None, shard_bytes=SHARD_BYTES, extra=None):
       tensors.write(folder / file, part)
   if len(files) > 1:
     tensors.write_json(folder / tensors.INDEX, _index(files))
+  # Files of an earlier export in another number of shards would be read beside these.
   stale = [p for p in folder.glob('model*.safetensors*') if p.name not in {*files, tensors.INDEX}]
   stale += [folder / tensors.INDEX] if len(files) == 1 else []
   for path in stale:
@@ -270,6 +286,7 @@ def hub_tensors(params, cfg, dtype=None):
       return placement.extract(leaf, entry, cfg).astype(kind)
 
     contents[entry.name] = (entry.name, tensors.NAMES[kind], entry.shape, get)
+  # A tied head is left out, as the library does; the multi-token layer's copies are written.
   for name, source in names.copies(cfg).items():
     if not cfg.tied or name != 'lm_head.weight':
       contents[name] = (name, *contents[source][1:])

@@ -49,16 +49,19 @@ MTP = {
 
 def table(cfg):
   """All hub tensors of a model as a list of `Entry`, in the hub's order of layers."""
+  # Outside the layers, then layer by layer: the order in which a checkpoint is written.
   specs, family = transformer.specs(cfg), families.of(cfg)
   rules = shared.NORMS | family.ATTENTION
   entries = [
     _entry(cfg, specs, path, rule, (), '') for path, rule in TOP.items() if path[0] in specs
   ]
   for layer in range(cfg.layers):
+    # Ours are two stacks, so a layer's number in its stack is not that on the hub.
     kind = 'dense' if layer < cfg.dense_layers else 'moe'
     at = layer - (0 if kind == 'dense' else cfg.dense_layers)
     ffn = shared.DENSE if kind == 'dense' else family.EXPERTS
     entries += _layer(cfg, specs, (kind,), rules | ffn, at, layer)
+  # The multi-token module is one layer more, with a block like the model's last one.
   ffn = family.EXPERTS if cfg.moe_layers else shared.DENSE
   for at in range(cfg.mtp_layers):
     entries += _layer(cfg, specs, ('mtp',), MTP, at, cfg.layers + at)
@@ -90,6 +93,7 @@ def rotary_order(cfg, rule, outputs):
   """Hub row of each of our columns where the rotary ones are in another order, else None."""
   if not rule.rotary or cfg.attention != 'mla':
     return None
+  # Pairs (0, 1), (2, 3), ... on the hub become the halves (0, 2, ...) and (1, 3, ...) of ours.
   order = np.arange(outputs)
   pairs = np.concatenate([np.arange(0, cfg.head_rope, 2), np.arange(1, cfg.head_rope, 2)])
   group = cfg.head_qk if rule.rotary == 'heads' else outputs

@@ -6,7 +6,7 @@ import numpy as np
 from r1jax import sharding
 from r1jax.interchange import names
 
-_BLOCK = 256
+_BLOCK = 256  # rows and columns copied at a time: such a square fits a cache both ways
 
 
 def fill(part, bounds, entry, found, block, cfg):
@@ -20,16 +20,20 @@ def fill(part, bounds, entry, found, block, cfg):
     block: fp8 block size, None without.
     cfg: ModelConfig.
   """
+  # Is this layer (and expert) within the part at all?
   stacked = len(entry.index)
   at = [i - start for i, (start, _) in zip(entry.index, bounds)]
   if any(not 0 <= a < stop - start for a, (start, stop) in zip(at, bounds)):
     return
+  # From here on in the hub's layout: a view of the part with the file's rows first.
   view, rest = part[tuple(at)], list(bounds[stacked:])
   if entry.rule.transposed:
     view, rest = view.T, rest[::-1]
   order = names.rotary_order(cfg, entry.rule, entry.shape[0])
   tensor, (start, stop) = found[entry.name], rest[0]
   source = np.arange(start, stop) if order is None else order[start:stop]
+  # The rows to read are one run, even where rotary rows are taken in another order: of each row
+  # read, `target` says where it goes, -1 for those of other devices.
   low, high = int(source.min()), int(source.max()) + 1
   target = np.full(high - low, -1)
   target[source - low] = np.arange(stop - start)
@@ -95,6 +99,7 @@ def _gather(leaf, index):
     for i, size, s in zip(index, leaf.shape, shard.index):
       start, stop, _ = s.indices(size)
       at.append(i - start if start <= i < stop else None)
+    # Of replicas one is enough.
     if shard.replica_id == 0 and None not in at:
       out[shard.index[stacked:]] = _host(shard.data, tuple(at))
   return out

@@ -15,10 +15,11 @@ import numpy as np
 
 from r1jax.data import hub_files
 
-CHUNK_BYTES = 32 << 20
+CHUNK_BYTES = 32 << 20  # of a file that are on the host at a time
 HEADER_BYTES = 100 << 20  # the format's own limit: a damaged length must not fill the memory
 INDEX = 'model.safetensors.index.json'
 SINGLE = 'model.safetensors'
+GGUF = 'model.gguf'  # in the folder of an unpacked GGUF file, a link to that file
 DTYPES = {
   'F64': np.float64,
   'F32': np.float32,
@@ -119,6 +120,7 @@ def read_header(path):
     raise
   except _MALFORMED as error:
     raise CheckpointFileError(f'{path}: its header is not that of a safetensors file') from error
+  # The data must be covered without holes: an offset that is off reads another tensor's weights.
   end = 8 + length
   for tensor in sorted(found.values(), key=lambda t: (t.offset, t.nbytes)):
     if tensor.offset != end:
@@ -158,6 +160,7 @@ def read_folder(folder):
   if not index.exists():
     raise CheckpointFileError(f'{folder}: holds neither {INDEX} nor {SINGLE}')
   where = _weight_map(index)
+  # Index and files must agree both ways: a shard of another checkpoint has other names.
   headers = {}
   for name in sorted(set(where.values())):
     if not (folder / name).exists():
@@ -216,6 +219,7 @@ def write(path, contents, metadata=None):
     header[name] = {'dtype': dtype, 'shape': list(shape), 'data_offsets': [offset, offset + size]}
     offset += size
   raw = json.dumps(header, separators=(',', ':')).encode()
+  # Spaces up to eight bytes, as the format asks, so that the data is aligned.
   raw += b' ' * (-len(raw) % 8)
   with replacing(path) as file:
     file.write(len(raw).to_bytes(8, 'little') + raw)
@@ -234,6 +238,7 @@ def replacing(path):
   with whole_or_nothing(part):
     with open(part, 'wb') as file:
       yield file
+      # Before the name: after a power cut a file of this name is whole or absent.
       file.flush()
       os.fsync(file.fileno())
     os.replace(part, path)
@@ -246,6 +251,7 @@ def whole_or_nothing(part):
     yield
   except BaseException as error:
     part.unlink(missing_ok=True)
+    # A write to a full disk fails without saying where.
     if isinstance(error, OSError) and error.filename is None:
       raise OSError(f'{part}: {error}') from error
     raise

@@ -1,130 +1,179 @@
 """What makes a transformer of the DeepSeek-V3, Qwen or Llama families."""
 
 import dataclasses
+from typing import Annotated, Literal
 
-from r1jax import kernels
+from r1jax import kernels, ranges
+
+Dtype = Literal['float32', 'bfloat16', 'float16']
+Form = Literal[kernels.FORMS]
 
 
 @dataclasses.dataclass(frozen=True)
 class RopeConfig:
   """Rotary position embedding (reference §2.3, §3.3).
 
-  `kind` is 'plain', 'yarn' (DeepSeek) or 'llama3'. The scaled kinds stretch a model trained on
-  `original_length` positions by `factor`.
+  Attributes:
+    theta: base of the wavelengths.
+    kind: 'plain', 'yarn' (DeepSeek) or 'llama3'; the last two stretch a model to longer texts.
+    factor: how many times longer.
+    original_length: positions that it was trained on.
+    beta_fast, beta_slow: turns over that length above which 'yarn' keeps a wavelength, and below
+      which it stretches it whole.
+    mscale, mscale_all_dim: of 'yarn', how logits are scaled for the longer text.
+    low_freq_factor, high_freq_factor: the same two limits of 'llama3', in wavelengths.
   """
 
-  theta: float = 10_000.0
-  kind: str = 'plain'
-  factor: float = 1.0
-  original_length: int = 4096
-  beta_fast: float = 32.0
-  beta_slow: float = 1.0
-  mscale: float = 1.0
-  mscale_all_dim: float = 1.0
-  low_freq_factor: float = 1.0
-  high_freq_factor: float = 4.0
+  theta: Annotated[float, ranges.Range(1, above=True)] = 10_000.0
+  kind: Literal['plain', 'yarn', 'llama3'] = 'plain'
+  factor: ranges.Positive = 1.0
+  original_length: ranges.Count = 4096
+  beta_fast: ranges.Positive = 32.0
+  beta_slow: ranges.Positive = 1.0
+  mscale: ranges.Weight = 1.0
+  mscale_all_dim: ranges.Weight = 1.0
+  low_freq_factor: ranges.Positive = 1.0
+  high_freq_factor: ranges.Positive = 4.0
 
   def __post_init__(self):
-    if self.kind not in ('plain', 'yarn', 'llama3'):
-      raise ValueError(f"rope kind {self.kind!r} is not one of 'plain', 'yarn', 'llama3'")
+    ranges.check(self)
+    ranges.require(
+      self,
+      self.low_freq_factor < self.high_freq_factor,
+      '{low_freq_factor} must be below {high_freq_factor}',
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class MoeConfig:
   """Feed-forward layer of routed experts; the defaults are DeepSeek-V3's (reference §2.4).
 
-  A token goes to the `per_token` experts of the best scores, in DeepSeek's within the `top_groups`
-  best of `groups`. Its gates are the scores, made to add up to 1 with `normalise`, times `scale`.
   Qwen3-MoE has softmax scores, no bias, one group and no shared expert.
+
+  Attributes:
+    experts: that tokens are routed to.
+    per_token: experts of a token, those of the best scores.
+    ffn: width of each expert.
+    shared: experts that every token goes to, computed as one; 0 for none.
+    groups: parts that the experts are in.
+    top_groups: best of them, within which a token's experts are.
+    scale: the gates are the scores times this.
+    normalise: whether the scores of a token's experts are made to add up to 1 before.
+    scores: what makes scores of the router's logits: 'sigmoid' or 'softmax'.
+    bias: whether a bias, moved by the load, is added where experts are chosen.
+    dispatch: 'sorted', or 'dense', which computes every expert: faster while they are tiny.
   """
 
-  experts: int = 256
-  per_token: int = 8
-  ffn: int = 2048
-  shared: int = 1  # experts that every token goes to, computed as one; 0 for none
-  groups: int = 8
-  top_groups: int = 4
-  scale: float = 2.5
+  experts: ranges.Count = 256
+  per_token: ranges.Count = 8
+  ffn: ranges.Count = 2048
+  shared: ranges.Size = 1
+  groups: ranges.Count = 8
+  top_groups: ranges.Count = 4
+  scale: ranges.Positive = 2.5
   normalise: bool = True
-  scores: str = 'sigmoid'  # what makes scores of the router's logits: 'sigmoid' or 'softmax'
-  bias: bool = True  # whether a bias, moved by the load, is added where experts are chosen
-  dispatch: str = 'sorted'  # 'dense' computes every expert: the faster one while experts are tiny
+  scores: Literal['sigmoid', 'softmax'] = 'sigmoid'
+  bias: bool = True
+  dispatch: Literal['sorted', 'dense'] = 'sorted'
 
   def __post_init__(self):
-    for name in ('experts', 'per_token', 'ffn', 'groups', 'top_groups'):
-      if getattr(self, name) < 1:
-        raise ValueError(f'moe.{name}={getattr(self, name)} must be at least 1')
-    if self.shared < 0:
-      raise ValueError(f'{self.shared=} experts cannot be shared; 0 is none')
-    if self.scores not in ('sigmoid', 'softmax'):
-      raise ValueError(f"scores {self.scores!r} is not 'sigmoid' or 'softmax'")
-    if self.experts % self.groups:
-      raise ValueError(f'{self.experts=} does not divide into {self.groups=}')
-    if self.per_token > self.experts // self.groups * self.top_groups:
-      raise ValueError(f'{self.per_token=} experts cannot come from {self.top_groups=} groups')
-    if self.dispatch not in ('sorted', 'dense'):
-      raise ValueError(f"dispatch {self.dispatch!r} is not 'sorted' or 'dense'")
+    ranges.check(self)
+    ranges.require(self, self.experts % self.groups == 0, '{experts} do not divide into {groups}')
+    ranges.require(
+      self,
+      self.per_token <= self.experts // self.groups * self.top_groups,
+      '{per_token} of {experts} cannot come from {top_groups} of {groups}',
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
   """Shape and numerics of a model; the defaults are DeepSeek-V3's (reference §2.1, §2.8).
 
-  `norm_eps` is that of all norms but those of MLA's latents, see `mla.LATENT_EPS`.
-  `attention` is 'mla' (q_latent 0 means a plain query projection) or 'gqa'. The first
-  `dense_layers` layers have a dense feed-forward of width `ffn`, the others are `moe`; a dense
-  model has `moe=None`.
+  Attributes:
+    vocab: token ids.
+    width: of the residual stream.
+    layers: without those of multi-token prediction.
+    heads: of queries.
+    attention: 'mla' or 'gqa'.
+    q_latent: width of MLA's query latent; 0 for a plain projection.
+    kv_latent: width of MLA's latent of keys and values, which is what the cache holds.
+    head_nope: width of a head without position; 0 in 'gqa'.
+    head_rope: rotary width of a head.
+    head_value: width of a head's values.
+    kv_heads: of keys and values in 'gqa'; divides `heads`.
+    qkv_bias: whether projections to queries, keys and values have a bias (Qwen2).
+    qk_norm: whether queries and keys are normalised (Qwen3).
+    ffn: width of a dense feed-forward.
+    dense_layers: first layers that have one, the others are `moe`.
+    moe: the routed layers; None for a dense model.
+    mtp_layers: modules of multi-token prediction, 0 or 1.
+    rope: the rotary embedding.
+    norm_eps: of all norms but those of MLA's latents, see `mla.LATENT_EPS`.
+    tied: whether the output head is the embedding.
+    init_std: of random weights.
+    max_length: most positions of a text.
+    compute_dtype: type of activations.
+    param_dtype: type of weights.
+    remat: recompute each layer in the backward pass instead of keeping its activations.
+    offload: what remat keeps, each layer's input, waits in the host's memory.
+    scan_layers: one compiled layer in a loop; False unrolls: longer compilation, no copies of
+      weights (fast on CPU).
+    kernels: which form of the ops runs, as `kernels.resolve` found it.
   """
 
-  vocab: int = 129_280
-  width: int = 7168
-  layers: int = 61
-  heads: int = 128
-  attention: str = 'mla'
-  q_latent: int = 1536
-  kv_latent: int = 512
-  head_nope: int = 128
-  head_rope: int = 64
-  head_value: int = 128
-  kv_heads: int = 0
+  vocab: ranges.Count = 129_280
+  width: ranges.Count = 7168
+  layers: ranges.Count = 61
+  heads: ranges.Count = 128
+  attention: Literal['mla', 'gqa'] = 'mla'
+  q_latent: ranges.Size = 1536
+  kv_latent: ranges.Size = 512
+  head_nope: ranges.Size = 128
+  head_rope: ranges.Size = 64
+  head_value: ranges.Count = 128
+  kv_heads: ranges.Size = 0
   qkv_bias: bool = False
   qk_norm: bool = False
-  ffn: int = 18_432
-  dense_layers: int = 3
+  ffn: ranges.Count = 18_432
+  dense_layers: ranges.Size = 3
   moe: MoeConfig | None = MoeConfig()
-  mtp_layers: int = 1
+  mtp_layers: Annotated[int, ranges.Range(0, 1)] = 1
   rope: RopeConfig = RopeConfig(kind='yarn', factor=40.0)
-  norm_eps: float = 1e-6
+  norm_eps: Annotated[float, ranges.Range(1e-30, 1)] = 1e-6
   tied: bool = False
-  init_std: float = 0.006
-  max_length: int = 163_840
-  compute_dtype: str = 'bfloat16'
-  param_dtype: str = 'bfloat16'
+  init_std: Annotated[float, ranges.Range(0, 100)] = 0.006
+  max_length: ranges.Count = 163_840
+  compute_dtype: Dtype = 'bfloat16'
+  param_dtype: Dtype = 'bfloat16'
   remat: bool = True
-  offload: bool = False  # what remat keeps, each layer's input, waits in the host's memory
-  scan_layers: bool = True  # False unrolls: longer compilation, no copies of weights (fast on CPU)
-  kernels: str = 'reference'  # which form of the ops runs, as `kernels.resolve` found it
+  offload: bool = False
+  scan_layers: bool = True
+  kernels: Form = 'reference'
 
   def __post_init__(self):
-    for name in ('vocab', 'width', 'layers', 'heads', 'ffn', 'max_length'):
-      if getattr(self, name) < 1:
-        raise ValueError(f'model.{name}={getattr(self, name)} must be at least 1')
-    if self.kernels not in kernels.FORMS:
-      raise ValueError(f'kernels={self.kernels!r} is not one of {", ".join(kernels.FORMS)}')
-    if self.offload and not self.remat:
-      raise ValueError('offload=True moves what remat keeps to the host: set remat=True too')
-    if self.attention not in ('mla', 'gqa'):
-      raise ValueError(f"attention {self.attention!r} is not 'mla' or 'gqa'")
-    if self.attention == 'gqa' and (not self.kv_heads or self.heads % self.kv_heads):
-      raise ValueError(f'{self.heads=} is not a multiple of {self.kv_heads=}')
-    if self.moe is None and self.dense_layers != self.layers:
-      raise ValueError(f'without moe all layers are dense: {self.dense_layers=} != {self.layers=}')
-    if not 0 <= self.dense_layers <= self.layers:
-      raise ValueError(f'{self.dense_layers=} is not within 0..{self.layers=}')
-    if self.mtp_layers not in (0, 1):
-      raise ValueError(f'{self.mtp_layers=}: V3 has one multi-token-prediction module, or none')
-    if self.head_rope % 2:
-      raise ValueError(f'{self.head_rope=} is odd; rotary dimensions come in pairs')
+    ranges.check(self)
+    ranges.require(
+      self, self.remat or not self.offload, '{offload} moves what {remat} keeps: set remat too'
+    )
+    ranges.require(
+      self,
+      self.attention != 'gqa' or (self.kv_heads > 0 and self.heads % self.kv_heads == 0),
+      '{heads} is not a multiple of {kv_heads}',
+    )
+    ranges.require(
+      self,
+      self.dense_layers <= self.layers,
+      '{dense_layers} are more than {layers}',
+    )
+    ranges.require(
+      self,
+      self.moe is not None or self.dense_layers == self.layers,
+      'without moe all layers are dense: {dense_layers}, but {layers}',
+    )
+    ranges.require(
+      self, self.head_rope % 2 == 0, '{head_rope} is odd; rotary dimensions come in pairs'
+    )
 
   @property
   def moe_layers(self):
@@ -156,8 +205,10 @@ class ModelConfig:
         )
 
   def check_mesh(self, shape):
-    """Raises ValueError where a dimension does not divide over its mesh axis (`shape`: name ->
-    size).
+    """Raises ValueError where a dimension does not divide over its mesh axis.
+
+    Args:
+      shape: size of the mesh by the name of the axis.
     """
     tensor, fsdp, context = shape['tensor'], shape['fsdp'], shape['context']
     expert = shape['node'] * shape['expert']

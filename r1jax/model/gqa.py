@@ -49,11 +49,13 @@ def decode(params, cfg, x_BD, ctx, cache):
   return attention.output(params['w_out'], out_BNU), {'k': k_BYHS, 'v': v_BYSU}
 
 
+# Every head is rotary as a whole, so the scale of the softmax is that of its full width.
 def _scale(cfg):
   return rope.softmax_scale(cfg.rope, cfg.head_qk, cfg.max_length)
 
 
 def _query_key_value(params, cfg, x_XD, ctx):
+  # Sizes differ by name: `kv_heads` keys and values serve groups of queries.
   def heads(name, count, width):
     x = layers.project(x_XD, params[f'w_{name}'], 'heads')
     if cfg.qkv_bias:
@@ -62,6 +64,7 @@ def _query_key_value(params, cfg, x_XD, ctx):
 
   q = heads('q', cfg.heads, cfg.head_qk)
   k = heads('k', cfg.kv_heads, cfg.head_qk)
+  # Before the rotation, as the reference does it: a norm over a head's own width.
   if cfg.qk_norm:
     q = layers.rms_norm(params['q_norm'], q, cfg.norm_eps)
     k = layers.rms_norm(params['k_norm'], k, cfg.norm_eps)

@@ -41,6 +41,7 @@ def attend(params, cfg, x_XD, ctx):
   kv_XNF = attention.split_heads(
     kv_XF, (len(x_XD), cfg.heads, cfg.head_nope + cfg.head_value), head
   )
+  # One rotary key a token, for all heads.
   shared = jnp.broadcast_to(pe_XR[:, None], pe_XNR.shape, out_sharding=sharding.act(*head))
   q_XNH = jnp.concatenate([nope_XNH, pe_XNR], -1)
   k_XNH = jnp.concatenate([kv_XNF[..., : cfg.head_nope], shared], -1)
@@ -58,6 +59,8 @@ def decode(params, cfg, x_BD, ctx, cache):
   latent_BC, pe_BR = _latent(params, cfg, x_BD, ctx)
   row_B1A = jnp.concatenate([latent_BC, pe_BR], -1)[:, None]
   latent_BSA = cache_lib.write(cache, 'latent', row_B1A, ctx.slot)
+  # Absorbed: the keys' half of the up-projection is applied to the query, so that all heads read
+  # the cached latent itself.
   up = attention.split_heads(
     params['w_kv_up'].astype(x_BD.dtype),
     (cfg.kv_latent, cfg.heads, cfg.head_nope + cfg.head_value),
@@ -81,6 +84,7 @@ def _scale(cfg):
 
 
 def _query(params, cfg, x_XD, ctx):
+  # V3 squeezes the query too; V2-Lite's form projects it at once.
   if cfg.q_latent:
     x_XD = layers.project(x_XD, params['w_q_down'], None)
     x_XD = layers.rms_norm(params['q_norm'], x_XD, LATENT_EPS)

@@ -4,6 +4,7 @@ Rotated vectors are kept as two halves (x1 | x2); checkpoints with interleaved p
 import.
 """
 
+import dataclasses
 import math
 
 import jax.numpy as jnp
@@ -24,11 +25,13 @@ def frequencies(cfg, width, max_length):
 
 
 def _yarn(cfg, freq, width):
+  # Number of the pair that turns so many times within the original length.
   def slot(rotations):
     return (
       width * math.log(cfg.original_length / (rotations * 2 * math.pi)) / (2 * math.log(cfg.theta))
     )
 
+  # Fast pairs keep their frequency, slow ones are stretched by the factor, a ramp between.
   low = max(math.floor(slot(cfg.beta_fast)), 0)
   high = min(math.ceil(slot(cfg.beta_slow)), width - 1)
   ramp = np.clip((np.arange(width // 2) - low) / max(high - low, 1e-3), 0, 1)
@@ -36,10 +39,18 @@ def _yarn(cfg, freq, width):
 
 
 def _llama3(cfg, freq):
+  # The same idea by wavelengths: short against the original length is kept, long is stretched.
   wavelength = 2 * math.pi / freq
   low, high = cfg.low_freq_factor, cfg.high_freq_factor
   smooth = np.clip((cfg.original_length / wavelength - low) / (high - low), 0, 1)
   return freq / cfg.factor * (1 - smooth) + freq * smooth
+
+
+def stretch(cfg, width):
+  """By how much the 'llama3' kind divides each of the `width // 2` frequencies, float64 NumPy."""
+  plain = dataclasses.replace(cfg, kind='plain')
+  length = cfg.original_length
+  return frequencies(plain, width, length) / frequencies(cfg, width, length)
 
 
 def _mscale(factor, weight):

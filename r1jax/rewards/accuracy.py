@@ -1,46 +1,66 @@
-"""The accuracy reward: a completion's final answer against the gold answer (reference §1.4).
+"""The accuracy reward: where the final answer of a completion is (reference §1.4).
+
+Whether it is right says the gold of its question: see `golds`.
 
 The final answer is the last `<answer>` block outside a thought; without one, the last `\\boxed{}`
 outside a thought. Of two answers the last wins here, and the format reward punishes the second tag.
 An answer that stands only inside the thought, or none at all, is unparseable. An answer block that
 holds boxes states the last of them.
+
+That is `reward.answer='tags'`. A model that was taught to talk, but not these tags, is read by its
+last box ('box') or by the last number that it writes ('last_number').
 """
 
+import dataclasses
 import re
 
 from r1jax.data import template
-from r1jax.rewards import math
 from r1jax.rewards.verdict import Kind, Verdict
 
+LONGEST_ANSWER = 2000  # characters; a final answer is one expression
+NONE = Verdict(0.0, Kind.UNPARSEABLE, 'no answer outside the thought')
+
+# Where a box opens. Yes: `\boxed {`. No: `boxed{`, `\boxed5`.
 _BOX = re.compile(r'\\f?boxed\s*\{')
-_NONE = Verdict(0.0, Kind.UNPARSEABLE, 'no answer outside the thought')
+# What may close a box or hide a brace. Yes: `\{` as one sign, `}`. No: `(`.
+_BRACE = re.compile(r'\\.|[{}]', re.S)
+# A number as people write it. Yes: `1,234`, `-3.5`, `1/2`, the 2 of `5-3=2`. No: the 7 of `x7`.
+_NUMBER = re.compile(r'(?<![\w.,])[-+\u2212]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?', re.ASCII)
 
 
-def check(completion, gold):
-  """Verdict on the final answer of `completion` (str of any length) against `gold` (str)."""
-  answer = final_answer(completion, template.parse(completion))
-  return _NONE if answer is None else math.equal(gold, answer)
+def read(completion, answer):
+  """`template.parse` of a completion, its answers being those of that way of stating one.
 
-
-def quick(completion, reply, gold):
-  """(verdict or None when a worker must decide, final answer or None); `reply` is the cut
-  completion.
+  Args:
+    completion: text of any length.
+    answer: 'tags', 'box' or 'last_number', as `service.RewardConfig.answer`.
   """
-  answer = final_answer(completion, reply)
-  return (_NONE, None) if answer is None else (math.quick(gold, answer), answer)
+  reply = template.parse(completion)
+  if answer == 'tags':
+    return reply
+  found = ()
+  if answer == 'last_number':
+    found = tuple(_NUMBER.findall(outside_thought(completion)))[-1:]
+  return dataclasses.replace(reply, answers=found)
 
 
 def final_answer(completion, reply):
-  """The text of the final answer of `completion`, or None; `reply` is
-  `template.parse(completion)`.
-  """
+  """The text of the final answer of `completion`, or None; `reply` is `read` of it."""
   if reply.answers:
     return last_box(reply.answers[-1]) or reply.answers[-1]
   return last_box(outside_thought(completion))
 
 
+def boxes(completion):
+  """How many boxes open outside of thoughts."""
+  return len(_BOX.findall(outside_thought(completion)))
+
+
 def last_box(text):
-  """Content of the last complete `\\boxed{..}` with balanced braces, or None."""
+  """Content of the last complete `\\boxed{..}` with balanced braces, or None.
+
+  Of a million unclosed ones only the last eight are looked at.
+  """
   starts = [found.end() for found in _BOX.finditer(text)][-8:]
   for start in reversed(starts):
     end = _closing(text, start)
@@ -50,8 +70,9 @@ def last_box(text):
 
 
 def _closing(text, at):
+  """Where the brace that is open at `at` closes, or None; looks as far as an answer may be long."""
   depth = 1
-  for found in re.compile(r'\\.|[{}]', re.S).finditer(text, at, at + math.LONGEST_ANSWER * 2):
+  for found in _BRACE.finditer(text, at, at + LONGEST_ANSWER * 2):
     if found.group() in '{}':
       depth += 1 if found.group() == '{' else -1
       if not depth:

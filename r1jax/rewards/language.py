@@ -1,13 +1,10 @@
-"""Language consistency: the share of the thought's words that are in the target language
-(reference section 1.4).
+"""Language consistency: the share of the thought's words in the target language (reference §1.4).
 
-The paper leaves its word segmentation undisclosed. Here a word of a space-separated script is a
-run of its
-letters; of Chinese (and of kana), each character is one. Code, LaTeX, tags, numbers and single
-letters are not words.
-A Latin word counts as English unless it carries foreign letters or a dictionary of the most
-frequent
-words of other Latin-script languages knows it and the English one doesn't.
+The paper leaves its word segmentation undisclosed. Here a word of a space-separated script is a run
+of its letters; of Chinese (and of kana), each character is one. Code, LaTeX, tags, numbers and
+single letters are not words. A Latin word counts as English unless it carries foreign letters or a
+dictionary of the most frequent words of other Latin-script languages knows it and the English one
+doesn't.
 """
 
 import re
@@ -18,15 +15,19 @@ from r1jax.rewards.verdict import Kind, Verdict
 
 LANGUAGES = ('en', 'zh')
 LONGEST_READ = 100_000  # characters of a thought; the share is that of its first part beyond
-_IGNORED = re.compile(  # spans are bounded, so that a thousand unclosed openings stay cheap
+# What is in no language. Yes: "`code`", `$x^2$`, `\frac{a}{b}`, `https://a.b`, `</b>`. No: `a < b`,
+# `$5 and $6` (prices). Spans are bounded, so that a thousand unclosed openings stay cheap.
+_IGNORED = re.compile(
   r'```.*?(?:```|\Z)|`[^`\n]*`|\$\$.{0,1000}?\$\$|\$(?=\S)[^$\n]{0,1000}(?<=\S)\$(?!\d)|\\\[.{0,1000}?\\\]'
   r'|\\\(.{0,1000}?\\\)'
   r'|\\begin\{(\w+\*?)\}.{0,1000}?\\end\{\1\}|\\[A-Za-z]+(?:\{[^{}]*\})*|https?://\S+|</?\w+>',
   re.S,
 )
 _CHINESE = '\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ebef'
+# Yes: `数`. No: `の`, `a`.
 _HAN = re.compile(f'[{_CHINESE}]')
 _SIGNS = _CHINESE + '\u3041-\u30ff'  # scripts without spaces, one sign a word: Chinese and kana
+# A word, or one sign of such a script. Yes: `isn't`, `数`. No: `42`, `_`.
 _PIECE = re.compile(f"[{_SIGNS}]|[^\\W\\d_{_SIGNS}]+(?:['’][^\\W\\d_{_SIGNS}]+)*")
 _SIGN = re.compile(f'[{_SIGNS}]')
 _ENGLISH_WORDS = """
@@ -56,8 +57,7 @@ _FOREIGN = frozenset(_FOREIGN_WORDS.split())
 
 
 def check(completion, language='en'):
-  """Verdict whose score is the share (0 to 1) of target-language words in the thought of
-  `completion`.
+  """Verdict whose score is the share (0 to 1) of the thought's words that are in `language`.
 
   CORRECT above one half, WRONG otherwise; UNPARSEABLE 0 without a thought or with no word in it.
   """

@@ -1,10 +1,9 @@
 """Rewards of a batch of completions, computed beside the rollout and handed back in order.
 
 What exact reading decides is decided at `submit`, in microseconds; the rest goes to killable worker
-processes while the caller goes on. The reward is the weighted sum of its parts (reference section
-1.4:
-accuracy + format with equal weight for R1-Zero; R1 adds language consistency). Of the processes of
-a job each judges its share of a batch, and all have all verdicts, so that they go on alike.
+processes while the caller goes on. The reward is the weighted sum of its parts (reference §1.4:
+accuracy and format with equal weight for R1-Zero; R1 adds language consistency). Of the processes
+of a job each judges its share of a batch, and all have all verdicts, so that they go on alike.
 """
 
 import collections
@@ -12,17 +11,15 @@ import concurrent.futures
 import dataclasses
 import threading
 import time
+from typing import Annotated, Literal
 
-from r1jax import processes
-from r1jax.data import template
-from r1jax.rewards import accuracy, choice, code, format, preference, puzzles, shaping
-from r1jax.rewards.code import sandbox
-from r1jax.rewards.verdict import Kind
+from r1jax import processes, ranges
+from r1jax.rewards import accuracy, code, format, golds
+from r1jax.rewards.verdict import Kind, Task, Verdict
 from r1jax.rewards.workers import pool
 
 _WINDOW = 1000  # latest items over which the rate of verifier errors is taken
 _PLAIN_SECONDS = 20.0  # for counting words: linear, so never reached but on a stalled machine
-_START_SECONDS = 30.0  # for a sandbox to start and end, beside the time of the program
 _FEWEST = 50  # items below which one error is not yet a rate
 
 
@@ -35,13 +32,12 @@ class RewardConfig:
   """What is rewarded and how it is run.
 
   Attributes:
-    accuracy, format: weights of the two parts of R1-Zero's reward (reference section 1.4).
+    accuracy, format: weights of the two parts of R1-Zero's reward (reference §1.4).
     language: weight of language consistency (R1 adds it with weight 1), 0 is off.
     target_language: `en` or `zh`, for items that do not say their own.
+    answer: where an answer is looked for: 'tags' (R1-Zero's answer tags, else the last box),
+      'box' (the last box) or 'last_number' (the last number outside the thought).
     repetition: weight of the share of distinct 6-grams, 0 is off.
-    length: weight of the soft overlong score over `Item.tokens`, 0 is off.
-    length_limit, length_buffer: tokens at which that score is 0, and tokens before it where it
-    begins to fall.
     programs: how code is run and scored.
     workers: worker processes for what exact reading cannot decide; they start when first needed.
     math_seconds: deadline of one comparison; a slower one is a timeout and its process is killed.
@@ -49,26 +45,20 @@ class RewardConfig:
     max_verifier_error_rate: share of the latest 1000 items above which `VerifierFailure` is raised.
   """
 
-  accuracy: float = 1.0
-  format: float = 1.0
-  language: float = 0.0
-  target_language: str = 'en'
-  repetition: float = 0.0
-  length: float = 0.0
-  length_limit: int = 32_768
-  length_buffer: int = 4096
+  accuracy: ranges.Weight = 1.0
+  format: ranges.Weight = 1.0
+  language: ranges.Weight = 0.0
+  target_language: Literal['en', 'zh'] = 'en'
+  answer: Literal['tags', 'box', 'last_number'] = 'tags'
+  repetition: ranges.Weight = 0.0
   programs: code.CodeConfig = code.CodeConfig()
-  workers: int = 2
-  math_seconds: float = 2.0
-  worker_gib: float = 1.0
-  max_verifier_error_rate: float = 0.02
+  workers: ranges.Count = 2
+  math_seconds: Annotated[float, ranges.Range(0, 1e6, above=True)] = 2.0
+  worker_gib: Annotated[float, ranges.Range(1 / 16, 1 << 20)] = 1.0
+  max_verifier_error_rate: ranges.Share = 0.02
 
   def __post_init__(self):
-    if self.workers < 1 or self.math_seconds <= 0 or not 0 <= self.max_verifier_error_rate <= 1:
-      raise ValueError(
-        f'rewards need {self.workers=} >= 1, {self.math_seconds=} > 0 and '
-        f'{self.max_verifier_error_rate=} in [0, 1]'
-      )
+    ranges.check(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,16 +67,14 @@ class Item:
 
   Attributes:
     completion: the text.
-    gold: a str compared as mathematics, or a `choice.Letter`, `puzzles.Numbers`, `puzzles.Order` or
-      `code.Tests`; a `preference.Query` has no right answer, so its item gets no `accuracy`.
-    tokens: length of the completion, read by the length reward only.
+    gold: a str, which is compared as mathematics, or another gold of `golds`; a `preference.Query`
+      has no right answer, so its item gets no `accuracy`.
     question: read by reward models only.
     language: `en` or `zh`, what its thought is to be written in; '' is `target_language`.
   """
 
   completion: str
   gold: object
-  tokens: int = 0
   question: str = ''
   language: str = ''
 
@@ -118,12 +106,10 @@ class RewardService:
 
     All processes of a job pass the same items and ask for the results in the same order.
     """
-    return Batch(self, [self._judge(item) for item in items[processes.share(len(items))]])
+    return Batch(self, [self.start(item) for item in items[processes.share(len(items))]])
 
   def metrics(self):
-    """Counters since the start: seconds waited for verdicts and rate of verifier errors (latest
-    1000).
-    """
+    """Seconds waited for verdicts, rate of verifier errors (latest 1000), workers replaced."""
     return {
       'reward/wait_seconds': self._wait_seconds,
       'reward/verifier_error_rate': self.verifier_error_rate(),
@@ -140,39 +126,22 @@ class RewardService:
       self._pool.close()
       self._pool = None
 
-  def _judge(self, item):
-    reply = template.parse(item.completion)
-    rule = not isinstance(item.gold, preference.Query)
-    parts = {'accuracy': self._accuracy(item, reply)} if rule else {}
-    parts['format'] = format.judge(reply)
+  def start(self, item):
+    """Part -> Verdict of one Item, or the Future of one that a worker will give, for `submit`."""
+    reply = accuracy.read(item.completion, self.config.answer)
+    right = golds.of(item.gold).check(item.completion, reply, self.config)
+    parts = {} if right is None else {'accuracy': right}
+    parts['format'] = format.asked(item.completion, reply, self.config.answer)
+    # Both count words, which takes milliseconds of a long completion: too long for the caller.
     if self.config.language:
       target = item.language or self.config.target_language
-      parts['language'] = self._workers().submit(
-        'language', _PLAIN_SECONDS, item.completion, target
-      )
+      parts['language'] = Task('language', _PLAIN_SECONDS, (item.completion, target))
     if self.config.repetition:
-      parts['repetition'] = self._workers().submit('repetition', _PLAIN_SECONDS, item.completion)
-    if self.config.length:
-      limit, buffer = self.config.length_limit, self.config.length_buffer
-      parts['length'] = shaping.length(item.tokens, limit, buffer)
-    return parts
+      parts['repetition'] = Task('repetition', _PLAIN_SECONDS, (item.completion,))
+    return {name: self._begun(found) for name, found in parts.items()}
 
-  def _accuracy(self, item, reply):
-    gold = item.gold
-    if isinstance(gold, str):
-      verdict, answer = accuracy.quick(item.completion, reply, gold)
-      return verdict or self._workers().submit('math', self.config.math_seconds, gold, answer)
-    if isinstance(gold, choice.Letter):
-      return choice.check(item.completion, gold.letter, gold.options)
-    if isinstance(gold, puzzles.Numbers):
-      return puzzles.check_numbers(item.completion, gold.numbers, gold.target, gold.use_all)
-    if isinstance(gold, puzzles.Order):
-      return puzzles.check_order(item.completion, gold.things)
-    if isinstance(gold, code.Tests):
-      sandbox.require(self.config.programs.allow_unsandboxed)
-      seconds = self.config.programs.total_seconds + _START_SECONDS
-      return self._workers().submit('code', seconds, item.completion, gold, self.config.programs)
-    raise TypeError(f'no verifier for a gold answer of type {type(gold).__name__}')
+  def _begun(self, found):
+    return self._workers().submit(found) if isinstance(found, Task) else found
 
   def _workers(self):
     with self._starting:
@@ -181,13 +150,15 @@ class RewardService:
     return self._pool
 
   def _collect(self, parts):
+    """The Rewards of what `submit` began, of all processes; waits."""
     started = time.monotonic()
-    futures = (concurrent.futures.Future,)
+    found = [{name: _settled(value) for name, value in part.items()} for part in parts]
+    plain = [{name: dataclasses.astuple(v) for name, v in part.items()} for part in found]
     found = [
-      {name: v.result() if isinstance(v, futures) else v for name, v in part.items()}
-      for part in parts
+      {name: Verdict(score, Kind(kind), why) for name, (score, kind, why) in verdicts.items()}
+      for part in processes.gather(plain)
+      for verdicts in part
     ]
-    found = [verdicts for part in processes.gather(found) for verdicts in part]
     self._wait_seconds += time.monotonic() - started
     rewards = [Reward(verdicts, self._total(verdicts)) for verdicts in found]
     self._failed.extend(not reward.scored for reward in rewards)
@@ -203,9 +174,8 @@ class RewardService:
     errors = [
       (n, v.why) for r in rewards for n, v in r.verdicts.items() if v.kind == Kind.VERIFIER_ERROR
     ]
-    name, why = (
-      collections.Counter(errors).most_common(1)[0][0] if errors else ('earlier batches', '')
-    )
+    commonest = collections.Counter(errors).most_common(1)
+    name, why = commonest[0][0] if commonest else ('earlier batches', '')
     raise VerifierFailure(
       f'verifiers failed on {sum(self._failed)} of the latest {len(self._failed)} completions, '
       f'over the limit of {self.config.max_verifier_error_rate:.1%}; most often {name}: {why}'
@@ -231,3 +201,19 @@ class Batch:
       self._rewards = self._service._collect(self._parts)
       self._service._stop_if_failing(self._rewards)
     return self._rewards
+
+
+def judge(completion, gold, config=None):
+  """The accuracy Verdict of one completion, waited for; `gold` as of an `Item`.
+
+  None for a gold that nothing is right or wrong by. For many completions `RewardService` is
+  faster: here one worker process, kept for the next call, takes what exact reading can't decide.
+  """
+  config = config or RewardConfig()
+  reply = accuracy.read(completion, config.answer)
+  found = golds.of(gold).check(completion, reply, config)
+  return pool.own().submit(found).result() if isinstance(found, Task) else found
+
+
+def _settled(value):
+  return value.result() if isinstance(value, concurrent.futures.Future) else value

@@ -1,4 +1,4 @@
-"""What a verifier says of one completion."""
+"""What a question is judged by, what a verifier says of a completion, and what it leaves to do."""
 
 import dataclasses
 import enum
@@ -26,3 +26,83 @@ class Verdict:
   def scored(self):
     """False when the verifier itself failed, so that the score means nothing."""
     return self.kind != Kind.VERIFIER_ERROR
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """A check that is left to a worker process.
+
+  Attributes:
+    check: its name in `workers.serve.CHECKS`.
+    seconds: deadline; a check that takes longer is a timeout and its process is killed.
+    arguments: what it is called with, anything that can be pickled.
+  """
+
+  check: str
+  seconds: float
+  arguments: tuple
+
+
+class Gold:
+  """The right answer to a question: how it is read, how a completion is checked by it.
+
+  A kind of answer is a frozen dataclass that derives from this, in a file of its own, and one
+  line of `golds.KINDS`. What it does not say itself is as here.
+
+  Attributes:
+    name: of the kind, a word, in files of completions to be judged.
+    field: key of a question's JSON record that makes it a question of this kind.
+    instruction: what a benchmark appends to the question in a chat, so that the answer is found.
+  """
+
+  name = field = instruction = ''
+
+  @classmethod
+  def read(cls, record, answer_key):
+    """(gold, text) of a question's JSON record (dict) that has `field`.
+
+    Args:
+      record: the object of one line.
+      answer_key: key of the answer, for kinds that take it from there.
+
+    Returns:
+      The gold, and the text that its question goes on with, '' for none.
+
+    Raises:
+      ValueError: a field is malformed; the message names it.
+    """
+    raise NotImplementedError
+
+  @classmethod
+  def graded(cls, record):
+    """The gold of a JSON record {"kind": `name`, "gold": ...}; ValueError where it is malformed."""
+    return cls.read({cls.field: record.get('gold')}, '')[0]
+
+  def check(self, completion, reply, config):
+    """The accuracy of a completion.
+
+    Args:
+      completion: text of any length.
+      reply: `template.parse` of it.
+      config: `service.RewardConfig`.
+
+    Returns:
+      A Verdict, or the Task that will give it; None where no answer is right or wrong.
+    """
+    raise NotImplementedError
+
+  def stated(self, completion, reply):
+    """The final answer of a completion as text, or None; arguments as of `check`."""
+    return None
+
+  def plain(self, answer):
+    """An answer, as `stated` gives it, without what never matters; '' says nothing."""
+    return answer.strip()
+
+  def same(self, one, other):
+    """Whether two plain answers are one vote."""
+    return one == other
+
+  def examined(self, completion, reply):
+    """The completion as a benchmark marks it: forms that only its paper allows, brought to ours."""
+    return completion

@@ -31,6 +31,7 @@ def cold_start(job, config, mesh):
 
 def rejection(job, config, mesh):
   """Data of Dev3 from the samples of `job.checkpoint`, Dev2, and general data."""
+  # The path may name a stage that is left out where no general data is mixed in.
   general = examples.Examples(job.rejection.path) if job.rejection.general else ()
 
   def curate(drawn, sieve, digest):
@@ -41,31 +42,37 @@ def rejection(job, config, mesh):
 
 def general_data(job, config, mesh):
   """Pairs, requests and general examples of the tiny world: what the later stages read."""
-  folder = workdir.prepare(job.workdir, config)
-  if jax.process_index() == 0:
-    general_files.write(folder, job.seed, job.general_data.size)
-    files.write_json(folder / train.SUMMARY, {'records': job.general_data.size})
+  with workdir.opened(job.workdir, config) as folder:
+    if jax.process_index() == 0:
+      general_files.write(folder, job.seed, job.general_data.size)
+      files.write_json(folder / train.SUMMARY, {'records': job.general_data.size})
 
 
 def _curate(job, config, mesh, curate):
   """Samples, filters, mixes and writes a data set; says what was dropped and why."""
-  cfg, tok = model.checked(job, mesh)
-  problems, held = source.problems(job.data, job.seed, tok)
-  folder = workdir.prepare(job.workdir, config)
+  cfg, form = model.checked(job, mesh)
+  problems, held = source.problems(job.data, job.seed, form)
+  # What stands in a held-out question may not be learned.
+  texts = [held[i].question for i in range(min(job.samples.heldout, len(held)))]
+  blocked = filtering.Heldout(texts, job.filter.ngram)
+  sieve = filtering.Sieve(job.filter, blocked, job.samples.most_per_question)
+  with workdir.opened(job.workdir, config) as folder:
+    _plan(job, cfg, mesh)
+    # Sampling goes on with the first part that is not on disk.
+    policy = rollout.Policy(model.weights(job, cfg), cfg, form)
+    digest = params_lib.sha256(policy.params)
+    with contextlib.closing(service.RewardService(job.reward)) as rewards:
+      data = curate(samples.collect(folder, job, policy, problems, rewards), sieve, digest)
+    figures = {'examples': len(data)} | sieve.figures() | rejection_stage.proportions(data)
+    if jax.process_index() == 0:
+      examples.write(folder / DATA, data)
+      spent = samples.spent(folder, job, policy, problems)
+      files.write_json(folder / train.SUMMARY, figures | {'model': digest, 'flops': spent})
+  tables.show('Kept and dropped', [(name, f'{value:,.4g}') for name, value in figures.items()])
+
+
+def _plan(job, cfg, mesh):
+  """Prints what is about to be sampled."""
   wanted = job.samples
   total = f'{wanted.questions:,} questions x {job.sample.group}, {wanted.batch} at a time'
   tables.show('Plan', [*tables.model_rows(cfg, mesh), ('samples', total)])
-  # What stands in a held-out question may not be learned.
-  texts = [held[i].question for i in range(min(wanted.heldout, len(held)))]
-  blocked = filtering.Heldout(texts, job.filter.ngram)
-  sieve = filtering.Sieve(job.filter, blocked, wanted.most_per_question)
-  policy = rollout.Policy(model.weights(job, cfg), cfg, tok)
-  digest = params_lib.sha256(policy.params)
-  with contextlib.closing(service.RewardService(job.reward)) as rewards:
-    data = curate(samples.collect(folder, job, policy, problems, rewards), sieve, digest)
-  figures = {'examples': len(data)} | sieve.figures() | rejection_stage.proportions(data)
-  if jax.process_index() == 0:
-    examples.write(folder / DATA, data)
-    spent = samples.spent(folder, job, policy, problems)
-    files.write_json(folder / train.SUMMARY, figures | {'model': digest, 'flops': spent})
-  tables.show('Kept and dropped', [(name, f'{value:,.4g}') for name, value in figures.items()])

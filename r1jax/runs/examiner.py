@@ -12,14 +12,14 @@ from r1jax.sampling import handover, rollout
 class Examiner:
   """Evaluates policies on the same held-out questions with the same random numbers."""
 
-  def __init__(self, job, limits, cfg, tok, held, rewards):
+  def __init__(self, job, limits, cfg, form, held, rewards):
     """Asks nothing yet.
 
     Args:
       job: its `evaluation`, `seed` and `rl.rollout_layout` are read.
       limits: `rollout.Limits` of the questions.
       cfg: `ModelConfig` of the policies.
-      tok: their tokenizer.
+      form: the `prompts.Form` by which they are asked.
       held: random-access source of held-out problems.
       rewards: `service.RewardService`.
 
@@ -27,10 +27,12 @@ class Examiner:
       ValueError: the questions do not divide over the mesh.
     """
     self.evaluation, self.limits, self.seed = job.evaluation, limits, job.seed
-    self.cfg, self.tok, self.rewards = cfg, tok, rewards
+    self.cfg, self.form, self.rewards = cfg, form, rewards
     self.layout = job.rl.rollout_layout
+    # The same first questions each time, so that two policies can be compared in pairs.
     count = min(job.evaluation.questions, len(held))
     self.problems, self.seconds = [held[i] for i in range(count)], 0.0
+    # Each number of questions that is ever asked at once; a chunk is one compiled program.
     shards = sharding.batch_shards(jax.sharding.get_mesh())
     for asked in {count, min(job.evaluation.few, count), limits.chunk}:
       if asked % shards:
@@ -42,8 +44,9 @@ class Examiner:
   def judge(self, weights, questions=None):
     """`heldout.Result` of the first `questions` held-out problems, by default of all."""
     began = time.monotonic()
-    policy, _ = handover.take(rollout.Policy(weights, self.cfg, self.tok), self.layout)
+    policy, _ = handover.take(rollout.Policy(weights, self.cfg, self.form), self.layout)
     problems = self.problems[:questions]
+    # Not the step's: the luck of the draw is the same before, during and after.
     key = heldout.key(self.seed)
     result = heldout.evaluate(policy, self.evaluation, problems, self.limits, key, self.rewards)
     self.seconds += time.monotonic() - began

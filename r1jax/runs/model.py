@@ -4,8 +4,9 @@ import dataclasses
 
 import jax
 
+from r1jax import files
 from r1jax import params as params_lib
-from r1jax.data import chat_template, tokenizer
+from r1jax.data import prompts, source, tokenizer
 from r1jax.interchange import checkpoints, huggingface
 from r1jax.model import transformer
 
@@ -30,12 +31,22 @@ def architecture(job):
   return job.model, tok
 
 
+def form(job, tok):
+  """The `prompts.Form` by which the job's questions are put to its model.
+
+  Raises:
+    ValueError: `data.prompt`, `data.system` and `data.few_shot` do not go with the checkpoint.
+  """
+  folder = checkpoints.open(job.checkpoint) if job.checkpoint else None
+  return prompts.Form(tok, job.data.prompt, folder, job.data.system, source.shots(job.data))
+
+
 def checked(job, mesh):
-  """What `architecture` returns, where it fits the mesh and prompt and reply fit its context."""
+  """(ModelConfig, `prompts.Form`) of a job that fits the mesh and the model's context."""
   cfg, tok = architecture(job)
   cfg.check_mesh(dict(mesh.shape))
   check_context(cfg, job.data.max_prompt + job.sample.max_new)
-  return cfg, tok
+  return cfg, form(job, tok)
 
 
 def check_context(cfg, needed):
@@ -56,12 +67,16 @@ def weights(job, cfg):
   return make(jax.random.fold_in(jax.random.key(job.seed), 0xB0DE))
 
 
-def save(folder, params, cfg, tok):
-  """Writes a policy as a hub folder: weights, config.json, tokenizer, the prompt it learned with.
+def save(folder, params, cfg, how):
+  """Writes a policy as a hub folder: weights, config.json, tokenizer, and how it is asked.
+
+  `how` is the `prompts.Form` that it learned with: its chat template and all ids that end a reply.
 
   Every process calls it; the first one writes what is not sharded.
   """
   huggingface.save(folder, params, cfg)
   if jax.process_index() == 0:
-    tok.save(folder)
-    (folder / 'chat_template.jinja').write_text(chat_template.ZeroTemplate.source)
+    how.tokenizer.save(folder)
+    (folder / 'chat_template.jinja').write_text(how.source)
+    if len(how.end_ids) > 1:
+      files.write_json(folder / 'generation_config.json', {'eos_token_id': how.end_ids})

@@ -44,6 +44,7 @@ def open_run(workdir, notify=print):
   workdir = pathlib.Path(workdir)
   job = _job(workdir)
   run = kinds.KINDS[job.stage].learns(job, jax.sharding.get_mesh())
+  # For the shapes of its state alone: the data may be gone from this machine.
   stage = run.stage(run.unread())
   try:
     with checkpoint.Checkpoints(workdir / 'checkpoints', notify=notify) as saved:
@@ -66,8 +67,9 @@ def _job(workdir):
   file = workdir / 'config.json'
   try:
     job = config_lib.build(ml_collections.ConfigDict(_tuples(json.loads(file.read_text()))))
-  except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+  except (ValueError, KeyError, AttributeError, TypeError) as error:
     raise ValueError(f'{file} is not the config of a run of this version: {error}') from error
+  # Stages that make data have no checkpoints.
   learning = [name for name, kind in kinds.KINDS.items() if kind.learns]
   if job.stage not in learning:
     raise ValueError(f'{file}: the stage {job.stage!r} is none of {", ".join(learning)}')

@@ -81,6 +81,7 @@ EXAMS = {
   'report_card': Recipe('report_card', {}, {'report_card': report_cards.CARD}),
   'scenarios': Recipe('scenarios', _JUDGED, {'summary': train.SUMMARY}),
 }
+REPORT = 'report'
 BASES = ('base_qwen', 'base_llama')
 ASKED = ('base', 'r1_zero', 'dev1', 'dev2', 'dev3', 'r1')  # general requests
 EXAMINED = (
@@ -133,10 +134,15 @@ def run(config):
   config_lib.check_graph(config)
   if not config.checkpoint:
     raise ValueError('config.checkpoint is empty: the pipeline starts from a base model')
-  _check_paths(config, build(config).chosen(config.until))
-  made = workers.run(build, config, config.until)
-  if not config.until:
-    stages.show(made.place('report'))
+  found = graph_nodes(config)
+  # The last node is the report of what `until` asks for, or of all: only then it may be left out.
+  last = found[-1].name
+  until = config.until if last == REPORT else f'{config.until},{last}'
+  chosen = graph.needed(found, until)
+  _check_paths(config, chosen)
+  made = workers.run(build, config, until)
+  if last in chosen:
+    stages.show(made.place(last))
 
 
 def build(config):
@@ -165,7 +171,28 @@ def graph_nodes(config):
       found.append(_examined(config, 'report_card', name, there))
   if 'scenarios' in config:  # last, as the reward models are made late
     found += [_examined(config, 'scenarios', name, there) for name in ASKED if name in there]
-  return [*found, _report(found)]
+  found.append(_report(REPORT, [node.name for node in found]))
+  part = _part(found, config.until)
+  # Beside the whole report, which may be there already: another folder.
+  return [*found, _report(f'{REPORT}_{"_".join(_names(config.until))}', part)] if part else found
+
+
+def _names(until):
+  return [name.strip() for name in until.split(',') if name.strip()]
+
+
+def _part(found, until):
+  """Names of the stages for `until` and of report cards of the models among them, as a report of
+  just these reads them; none for all stages, or where no model is among them.
+  """
+  chosen = graph.needed(found, until)
+  card = 'report_card_{}'.format
+  examined = any(name in chosen or card(name) in chosen for name in EXAMINED)
+  if REPORT in chosen or not examined:
+    return []
+  # The base, with which the others are compared, is given: no stage has it made.
+  chosen |= {card(name) for name in ('base', *chosen)} & {node.name for node in found}
+  return [node.name for node in found if node.name in chosen]
 
 
 def _examined(config, section, model, there):
@@ -206,11 +233,10 @@ def _demand(values, why):
     )
 
 
-def _report(found):
-  """The node that reads all others."""
+def _report(name, told):
+  """The node `name` that reads the stages of these names."""
 
   def make(folder, inputs):
     return graph.Made(stages.write(folder, inputs), {})
 
-  needs = tuple(node.name for node in found)
-  return graph.Node('report', needs, {}, 'r1jax.runs.report.stages', make)
+  return graph.Node(name, tuple(told), {}, 'r1jax.runs.report.stages', make)

@@ -23,17 +23,28 @@ _TRANSCRIPTS = 8  # questions whose first reply stands in the card
 
 def report_card(job, config, mesh):
   """The report card of `job.checkpoint` on the held-out questions."""
-  cfg, tok = model.checked(job, mesh)
-  _, held = source.problems(job.data, job.seed, tok)
+  cfg, form = model.checked(job, mesh)
+  _, held = source.problems(job.data, job.seed, form)
   limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.evaluation.chunk)
-  folder = workdir.prepare(job.workdir, config)
-  with contextlib.closing(service.RewardService(job.reward)) as rewards:
-    asked = examiner.Examiner(job, limits, cfg, tok, held, rewards).problems
-    policy = rollout.Policy(model.weights(job, cfg), cfg, tok)
+  with (
+    workdir.opened(job.workdir, config) as folder,
+    contextlib.closing(service.RewardService(job.reward)) as rewards,
+  ):
+    asked = examiner.Examiner(job, limits, cfg, form, held, rewards).problems
+    policy = rollout.Policy(model.weights(job, cfg), cfg, form)
     key = heldout.key(job.seed)
     answers = heldout.ask(policy, job.evaluation, asked, limits, key, rewards)
-  card = card_lib.figures(answers, job.filter)
-  card['transcripts'] = [
+    # Figures of all samples; the texts are for a reader, and a few do.
+    card = card_lib.figures(answers, job.filter) | {'transcripts': _transcripts(answers)}
+    if jax.process_index() == 0:
+      files.write_json(folder / CARD, card)
+  if jax.process_index() == 0:
+    rich.console.Console().print(f'accuracy {card["accuracy"]["mean"]:.1%} in {folder}/{CARD}')
+
+
+def _transcripts(answers):
+  """The first questions, each with its first reply, as the card holds them."""
+  return [
     {
       'question': problem.question,
       'domain': problem.kind,
@@ -43,21 +54,21 @@ def report_card(job, config, mesh):
     }
     for p, problem in enumerate(answers.problems[:_TRANSCRIPTS])
   ]
-  if jax.process_index() == 0:
-    files.write_json(folder / CARD, card)
-    rich.console.Console().print(f'accuracy {card["accuracy"]["mean"]:.1%} in {folder}/{CARD}')
 
 
 def general_replies(job, config, mesh):
   """How `job.checkpoint` replies to held-out general requests, by reward models and rules."""
-  cfg, tok = model.checked(job, mesh)
+  cfg, form = model.checked(job, mesh)
   judges, path = general_rl.judges(job), job.general.path
   _, held = pairs.split(pairs.load_requests(path), path)
+  # Requests that no training has seen, the same for all models.
   held = held[: job.general.questions]
-  folder = workdir.prepare(job.workdir, config)
   rules = service.RewardService(job.reward)
-  with contextlib.closing(judge.PreferenceService(rules, judges, job.general.weights)) as rewards:
-    policy = rollout.Policy(model.weights(job, cfg), cfg, tok)
+  with (
+    contextlib.closing(judge.PreferenceService(rules, judges, job.general.weights)) as rewards,
+    workdir.opened(job.workdir, config) as folder,
+  ):
+    policy = rollout.Policy(model.weights(job, cfg), cfg, form)
     scores = scenarios.ask(policy, job, held, rewards, heldout.key(job.seed))
-  if jax.process_index() == 0:
-    files.write_json(folder / train.SUMMARY, scores | {'requests': len(held)})
+    if jax.process_index() == 0:
+      files.write_json(folder / train.SUMMARY, scores | {'requests': len(held)})

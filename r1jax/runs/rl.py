@@ -14,6 +14,7 @@ from r1jax.runs import model, tables, train
 from r1jax.runs.report import run as report
 from r1jax.stages import ahead, general_rl, judge, reasoning_rl, rollouts
 
+_SILENT = 0.9  # share of the base's groups that agree, above which there is little to learn from
 _UNREAD = (None,)  # in place of problems where only shapes are wanted
 
 
@@ -26,7 +27,7 @@ class ReasoningRl(train.Run):
 
   def read(self):
     """The training problems."""
-    train_problems, self.held = source.problems(self.job.data, self.job.seed, self.tok)
+    train_problems, self.held = source.problems(self.job.data, self.job.seed, self.form)
     return train_problems
 
   def unread(self):
@@ -38,7 +39,7 @@ class ReasoningRl(train.Run):
     questions = rollouts.Questions(data, self.job)
     where = ahead.check(self.job.rl, self.mesh)
     return reasoning_rl.Stage(
-      self.job, self.cfg, self.tok, questions, self.rewards, self.folder, where
+      self.job, self.cfg, self.form, questions, self.rewards, self.folder, where
     )
 
   def examine(self):
@@ -50,8 +51,15 @@ class ReasoningRl(train.Run):
     return tables.rl_rows(self.job, self.cfg, self.mesh)
 
   def before(self, stage):
-    """The base's `heldout.Result`."""
-    return self.examiner.judge(stage.initial)
+    """The base's `heldout.Result`, which is told before anything is trained."""
+    result = self.examiner.judge(stage.initial)
+    if jax.process_index() == 0:
+      told = f'the base, held out: pass@1 {result.evaluation.pass_at_1}; {result.prospects.told()}'
+      print(told)
+      files.write_json(self.folder / 'base.json', result.evaluation.as_json() | result.metrics)
+      if result.prospects.unanimous > _SILENT:
+        print('WARNING: most groups agree:', '; '.join(result.prospects.advice(self.job)))
+    return result
 
   def close(self, stage, before, after):
     """Writes and prints what the run leaves: model, summary, picture, table, two transcripts."""
@@ -59,6 +67,7 @@ class ReasoningRl(train.Run):
     digest = params_lib.sha256(stage.state.params)
     if jax.process_index() != 0:
       return
+    # Also those of earlier starts of this run.
     rows = files.read_rows(self.folder / 'metrics.jsonl')
     summary = report.Summary(
       before=before.evaluation,
@@ -74,9 +83,11 @@ class ReasoningRl(train.Run):
 
   def show(self, stage, before, after):
     """Prints the closing table and one question answered before and after."""
+    # The closing words of a run: figures, one example, and where to look next.
     console, folder = rich.console.Console(), self.folder
     console.print(report.table(before.evaluation, after.evaluation))
     pick = telling(before, after)
+    # The same question twice: how the base answered it, and how the policy does.
     pair = [
       (result.completions[pick], result.verdicts[pick]['accuracy']) for result in (before, after)
     ]
@@ -124,12 +135,13 @@ class GeneralRl(ReasoningRl):
     """The `general_rl.Stage`."""
     questions = general_rl.Questions(*data, self.job)
     return general_rl.Stage(
-      self.job, self.cfg, self.tok, questions, self.rewards, self.folder, self.mesh
+      self.job, self.cfg, self.form, questions, self.rewards, self.folder, self.mesh
     )
 
   def close(self, stage, before, after):
     """As for reasoning RL, and how base and policy reply to held-out requests."""
     super().close(stage, before, after)
+    # The weights that training began with are donated by now: they are read again.
     base = dataclasses.replace(stage.policy, params=model.weights(self.job, self.cfg))
     replies = {'before': self._asked(base), 'after': self._asked(stage.policy)}
     if jax.process_index() == 0:
@@ -139,6 +151,7 @@ class GeneralRl(ReasoningRl):
 
   def _asked(self, policy):
     """Mean scores of a policy's replies to held-out requests."""
+    # As many as the config says, the same for both.
     held = self.held_requests[: self.job.general.questions]
     key = heldout.key(self.job.seed)
     scores = scenarios.ask(policy, self.job, held, self.rewards, key)

@@ -4,7 +4,7 @@ import dataclasses
 
 import rich.console
 
-from r1jax.data import examples, pairs, source, tokenizer
+from r1jax.data import examples, pairs, prompts, source, tokenizer
 from r1jax.data.tasks import corpus
 from r1jax.interchange import checkpoints, huggingface
 from r1jax.rewards import service
@@ -24,6 +24,7 @@ class Pretrain(train.Run):
 
   def architecture(self):
     """(ModelConfig with the vocabulary of the tokenizer, tokenizer)."""
+    # First the tokenizer: the size of its vocabulary is the model's.
     tok = self._tokenizer()
     return dataclasses.replace(self.job.model, vocab=tok.vocab_size), tok
 
@@ -32,6 +33,7 @@ class Pretrain(train.Run):
     pre = self.job.pretrain
     if pre.tokenizer:
       return tokenizer.load(checkpoints.open(pre.tokenizer))
+    # The first documents of the corpus itself: what is learned is cut as it will be read.
     documents = (corpus.document(self.job.seed, i, pre.corpus) for i in range(pre.vocab_documents))
     texts = [document.text for document in documents]
     # What the tokenizer has seen must not ask held-out questions either.
@@ -39,9 +41,14 @@ class Pretrain(train.Run):
     trained = tokenizer.train_sentencepiece(texts, self.job.model.vocab)
     return tokenizer.SentencePieceTokenizer(trained)
 
+  def asked(self, tok):
+    """R1-Zero's template, which the documents hold."""
+    return prompts.Form(tok)
+
   def needed(self):
     """Tokens of a row, or of a question and its reply."""
     pre = self.job.pretrain
+    # It is examined in the same context that it is trained in.
     return max(pre.capacity, pre.max_prompt + pre.max_new)
 
   def read(self):
@@ -49,7 +56,7 @@ class Pretrain(train.Run):
 
   def stage(self, data):
     """The `pretrain.Stage`."""
-    return pretrain.Stage(self.job, self.cfg, self.tok)
+    return pretrain.Stage(self.job, self.cfg, self.form.tokenizer)
 
   def rows(self, stage):
     """Size of the batches and their number."""
@@ -59,10 +66,11 @@ class Pretrain(train.Run):
   def examine(self):
     """Asks held-out questions of the corpus's world."""
     pre, world = self.job.pretrain, self.job.pretrain.corpus.world
+    # The documents are of levels and languages of this world; so are the questions.
     data = source.DataConfig(
       max_prompt=pre.max_prompt, levels=world.levels, languages=world.languages
     )
-    _, held = source.problems(data, self.job.seed, self.tok)
+    _, held = source.problems(data, self.job.seed, self.form)
     return self.asking(held)
 
   def limits(self):
@@ -89,7 +97,7 @@ class Sft(train.Run):
   def stage(self, data):
     """The `sft.Stage`."""
     self.size = len(data)
-    return sft.Stage(self.job, self.cfg, self.tok, data)
+    return sft.Stage(self.job, self.cfg, self.form, data)
 
   def rows(self, stage):
     """What is learned, and for how long."""
@@ -110,24 +118,31 @@ class Distill(Sft):
   def architecture(self):
     """(ModelConfig, tokenizer) of the student: its checkpoint's, or the teacher's tokenizer."""
     self.place = checkpoints.open(self.job.distill.teacher)
-    self.teacher_tok = tokenizer.load(self.place)
+    teacher_tok = tokenizer.load(self.place)
     cfg = huggingface.read_config(self.place, **dataclasses.asdict(self.job.runtime))
+    # Its next-token distribution is all that is learned from: no module that looks further.
     self.teacher_cfg = dataclasses.replace(cfg, mtp_layers=0)
+    data = self.job.data
+    self.teacher_form = prompts.Form(
+      teacher_tok, data.prompt, self.place, data.system, source.shots(data)
+    )
     if self.job.model is None:
       cfg, tok = model.architecture(self.job)
     else:
-      tok = self.teacher_tok
+      tok = teacher_tok
       cfg = dataclasses.replace(self.job.model, vocab=tok.vocab_size)
+    # Distributions over tokens are compared one by one: the vocabularies must be the same.
     if self.job.distill.kl.weight:
-      distill.check_tokenizers(self.teacher_tok, tok)
+      distill.check_tokenizers(teacher_tok, tok)
     return cfg, tok
 
   def stage(self, data):
     """The `distill.Stage`, for as many epochs as `distill.equal_to` asks for."""
     self.size, self.teacher = len(data), distill.Teacher({}, self.teacher_cfg)
-    self.job = distill.with_epochs(self.job, data, self.tok, self.cfg, self.teacher_cfg)
+    self.job = distill.with_epochs(self.job, data, self.form, self.cfg, self.teacher_cfg)
+    # Without that term its weights need not be there while the student learns.
     taught = self.teacher if self.job.distill.kl.weight else None
-    return distill.Stage(self.job, self.cfg, self.tok, data, taught)
+    return distill.Stage(self.job, self.cfg, self.form, data, taught)
 
   def rows(self, stage):
     """Who teaches, what is learned, and for how long."""
@@ -139,12 +154,12 @@ class Distill(Sft):
     params = huggingface.load(self.place, cfg, cfg.param_dtype, lambda line: None)
     if stage.teacher:
       stage.teacher = distill.Teacher(params, cfg)
-    examiner = self.asking(self.held, cfg, self.teacher_tok)
+    examiner = self.asking(self.held, cfg, self.teacher_form)
     return examiner.judge(params)
 
   def examine(self):
     """Asks teacher and student the same held-out problems."""
-    _, self.held = source.problems(self.job.data, self.job.seed, self.tok)
+    _, self.held = source.problems(self.job.data, self.job.seed, self.form)
     return self.asking(self.held)
 
   def figures(self, stage, before, after):
@@ -160,6 +175,7 @@ class Distill(Sft):
   def show(self, stage, before, after):
     """Prints both scores."""
     teacher, student = (result.evaluation.pass_at_1.mean for result in (before, after))
+    # A teacher that answers nothing has no share.
     share = f' ({student / teacher:.0%} of it)' if teacher else ''
     rich.console.Console().print(
       f'pass@1: teacher {teacher:.1%}, student {student:.1%}{share}\n'
@@ -181,6 +197,7 @@ class RewardModel(train.Run):
 
   def service(self):
     """Nothing to judge: a service that starts no worker."""
+    # It is not asked anything: the accuracy of pairs needs no rule.
     return service.RewardService()
 
   def read(self):
@@ -190,7 +207,7 @@ class RewardModel(train.Run):
 
   def stage(self, data):
     """The `reward_model.Stage`."""
-    return reward_model.Stage(self.job, self.cfg, self.tok, *data)
+    return reward_model.Stage(self.job, self.cfg, self.form.tokenizer, *data)
 
   def rows(self, stage):
     """Batch arithmetic."""
@@ -209,6 +226,7 @@ class RewardModel(train.Run):
 
   def figures(self, stage, before, after):
     """Kind and accuracy."""
+    # With its interval, as held-out pairs are few.
     estimate = after.as_json()
     return {
       'kind': self.job.reward_model.kind,

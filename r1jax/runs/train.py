@@ -33,7 +33,8 @@ class Run:
     """
     self.job, self.mesh, self.folder = job, mesh, pathlib.Path(job.workdir)
     self.check()
-    self.cfg, self.tok = self.architecture()
+    self.cfg, tok = self.architecture()
+    self.form = self.asked(tok)
     self.rewards = self.examiner = None
 
   # What a kind says of itself.
@@ -44,6 +45,10 @@ class Run:
   def architecture(self):
     """(ModelConfig, tokenizer) of what is trained."""
     return model.architecture(self.job)
+
+  def asked(self, tok):
+    """The `prompts.Form` by which the model is asked."""
+    return model.form(self.job, tok)
 
   def needed(self):
     """Most tokens of a prompt and its reply, or of a row."""
@@ -71,7 +76,7 @@ class Run:
 
   def examine(self):
     """The `examiner.Examiner` of the run; None where no policy is examined."""
-    _, held = source.problems(self.job.data, self.job.seed, self.tok)
+    _, held = source.problems(self.job.data, self.job.seed, self.form)
     return self.asking(held)
 
   def limits(self):
@@ -89,7 +94,7 @@ class Run:
 
   def save(self, folder, stage):
     """Writes the stage's model as a folder that others read."""
-    model.save(folder, stage.state.params, self.cfg, self.tok)
+    model.save(folder, stage.state.params, self.cfg, self.form)
 
   def figures(self, stage, before, after):
     """What `summary.json` holds beside the weights' digest and the seconds."""
@@ -111,36 +116,45 @@ class Run:
         lost.
     """
     began = time.monotonic()
+    # All that can be refused is refused before the folder is touched.
     self.cfg.check_mesh(dict(self.mesh.shape))
     model.check_context(self.cfg, self.needed())
     data = self.read()
     with contextlib.closing(self.service()) as self.rewards:
       stage = self.stage(data)
+      # What reading and compiling took is a part of the run's seconds.
       stage.began = began
       self.examiner = self.examine()
-      workdir.prepare(self.job.workdir, config)
-      tables.show('Plan', tables.model_rows(self.cfg, self.mesh) + self.rows(stage))
-      stage.initial = model.weights(self.job, self.cfg)
-      before = self.before(stage)
-      if self.examiner:
-        stage.examine = self.examiner.figures
-      with contextlib.closing(stage):
-        loop.run(self.job.loop, stage, self.folder, self.job.optimizer)
-      after = self.after(stage)
-      self.close(stage, before, after)
+      with workdir.opened(self.job.workdir, config):
+        self._learn(stage)
+
+  def _learn(self, stage):
+    """From the plan to the files that the run leaves."""
+    tables.show('Plan', tables.model_rows(self.cfg, self.mesh) + self.rows(stage))
+    stage.initial = model.weights(self.job, self.cfg)
+    before = self.before(stage)
+    if self.examiner:
+      stage.examine = self.examiner.figures
+    # A stage may hold threads that ask ahead: they end with the loop, however that ends.
+    with contextlib.closing(stage):
+      loop.run(self.job.loop, stage, self.folder, self.job.optimizer)
+    after = self.after(stage)
+    self.close(stage, before, after)
 
   def close(self, stage, before, after):
     """Saves the model and `summary.json`, shows what came of it."""
     self.save(self.folder / 'model', stage)
+    # What a run that was killed and resumed is compared by with one that was not.
     digest = params_lib.sha256(stage.state.params)
     figures = self.figures(stage, before, after)
+    # Weights are written and digested by all processes, the rest by the first.
     if jax.process_index() != 0:
       return
     summary = figures | {'params_sha256': digest, 'seconds': stage.spent()}
     files.write_json(self.folder / SUMMARY, summary)
     self.show(stage, before, after)
 
-  def asking(self, held, cfg=None, tok=None):
+  def asking(self, held, cfg=None, form=None):
     """An examiner on held-out problems, by default of the policy that is trained."""
-    cfg, tok = cfg or self.cfg, tok or self.tok
-    return examiner.Examiner(self.job, self.limits(), cfg, tok, held, self.rewards)
+    cfg, form = cfg or self.cfg, form or self.form
+    return examiner.Examiner(self.job, self.limits(), cfg, form, held, self.rewards)

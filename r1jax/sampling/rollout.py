@@ -6,19 +6,23 @@ import jax
 import numpy as np
 
 from r1jax import sharding
-from r1jax.data import template
-from r1jax.data import tokenizer as tokenizer_lib
+from r1jax.data import prompts
 from r1jax.model import config as model_config
 from r1jax.sampling import sample
 
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-  """What samples: weights, their `ModelConfig`, and the tokenizer."""
+  """What samples: weights, their `ModelConfig`, and how it is asked (`prompts.Form`)."""
 
   params: dict
   cfg: model_config.ModelConfig
-  tokenizer: tokenizer_lib.SentencePieceTokenizer | tokenizer_lib.HubTokenizer
+  form: prompts.Form
+
+  @property
+  def tokenizer(self):
+    """Of the model."""
+    return self.form.tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,36 +81,6 @@ def join(rollouts):
   return Rollout(prompts, *map(whole, fields))
 
 
-def encode_prompt(tokenizer, question):
-  """Ids of the R1-Zero prompt for a question, the beginning-of-sequence token first."""
-  return tokenizer.encode(template.render(question), bos=True)
-
-
-def stop_sequences(tokenizer):
-  """Token sequences that end a completion: end of sequence, and a closing answer tag.
-
-  A byte-level tokenizer cuts the tag by what stands around it, so each usual surrounding gives a
-  sequence of its own, unless it contains a shorter one. Returns int32 [K, W]; -1 pads on the left.
-  """
-  befores = ('', ' ', '\n', '.', ')', '}', '$')
-  afters = ('', ' ', '\n', '\n\n', '.')
-  texts = [before + template.END_ANSWER + after for before in befores for after in afters]
-  # As the tokenizer writes the tag between each pair of neighbours.
-  found = {(tokenizer.eos_id,), *(tuple(tokenizer.encode(text)) for text in texts)}
-  # One that holds a shorter one inside would never be reached.
-  holds_other = lambda ids: any(_inside(other, ids) for other in found if other != ids)
-  least = [ids for ids in sorted(found) if not holds_other(ids)]
-  width = max(map(len, least))
-  padded = [(-1,) * (width - len(ids)) + ids for ids in least]
-  return np.array(padded, np.int32)
-
-
-def _inside(short, long):
-  """Whether the ids `short` stand somewhere in a row in `long`."""
-  starts = range(len(long) - len(short) + 1)
-  return any(long[i : i + len(short)] == short for i in starts)
-
-
 def pad_prompts(prompts, width):
   """Lists of ids -> (prompt_PT int32 padded with 0 on the right, length_P).
 
@@ -137,13 +111,13 @@ def run(policy, scfg, prompts, limits, key, stop_KW=None):
     prompts: lists of ids; their number is a multiple of `limits.chunk`.
     limits: `Limits`.
     key: PRNG key; chunk i uses `fold_in(key, i)`.
-    stop_KW: token sequences that end a completion; None for `stop_sequences`, R1-Zero's.
+    stop_KW: token sequences that end a completion; None for those of the policy's form.
   """
   # Every chunk has the same shape: one program for all.
   chunk = limits.chunk or len(prompts)
   if len(prompts) % chunk:
     raise ValueError(f'{len(prompts)} prompts do not divide into chunks of {chunk}')
-  stop_KW = stop_sequences(policy.tokenizer) if stop_KW is None else stop_KW
+  stop_KW = policy.form.stop_KW if stop_KW is None else stop_KW
   # One chunk ahead: JAX returns before the device is done, so the next is queued at once.
   waiting = None
   for i in range(len(prompts) // chunk):

@@ -68,11 +68,9 @@ class Stage(sft.Stage):
 
   title = 'Distillation'
 
-  def __init__(self, job, cfg, tokenizer, source, teacher=None):
-    """`source` is a random-access source of `examples.Example`; `teacher` a `Teacher` where
-    `job.distill.kl.weight` is not 0.
-    """
-    super().__init__(job, cfg, tokenizer, source)
+  def __init__(self, job, cfg, form, source, teacher=None):
+    """Arguments as for `sft.Stage`; a `Teacher` goes with a weight that is not 0."""
+    super().__init__(job, cfg, form, source)
     self.teacher = teacher
     if bool(teacher) != bool(job.distill.kl.weight):
       raise ValueError(f'a teacher goes with a weight, {job.distill.kl.weight=}')
@@ -103,20 +101,20 @@ def spent(path):
   return sum(row.get('compute/flops', 0.0) for row in files.read_rows(path))
 
 
-def equal_epochs(budget, data, tok, cfg, teacher_cfg=None):
+def equal_epochs(budget, data, form, cfg, teacher_cfg=None):
   """Epochs over a data set in which a student spends `budget` operations.
 
   Args:
     data: random-access source of `examples.Example`.
-    tok, cfg: the student's tokenizer and `ModelConfig`.
+    form, cfg: the student's `prompts.Form` and `ModelConfig`.
     teacher_cfg: of a teacher whose distribution is learned: its forward pass counts too.
   """
-  lengths = [len(examples.encode(data[i], tok).ids) for i in range(len(data))]
+  lengths = [len(examples.encode(data[i], form).ids) for i in range(len(data))]
   epoch = flops.training(cfg, lengths)
   return budget / (epoch + (flops.forward(teacher_cfg, lengths) if teacher_cfg else 0))
 
 
-def with_epochs(job, data, tok, cfg, teacher_cfg):
+def with_epochs(job, data, form, cfg, teacher_cfg):
   """The job with as many epochs as `distill.equal_to` asks for; arguments as in `equal_epochs`."""
   if not job.distill.equal_to:
     return job
@@ -125,7 +123,7 @@ def with_epochs(job, data, tok, cfg, teacher_cfg):
   if not budget:
     raise ValueError(f'distill.equal_to: {path} counts no operations; give the folder of an RL run')
   taught = teacher_cfg if job.distill.kl.weight else None
-  epochs = equal_epochs(budget, data, tok, cfg, taught)
+  epochs = equal_epochs(budget, data, form, cfg, taught)
   return dataclasses.replace(job, sft=dataclasses.replace(job.sft, epochs=epochs))
 
 

@@ -39,7 +39,7 @@ class PretrainConfig:
   corpus: corpus_lib.CorpusConfig = corpus_lib.CorpusConfig()
   vocab_documents: ranges.Count = 6000
   tokenizer: str = ''
-  mtp_weight: float = 0.3
+  mtp_weight: ranges.Weight = 0.3
   balance: ranges.Weight = 1e-4
   bias_speed: ranges.Weight = 1e-3
   max_prompt: ranges.Count = 48

@@ -16,6 +16,7 @@ from r1jax import keys, ranges, sharding
 from r1jax import params as params_lib
 from r1jax.algorithms import advantages
 from r1jax.data import batches
+from r1jax.evaluation import prospects
 from r1jax.model import flops, transformer
 from r1jax.sampling import rollout
 from r1jax.stages import ahead, packing, rollouts, sample_log
@@ -41,6 +42,8 @@ class RlConfig:
       steps, so bfloat16 costs it one rounding (and halves its memory).
     rollout_layout: 'decode' gathers the weights once before a rollout and holds them beside
       training's until it ends; 'same' saves that memory and gathers them at every token.
+    silent_rollouts: rollouts in a row in which all groups agree, after which the run stops with the
+      reason instead of burning hours; 0 goes on whatever happens.
     samples_every: updates between rollouts that are written to `samples/`.
     staleness: rollouts sampled ahead of the one trained on, see `stages.ahead`; 0 samples and
       trains in turn, as the paper does. A rollout then comes from weights that lack the last
@@ -64,6 +67,7 @@ class RlConfig:
   rollout_chunk: ranges.Size = 0
   dynamic_sampling: bool = False
   max_refills: ranges.Size = 10
+  silent_rollouts: ranges.Size = 4
   samples_every: ranges.Count = 160
   reference_dtype: Literal['', 'float32', 'bfloat16'] = ''
   rollout_layout: Literal['decode', 'same'] = 'decode'
@@ -151,21 +155,21 @@ class Stage:
   title = 'GRPO'
   figures = metrics.RL_FIGURES
 
-  def __init__(self, job, cfg, tokenizer, questions, rewards, workdir, rollout_mesh=None):
+  def __init__(self, job, cfg, form, questions, rewards, workdir, rollout_mesh=None):
     """Nothing is sampled yet.
 
     Args:
       job: `config.Job`.
       cfg: `ModelConfig`.
-      tokenizer: of the model.
+      form: the `prompts.Form` of the model.
       questions: `rollouts.Questions`.
       rewards: `service.RewardService`.
       workdir: folder that gets `samples/`.
       rollout_mesh: where to sample, by default the mesh that is set.
     """
-    self.job, self.cfg, self.tokenizer = job, cfg, tokenizer
+    self.job, self.cfg, self.form = job, cfg, form
     self.rewards, self.workdir, self.total = rewards, workdir, job.rl.updates
-    self.rollouts = rollouts.Rollouts(job, cfg, tokenizer, questions, rewards, rollout_mesh)
+    self.rollouts = rollouts.Rollouts(job, cfg, form, questions, rewards, rollout_mesh)
     self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
     self.layout = packing.Layout(
       job.rl.prompts * job.sample.group // job.rl.mini_batches, job.rl.rows, job.rl.capacity
@@ -176,11 +180,17 @@ class Stage:
     self._tokens, self._training = 0, 0.0  # of the rollout being trained on
     self.initial = None  # set before `start`: the weights of the base model
     self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
+    self.watch_silence(0)
+
+  def watch_silence(self, silent):
+    """Begins to watch for rollouts that teach nothing, `silent` of them just seen."""
+    say = print if jax.process_index() == 0 else lambda line: None
+    self.prospects = prospects.Watch(self.job, say, silent)
 
   @property
   def policy(self):
     """The current weights as a sampling policy."""
-    return rollout.Policy(self.state.params, self.cfg, self.tokenizer)
+    return rollout.Policy(self.state.params, self.cfg, self.form)
 
   def start(self):
     """Begins from the base model's weights."""
@@ -207,6 +217,7 @@ class Stage:
     self.pending = arrays['pending']
     self.iteration, self.seconds = host['iteration'], host['seconds']
     self.rollouts.restore(self.iteration, host['questions'], arrays['versions'])
+    self.watch_silence(host['silent'])
 
   def close(self):
     """Ends the sampling ahead."""
@@ -225,6 +236,7 @@ class Stage:
       'pending': len(self.pending),
       'versions': len(self.rollouts.versions),
       'questions': self.rollouts.position,
+      'silent': self.prospects.silent,
       'seconds': self.spent(),
     }
 
@@ -273,6 +285,7 @@ class Stage:
     experience = self.rollouts.take(self.iteration, self.state.params)
     self._spend('rollout', began)
     replies = experience.replies
+    self.prospects.add(replies)
     # 2. Advantages, on whole groups: the split into mini-batches may break a group.
     reward_PG, _ = rollouts.shaped(replies, cap, job.grpo)
     advantage_B = advantages.estimate(reward_PG, replies.valid_PG, job.grpo).reshape(-1)
@@ -340,7 +353,7 @@ class Stage:
       step,
       [
         sample_log.Sample(
-          prompt=self.tokenizer.decode(out.prompts[b // out.group]),
+          prompt=self.form.tokenizer.decode(out.prompts[b // out.group]),
           completion=text,
           tokens=out.completion(b),
           sampler_logp=out.logp_BT[b, : out.length_B[b]],

@@ -68,18 +68,18 @@ class Experience:
 class Rollouts:
   """The rollouts of a run in order, `rl.staleness` of them sampled ahead of training."""
 
-  def __init__(self, job, cfg, tokenizer, questions, rewards, mesh=None):
+  def __init__(self, job, cfg, form, questions, rewards, mesh=None):
     """Nothing is sampled yet.
 
     Args:
       job: its `rl`, `sample`, `grpo`, `data` and `seed` are read.
       cfg: `ModelConfig`.
-      tokenizer: of the model.
+      form: the `prompts.Form` of the model.
       questions: `Questions`.
       rewards: `service.RewardService` or what has its interface.
       mesh: where to sample; None is the mesh that is set.
     """
-    self._job, self._cfg, self._tokenizer = job, cfg, tokenizer
+    self._job, self._cfg, self._form = job, cfg, form
     self._questions, self._rewards = questions, rewards
     self.position = questions.get_state()  # behind the questions of the last rollout taken
     self._ahead = ahead.Schedule(job.rl, mesh, transformer.specs(cfg), self._sample)
@@ -120,7 +120,7 @@ class Rollouts:
     """
     job, began = self._job, time.monotonic()
     update = number * job.rl.mini_batches
-    policy = rollout.Policy(weights, self._cfg, self._tokenizer)
+    policy = rollout.Policy(weights, self._cfg, self._form)
     policy, moved = handover.take(policy, job.rl.rollout_layout)
     experience = collect(
       lambda: self._questions.take(update),

@@ -90,7 +90,7 @@ def spent(folder, job, policy, problems):
   for path in sorted((folder / FOLDER).glob('part_*.jsonl')):
     first = int(path.stem.removeprefix('part_')) * job.samples.batch
     asked = [problems[first + i].question for i in range(job.samples.batch)]
-    prompts = [len(rollout.encode_prompt(policy.tokenizer, question)) for question in asked]
+    prompts = [len(policy.form.put(question).ids) for question in asked]
     lengths = [row['reply']['tokens'] for row in files.read_rows(path)]
     total += flops.sampling(policy.cfg, prompts, lengths, job.sample.group)
   return total

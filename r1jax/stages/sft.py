@@ -61,8 +61,8 @@ class Stage(supervised.Stage):
   title = 'SFT'
   figures = metrics.SFT_FIGURES
 
-  def __init__(self, job, cfg, tokenizer, source):
-    """`source` is a random-access source of `examples.Example`.
+  def __init__(self, job, cfg, form, source):
+    """`form` is the `prompts.Form` of the model, `source` holds `examples.Example`s.
 
     Raises:
       ValueError: an example does not fit `capacity`.
@@ -70,7 +70,7 @@ class Stage(supervised.Stage):
     self.job, self.cfg = job, cfg
     self.total = job.sft.updates(len(source))
     self.layout = packing.Layout(job.sft.batch, job.sft.rows, job.sft.capacity)
-    self.tokens = [examples.encode(source[i], tokenizer) for i in range(len(source))]
+    self.tokens = [examples.encode(source[i], form) for i in range(len(source))]
     _check_lengths(self.tokens, job.sft.capacity)
     self.stream = batches.ProblemStream(range(len(source)), job.sft.batch, job.seed)
     self.rate = dataclasses.replace(

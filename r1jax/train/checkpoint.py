@@ -6,6 +6,7 @@ digest) comes last, then one rename. So a folder with the final name is complete
 damaged it afterwards, and that the manifest shows.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,6 +19,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
+
+from r1jax.train import failed_saves
 
 _STEP = re.compile(r'step_(\d+)')
 _TMP = '.tmp'
@@ -56,6 +59,7 @@ class Checkpoints:
     self._keep, self._every, self._notify = keep, every, notify
     self._thread, self._failure, self._damaged = None, None, set()
     self._orbax = _checkpointer()
+    failed_saves.say_once()
     if jax.process_index() == 0:
       try:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -89,6 +93,7 @@ class Checkpoints:
       CheckpointError: the previous save failed.
       TypeError: `host` is not JSON, or a leaf of `arrays` is not an array.
     """
+    # First, as it may fail: nothing has been written yet.
     text = json.dumps(host)
     self.wait()
     names, leaves, _ = _flatten(arrays)
@@ -105,9 +110,15 @@ class Checkpoints:
       try:
         for unfinished in self._folder.glob(f'step_*{_TMP}'):  # of a process that was killed
           shutil.rmtree(unfinished)
-        tmp.mkdir(parents=True)
+        tmp.mkdir()
+      except FileNotFoundError as error:  # to make it again would hide that all else is gone
+        raise CheckpointError(
+          f'{self._folder} is gone: it was deleted or moved while the run went on, after step '
+          f'{step}; what it had saved is not there'
+        ) from error
       except OSError as error:
         raise CheckpointError(f'{tmp}: cannot be written ({error.strerror})') from error
+    # All processes write their shards into the folder that the first one makes.
     _barrier('checkpoint folder is there')
     self._orbax.save(tmp / 'arrays', args=ocp.args.PyTreeSave(stored))
     commit = (step, tmp, final, text, list(zip(names, described)))
@@ -126,7 +137,10 @@ class Checkpoints:
     self._thread = None
     failure, self._failure = self._failure, None
     if failure:
-      raise CheckpointError(f'{self._folder}: saving failed ({failure!r})') from failure
+      raise CheckpointError(
+        f'{self._folder}: saving failed ({failed_saves.reason(failure)}); the checkpoints before '
+        'are whole, the same command goes on from the newest of them'
+      ) from failure
     _barrier('checkpoint is saved')
 
   def close(self):
@@ -170,12 +184,13 @@ class Checkpoints:
     found, reasons = -1, []
     if jax.process_index() == 0:
       for step in reversed(self.steps()):
-        damage = _damage(self._path(step))
+        damage = _damage(self._path(step), step)
         if not damage:
           found = step
           break
         self._damaged.add(step)
         reasons.append(f'{self._path(step)} is damaged ({damage})')
+      # -1 is a folder without any checkpoint, -2 one whose checkpoints are all damaged.
       found = found if found >= 0 or not reasons else -2
     if jax.process_count() > 1:
       found = int(multihost_utils.broadcast_one_to_all(np.int32(found)))
@@ -191,6 +206,7 @@ class Checkpoints:
     wanted = {name: _stored_form(leaf) for name, leaf in zip(names, leaves)}
     how = {name: _restore_args(leaf) for name, leaf in wanted.items()}
     args = ocp.args.PyTreeRestore(item=wanted, restore_args=how)
+    # Each process reads its own shards, also of a mesh that was another when they were written.
     stored = self._orbax.restore(path / 'arrays', args=args)
     values = [_from_stored(stored[name], leaf) for name, leaf in zip(names, leaves)]
     return jax.tree.unflatten(structure, values)
@@ -203,6 +219,9 @@ class Checkpoints:
         self._commit(*commit)
     except Exception as error:  # raised in the thread that waits
       self._failure = error
+      if jax.process_index() == 0:
+        with contextlib.suppress(Exception):  # what is said is why the save failed
+          shutil.rmtree(commit[1])  # a full disk would stay so
 
   def _commit(self, step, tmp, final, host, leaves):
     (tmp / 'host.json').write_text(host)
@@ -328,16 +347,21 @@ def _read_manifest(folder):
     text = (folder / 'manifest.json').read_bytes()
   except OSError as error:
     raise CheckpointError(f'manifest.json: {error.strerror}') from error
+  # Two lines: the manifest, and what it must hash to.
   body, _, digest = text.partition(b'\n')
   if digest.strip() != hashlib.sha256(body).hexdigest().encode():
     raise CheckpointError('manifest.json does not match its own digest')
   return json.loads(body)
 
 
-def _damage(folder):
-  """What is wrong with a checkpoint's files; '' when they are what was written."""
+def _damage(folder, step):
+  """What is wrong with a checkpoint's files; '' when they are what was written for that step."""
   try:
-    for name, (size, digest) in _read_manifest(folder)['files'].items():
+    manifest = _read_manifest(folder)
+    # A folder that was renamed would resume with the weights of one step and the data of another.
+    if manifest['step'] != step:
+      return f'it holds step {manifest["step"]}: the folder was renamed'
+    for name, (size, digest) in manifest['files'].items():
       path = folder / name
       if path.stat().st_size != size:
         return f'{name} has {path.stat().st_size} bytes of {size}'

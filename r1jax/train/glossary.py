@@ -99,7 +99,13 @@ _REWARD = (
   ),
   Metric('reward/language', 'share', ROLLOUT, 'Mean of the language reward.', 'near 1'),
   Metric('reward/repetition', 'share', ROLLOUT, 'Mean share of distinct 6-grams.', 'near 1'),
-  Metric('reward/length', 'share', ROLLOUT, 'Mean of the length reward.', 'near 1'),
+  Metric(
+    'reward/overlong',
+    'reward',
+    ROLLOUT,
+    'Mean penalty of completions near the cap, a part of the total.',
+    'near 0',
+  ),
   Metric('reward/helpful', 'score', ROLLOUT, "Mean score of the helpful reward model's requests."),
   Metric(
     'reward/harmless', 'score', ROLLOUT, "Mean score of the harmless reward model's requests."

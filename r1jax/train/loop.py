@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import os
 import signal
+import sys
 import threading
 from typing import Annotated
 
@@ -51,14 +53,24 @@ class Compilations:
 
 
 class Signals:
-  """While entered, SIGTERM and SIGINT only set `asked`; a second one ends the process as usual."""
+  """While entered, SIGTERM and SIGINT only set `asked`; a second one ends the process as usual.
+
+  What happens now is said at once: by whoever has set `shown` and shows `notice`, else by a line.
+
+  Attributes:
+    asked: name of the signal that came; '' before.
+    notice: what a user is to know of it; '' before.
+    shown: whether somebody shows `notice`.
+  """
 
   def __init__(self):
-    self.asked = ''
+    self.asked = self.notice = ''
+    self.shown = False
     self._before = {}
 
   def __enter__(self):
     if threading.current_thread() is threading.main_thread():
+      # Only the main thread may set handlers; a stage of a test or a notebook may be elsewhere.
       for number in (signal.SIGTERM, signal.SIGINT):
         self._before[number] = signal.signal(number, self._note)
     return self
@@ -69,7 +81,13 @@ class Signals:
 
   def _note(self, number, frame):
     self.asked = signal.Signals(number).name
+    self.notice = f'{self.asked}: stopping after this update; again to stop now'
     signal.signal(number, self._before[number])
+    # Not by print: the signal may have come in the middle of one. A stage of a graph has another
+    # output, and there the first process says that it stops.
+    if not self.shown and sys.stdout is sys.__stdout__:
+      with contextlib.suppress(OSError):
+        os.write(1, f'{self.notice}\n'.encode())
 
 
 def run(cfg, stage, workdir, ocfg):
@@ -90,6 +108,7 @@ def run(cfg, stage, workdir, ocfg):
     Signals() as signals,
     checkpoint.Checkpoints(folder, cfg.keep, cfg.checkpoint_every, say) as saved,
   ):
+    # Signals are caught already: one that comes while this takes its time is not lost.
     found = saved.latest(stage.abstract)
     step = 0
     if found:
@@ -98,38 +117,45 @@ def run(cfg, stage, workdir, ocfg):
       say(f'resumed from {folder} at update {step} of {stage.total}')
     else:
       stage.start()
+      # So that a run that is killed in its first update begins from the same numbers.
       saved.save(0, stage.arrays(), stage.host())
-    with _reports(stage, step, workdir) as (writer, bar):
+    with _reports(stage, step, workdir, signals) as (writer, bar):
       _updates(stage, step, saved, signals, lambda row: _log(row, writer, bar, ocfg))
 
 
 @contextlib.contextmanager
-def _reports(stage, step, workdir):
+def _reports(stage, step, workdir, signals):
   """The writer of metrics and the progress bar; silent ones but on the first process."""
   if jax.process_index():
     yield _Silent(), _Silent()
     return
   with (
-    metrics.MetricsWriter(workdir, step) as writer,
-    metrics.Progress(stage.title, stage.total, step, stage.figures) as bar,
+    metrics.Progress(
+      stage.title, stage.total, step, stage.figures, notice=lambda: signals.notice
+    ) as bar,
+    metrics.MetricsWriter(workdir, step, bar.print) as writer,
   ):
+    signals.shown = bar.live
     yield writer, bar
 
 
 def _updates(stage, step, saved, signals, log):
   compilations, pending = Compilations(), None
   while step < stage.total:
+    # It is only dispatched: while the device works on it the figures of the last are fetched.
     figures = stage.update(step) | {'compile/programs': compilations.count}
     if pending:
       log(pending)
     step += 1
     pending = (step, figures)
+    # Asked at every update: processes that disagree would wait for each other for ever.
     stop = _agreed(signals.asked)
     if stop or saved.due(step) or step == stage.total:
       log(pending)
       pending = None
       saved.save(step, stage.arrays(), stage.host())
     if stop:
+      # It is not over before it is on disk: the process ends when this is raised.
       saved.wait()
       raise Interrupted(
         f'stopped by {stop} after update {step} of {stage.total}; everything is saved, '
@@ -144,6 +170,7 @@ def _agreed(asked):
     return asked
   from jax.experimental import multihost_utils
 
+  # The larger number wins where two differ: any one does, as long as all take the same.
   numbers = multihost_utils.process_allgather(np.int32(signal.Signals[asked] if asked else 0))
   return signal.Signals(int(numbers.max())).name if numbers.any() else ''
 

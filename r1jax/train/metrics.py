@@ -4,8 +4,11 @@ A metric is a float called `family/name`. JSON has no NaN or infinity: such a va
 null and the row's `metrics/nonfinite` counts them; TensorBoard gets the finite ones only.
 """
 
+import contextlib
+import errno
 import json
 import math
+import os
 import pathlib
 import time
 
@@ -14,9 +17,10 @@ import rich.console
 import rich.live
 import rich.progress
 import rich.text
-import tensorboardX
+from tensorboardX import event_file_writer
+from tensorboardX.proto import event_pb2, summary_pb2
 
-from r1jax import files
+from r1jax import files, terminal
 
 # What the bar shows of a reinforcement-learning step: label, metric, format.
 RL_FIGURES = (
@@ -43,24 +47,33 @@ SFT_FIGURES = (
 class MetricsWriter:
   """Appends one row per step to `metrics.jsonl` and to TensorBoard; only process 0 writes.
 
-  A row is on disk, but for a power cut, when `write` returns.
+  A row is on disk, but for a power cut, when `write` returns. Figures never stop a run: a file that
+  cannot be written any more is given up, which is said once.
   """
 
-  def __init__(self, workdir, resumed_from=0):
-    """Opens the files in `workdir`; drops rows after step `resumed_from`, which will run again."""
-    self._jsonl = self._board = None
+  def __init__(self, workdir, resumed_from=0, notify=print):
+    """Opens the files in `workdir`; drops rows after step `resumed_from`, which will run again.
+
+    Args:
+      workdir: path.
+      resumed_from: number of steps that are complete.
+      notify: called with one line of text where a file is given up.
+
+    Raises:
+      ValueError: `metrics.jsonl` is damaged; the message names the line.
+      OSError: a file cannot be opened.
+    """
+    self._files, self._notify = {}, notify
     if jax.process_index():
       return
     path = pathlib.Path(workdir) / 'metrics.jsonl'
     path.parent.mkdir(parents=True, exist_ok=True)
     again = path.exists()
     if again:
-      kept = [row for row in files.read_rows(path) if row['step'] <= resumed_from]
-      files.write_rows(path, kept)
-    self._jsonl = open(path, 'ab', buffering=0)  # noqa: SIM115 - open as long as the run
-    self._board = tensorboardX.SummaryWriter(
-      str(path.parent / 'tensorboard'), purge_step=resumed_from + 1 if again else None
-    )
+      files.write_rows(path, [row for row in _rows(path) if row['step'] <= resumed_from])
+    self._files[path] = _Lines(path)
+    board = path.parent / 'tensorboard'
+    self._files[board] = _Board(board, resumed_from + 1 if again else None)
 
   def __enter__(self):
     return self
@@ -70,24 +83,82 @@ class MetricsWriter:
 
   def write(self, step, metrics):
     """Adds a row: `step` (int) and `metrics` (name -> number or scalar array, fetched here)."""
-    if self._jsonl is None:
+    if not self._files:
       return
+    # JSON has no NaN: null, and a count that an alarm can be set on.
     values = {name: float(value) for name, value in metrics.items()}
     finite = {name: value for name, value in values.items() if math.isfinite(value)}
     row = {'step': int(step), **{name: finite.get(name) for name in values}}
     if len(finite) < len(values):
       row['metrics/nonfinite'] = len(values) - len(finite)
-    self._jsonl.write(f'{json.dumps(row, allow_nan=False)}\n'.encode())
-    for name, value in finite.items():
-      self._board.add_scalar(name, value, int(step))
-    self._board.flush()
+    for path, file in list(self._files.items()):
+      try:
+        file.write(row, finite)
+      except OSError as error:  # a full disk, say: the weights are worth more than their figures
+        del self._files[path]
+        self._notify(
+          f'{path}: cannot be written any more ({error.strerror}); the run goes on without it from '
+          f'step {step}, and has it again when it is started anew'
+        )
 
   def close(self):
-    """Flushes and closes both files."""
-    if self._jsonl is not None:
-      self._jsonl.close()
-      self._board.close()
-      self._jsonl = None
+    """Closes both files."""
+    for file in self._files.values():
+      with contextlib.suppress(OSError):  # all rows have been written by `write`
+        file.close()
+    self._files = {}
+
+
+class _Lines:
+  """`metrics.jsonl`, open at its end."""
+
+  def __init__(self, path):
+    self._file = open(path, 'ab', buffering=0)  # noqa: SIM115 - open as long as the run
+    self.close = self._file.close
+
+  def write(self, row, finite):
+    line = f'{json.dumps(row, allow_nan=False)}\n'.encode()
+    # Without a buffer a disk that fills up takes a part of the line; reading cuts it off.
+    if self._file.write(line) < len(line):
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class _Board:
+  """TensorBoard's events, written by the thread that trains.
+
+  tensorboardX's own `SummaryWriter` hands them to a thread through a queue. That thread dies where
+  the clock is set back, the queue fills, and the next event waits for ever.
+  """
+
+  def __init__(self, folder, purge_step):
+    folder.mkdir(parents=True, exist_ok=True)
+    self._events = event_file_writer.EventsWriter(str(folder / 'events'))
+    self.close = self._events.close
+    if purge_step is not None:  # events from there on belong to a run that was cut off
+      start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+      self._add(step=purge_step, session_log=start)
+    self._events.flush()
+
+  def write(self, row, finite):
+    for name, value in finite.items():
+      one = summary_pb2.Summary.Value(tag=name, simple_value=value)
+      self._add(step=row['step'], summary=summary_pb2.Summary(value=[one]))
+    self._events.flush()
+
+  def _add(self, **content):
+    self._events.write_event(event_pb2.Event(wall_time=time.time(), **content))
+
+
+def _rows(path):
+  """Rows of `metrics.jsonl`, each with its step and numbers; ValueError names the line."""
+  rows = files.read_rows(path)
+  for number, row in enumerate(rows, 1):
+    step = row.get('step')
+    wrong = [name for name, value in row.items() if not isinstance(value, (int, float, type(None)))]
+    if type(step) is not int or wrong:
+      what = f'{wrong[0]!r} is {row[wrong[0]]!r:.40}' if wrong else f"'step' is {step!r}"
+      raise ValueError(f'{path}:{number}: damaged ({what}); move the file away to go on')
+  return rows
 
 
 class Progress:
@@ -96,7 +167,7 @@ class Progress:
   Use as a context manager. Only process 0 prints.
   """
 
-  def __init__(self, title, total, start=0, figures=RL_FIGURES, console=None):
+  def __init__(self, title, total, start=0, figures=RL_FIGURES, console=None, notice=str):
     """Prepares the bar.
 
     Args:
@@ -105,8 +176,10 @@ class Progress:
       start: steps already done when this run began; they don't count in the pace.
       figures: (label, metric, format) of what to show, each once a step has had it.
       console: rich console; default is one on stdout.
+      notice: () -> text that a terminal shows below the figures, '' for none.
     """
     self._title, self._total, self._start, self._figures = title, total, start, figures
+    self._notice = notice
     self.console = console or rich.console.Console(quiet=jax.process_index() > 0, highlight=False)
     self._bar = rich.progress.Progress(
       rich.progress.TextColumn('{task.description}'),
@@ -123,7 +196,8 @@ class Progress:
   def __enter__(self):
     self._began = time.monotonic()
     if self.console.is_terminal:
-      self._live = rich.live.Live(self._bar, console=self.console, refresh_per_second=4)
+      show = dict(console=self.console, refresh_per_second=4, get_renderable=self._shown)
+      self._live = rich.live.Live(**show)
       self._live.start()
     return self
 
@@ -133,20 +207,31 @@ class Progress:
 
   def print(self, text):
     """Prints a line above the bar."""
-    self.console.print(text, markup=False, soft_wrap=True)
+    self.console.print(terminal.plain(text), markup=False, soft_wrap=True)
 
   def update(self, step, metrics):
     """Shows that `step` steps are complete and the latest value of each figure."""
     self._latest |= metrics  # a step that trains on an older rollout has no figures of one
-    timing, figures = self._timing(step), self._text()
+    timing = self._timing(step)
     if self._live:
       self._bar.update(self._task, completed=step, timing=timing)
-      self._live.update(rich.console.Group(self._bar, rich.text.Text(figures)))
+      self._live.refresh()
       return
+    # No terminal: lines for a log file, of which one per second is enough.
     now = time.monotonic()
     if now - self._printed >= 1 or step >= self._total:  # a log file has no use for more
       self._printed = now
-      self.print(f'{self._title} {step}/{self._total}  {timing}  {figures}')
+      self.print(f'{self._title} {step}/{self._total}  {timing}  {self._text()}')
+
+  @property
+  def live(self):
+    """Whether it is a bar on a terminal, which shows a notice by itself."""
+    return self._live is not None
+
+  def _shown(self):
+    """Bar, figures and notice; the thread that draws the bar asks for it four times a second."""
+    lines = filter(None, (self._text(), self._notice()))
+    return rich.console.Group(self._bar, *map(rich.text.Text, lines))
 
   def _text(self):
     known = self._latest

@@ -60,10 +60,11 @@ NAMES = {
   'clip_ratio/low_mean': 'grpo/clip_low',
   'clip_ratio/high_mean': 'grpo/clip_high',
 }
+# Two rows at once in both of the packed ones, so that they are the same program.
 LAYOUTS = {
   'unpacked': (None, 8, 1),
-  'packed': ([[3, 0], [5, 1, 6], [2, 4], [7]], 24, 1),
-  'in_micro_batches': ([[6, 7], [2, 5, 1], [0], [4, 3]], 24, 4),
+  'packed': ([[3, 0, 5], [1, 6, 2, 4, 7]], 32, 1),
+  'in_micro_batches': ([[6, 7], [2, 5, 1], [0], [4, 3]], 32, 2),
 }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from r1jax.data import examples, tokenizer
+from r1jax.data import examples, prompts, tokenizer
 from r1jax.interchange import checkpoints
 
 SET = [
@@ -40,7 +40,7 @@ def test_prompt_and_reply_are_the_ids_of_their_text_and_an_end():
   tok = tokenizer.load(checkpoints.open('tiny'))
   example = examples.Example('What is 5 + 5', '<think> 5 + 5 = 10 </think> <answer> 10 </answer>',
                              'en', 'symbols', {})  # fmt: skip
-  found = examples.encode(example, tok)
+  found = examples.encode(example, prompts.Form(tok))
   assert found.ids[0] == tok.bos_id and found.ids[-1] == tok.eos_id
   assert tok.decode(found.ids[found.begin :]) == f' {example.reply}'
   assert tok.decode(found.ids[: found.begin]).endswith('5 + 5. Assistant:')

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from r1jax.data import source, tokenizer
+from r1jax.data import prompts, source, tokenizer
 from r1jax.data.tasks import jsonl
 from r1jax.interchange import checkpoints
 from tests import shared_data
@@ -29,24 +29,24 @@ def canonical(problem):
 
 def test_the_tiny_world_gives_the_levels_asked_for_and_splits_that_share_nothing(tok):
   cfg = source.DataConfig(levels=(2, 3), max_prompt=48)
-  train, heldout = source.problems(cfg, 0, tok)
+  train, heldout = source.problems(cfg, 0, prompts.Form(tok))
   first, second = [[s[i] for i in range(300)] for s in (train, heldout)]
   assert {p.level for p in first} == {p.level for p in second} == {2, 3}
   assert not {canonical(p) for p in first} & {canonical(p) for p in second}
-  again, _ = source.problems(cfg, 0, tok)
-  other, _ = source.problems(cfg, 1, tok)
+  again, _ = source.problems(cfg, 0, prompts.Form(tok))
+  other, _ = source.problems(cfg, 1, prompts.Form(tok))
   assert [again[i] for i in range(20)] == first[:20] != [other[i] for i in range(20)]
 
 
 def test_questions_longer_than_the_context_are_refused_before_a_run(tok):
   with pytest.raises(ValueError, match='takes 20'):
-    source.problems(source.DataConfig(max_prompt=20), 0, tok)
+    source.problems(source.DataConfig(max_prompt=20), 0, prompts.Form(tok))
 
 
 def test_gsm8k_as_published_loads_and_is_split_without_a_question_in_common(tok):
   path = shared_data.path('gsm8k/train.jsonl')
   cfg = source.DataConfig('jsonl', str(path), max_prompt=2048)
-  train, heldout = source.problems(cfg, 0, tok)
+  train, heldout = source.problems(cfg, 0, prompts.Form(tok))
   assert len(train) + len(heldout) == sum(1 for line in path.open() if line.strip())
   assert 0.03 < len(heldout) / (len(train) + len(heldout)) < 0.1
   assert not {canonical(p) for p in train} & {canonical(p) for p in heldout}
@@ -62,7 +62,7 @@ def test_a_held_out_file_is_taken_as_it_is(tok, tmp_path):
     write(tmp_path / 'b', ['3 + 3']),
     max_prompt=64,
   )
-  train, heldout = source.problems(cfg, 0, tok)
+  train, heldout = source.problems(cfg, 0, prompts.Form(tok))
   assert [p.question for p in train] == ['1 + 1', '2 + 2']
   assert [p.question for p in heldout] == ['3 + 3']
 
@@ -75,20 +75,20 @@ def test_a_question_in_both_files_is_refused_whatever_its_case_and_spaces(tok, t
     max_prompt=64,
   )
   with pytest.raises(ValueError, match='1 held-out questions are in the training file'):
-    source.problems(cfg, 0, tok)
+    source.problems(cfg, 0, prompts.Form(tok))
 
 
 def test_a_file_too_small_to_hold_anything_out_is_refused(tok, tmp_path):
   cfg = source.DataConfig('jsonl', write(tmp_path / 'a', ['1 + 1']), max_prompt=64)
   with pytest.raises(ValueError, match='both are needed'):
-    source.problems(cfg, 0, tok)
+    source.problems(cfg, 0, prompts.Form(tok))
 
 
 def test_a_wrong_line_of_the_held_out_file_is_named(tok, tmp_path):
   (tmp_path / 'b').write_text('{"question": "1"}\n')
   cfg = source.DataConfig('jsonl', write(tmp_path / 'a', ['1']), str(tmp_path / 'b'), max_prompt=64)
   with pytest.raises(jsonl.JsonlError, match='line 1'):
-    source.problems(cfg, 0, tok)
+    source.problems(cfg, 0, prompts.Form(tok))
 
 
 @pytest.mark.parametrize(

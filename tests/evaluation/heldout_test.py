@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from r1jax.data import tokenizer
+from r1jax.data import prompts, tokenizer
 from r1jax.data.tasks import tiny_world
 from r1jax.evaluation import heldout
 from r1jax.interchange import checkpoints, huggingface
@@ -34,7 +34,12 @@ def test_counts_are_of_all_samples_and_the_same_key_gives_the_same(base, one_dev
   ecfg = heldout.EvaluationConfig(questions=4, few=4, samples=3)
   rewards = service.RewardService()
   ask = lambda seed: heldout.evaluate(
-    rollout.Policy(weights, cfg, tok), ecfg, problems(4), limits, heldout.key(seed), rewards
+    rollout.Policy(weights, cfg, prompts.Form(tok)),
+    ecfg,
+    problems(4),
+    limits,
+    heldout.key(seed),
+    rewards,
   )
   first, again, other = ask(0), ask(0), ask(1)
   rewards.close()
@@ -63,7 +68,9 @@ def test_correct_and_well_formed_replies_count_question_by_question(base, monkey
   ecfg = heldout.EvaluationConfig(questions=2, few=2, samples=2)
   rewards = service.RewardService()
   key = jax.random.key(0)
-  found = heldout.evaluate(rollout.Policy({}, None, tok), ecfg, asked, LIMITS, key, rewards)
+  found = heldout.evaluate(
+    rollout.Policy({}, None, prompts.Form(tok)), ecfg, asked, LIMITS, key, rewards
+  )
   rewards.close()
   assert found.evaluation.pass_at_1.mean == 0.25
   assert found.evaluation.format_rate == 0.25

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from r1jax.algorithms import filtering
-from r1jax.data.tasks import tiny_world
+from r1jax.data.problem import Problem
 from r1jax.evaluation import replies, report_card
 from r1jax.rewards import service, verdict
 from r1jax.runs.report import published, stages
@@ -21,7 +21,7 @@ BARE = ' the answer is 7, wait'
 def answers(texts_PG, correct_PG, kinds, languages):
   """Answers with these texts and scores, all of 10 tokens."""
   problems = [
-    tiny_world.Problem(f'question {p}', '7', kind, 1, language=language)
+    Problem(f'question {p}', '7', kind, 1, language=language)
     for p, (kind, language) in enumerate(zip(kinds, languages))
   ]
   verdicts = lambda c, t: {

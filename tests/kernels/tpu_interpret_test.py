@@ -70,6 +70,14 @@ def test_decoding_equals_the_plain_form_over_ragged_caches(slots, dtype, bound):
   np.testing.assert_allclose(np.float32(out), plain, atol=bound)
 
 
+def test_attention_leaves_no_query_out_where_blocks_have_sizes_that_do_not_divide_each_other():
+  rng = np.random.default_rng(0)
+  q, k, v = normal(rng, 'float32', *[(1, 384, 1, 8)] * 3)
+  segment, blocks = jnp.ones((1, 384), jnp.int32), flash_attention_tpu.Blocks(256, 384)
+  out = flash_attention_tpu.attention(q, k, v, segment, 0.3, blocks, interpret=True)
+  np.testing.assert_allclose(out, reference.attention(q, k, v, segment, 0.3), atol=1e-5)
+
+
 def test_slots_that_are_not_kept_may_hold_anything():
   rng, keep = np.random.default_rng(0), keeps(np.random.default_rng(1), 3, 50)
   q, cache = normal(rng, 'float32', (3, 4, 24), (3, 50, 24))

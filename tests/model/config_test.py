@@ -48,8 +48,8 @@ def test_specs_and_abstract_weights_of_v3_allocate_nothing(one_device):
     ({'moe': None}, 'all layers are dense'),
     ({'dense_layers': 4}, 'dense_layers=4'),
     ({'head_rope': 3}, 'odd'),
-    ({'heads': 0}, 'model.heads=0'),
-    ({'vocab': -1}, 'model.vocab=-1'),
+    ({'heads': 0}, '^heads=0'),
+    ({'vocab': -1}, '^vocab=-1'),
   ],
 )
 def test_an_impossible_model_is_refused_with_the_numbers(changes, message):
@@ -64,8 +64,8 @@ def test_an_impossible_model_is_refused_with_the_numbers(changes, message):
     ({'per_token': 5}, 'per_token=5'),
     ({'dispatch': 'random'}, "'random'"),
     ({'scores': 'linear'}, "'linear'"),
-    ({'groups': 0}, 'moe.groups=0'),
-    ({'ffn': 0}, 'moe.ffn=0'),
+    ({'groups': 0}, '^groups=0'),
+    ({'ffn': 0}, '^ffn=0'),
     ({'shared': -1}, 'shared=-1'),
   ],
 )

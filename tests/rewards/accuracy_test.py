@@ -2,7 +2,7 @@
 
 import pytest
 
-from r1jax.rewards import accuracy
+from r1jax.rewards import accuracy, service
 from r1jax.rewards.verdict import Kind
 
 CASES = (
@@ -29,7 +29,7 @@ CASES = (
 
 @pytest.mark.parametrize('completion, kind', CASES)
 def test_the_last_answer_outside_the_thought_counts(completion, kind):
-  verdict = accuracy.check(completion, '7')
+  verdict = service.judge(completion, '7')
   assert verdict.kind == kind
   assert verdict.score == (kind == 'correct')
 
@@ -45,7 +45,7 @@ def test_nested_braces_stay_inside_the_box():
 def test_a_million_characters_get_a_defined_verdict(unit):
   completion = unit * (1_000_000 // len(unit))  # in quadratic time this test would not end
   for text in (completion, f'<answer>{completion}</answer>'):
-    assert accuracy.check(text, '7').kind in (Kind.UNPARSEABLE, Kind.WRONG)
+    assert service.judge(text, '7').kind in (Kind.UNPARSEABLE, Kind.WRONG)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from r1jax.rewards import choice
+from r1jax.rewards import choice, service
 from r1jax.rewards.verdict import Kind
 
 ONE = (
@@ -27,17 +27,21 @@ NONE = (
 )
 
 
+def _judge(answer, *gold):
+  return service.judge(f'<answer>{answer}</answer>', choice.Letter(*gold)).kind
+
+
 @pytest.mark.parametrize('answer', ONE)
 def test_a_single_letter_is_read(answer):
-  assert choice.check(f'<answer>{answer}</answer>', 'B').kind == Kind.CORRECT
-  assert choice.check(f'<answer>{answer}</answer>', 'C').kind == Kind.WRONG
+  assert _judge(answer, 'B') == Kind.CORRECT
+  assert _judge(answer, 'C') == Kind.WRONG
 
 
 @pytest.mark.parametrize('answer', NONE)
 def test_no_letter_or_several_letters_state_nothing(answer):
-  assert choice.check(f'<answer>{answer}</answer>', 'B').kind == Kind.UNPARSEABLE
+  assert _judge(answer, 'B') == Kind.UNPARSEABLE
 
 
 def test_letters_beyond_the_options_are_no_answer_and_a_bad_gold_letter_is_our_error():
-  assert choice.check('<answer>E</answer>', 'B', options='ABCD').kind == Kind.UNPARSEABLE
-  assert choice.check('<answer>B</answer>', 'E', options='ABCD').kind == Kind.VERIFIER_ERROR
+  assert _judge('E', 'B', 'ABCD') == Kind.UNPARSEABLE
+  assert _judge('B', 'E', 'ABCD') == Kind.VERIFIER_ERROR

@@ -2,7 +2,7 @@
 
 import pytest
 
-from r1jax.rewards import language, shaping
+from r1jax.rewards import language
 from r1jax.rewards.verdict import Kind
 
 
@@ -46,17 +46,3 @@ def test_only_the_thought_counts_and_without_one_there_is_nothing_to_judge():
   assert language.check('<think>12 + 3</think>').kind == Kind.UNPARSEABLE
   with pytest.raises(ValueError, match='known: en, zh'):
     language.check('<think>a</think>', 'fr')
-
-
-def test_repetition_falls_with_the_share_of_repeated_ngrams():
-  fresh = ' '.join(f'word{n}' for n in range(100))
-  assert shaping.repetition(fresh).score == 1
-  assert shaping.repetition(f'{fresh} {fresh}').score == pytest.approx(100 / 195, abs=0.03)
-  assert shaping.repetition('again and again ' * 300).score < 0.05
-  assert shaping.repetition('我' * 500).score < 0.05
-  assert shaping.repetition('').score == 1
-
-
-@pytest.mark.parametrize('tokens, score', [(0, 1), (80, 1), (90, 0.5), (100, 0), (5000, 0)])
-def test_the_length_score_falls_over_the_buffer(tokens, score):
-  assert shaping.length(tokens, limit=100, buffer=20).score == score

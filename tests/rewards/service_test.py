@@ -1,11 +1,13 @@
 """The reward service: order, overlap, failures, and its metrics."""
 
+import math
 import os
+import re
 import signal
 
 import pytest
 
-from r1jax.rewards import choice, code, puzzles, service
+from r1jax.rewards import choice, code, preference, puzzles, service
 from r1jax.rewards.code import isolation
 from r1jax.rewards.verdict import Kind
 
@@ -103,18 +105,32 @@ def test_programs_are_run_by_the_workers_and_leave_nothing(rewards):
 
 
 def test_options_add_their_weighted_parts():
-  config = service.RewardConfig(
-    language=1.0, repetition=0.5, length=2.0, length_limit=100, length_buffer=50
-  )
-  made = service.RewardService(config)
+  made = service.RewardService(service.RewardConfig(language=1.0, repetition=0.5))
   try:
-    (reward,) = made.submit([_item('7', '7', tokens=75)]).result()
+    (reward,) = made.submit([_item('7', '7')]).result()
   finally:
     made.close()
-  assert set(reward.verdicts) == {'accuracy', 'format', 'language', 'repetition', 'length'}
-  assert reward.total == pytest.approx(1 + 1 + 1 + 0.5 + 2 * 0.5)
+  assert set(reward.verdicts) == {'accuracy', 'format', 'language', 'repetition'}
+  assert reward.total == pytest.approx(1 + 1 + 1 + 0.5)
 
 
-def test_impossible_settings_are_refused_with_the_numbers():
-  with pytest.raises(ValueError, match='self.workers=0'):
-    service.RewardConfig(workers=0)
+@pytest.mark.parametrize(
+  'changes, why',
+  [
+    ({'workers': 0}, 'workers=0 is not a whole number within 1..'),
+    ({'math_seconds': 0.0}, 'math_seconds=0.0 is not a number above 0'),
+    ({'worker_gib': math.nan}, 'worker_gib=nan is not a number above 0'),
+    ({'max_verifier_error_rate': 1.5}, 'max_verifier_error_rate=1.5 is not a number within 0..1'),
+    ({'accuracy': math.inf}, 'accuracy=inf is not a number'),
+    ({'target_language': 'fr'}, "target_language='fr' is not one of 'en', 'zh'"),
+  ],
+)
+def test_impossible_settings_are_refused_with_the_numbers(changes, why):
+  with pytest.raises(ValueError, match=re.escape(why)):
+    service.RewardConfig(**changes)
+
+
+def test_one_completion_is_judged_without_a_service():
+  assert service.judge('<answer>2\\sqrt{3}</answer>', '\\sqrt{12}').kind == Kind.CORRECT
+  assert service.judge('<answer>7</answer>', '8').kind == Kind.WRONG
+  assert service.judge('<answer>7</answer>', preference.Query('helpful')) is None

@@ -48,7 +48,7 @@ def run(tmp_path, one_device):
   job = config_lib.build(config)
   cfg, tok = model.architecture(job)
   questions = rollouts.Questions(tiny_world.World(0, 8), job)
-  stage = reasoning_rl.Stage(job, cfg, tok, questions, None, folder)
+  stage = reasoning_rl.Stage(job, cfg, model.form(job, tok), questions, None, folder)
   initial = jax.device_get(model.weights(job, cfg))
   stage.initial = model.weights(job, cfg)
   stage.pending = [packing.empty(stage.layout, stage._scores_old, bool(job.grpo.beta))]

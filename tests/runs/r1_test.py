@@ -209,3 +209,35 @@ def test_a_graph_of_stages_that_do_nothing_ends_in_a_report_with_students(
   run.clear()
   r1.run(config)
   assert run == []
+
+
+def needed(config, until):
+  """Names of the stages that are made for `until`, the report's among them."""
+  config.until = until
+  found = r1.graph_nodes(config)
+  last = '' if found[-1].name == 'report' else f',{found[-1].name}'
+  return graph.needed(found, until + last)
+
+
+@pytest.mark.parametrize(
+  'until, made',
+  [
+    ('r1_zero', {'r1_zero', 'report_card_base', 'report_card_r1_zero', 'report_r1_zero'}),
+    ('report_card_base', {'report_card_base', 'report_report_card_base'}),
+    (
+      'dev1, base_llama',
+      {'r1_zero', 'cold_start', 'dev1', 'base_llama', 'report_dev1_base_llama'}
+      | {f'report_card_{name}' for name in ('base', 'r1_zero', 'dev1', 'base_llama')},
+    ),
+    ('general_data', {'general_data'}),
+  ],
+)
+def test_what_is_made_until_a_stage_is_examined_and_reported(config, until, made):
+  assert needed(config, until) == made
+
+
+def test_until_the_report_is_all_and_an_unknown_stage_is_named(config):
+  everything = {node.name for node in r1.graph_nodes(config)}
+  assert needed(config, 'report') == needed(config, '') == everything
+  with pytest.raises(graph.StageError, match="no stage 'dev9'; the stages are report_card_base"):
+    needed(config, 'dev9')

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from r1jax.data import examples, tokenizer
+from r1jax.data import examples, prompts, tokenizer
 from r1jax.experiments import rl_vs_distill as experiment
 from r1jax.interchange import huggingface
 from r1jax.model import flops, presets
@@ -54,11 +54,11 @@ def test_epochs_are_as_many_as_take_the_operations_of_rl(tmp_path):
   budget = distill.spent(tmp_path / 'metrics.jsonl')
   assert budget == 4e9
   source = examples.Examples(tmp_path / 'data')
-  epochs = distill.equal_epochs(budget, source, tok, cfg)
-  lengths = [len(examples.encode(one, tok).ids) for one in data]
+  epochs = distill.equal_epochs(budget, source, prompts.Form(tok), cfg)
+  lengths = [len(examples.encode(one, prompts.Form(tok)).ids) for one in data]
   assert epochs * flops.training(cfg, lengths) == pytest.approx(budget)
   teacher = presets.tiny()
-  taught = distill.equal_epochs(budget, source, tok, cfg, teacher)
+  taught = distill.equal_epochs(budget, source, prompts.Form(tok), cfg, teacher)
   cost = flops.training(cfg, lengths) + flops.forward(teacher, lengths)
   assert taught * cost == pytest.approx(budget)
 

@@ -10,25 +10,25 @@ from tests import small_runs
 
 ROLLOUT = {'rl.updates': 4, 'rl.prompts': 8, 'sample.group': 4}
 HELD = {'evaluation.questions': 8, 'evaluation.few': 8}
-HARVEST = {'harvest.questions': 32, 'harvest.batch': 16, 'harvest.heldout': 64}
+SAMPLES = {'samples.questions': 32, 'samples.batch': 16, 'samples.heldout': 64}
 PAIRS = {'reward_model.updates': 4, 'reward_model.pairs': 8, 'reward_model.heldout': 8}
 SECTIONS = {
   'general_data': {'general_data.size': 600},
   'r1_zero': ROLLOUT | HELD,
-  'cold_start': HARVEST,
-  'dev1': {'finetune.batch': 8} | HELD,
+  'cold_start': SAMPLES,
+  'dev1': {'sft.batch': 8} | HELD,
   'dev2': ROLLOUT | HELD,
-  'resample': HARVEST,
-  'dev3': {'finetune.batch': 8} | HELD,
+  'rejection': SAMPLES,
+  'dev3': {'sft.batch': 8} | HELD,
   'helpful': PAIRS,
   'harmless': PAIRS,
   'r1': ROLLOUT | HELD | {'general.preference_updates': 2, 'general.questions': 8},
-  'exam': HELD,
+  'report_card': HELD,
   'scenarios': {'general.questions': 8},
   'base_qwen': {'pretrain.updates': 4} | HELD,
   'base_llama': {'pretrain.updates': 4} | HELD,
-  'distill_qwen': {'finetune.epochs': 1.0} | HELD,
-  'distill_llama': {'finetune.epochs': 1.0} | HELD,
+  'distill_qwen': {'sft.epochs': 1.0} | HELD,
+  'distill_llama': {'sft.epochs': 1.0} | HELD,
   'rl_qwen': ROLLOUT | HELD,
   'matched_qwen': HELD,
 }
@@ -74,7 +74,7 @@ def test_killed_between_and_inside_stages_the_pipeline_ends_in_the_same_report(t
   kill_when(cut, lambda: checkpoints('r1_zero') >= 2, 0.05)
   kill_when(cut, lambda: (cut / 'cold_start' / 'samples').exists(), 0)
   kill_when(cut, lambda: checkpoints('dev2') >= 2, 0.1)
-  kill_when(cut, lambda: (cut / 'exam_dev3' / 'stage.json').exists(), 0)
+  kill_when(cut, lambda: (cut / 'report_card_dev3' / 'stage.json').exists(), 0)
   kill_when(cut, lambda: checkpoints('helpful') >= 2, 0)
   kill_when(cut, lambda: checkpoints('r1') >= 3, 0.1)
   kill_when(cut, lambda: checkpoints('matched_qwen') >= 1, 0.05)
@@ -85,8 +85,8 @@ def test_killed_between_and_inside_stages_the_pipeline_ends_in_the_same_report(t
   assert {row['status'] for row in rows.values()} == {'given', 'done'}
   again = finish(whole)
   assert 'begins' not in again and 'report: done' in again
-  changed = finish(whole, dev3__finetune__epochs=2.0)
+  changed = finish(whole, dev3__sft__epochs=2.0)
   said = [line.rpartition('| ')[2] for line in changed.splitlines()]
   begun = {line.split(':')[0] for line in said if line.endswith(': begins')}
-  assert not begun & {'r1_zero', 'dev2', 'resample', 'exam_dev2', 'distill_qwen'}
-  assert {'dev3', 'exam_dev3', 'helpful', 'r1', 'scenarios_base', 'report'} <= begun
+  assert not begun & {'r1_zero', 'dev2', 'rejection', 'report_card_dev2', 'distill_qwen'}
+  assert {'dev3', 'report_card_dev3', 'helpful', 'r1', 'scenarios_base', 'report'} <= begun

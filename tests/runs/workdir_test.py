@@ -1,11 +1,12 @@
 """The folder of a run: what it was asked to do, and whether it may go on."""
 
 import json
+import shutil
 
 import pytest
 
 from r1jax.experiments import r1_zero
-from r1jax.runs import workdir
+from r1jax.runs import lock, workdir
 
 
 @pytest.fixture
@@ -70,3 +71,81 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(ValueError, match='file/run cannot be written'):
     workdir.prepare(tmp_path / 'file' / 'run', r1_zero.get_config())
+
+
+@pytest.fixture
+def learning(tmp_path):
+  """A run that has begun to learn from two files of its user; its folder and its config."""
+  config = r1_zero.get_config()
+  for name in ('path', 'heldout_path'):
+    (tmp_path / name).write_text('{"question": "1 + 1", "answer": "2"}\n')
+  config.data.name = 'jsonl'
+  config.data.path, config.data.heldout_path = (str(tmp_path / n) for n in ('path', 'heldout_path'))
+  folder = workdir.prepare(tmp_path / 'run', config)
+  (folder / 'checkpoints' / 'step_00000000').mkdir(parents=True)
+  return folder, config
+
+
+def test_the_same_data_may_be_written_again(learning, tmp_path):
+  folder, config = learning
+  (tmp_path / 'path').write_text((tmp_path / 'path').read_text())
+  assert workdir.prepare(folder, config) == folder
+
+
+@pytest.mark.parametrize('name', ['path', 'heldout_path'])
+def test_changed_data_is_refused_with_the_file_and_changes_nothing(learning, tmp_path, name):
+  folder, config = learning
+  before = {path: path.read_bytes() for path in folder.glob('*.json')}
+  (tmp_path / name).write_text('{"question": "1 + 1", "answer": "3"}\n')
+  with pytest.raises(ValueError, match=rf'{tmp_path}/{name} \(config.data.{name}\) has changed'):
+    workdir.prepare(folder, config)
+  assert {path: path.read_bytes() for path in folder.glob('*.json')} == before
+
+
+def test_samples_of_other_data_are_not_mixed_in(learning, tmp_path):
+  folder, config = learning
+  (folder / 'checkpoints' / 'step_00000000').rmdir()
+  (folder / 'samples').mkdir()
+  (folder / 'samples' / 'part_000000.jsonl').write_text('')
+  (tmp_path / 'path').write_text('other')
+  with pytest.raises(ValueError, match='has changed'):
+    workdir.prepare(folder, config)
+
+
+def test_a_folder_of_an_older_version_has_no_digests_and_gets_them(learning, tmp_path):
+  folder, config = learning
+  (folder / 'data.json').unlink()
+  workdir.prepare(folder, config)
+  assert sorted(json.loads((folder / 'data.json').read_text())) == [
+    'data.heldout_path',
+    'data.path',
+  ]
+
+
+@pytest.mark.parametrize('file', ['config.json', 'data.json'])
+@pytest.mark.parametrize('content', [b'', b'{"seed": ', b'\xff\xfe', b'[1, 2]', b'"text"', b'null'])
+def test_a_damaged_file_of_the_folder_is_named_in_one_line(learning, file, content):
+  folder, config = learning
+  (folder / file).write_bytes(content)
+  with pytest.raises(ValueError, match=f'{folder}/{file}') as refused:
+    workdir.prepare(folder, config)
+  assert '\n' not in str(refused.value)
+
+
+def test_a_folder_that_another_holds_keeps_its_config(learning):
+  folder, config = learning
+  before = (folder / 'config.json').read_text()
+  config.loop.checkpoint_every += 1
+  with (
+    lock.hold(folder),
+    pytest.raises(lock.Held),
+    workdir.opened(folder, config),
+  ):
+    pass
+  assert (folder / 'config.json').read_text() == before
+
+
+def test_a_folder_deleted_under_the_run_is_said_at_its_end(learning):
+  folder, config = learning
+  with pytest.raises(lock.Lost, match=str(folder)), workdir.opened(folder, config):
+    shutil.rmtree(folder)

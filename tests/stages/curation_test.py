@@ -8,7 +8,7 @@ import pytest
 from r1jax.algorithms import filtering
 from r1jax.data import examples, template
 from r1jax.data.tasks import handwritten, tiny_world
-from r1jax.rewards import accuracy, format
+from r1jax.rewards import format, service
 from r1jax.stages import cold_start, rejection, samples
 
 NOTHING = filtering.Heldout([], 10)
@@ -60,7 +60,7 @@ def test_seeds_stand_as_often_as_asked_beside_the_samples():
 def test_every_handwritten_example_is_a_readable_right_reply_to_a_training_question(one):
   reply = cold_start.reply(one.thought, one.answer, one.language)
   assert tiny_world.split_of(one.question) == tiny_world.TRAIN
-  assert format.check(reply).score == 1 and accuracy.check(reply, one.answer).score == 1
+  assert format.check(reply).score == 1 and service.judge(reply, one.answer).score == 1
   candidate = filtering.Candidate(one.question, reply, one.language, 30, True, True)
   assert filtering.fault(candidate, filtering.FilterConfig()) == ''
   for step in one.thought.split(', '):

@@ -9,7 +9,7 @@ import pytest
 
 from r1jax import config as config_lib
 from r1jax import conversation, files
-from r1jax.data import examples, tokenizer
+from r1jax.data import examples, prompts, tokenizer
 from r1jax.data.tasks import corpus, tiny_world
 from r1jax.experiments import distill_llama, distill_qwen
 from r1jax.interchange import checkpoints, exporting, huggingface
@@ -98,7 +98,7 @@ def test_the_summary_compares_it_with_its_teacher_and_counts_operations(students
   assert (summary['examples'], summary['updates']) == (64, 4)
   assert summary['teacher']['questions'] == summary['student']['questions'] == 4
   data, tok = examples.Examples(given / 'data'), tokenizer.load(given / 'teacher')
-  lengths = [len(examples.encode(data[i], tok).ids) for i in range(64)]
+  lengths = [len(examples.encode(data[i], prompts.Form(tok)).ids) for i in range(64)]
   cfg = huggingface.read_config(students / 'qwen2' / 'model')
   assert summary['flops'] == flops.training(cfg, lengths)
   teacher = huggingface.read_config(given / 'teacher')
@@ -123,19 +123,19 @@ def test_it_may_take_as_many_operations_as_an_rl_run(students, given, tmp_path, 
   job, data = config_lib.build(config), examples.Examples(given / 'data')
   tok, teacher_cfg = tokenizer.load(given / 'teacher'), huggingface.read_config(given / 'teacher')
   cfg = huggingface.read_config(students / family / 'model')
-  found = distill.with_epochs(job, data, tok, cfg, teacher_cfg)
+  found = distill.with_epochs(job, data, prompts.Form(tok), cfg, teacher_cfg)
   assert found.sft.epochs == pytest.approx(1)  # as the other took
   config.distill.equal_to = str(tmp_path / 'nowhere')
   job = config_lib.build(config)
   with pytest.raises(ValueError, match='nowhere/metrics.jsonl counts no operations'):
-    distill.with_epochs(job, data, tok, cfg, teacher_cfg)
+    distill.with_epochs(job, data, prompts.Form(tok), cfg, teacher_cfg)
 
 
 def test_only_replies_are_learned_and_the_rate_ends_at_a_tenth(given, tmp_path):
   job = config_lib.build(settings(given, tmp_path))
   cfg = dataclasses.replace(job.model, vocab=512)
   stage = distill.Stage(
-    job, cfg, tokenizer.load(given / 'teacher'), examples.Examples(given / 'data')
+    job, cfg, prompts.Form(tokenizer.load(given / 'teacher')), examples.Examples(given / 'data')
   )
   batch, learned, _ = sft.pack(stage.tokens[:16], stage.layout)
   expected = sum(len(one.ids) - one.begin for one in stage.tokens[:16])
@@ -152,7 +152,9 @@ def test_interrupted_it_ends_in_the_same_bits(students, given, tmp_path, mesh):
   tok, data = tokenizer.load(given / 'teacher'), examples.Examples(given / 'data')
   teacher_cfg = huggingface.read_config(given / 'teacher', remat=False, scan_layers=False)
   weights = huggingface.load(given / 'teacher', teacher_cfg, 'float32')
-  new = lambda: distill.Stage(job, cfg, tok, data, distill.Teacher(weights, teacher_cfg))
+  new = lambda: distill.Stage(
+    job, cfg, prompts.Form(tok), data, distill.Teacher(weights, teacher_cfg)
+  )
   first = new()
   first.initial = model.weights(job, cfg)
   first.start()

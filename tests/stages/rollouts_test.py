@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from r1jax.algorithms import advantages, grpo
-from r1jax.data.tasks import tiny_world
+from r1jax.data.problem import Problem
 from r1jax.evaluation import replies
 from r1jax.rewards import service, verdict
 from r1jax.sampling import rollout
@@ -19,7 +19,7 @@ MIXED, SAME = (0.0, 1.0), (1.0, 1.0)
 
 def group(number, rewards):
   """Replies to one question named `number` with these accuracies."""
-  problem = tiny_world.Problem(f'question {number}', '1', 'test', 0)
+  problem = Problem(f'question {number}', '1', 'test', 0)
   token_BT = np.full((GROUP, 3), number, np.int32)
   length_B = np.array([2, 3])
   out = rollout.Rollout(([number],), token_BT, -token_BT.astype(np.float32), length_B, length_B < 3)
@@ -114,7 +114,7 @@ def test_the_overlong_penalty_counts_from_the_cap_of_the_update():
 
 
 def test_the_language_of_a_question_reaches_its_verdict():
-  problems = [tiny_world.Problem('q', '7', 'k', 1, language=name) for name in ('en', 'zh')]
+  problems = [Problem('q', '7', 'k', 1, language=name) for name in ('en', 'zh')]
   part = dataclasses.replace(
     group(0, MIXED).rollout, prompts=([0], [1]), length_B=np.array([2, 2, 2, 2])
   )

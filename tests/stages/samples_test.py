@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from r1jax import config as config_lib
-from r1jax.data import tokenizer
+from r1jax.data import prompts, tokenizer
 from r1jax.data.tasks import tiny_world
 from r1jax.interchange import checkpoints
 from r1jax.model import flops, presets
@@ -55,14 +55,16 @@ def test_parts_that_are_there_are_not_sampled_again(job, sampled, tmp_path):
 
 
 def test_operations_of_what_was_sampled_are_counted_from_the_disk(job, sampled, tmp_path):
-  policy = rollout.Policy(None, presets.tiny(), tokenizer.load(checkpoints.open('tiny')))
+  policy = rollout.Policy(
+    None, presets.tiny(), prompts.Form(tokenizer.load(checkpoints.open('tiny')))
+  )
   job = dataclasses.replace(job, sample=dataclasses.replace(job.sample, group=2))
   drawn = samples.collect(tmp_path, job, None, PROBLEMS, None)
   for _ in range(5):
     next(drawn)  # two of three parts are on disk
   expected = 0
   for i in range(4):
-    prompt = len(rollout.encode_prompt(policy.tokenizer, PROBLEMS[i].question))
+    prompt = len(policy.form.put(PROBLEMS[i].question).ids)
     replies = [2 * (i % 2), 2 * (i % 2) + 1]
     expected += flops.sampling(policy.cfg, [prompt], replies, 2)
   assert samples.spent(tmp_path, job, policy, PROBLEMS) == expected

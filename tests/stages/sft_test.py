@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from r1jax import config as config_lib
-from r1jax.data import examples, tokenizer
+from r1jax.data import examples, prompts, tokenizer
 from r1jax.interchange import checkpoints
 from r1jax.model import transformer
 from r1jax.stages import packing, sft
@@ -40,7 +40,7 @@ def job():
 def make(job, tok):
   """A stage on a small model that is ready to start."""
   cfg = dataclasses.replace(tiny.GQA, vocab=tok.vocab_size, layers=1, dense_layers=1, remat=False)
-  stage = sft.Stage(job, cfg, tok, SET)
+  stage = sft.Stage(job, cfg, prompts.Form(tok), SET)
   stage.initial = tiny.weights(cfg)
   return stage
 
@@ -52,7 +52,7 @@ def test_the_defaults_are_the_papers():
 
 
 def test_every_reply_token_and_nothing_else_is_learned(tok, one_device):
-  tokens = [examples.encode(one, tok) for one in SET[:4]]
+  tokens = [examples.encode(one, prompts.Form(tok)) for one in SET[:4]]
   batch, learned, filled = sft.pack(tokens, LAYOUT)
   mask, token = np.array(batch.loss.mask_BT), np.array(batch.rows.token)
   wanted = sorted(i for one in tokens for i in one.ids[one.begin :].tolist())

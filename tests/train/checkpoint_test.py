@@ -4,6 +4,9 @@ import json
 import os
 import pathlib
 import random
+import shutil
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 
 from r1jax import sharding
-from r1jax.train import checkpoint
+from r1jax.train import checkpoint, failed_saves
 
 
 def _mesh(*shape):
@@ -371,3 +374,95 @@ def test_the_manifest_lists_every_file(tmp_path):
   listed = set(json.loads((folder / 'manifest.json').read_text().split('\n')[0])['files'])
   found = {p.relative_to(folder).as_posix() for p in folder.rglob('*') if p.is_file()}
   assert found == listed | {'manifest.json'}
+
+
+def test_a_checkpoint_whose_folder_was_renamed_is_not_believed(tmp_path):
+  state = _state()
+  with checkpoint.Checkpoints(tmp_path) as saved:
+    saved.save(3, state, {'step': 3})
+    saved.save(4, state, {'step': 4})
+  (tmp_path / 'step_00000004').rename(tmp_path / 'step_00000006')
+  told = []
+  with checkpoint.Checkpoints(tmp_path, notify=told.append) as saved:
+    step, _, host = saved.latest(_abstract(state))
+  assert (step, host) == (3, {'step': 3})
+  (line,) = told
+  assert 'step_00000006 is damaged (it holds step 4: the folder was renamed)' in line
+
+
+def test_a_folder_that_is_deleted_under_the_run_is_said_and_not_made_again(tmp_path):
+  folder = tmp_path / 'run' / 'checkpoints'
+  with checkpoint.Checkpoints(folder) as saved:
+    saved.save(1, _state(), {})
+    saved.wait()
+    shutil.rmtree(tmp_path / 'run')
+    with pytest.raises(checkpoint.CheckpointError, match=f'{folder} is gone'):
+      saved.save(2, _state(), {})
+  assert not (tmp_path / 'run').exists()
+
+
+NO_ROOM = """
+import resource, sys
+import jax, numpy as np
+from r1jax import sharding
+from r1jax.train import checkpoint, failed_saves
+with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])):
+  rng = np.random.default_rng(0)
+  put = lambda size: sharding.put(rng.normal(size=size).astype('f4'), jax.P(None))
+  try:
+    with checkpoint.Checkpoints(sys.argv[1]) as saved:
+      saved.save(1, {str(i): put(100) for i in range(9)}, {})
+      saved.wait()
+      resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, 1 << 18))
+      saved.save(2, {str(i): put(1 << 20) for i in range(9)}, {})
+  except checkpoint.CheckpointError as error:
+    print(error)
+"""
+
+
+def test_a_save_for_which_there_is_no_room_is_told_in_one_line_and_nothing_else(tmp_path):
+  command = [sys.executable, '-c', NO_ROOM, str(tmp_path)]
+  done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+  assert (done.returncode, done.stderr) == (0, '')
+  assert done.stdout.startswith(f'{tmp_path}: saving failed (File too large); ')
+  assert done.stdout.count('\n') == 1
+  # What did not fit is gone, so that the disk has room for whatever is done about it.
+  assert [path.name for path in tmp_path.iterdir()] == ['step_00000001']
+
+
+@pytest.mark.parametrize(
+  'error, text',
+  [
+    (
+      ValueError(
+        'RESOURCE_EXHAUSTED: Error writing "w/0" in OCDBT database at local file "/a/": Failed '
+        "to write 42 bytes to file 4: No space left on device [os_error_code='28'] "
+        "[source locations='tensorstore/kvstore/kvstore.cc:373']"
+      ),
+      'No space left on device',
+    ),
+    (OSError(28, 'No space left on device'), 'No space left on device'),
+    (OSError(30, 'Read-only file system', '/a/b'), 'Read-only file system: /a/b'),
+    (ValueError("two\nlines [source locations='a.cc:3']"), 'ValueError: two lines [source'),
+  ],
+)
+def test_the_reason_of_a_failed_save_is_what_the_system_says(error, text):
+  assert failed_saves.reason(error).startswith(text) and '\n' not in failed_saves.reason(error)
+
+
+def test_other_reports_than_of_failed_saves_are_still_made():
+  program = (
+    'import logging\n'
+    'from r1jax.train import failed_saves\n'
+    'failed_saves.say_once()\n'
+    'logging.getLogger("absl").warning("a warning")\n'
+    'class Fails:\n'
+    '  def __del__(self):\n'
+    '    raise RuntimeError("of somebody else")\n'
+    'Fails()\n'
+    'raise RuntimeError("Event loop is closed")\n'
+  )
+  done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+  assert done.returncode == 1
+  for text in ('a warning', 'of somebody else', 'RuntimeError: Event loop is closed'):
+    assert text in done.stderr

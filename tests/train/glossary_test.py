@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from r1jax.evaluation import heldout, reading
+from r1jax.evaluation import heldout, language
 from r1jax.rewards import service
 from r1jax.rewards.verdict import Kind
 from r1jax.train import glossary
@@ -17,14 +17,14 @@ NAME = re.compile(r'[a-z]+/[a-z][a-z0-9_]*')
 # What f-strings put behind `family/`, asked of the code itself where it can say.
 MANNER = {
   *heldout.by_manner(['1 + 1 = 2', '2'], np.array([1.0, 0.0])),
-  *reading.figures(['<think> a few words </think> <answer> 2 </answer>'], ['en']),
+  *language.figures(['<think> a few words </think> <answer> 2 </answer>'], ['en']),
 }
-WEIGHTS = {'accuracy', 'format', 'language', 'repetition', 'length'}
+WEIGHTS = {'accuracy', 'format', 'language', 'repetition'}
 FORMED = {
   'reward': WEIGHTS | {'helpful', 'harmless'},
   'verdict': {str(kind) for kind in Kind},
   'rollout': MANNER,
-  'eval': MANNER,
+  'eval': MANNER | {'pass_at_1', 'format', 'length', 'truncated'},
   'sft': {'mtp1_nll'},
 }
 
@@ -77,10 +77,10 @@ def test_every_name_formed_by_the_code_is_in_the_glossary():
 
 
 def test_every_weighted_part_of_the_reward_is_named():
-  config = service.RewardConfig(language=1, repetition=1, length=1)
+  config = service.RewardConfig(language=1, repetition=1)
   asked = service.RewardService(config)
   try:
-    item = service.Item('<think> a </think> <answer> 2 </answer>', '2', 3, '1 + 1', 'en')
+    item = service.Item('<think> a </think> <answer> 2 </answer>', '2', '1 + 1', 'en')
     parts = asked.submit([item]).result()[0].verdicts
     counters = asked.metrics()
   finally:

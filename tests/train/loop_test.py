@@ -1,13 +1,18 @@
 """The loop around a stage: what it saves, logs and says, with a stage that only counts."""
 
+import io
 import json
 import signal
+import subprocess
+import sys
 
 import jax
 import numpy as np
 import pytest
+import rich.console
 
 from r1jax.train import loop, optimizer
+from tests import small_runs
 
 OCFG = optimizer.OptimizerConfig(lr=1.0)
 
@@ -132,3 +137,50 @@ def test_compilations_are_counted():
 def test_a_loop_keeps_two_checkpoints_at_least():
   with pytest.raises(ValueError, match='keep=1'):
     loop.LoopConfig(keep=1)
+
+
+@pytest.mark.parametrize('which', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_an_update_is_answered_at_once_and_a_second_ends_it(tmp_path, which):
+  process = subprocess.Popen(
+    [sys.executable, '-c', HANGS, str(tmp_path)],
+    cwd=small_runs.ROOT,
+    env=small_runs.environment(),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  try:
+    assert process.stdout.readline() == 'in the update\n'
+    process.send_signal(which)
+    answer = process.stdout.readline()
+    assert answer == f'{which.name}: stopping after this update; again to stop now\n'
+    assert process.poll() is None
+    process.send_signal(which)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+  finally:
+    process.kill()
+    process.communicate()
+
+
+HANGS = """
+import sys, time
+import jax
+from r1jax import sharding
+from r1jax.train import loop
+from tests.train import loop_test
+import pathlib
+def hang(step):
+  print('in the update', flush=True)
+  time.sleep(600)
+with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])):
+  loop_test.run(loop_test.Counting(hang), pathlib.Path(sys.argv[1]))
+"""
+
+
+def test_the_bar_on_a_terminal_shows_that_the_run_stops(tmp_path, monkeypatch):
+  console = rich.console.Console(file=io.StringIO(), force_terminal=True, width=120)
+  monkeypatch.setattr(loop.metrics.rich.console, 'Console', lambda **_: console)
+  with pytest.raises(loop.Interrupted):
+    run(Counting(stop_at(2)), tmp_path)
+  assert 'SIGTERM: stopping after this update; again to stop now' in console.file.getvalue()

@@ -3,9 +3,13 @@
 import io
 import json
 import math
+import multiprocessing.synchronize
 import os
+import resource
 import subprocess
 import sys
+import threading
+import time
 
 import jax.numpy as jnp
 import pytest
@@ -193,3 +197,91 @@ def test_writing_metrics_imports_no_torch_or_tensorflow(tmp_path):
     'assert not {"torch", "tensorflow", "transformers"} & set(sys.modules)'
   )
   subprocess.run([sys.executable, '-c', code, str(tmp_path)], check=True)
+
+
+def test_a_clock_that_is_set_back_or_forward_stops_no_writing(tmp_path, monkeypatch):
+  now = [1.8e9]
+  monkeypatch.setattr(time, 'time', lambda: now[0])
+  before = threading.active_count()
+  with metrics.MetricsWriter(tmp_path) as writer:
+    for step in range(1, 200):  # many more events than the queue of tensorboardX's thread holds
+      now[0] += 30 * 86400 * (-1) ** step
+      writer.write(step, {f'a/{number}': step for number in range(10)})
+    assert threading.active_count() == before
+  assert len(_rows(tmp_path)) == 199 and len(_events(tmp_path)) == 1990
+
+
+@pytest.mark.parametrize('which', ['metrics.jsonl', 'tensorboard'])
+def test_a_file_that_cannot_be_written_is_given_up_with_one_line(tmp_path, monkeypatch, which):
+  told = []
+  with metrics.MetricsWriter(tmp_path, notify=told.append) as writer:
+    writer.write(1, {'a/b': 1})
+
+    def full(*_):
+      raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(writer._files[tmp_path / which], 'write', full)
+    for step in (2, 3):
+      writer.write(step, {'a/b': step})
+  (line,) = told
+  assert line.startswith(f'{tmp_path / which}: cannot be written any more (No space left on device')
+  steps = [row['step'] for row in _rows(tmp_path)], [step for step, *_ in _events(tmp_path)]
+  assert steps == (([1], [1, 2, 3]) if which == 'metrics.jsonl' else ([1, 2, 3], [1]))
+
+
+def test_a_full_disk_takes_a_part_of_a_row_which_is_cut_later(tmp_path):
+  told = []
+  with metrics.MetricsWriter(tmp_path, notify=told.append) as writer:
+    writer.write(1, {'a/b': 1})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (tmp_path / 'metrics.jsonl').stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5, limits[1]))
+    try:
+      writer.write(2, {'a/b': 2})
+    finally:
+      resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    writer.write(3, {'a/b': 3})
+  assert any('metrics.jsonl: cannot be written any more' in line for line in told)
+  assert [row['step'] for row in files.read_rows(tmp_path / 'metrics.jsonl')] == [1]
+
+
+@pytest.mark.parametrize(
+  'line, why',
+  [
+    ('[1]', r'\[1\] is no JSON object'),
+    ('{"loss": 1}', "'step' is None"),
+    ('{"step": "2"}', "'step' is '2'"),
+    ('{"step": 2.5}', "'step' is 2.5"),
+    ('{"step": 2, "a/b": "x"}', "'a/b' is 'x'"),
+    ('{"step": 2, "a/b": [1]}', r"'a/b' is \[1\]"),
+    ('null', 'None is no JSON object'),
+    ('\x00\x00', 'damaged'),
+  ],
+)
+def test_a_row_that_is_no_row_is_refused_with_its_number(tmp_path, line, why):
+  path = tmp_path / 'metrics.jsonl'
+  path.write_text('{"step": 1}\n' + line + '\n')
+  with pytest.raises(ValueError, match=f'metrics.jsonl:2: damaged .*{why}|metrics.jsonl:2: {why}'):
+    metrics.MetricsWriter(tmp_path, resumed_from=3)
+
+
+def test_a_write_that_finds_no_room_names_the_file(tmp_path, monkeypatch):
+  def full(*_):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(files.os, 'fsync', full)
+  with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/summary.json'"):
+    files.write_json(tmp_path / 'summary.json', {})
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_need_no_shared_memory(tmp_path, monkeypatch):
+  """tensorboardX's own writer has a queue in /dev/shm, which a container may have read-only."""
+
+  def read_only(*_, **__):
+    raise OSError(30, 'Read-only file system')
+
+  monkeypatch.setattr(multiprocessing.synchronize.SemLock, '__init__', read_only)
+  with metrics.MetricsWriter(tmp_path) as writer:
+    writer.write(1, {'a/b': 1})
+  assert _events(tmp_path) == [(1, 'a/b', 1.0)]

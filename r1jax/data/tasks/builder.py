@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
+from r1jax.data.problem import Problem
 from r1jax.data.tasks import corpus, tiny_world
 
 _QUESTION = ('question', 'answer', 'kind', 'level', 'steps', 'language')
@@ -144,4 +145,4 @@ def _problem(record):
   # TFDS gives bytes, and NumPy's numbers.
   texts = {name: record[name].decode() for name in ('question', 'answer', 'kind', 'language')}
   steps = tuple(step.decode() for step in record['steps'])
-  return tiny_world.Problem(**texts, level=int(record['level']), steps=steps)
+  return Problem(**texts, level=int(record['level']), steps=steps)

@@ -11,6 +11,7 @@ import numpy as np
 
 from r1jax import ranges
 from r1jax.data import template
+from r1jax.data.problem import Problem
 from r1jax.data.tasks import general, general_files, phrases, thoughts, tiny_world
 
 GENERAL = 'general'  # style of the documents about general requests
@@ -82,7 +83,7 @@ class Document:
   prompt: str
   reply: str
   style: str
-  problem: tiny_world.Problem
+  problem: Problem
 
   @property
   def text(self):
@@ -213,7 +214,7 @@ def _general(rng, cfg):
   # Without tags as often as documents of the two styles without them.
   whole = sum(getattr(cfg, style) for style in STYLES)
   bare = rng.random() < (cfg.bare + cfg.worked) / whole
-  problem = tiny_world.Problem(asked.question, asked.reply, asked.kind, 0, (), asked.language)
+  problem = Problem(asked.question, asked.reply, asked.kind, 0, (), asked.language)
   return problem, reply if bare else template.enclose(thought, reply)
 
 

@@ -5,8 +5,8 @@ import math
 import pathlib
 import re
 
-from r1jax.data import template
-from r1jax.data.tasks import golds, tiny_world
+from r1jax.data.problem import Problem, is_text
+from r1jax.rewards import golds
 
 # GSM8K ends a worked solution with a line `#### 1,234` (arXiv 2110.14168).
 _MARK = '####'
@@ -26,8 +26,8 @@ def read(path, question_key='question', answer_key='answer'):
   GSM8K's calculator marks; an answer of one line is taken as it is. Thousands commas are dropped
   ('1,234' becomes '1234'), blank lines are passed over.
 
-  A record with `options`, `numbers` or `tests` has no such text as its answer but what a verifier
-  checks by: see `golds`. Options become lines of the question.
+  A record with a field such as `options` or `tests` has no such text as its answer but what a
+  verifier checks by: see `r1jax.rewards.golds`. Options become lines of the question.
 
   Args:
     path: file of one JSON object per line, UTF-8.
@@ -64,14 +64,14 @@ def load(path, question_key='question', answer_key='answer'):
   return list(read(path, question_key, answer_key))
 
 
-def check_lengths(problems, tokenizer, max_prompt):
+def check_lengths(problems, form, max_prompt):
   """Raises ValueError where a question's rendered prompt has more than `max_prompt` tokens.
 
   The prompt counts as it is sampled from: beginning-of-sequence id, template, question.
   """
   too_long = []
   for number, problem in enumerate(problems, 1):
-    length = len(tokenizer.encode(template.render(problem.question), bos=True))
+    length = len(form.put(problem.question).ids)
     if length > max_prompt:
       too_long.append((number, length, problem.question))
   if too_long:
@@ -88,17 +88,17 @@ def _problem(record, kind, question_key, answer_key):
   checked = golds.read(record, answer_key)
   if checked:
     gold, more = checked
-    return tiny_world.Problem(question + more, gold, kind, 0)
+    return Problem(question + more, gold, kind, 0)
   answer = text(record, answer_key, (str, int, float))
   worked = _CALCULATOR.sub('', answer)
   found = _FINAL.findall(worked)
   if not found and (_MARK in answer or '\n' in answer or worked != answer):
     raise ValueError(f'no final answer: field {answer_key!r} has no line "{_MARK} ..."')
   if not found:
-    return tiny_world.Problem(question, _without_commas(answer), kind, 0)
+    return Problem(question, _without_commas(answer), kind, 0)
   lines = worked[: worked.rindex(_MARK)].splitlines()
   steps = tuple(line.strip() for line in lines if line.strip())
-  return tiny_world.Problem(question, _without_commas(found[-1]), kind, 0, steps)
+  return Problem(question, _without_commas(found[-1]), kind, 0, steps)
 
 
 def _record(raw):
@@ -126,7 +126,7 @@ def text(record, key, kinds=(str,)):
   stripped = str(value).strip()
   if not stripped:
     raise ValueError(f'field {key!r} is empty')
-  if any('\ud800' <= letter <= '\udfff' for letter in stripped):
+  if not is_text(stripped):
     raise ValueError(f'field {key!r} holds half a surrogate pair, which no UTF-8 can write')
   return stripped
 

@@ -15,7 +15,7 @@ def lines(problem, languages=None, rng=None):
   """The worked solution of a problem, line by line, with connecting words and a conclusion.
 
   Args:
-    problem: `tiny_world.Problem` with its steps.
+    problem: `problem.Problem` with its steps.
     languages: language of each line, conclusion included (`len(problem.steps) + 1`); None for the
       problem's own throughout.
     rng: NumPy Generator that chooses between words of one meaning; None takes the first.

@@ -12,6 +12,7 @@ from typing import Annotated
 import numpy as np
 
 from r1jax import ranges
+from r1jax.data.problem import Problem
 from r1jax.data.tasks import phrases
 
 TRAIN, HELDOUT = 'train', 'heldout'
@@ -19,28 +20,6 @@ _HELDOUT_SHARE = 16  # one question in sixteen is held out
 _STREAM = {TRAIN: 1, HELDOUT: 2}
 
 BILINGUAL = (('en', 0.5), ('zh', 0.5))  # `WorldConfig.languages` of the world that speaks two
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-  """A question, its answer, and the lines of a correct worked solution (none where unknown).
-
-  Attributes:
-    question: text without a final stop; the template sets one.
-    answer: the final answer, a str; of a problem from a file also what its verifier checks by, a
-      `choice.Letter`, `puzzles.Numbers` or `code.Tests` of `r1jax.rewards`.
-    kind: family of the question, one of `WorldConfig.kinds` or the name of a file's benchmark.
-    level: difficulty; 0 where unknown.
-    steps: lines of a correct solution, each ending in the number that it establishes.
-    language: 'en' or 'zh', what the thought is to be written in.
-  """
-
-  question: str
-  answer: object
-  kind: str
-  level: int
-  steps: tuple[str, ...] = ()
-  language: str = 'en'
 
 
 Level = Annotated[int, ranges.Range(1, 5)]  # of difficulty

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from r1jax.data.tasks import jsonl, tiny_world
 from r1jax.evaluation.exam import datasets
-from r1jax.rewards import choice, code, service
+from r1jax.rewards import code, golds, service
 from r1jax.rewards.code import sandbox
 
 TINY_WORLD = 'tiny_world'
@@ -18,11 +18,6 @@ TINY_QUESTIONS = 256
 SAMPLES = 4  # where the paper has no number: the least of its 4 to 64 (reference §0.1, v1)
 # Contests of the paper's LiveCodeBench (reference §1.9), first and last day.
 CONTESTS = (datetime.date(2024, 8, 1), datetime.date(2025, 1, 31))
-
-# Appended to the question in a chat; R1-Zero's template says by itself where an answer goes.
-MATH = 'Please reason step by step, and put your final answer within \\boxed{}.'  # §1.1
-CHOICE = 'Reason step by step, then end with a line `ANSWER: X`, where X is the letter you choose.'
-CODE = 'Reason step by step, then give the whole program in Python, fenced as ```python.'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,9 +147,11 @@ def _own(choice_):
 
 
 def instruction(problem):
-  """What is appended to a question in a chat, so that its answer can be found."""
-  kinds = {str: MATH, choice.Letter: CHOICE, code.Tests: CODE}
-  return kinds.get(type(problem.answer), '')
+  """What is appended to a question in a chat, so that its answer can be found.
+
+  R1-Zero's template says by itself where an answer goes.
+  """
+  return golds.of(problem.answer).instruction
 
 
 def rewards(problems):

@@ -1,4 +1,4 @@
-"""Benchmarks in the files they are published in, read into `tiny_world.Problem`s.
+"""Benchmarks in the files they are published in, read into `Problem`s.
 
 A malformed line is an error that names the file and the line. `kind` is what results are told apart
 by: the subject of MATH-500, the domain of GPQA, the difficulty of LiveCodeBench.
@@ -17,8 +17,9 @@ import zlib
 
 import numpy as np
 
-from r1jax.data.tasks import golds, jsonl, tiny_world
-from r1jax.rewards import code
+from r1jax.data.problem import Problem
+from r1jax.data.tasks import jsonl
+from r1jax.rewards import code, golds
 
 LARGEST_TESTS = 256 << 20  # bytes that the private tests of one question may unpack to
 # What reading a damaged base64, zlib or pickle raises.
@@ -32,7 +33,7 @@ _WRONG = ('Incorrect Answer 1', 'Incorrect Answer 2', 'Incorrect Answer 3')
 def gsm8k(path):
   """GSM8K (`question`, `answer` that ends in `#### 18`)."""
   found = jsonl.load(path)
-  return [tiny_world.Problem(p.question, p.answer, 'gsm8k', 0, p.steps) for p in found]
+  return [Problem(p.question, p.answer, 'gsm8k', 0, p.steps) for p in found]
 
 
 def math500(path):
@@ -43,7 +44,7 @@ def math500(path):
     if type(level) is not int or not 1 <= level <= 5:
       raise ValueError(f"field 'level' holds {level!r:.40}, expected 1 to 5")
     answer, subject = jsonl.text(record, 'answer'), jsonl.text(record, 'subject')
-    return tiny_world.Problem(jsonl.text(record, 'problem'), answer, subject, level)
+    return Problem(jsonl.text(record, 'problem'), answer, subject, level)
 
   return list(jsonl.each(path, one))
 
@@ -58,7 +59,7 @@ def aime(path):
     answer = jsonl.text(record, 'Answer' if 'Answer' in record else 'answer', (str, int))
     if not answer.isdecimal() or not answer.isascii() or int(answer) > 999:
       raise ValueError(f'the answer is {answer!r:.40}, expected a whole number from 0 to 999')
-    return tiny_world.Problem(jsonl.text(record, names[0]), str(int(answer)), 'aime', 0)
+    return Problem(jsonl.text(record, names[0]), str(int(answer)), 'aime', 0)
 
   return list(jsonl.each(path, one))
 
@@ -93,7 +94,7 @@ def _choice(row):
   order = np.random.default_rng(int.from_bytes(digest, 'big')).permutation(4).tolist()
   record = {'options': [options[i] for i in order], 'answer': 'ABCD'[order.index(0)]}
   gold, lines = golds.read(record, 'answer')
-  return tiny_world.Problem(question + lines, gold, row.get('High-level domain') or 'gpqa', 0)
+  return Problem(question + lines, gold, row.get('High-level domain') or 'gpqa', 0)
 
 
 def livecodebench(path, dates=None):
@@ -131,7 +132,7 @@ def _program(record):
   else:
     question += '\n\nThe program reads standard input and prints to standard output.'
   gold = code.Tests(made, rules='livecodebench')
-  return tiny_world.Problem(question, gold, jsonl.text(record, 'difficulty'), 0)
+  return Problem(question, gold, jsonl.text(record, 'difficulty'), 0)
 
 
 def _tests(record, key):

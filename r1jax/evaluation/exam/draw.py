@@ -39,7 +39,7 @@ class Exam:
   Attributes:
     title: of the progress bar.
     load: gives the `rollout.Policy`; called when there is something to draw.
-    problems: list of `tiny_world.Problem`.
+    problems: list of `problem.Problem`.
     prompts: `prompts.Prompt` of each.
     proto: `protocol.Protocol`.
     shape: `protocol.Shape`.
@@ -121,8 +121,7 @@ def _draw(exam, policy, call, rewards):
     for b in range(len(part) * group)
   ]
   items = [
-    answers.item(text, exam.problems[part[b // group]].answer, int(out.length_B[b]))
-    for b, text in enumerate(texts)
+    answers.item(text, exam.problems[part[b // group]].answer) for b, text in enumerate(texts)
   ]
   return out, texts, rewards.submit(items)
 

@@ -8,13 +8,14 @@ import time
 
 import jax
 
-from r1jax.data import tokenizer
-from r1jax.evaluation.exam import benchmarks, draw, prompts, protocol, result
+from r1jax.data import chat_template, prompts, tokenizer
+from r1jax.evaluation.exam import benchmarks, draw, protocol, result
 from r1jax.interchange import huggingface
 from r1jax.rewards import service
 from r1jax.sampling import rollout
 
 FOLDER = pathlib.Path('runs/evaluation')
+TEMPLATES = ('checkpoint', 'zero', 'r1')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Asking:
   """How the questions are put.
 
   Attributes:
-    template: one of `prompts.FORMS`.
+    template: one of `TEMPLATES`.
     instruction: text below each question of a chat; None for the one of its kind of answer.
     dtype: of weights and computation; None as stored.
   """
@@ -32,11 +33,11 @@ class Asking:
   dtype: str | None = None
 
 
-class Setting:
+class Examination:
   """One examination of one model on the mesh that is set; weights are read when first needed.
 
   Attributes:
-    problems: list of `tiny_world.Problem`.
+    problems: list of `problem.Problem`.
     shape: `protocol.Shape`.
     header: JSON object with all that decides the replies and their marks.
   """
@@ -59,7 +60,7 @@ class Setting:
     self._cfg = _architecture(folder, asking.dtype)
     self._cfg.check_mesh(dict(mesh.shape))
     self._tokenizer = tokenizer.load(folder)
-    self._form = prompts.Form(asking.template, folder, self._tokenizer)
+    self._form = form(asking.template, folder, self._tokenizer)
     self.problems = benchmarks.load(choice)
     given = asking.instruction
     self._prompts = [
@@ -68,7 +69,7 @@ class Setting:
     ]
     self.shape = protocol.shape(proto, self._prompts, self._cfg.max_length, mesh)
     scfg = protocol.sampling(proto, self.shape)
-    template, dtype = self._form.name, self._cfg.compute_dtype
+    template, dtype = self._form.title, self._cfg.compute_dtype
     self.header = {
       'benchmark': choice.name,
       'checkpoint': str(checkpoint),
@@ -104,7 +105,7 @@ class Setting:
     return [
       ('model', f'{self.header["checkpoint"]} ({self._folder}), weights {self.header["weights"]}'),
       ('questions', f'{total:,} of {self._choice.name}{left}'),
-      ('prompt', f'{self._form.name} template, up to {shape.width:,} tokens'),
+      ('prompt', f'{self._form.title} template, up to {shape.width:,} tokens'),
       (
         'sampling',
         f'{proto.samples} samples a question, temperature {proto.temperature:g}, top-p '
@@ -157,12 +158,20 @@ class Setting:
     """The model with its weights."""
     cfg = self._cfg
     params = huggingface.load(self._folder, cfg, cfg.param_dtype, lambda line: None)
-    return rollout.Policy(params, cfg, self._tokenizer)
+    return rollout.Policy(params, cfg, self._form)
 
 
 def samples_file(output):
   """Where the replies of a result lie."""
   return output.with_name(f'{output.stem}.samples.jsonl')
+
+
+def form(name, folder, tok):
+  """The `prompts.Form` of that name; 'checkpoint' is the folder's own chat, else R1-Zero's."""
+  if name == 'checkpoint':
+    plain = isinstance(chat_template.load(folder, tok), chat_template.ZeroTemplate)
+    name = 'zero' if plain else 'chat'
+  return prompts.Form(tok, name, folder)
 
 
 def _architecture(folder, dtype):

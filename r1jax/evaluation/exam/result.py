@@ -47,7 +47,7 @@ def marks(problems, rows, samples):
     correct_PG[p] = [kind == Kind.CORRECT for kind in kinds]
     counted_PG[p] = [kind != Kind.VERIFIER_ERROR for kind in kinds]
     token_PG[p] = [row['tokens'] for row in part]
-    votes[p] = answers.votes([row['answer'] for row in part], kinds)
+    votes[p] = answers.votes([row['answer'] for row in part], kinds, problems[p].answer)
   return Marks(correct_PG, counted_PG, votes, token_PG, rows)
 
 

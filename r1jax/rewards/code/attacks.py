@@ -18,15 +18,15 @@ import tempfile
 import threading
 
 import r1jax
-from r1jax.rewards.code import judging, sandbox
+from r1jax.rewards.code import judging, record, sandbox
 
 FOLDER = pathlib.Path(r1jax.__file__).parent / 'assets' / 'attacks' / 'programs'
 LIMITS = sandbox.Limits(seconds=1.0, memory_mib=256)
 _SUMS = ((3, 4), (10, 20), (-5, 5))
 _TESTS = {
-  'called': judging.Tests(tuple(judging.CallTest('solve', pair, sum(pair)) for pair in _SUMS)),
-  'printed': judging.Tests(
-    tuple(judging.StdinTest(f'{a} {b}\n', f'{a + b}\n') for a, b in _SUMS),
+  'called': record.Tests(tuple(record.CallTest('solve', pair, sum(pair)) for pair in _SUMS)),
+  'printed': record.Tests(
+    tuple(record.StdinTest(f'{a} {b}\n', f'{a + b}\n') for a, b in _SUMS),
   ),
 }
 SECRET = 'secret'
@@ -58,7 +58,7 @@ def run(attacks, allow_unsandboxed=False):
   """Yields (attack, verdict, leaks) of each of `attacks`; a score above 0 is their success."""
   config = judging.CodeConfig(limits=LIMITS, allow_unsandboxed=allow_unsandboxed)
   with _secret() as (secret, places):
-    hidden = judging.Tests((judging.StdinTest('', secret),))
+    hidden = record.Tests((record.StdinTest('', secret),))
     for attack in attacks:
       program = attack.program
       # Only these know the places: other programs may hold braces of their own.

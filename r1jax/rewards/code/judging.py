@@ -7,52 +7,14 @@ comparison is made here, on plain text.
 
 import dataclasses
 import time
+from typing import Annotated, Literal
 
-from r1jax.rewards.code import comparison, extraction, sandbox
+from r1jax import ranges
+from r1jax.rewards.code import comparison, extraction, record, sandbox
 from r1jax.rewards.verdict import Kind, Verdict
 
 LONGEST_PROGRAM = 64_000  # characters
-PYTHON, LIVECODEBENCH = 'python', comparison.LIVECODEBENCH
 _SIGXCPU = 24
-
-
-@dataclasses.dataclass(frozen=True)
-class StdinTest:
-  """A whole program: `stdin` in, `stdout` expected, compared by `comparison.same_output`."""
-
-  stdin: str
-  stdout: str
-
-
-@dataclasses.dataclass(frozen=True)
-class CallTest:
-  """`call(*args)`, or the method of a class `Solution`, is expected to return `expected`.
-
-  Compared by `comparison.same_result`.
-  """
-
-  call: str
-  args: tuple
-  expected: object
-
-
-@dataclasses.dataclass(frozen=True)
-class Tests:
-  """The tests of one programming question.
-
-  Attributes:
-    tests: of StdinTest and CallTest, one or more.
-    rules: `python`: what `python program.py` would do, with LiveCodeBench's imports, recursion
-      limit and comparison of outputs. `livecodebench`: as its runner, where that differs: `quit`
-      is None, a program of lines may exit with any status, results of calls must be `==`.
-  """
-
-  tests: tuple
-  rules: str = PYTHON
-
-  def __post_init__(self):
-    if self.rules not in (PYTHON, LIVECODEBENCH):
-      raise ValueError(f'rules are {PYTHON} or {LIVECODEBENCH}, not {self.rules!r}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +29,13 @@ class CodeConfig:
       programs can then read, overwrite and delete every file that this user can.
   """
 
-  scoring: str = 'all'
+  scoring: Literal['all', 'fraction'] = 'all'
   limits: sandbox.Limits = sandbox.Limits()
-  total_seconds: float = 20.0
+  total_seconds: Annotated[float, ranges.Range(0, 1e6, above=True)] = 20.0
   allow_unsandboxed: bool = False
 
   def __post_init__(self):
-    if self.scoring not in ('all', 'fraction'):
-      raise ValueError(f'scoring is all or fraction, not {self.scoring!r}')
+    ranges.check(self)
 
 
 def check(completion, tests, config=None, take=None):
@@ -82,7 +43,7 @@ def check(completion, tests, config=None, take=None):
 
   Args:
     completion: text; `extraction.extract` finds the program in it.
-    tests: `Tests`.
+    tests: `record.Tests`.
     config: `CodeConfig`, its defaults if None.
     take: gives a started `sandbox.Sandbox` when one is needed, which is closed afterwards; None
       starts one.
@@ -109,7 +70,7 @@ def run(program, tests, config, started):
   `started` is a `sandbox.Sandbox`; it is closed.
   """
   verdicts = []
-  calls = any(isinstance(test, CallTest) for test in tests.tests)
+  calls = any(isinstance(test, record.CallTest) for test in tests.tests)
   with started as box:
     try:
       box.load(program, calls, tests.rules)
@@ -148,7 +109,7 @@ def summary(verdicts, scoring):
 def _one(box, test, rules, deadline):
   if time.monotonic() > deadline:
     return Verdict(0.0, Kind.TIMEOUT, 'over the time of all tests together')
-  if isinstance(test, StdinTest):
+  if isinstance(test, record.StdinTest):
     request = {'stdin': test.stdin}
   else:
     request = {'call': test.call, 'args': list(test.args)}
@@ -160,7 +121,7 @@ def _one(box, test, rules, deadline):
     return Verdict(0.0, Kind.WRONG, 'over the output limit')
   if status:
     return Verdict(0.0, Kind.WRONG, f'exit status {status}')
-  if isinstance(test, StdinTest):
+  if isinstance(test, record.StdinTest):
     same = comparison.same_output(test.stdout, output)
   else:
     same = comparison.same_result(test.expected, output, rules)

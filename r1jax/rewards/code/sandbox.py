@@ -16,7 +16,9 @@ import signal
 import subprocess
 import tempfile
 import time
+from typing import Annotated
 
+from r1jax import ranges
 from r1jax.rewards.code import canary, filters, harness, isolation, prelude
 
 # On the command line of every process inside, with the judge's process id.
@@ -49,11 +51,14 @@ class Limits:
     threads: processes and threads.
   """
 
-  seconds: float = 4.0
-  memory_mib: int = 512
-  output_kib: int = 256
-  files_mib: int = 16
-  threads: int = 16
+  seconds: Annotated[float, ranges.Range(0, 1e6, above=True)] = 4.0
+  memory_mib: Annotated[int, ranges.Range(16, 1 << 20)] = 512
+  output_kib: Annotated[int, ranges.Range(1, 1 << 20)] = 256
+  files_mib: Annotated[int, ranges.Range(1, 1 << 20)] = 16
+  threads: Annotated[int, ranges.Range(1, 1 << 16)] = 16
+
+  def __post_init__(self):
+    ranges.check(self)
 
   def as_request(self):
     """The limits as the harness expects them: seconds, output bytes and rlimits."""
@@ -151,7 +156,7 @@ class Sandbox:
     Args:
       program: str.
       calls: whether tests call its functions.
-      rules: `python` or `livecodebench` (`judging.Tests`).
+      rules: `python` or `livecodebench` (`record.Tests`).
 
     Raises:
       SandboxError: it did not start, or the canary was judged wrong.

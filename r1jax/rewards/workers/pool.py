@@ -1,8 +1,7 @@
 """A pool of killable worker processes: started by exec, so safe beside JAX's threads.
 
 One thread of the caller serves all workers through `selectors`. A worker that passes its deadline
-is
-killed and its item is a timeout; one that dies is replaced and its item is tried once more.
+is killed and its item is a timeout; one that dies is replaced and its item is tried once more.
 """
 
 import atexit
@@ -11,6 +10,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -24,7 +24,10 @@ import time
 
 from r1jax.rewards.verdict import Kind, Verdict
 
+OWN_BYTES = 1 << 30  # address space of the worker of `own`
 START_SECONDS = 60.0  # a loaded machine may import slowly; a worker that takes longer is a failure
+_WORKER = 'r1jax.rewards.workers.serve'
+_LONGEST = 300  # characters that are told of why a worker did not start
 _PACKAGE_ROOT = str(pathlib.Path(__file__).resolve().parents[3])
 
 
@@ -62,28 +65,23 @@ class Pool:
     self._closing = self._shut_down = False
     self.restarts = 0  # workers replaced since the start
     self._unstarted = 0  # consecutive workers that died before they were ready
+    self._why = ''  # the latest of them did
     self._count = workers
     self._workers = []
     self._thread = threading.Thread(target=self._serve, name='rewards', daemon=True)
     self._thread.start()
     atexit.register(self.close)
 
-  def submit(self, check, seconds, *arguments):
-    """A Future of the Verdict of `check` (a name in `serve.CHECKS`) on `arguments`, killed after
-    `seconds`.
-    """
+  def submit(self, task):
+    """A Future of the Verdict of a `verdict.Task`."""
     future = concurrent.futures.Future()
-    line = base64.b64encode(pickle.dumps((check, arguments))) + b'\n'
+    line = base64.b64encode(pickle.dumps((task.check, task.arguments))) + b'\n'
     with self._lock:
       if self._closing:
         raise ValueError('the reward pool is closed')
-      self._jobs.append(_Job(line, seconds, future))
+      self._jobs.append(_Job(line, task.seconds, future))
       self._wake()
     return future
-
-  def compare(self, gold, answer, seconds):
-    """The Verdict on one pair of mathematical answers, waiting for it."""
-    return self.submit('math', seconds, gold, answer).result()
 
   def pids(self):
     """Process ids of the workers alive now."""
@@ -114,16 +112,17 @@ class Pool:
         sys.executable,
         '-P',
         '-m',
-        'r1jax.rewards.workers.serve',
+        _WORKER,
         str(self._memory_bytes),
         str(os.getpid()),
       ],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
-      stderr=subprocess.DEVNULL,
+      stderr=subprocess.PIPE,  # until it is ready: then it says nothing more
       env=environment | {'PYTHONPATH': _PACKAGE_ROOT},
       start_new_session=True,
     )
+    os.set_blocking(process.stderr.fileno(), False)
     worker = _Worker(process, deadline=time.monotonic() + START_SECONDS)
     self._selector.register(process.stdout, selectors.EVENT_READ, worker)
     return worker
@@ -202,6 +201,8 @@ class Pool:
     job, worker.job = worker.job, None
     if not worker.ready:
       self._unstarted += 1
+      limit = f'at most {self._memory_bytes / 2**30:g} GiB (reward.worker_gib)'
+      self._why = f'{_why_not_ready(worker)}, {limit}'
     if job and job.tries:
       why = f'the worker died twice on this item, exit status {worker.process.wait()}'
       job.future.set_result(Verdict(0.0, Kind.VERIFIER_ERROR, why))
@@ -215,7 +216,7 @@ class Pool:
     self._selector.unregister(worker.process.stdout)
     _kill(worker)
     if self._unstarted >= 3:
-      self._fail_waiting('reward workers do not start: try `python -c "import math_verify"`')
+      self._fail_waiting(f'reward workers do not start: {self._why}')
     time.sleep(min(1.0, 0.1 * self._unstarted))
     self.restarts += 1
     self._workers[self._workers.index(worker)] = self._start()
@@ -240,6 +241,24 @@ class Pool:
       os.close(self._wake_write)
 
 
+@functools.cache
+def own():
+  """The pool of this process for single checks, of one worker; it ends with the process."""
+  return Pool(workers=1, memory_bytes=OWN_BYTES)
+
+
+def _why_not_ready(worker):
+  """Why a worker died, or was too late, before it was ready: in its own words where it has any."""
+  if worker.process.poll() is None and worker.deadline <= time.monotonic():
+    return f'not ready after {START_SECONDS:.0f} seconds; is the machine overloaded?'
+  status = worker.process.wait()
+  told = (worker.process.stderr.read() or b'').decode(errors='replace').strip()
+  # The last line of a traceback is the error itself.
+  reason = told.splitlines()[-1][:_LONGEST] if told else 'it said nothing'
+  how = f'killed by {signal.Signals(-status).name}' if status < 0 else f'exit status {status}'
+  return f'{reason} ({how} of `{sys.executable} -P -m {_WORKER}`)'
+
+
 def _kill_all(workers):
   for worker in workers:
     _kill(worker)
@@ -252,3 +271,4 @@ def _kill(worker):
   with contextlib.suppress(OSError):  # an unsent line in the buffer of a dead worker's pipe
     worker.process.stdin.close()
   worker.process.stdout.close()
+  worker.process.stderr.close()

@@ -13,10 +13,10 @@ import resource
 import signal
 import sys
 
-from r1jax.rewards import code, language, shaping
+from r1jax.rewards import code, language, repetition
 from r1jax.rewards.code import sandbox
+from r1jax.rewards.math import symbolic
 from r1jax.rewards.verdict import Kind, Verdict
-from r1jax.rewards.workers import symbolic
 
 _PR_SET_PDEATHSIG = 1
 
@@ -55,7 +55,7 @@ CHECKS = {
   'math': symbolic.compare,
   'code': _codes.check,
   'language': language.check,
-  'repetition': shaping.repetition,
+  'repetition': repetition.check,
 }
 
 
@@ -81,6 +81,8 @@ def main(memory_bytes, parent):
   resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
   symbolic.warm_up()
   print('"ready"', file=channel, flush=True)
+  # Nobody reads what is said from now on: a full pipe would stop this process.
+  os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
   for line in sys.stdin:
     print(json.dumps(_answer(line)), file=channel, flush=True)
   _codes.close()

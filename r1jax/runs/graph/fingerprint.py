@@ -13,6 +13,7 @@ def digest(path):
   if path.is_file():
     return _file(path)
   whole = hashlib.sha256()
+  # In one order on every file system; names count, times do not.
   for one in sorted(p for p in path.rglob('*') if p.is_file()):
     whole.update(f'{one.relative_to(path).as_posix()} {_file(one)}\n'.encode())
   return whole.hexdigest()
@@ -32,6 +33,7 @@ def code(module):
 def _closure(module):
   """Name -> file of the module and of what it imports of its own package."""
   found, waiting = {}, [module]
+  # Depth first over the imports; what is found already ends a circle of them.
   while waiting:
     name = waiting.pop()
     if name not in found:
@@ -44,6 +46,7 @@ def _closure(module):
 def _imports(path):
   """Modules that a file imports; `from a import b` is a.b where that is a module, else a."""
   names = set()
+  # Read, not imported: that would run it, and miss what a function imports when it is called.
   for node in ast.walk(ast.parse(path.read_text())):
     if isinstance(node, ast.Import):
       names |= {alias.name for alias in node.names}
@@ -58,6 +61,7 @@ def _source(name):
   """File of a module, None where there is no such module or it has no source."""
   try:
     spec = importlib.util.find_spec(name)
+  # `from module import name` gives the name of a function as one of a module.
   except ModuleNotFoundError:
     return None
   python = spec is not None and spec.origin is not None and spec.origin.endswith('.py')

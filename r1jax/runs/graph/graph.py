@@ -20,6 +20,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from r1jax import files
+from r1jax.evaluation import prospects
 from r1jax.rewards import service
 from r1jax.runs import workdir
 from r1jax.runs.graph import fingerprint
@@ -30,6 +31,7 @@ EXPECTED = (
   ValueError,
   checkpoint.CheckpointError,
   optimizer.NonFiniteError,
+  prospects.NothingToLearnError,
   service.VerifierFailure,
   OSError,
 )
@@ -60,6 +62,7 @@ class Node:
     section: all that it is told, as JSON holds it.
     code: the module that does it; a change there or in what it imports makes the stage again.
     make: (folder, name -> folder of each need) -> `Made`; goes on where it was interrupted.
+    check: raises ValueError where the section cannot be used; called before any stage is made.
   """
 
   name: str
@@ -67,6 +70,7 @@ class Node:
   section: dict
   code: str
   make: Callable
+  check: Callable = lambda: None
 
 
 class StageError(ValueError):
@@ -89,6 +93,7 @@ class Graph:
         why = f'needs {missing[0]!r}, which comes later or never' if missing else 'is there twice'
         raise StageError(f'stage {node.name!r} {why}')
       known.add(node.name)
+    # What is given counts by its content: it may be copied or moved, and may not change.
     self.keys = {name: fingerprint.digest(path) for name, path in self.given.items()}
     for node in self.nodes:
       self.keys[node.name] = _key(node, self.keys)
@@ -138,20 +143,16 @@ class Graph:
       files.write_atomically(self.folder / 'manifest.json', text)
     return manifest
 
+  def check(self, until=''):
+    """Raises ValueError where a stage that `run` would make is told what it cannot use."""
+    chosen = self.chosen(until)
+    for node in self.nodes:
+      if node.name in chosen:
+        node.check()
+
   def chosen(self, until=''):
     """Names of the stages that `run` would make or find finished."""
-    wanted = [name.strip() for name in until.split(',') if name.strip()]
-    known = {node.name: node for node in self.nodes}
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-      raise StageError(f'no stage {unknown[0]!r}; the stages are {", ".join(known)}')
-    chosen, waiting = set(), wanted or list(known)
-    while waiting:
-      name = waiting.pop()
-      if name in known and name not in chosen:
-        chosen.add(name)
-        waiting += known[name].needs
-    return chosen
+    return needed(self.nodes, until)
 
   def finished(self, node):
     """Whether the stage is done; its outputs are compared with what was made."""
@@ -160,8 +161,10 @@ class Graph:
       self._clear(node)
     _barrier(f'{node.name} has its folder')
     found = self._record(node)
+    # Begun but not done: its folder stays, the stage goes on from its own checkpoints.
     if found.get('status') != DONE:
       return False
+    # Hours of later stages may build on it: a file that was changed by hand is noticed first.
     for what, made in found['outputs'].items():
       path = self.folder / node.name / made['path']
       if not path.exists() or fingerprint.digest(path) != made['sha256']:
@@ -175,6 +178,7 @@ class Graph:
   def make(self, node):
     """Makes a stage whose needs are finished, from where an earlier attempt ended."""
     folder, key = self.folder / node.name, self.keys[node.name]
+    # Before the record is written anew: it tells when the attempt before began.
     spent = _spent(folder, self._record(node))
     self.say(f'{node.name}: {"goes on" if self._record(node) else "begins"}')
     began = time.time()
@@ -208,15 +212,18 @@ class Graph:
     """Moves a folder of another key away and brings one of this key back; each is one rename."""
     folder, aside = self.folder / node.name, self.folder / 'superseded'
     if folder.exists():
+      # Twelve digits of the key tell folders of one stage apart and stay readable.
       old = _read(folder).get('key', 'unknown')
       aside.mkdir(exist_ok=True)
       target = aside / f'{node.name}-{old[:12]}'
+      # The same key may have been moved away before, unfinished.
       number = 1
       while target.exists():
         number += 1
         target = aside / f'{node.name}-{old[:12]}-{number}'
       os.rename(folder, target)
       self.say(f'{node.name}: its config, code or input has changed; the old folder is {target}')
+    # A change that was taken back finds what was made before it.
     before = aside / f'{node.name}-{self.keys[node.name][:12]}'
     if _read(before).get('key') == self.keys[node.name]:
       os.rename(before, folder)
@@ -228,9 +235,31 @@ class Graph:
       files.write_atomically(folder / _RECORD, text)
 
 
+def needed(nodes, until=''):
+  """Names of the stages in `until` (comma-separated; '' for all) and of what they need.
+
+  Raises:
+    StageError: a name that no stage has.
+  """
+  wanted = [name.strip() for name in until.split(',') if name.strip()]
+  known = {node.name: node for node in nodes}
+  unknown = [name for name in wanted if name not in known]
+  if unknown:
+    raise StageError(f'no stage {unknown[0]!r}; the stages are {", ".join(known)}')
+  chosen, waiting = set(), wanted or list(known)
+  # What is needed of what is needed, and so on; names of given folders end it.
+  while waiting:
+    name = waiting.pop()
+    if name in known and name not in chosen:
+      chosen.add(name)
+      waiting += known[name].needs
+  return chosen
+
+
 def _key(node, keys):
   content = {
     'section': node.section,
+    # A change of code makes the stage again, like one of its config.
     'code': fingerprint.code(node.code),
     'needs': {name: keys[name] for name in node.needs},
   }
@@ -252,6 +281,7 @@ def _spent(folder, record):
   """Seconds of earlier attempts: an attempt that was killed lasted to its latest written file."""
   if not record:
     return 0.0
+  # A killed process leaves no word of its end; its files have their times.
   latest = record['began']
   for path in folder.rglob('*'):
     with contextlib.suppress(FileNotFoundError):

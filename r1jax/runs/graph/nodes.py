@@ -7,7 +7,7 @@ import pathlib
 import ml_collections
 
 from r1jax import config as config_lib
-from r1jax.runs import curation, kinds, report_cards, train
+from r1jax.runs import curation, kinds, report_cards, train, workdir
 from r1jax.runs.graph import graph
 from r1jax.stages import samples
 
@@ -33,6 +33,7 @@ class Recipe:
 
   def without(self, there):
     """The recipe without what it would read from stages that are not among `there`."""
+    # A place is STAGE or STAGE/path: 'dev1', 'rejection/data.array_record'.
     kept = {key: place for key, place in self.reads.items() if place.partition('/')[0] in there}
     return dataclasses.replace(self, reads=kept)
 
@@ -66,6 +67,7 @@ def alone(config, section, recipe, folder='', inputs=None):
     folder: work directory of the stage.
     inputs: name -> folder of what it reads; None fills nothing in: what a key is made of.
   """
+  # Only the sections that this stage has: the shared ones are those of all.
   one = config_lib.default(recipe.stage)
   parts = {name: config[name] for name in SHARED if name in one} | dict(section.items())
   content = {
@@ -83,23 +85,26 @@ def alone(config, section, recipe, folder='', inputs=None):
 def node(config, name, section, recipe, key=''):
   """The stage `name` of a graph; arguments as in `alone`.
 
-  Raises:
-    ValueError: a value of the section is not taken; its key begins with `key`, by default `name`,
-      what the user calls the section.
+  `key` is what the user calls the section, by default `name`; refusals begin with it.
   """
-  # Hours before its turn comes: folders that are not there yet are only named.
-  named = {one: pathlib.Path(one) for one in recipe.needs}
   place = dict.fromkeys(section, f'config.{key or name}')
-  config_lib.build(alone(config, section, recipe, name, named), place=place)
+
+  def check():
+    # Hours before its turn comes: folders that are not there yet are only named.
+    named = {one: pathlib.Path(one) for one in recipe.needs}
+    config_lib.build(alone(config, section, recipe, name, named), place=place)
 
   def make(folder, inputs):
     one = alone(config, section, recipe, folder, inputs)
-    kinds.run(config_lib.build(one), one)
+    kinds.run(config_lib.build(one, place=place), one)
     return graph.Made(recipe.leaves, _figures(folder, recipe))
 
   told = json.loads(alone(config, section, recipe).to_json_best_effort())
   told = {key: value for key, value in told.items() if key not in _FREE}
-  return graph.Node(name, recipe.needs, told, kinds.KINDS[recipe.stage].code, make)
+  # Of the user's own files the content counts; what other stages leave has keys of its own.
+  if data := workdir.data_digests(alone(config, section, recipe)):
+    told['data_sha256'] = data
+  return graph.Node(name, recipe.needs, told, kinds.KINDS[recipe.stage].code, make, check)
 
 
 def report_card(config, model):

@@ -17,6 +17,7 @@ from multiprocessing import connection
 
 import jax
 
+from r1jax.runs import lock
 from r1jax.runs.graph import graph
 from r1jax.train import loop
 
@@ -47,26 +48,39 @@ def run(build, config, until='', say=print):
 
   Raises:
     ValueError: `config.workers` is under 1.
+    lock.Held: another run makes this graph.
     loop.Interrupted: a signal came; what stages save is saved.
     graph.StageError: a stage failed (the others are stopped), or as `Graph.run`.
     Where one process makes all: what `Graph.run` raises.
   """
   if config.workers < 1:
     raise ValueError(f'{config.workers=} must be at least 1')
-  graph, cores = build(config), _cores()
+  made = build(config)
+  made.check(until)
+  made.folder.mkdir(parents=True, exist_ok=True)
+  with lock.hold(made.folder, say) as check:
+    _run(build, config, made, until, say)
+    check()
+  return made
+
+
+def _run(build, config, made, until, say):
+  """In this process, or by workers."""
+  cores = _cores()
   most, why = _most(cores)
+  # Fewer than asked for is said: the run takes that much longer.
   if most < config.workers and jax.process_index() == 0:
     say(f'workers={config.workers} is asked for, {most} can be had here: {why}')
   count = min(most, config.workers)
   if count == 1:
-    graph.run(until)
-    return graph
+    made.run(until)
+    return
+  # Each worker builds the graph anew from it: functions of nodes do not pickle either.
   plain = config.copy_and_resolve_references()  # references do not pickle
   shares = [cores[number::count] for number in range(count)]
   with _crew(build, plain, shares) as crew, loop.Signals() as signals:
-    _supervise(graph, crew, until, signals, say)
-  graph.write_manifest()
-  return graph
+    _supervise(made, crew, until, signals, say)
+  made.write_manifest()
 
 
 def _most(cores):
@@ -78,16 +92,17 @@ def _most(cores):
   return len(cores), f'one for each core, {len(cores)} in all'
 
 
-def _supervise(graph, crew, until, signals, say):
+def _supervise(made, crew, until, signals, say):
   """Hands out stages until all chosen ones are finished."""
-  chosen = graph.chosen(until)
-  waiting = [node for node in graph.nodes if node.name in chosen]
-  finished = set(graph.given)
+  chosen = made.chosen(until)
+  waiting = [node for node in made.nodes if node.name in chosen]
+  finished = set(made.given)
   while waiting or any(worker.stage for worker in crew):
     for worker in crew:
       if not worker.stage:
-        _hand_out(graph, worker, waiting, finished, say)
+        _hand_out(made, worker, waiting, finished, say)
     busy = {worker.pipe: worker for worker in crew if worker.stage}
+    # A pipe is ready when its worker has made its stage, has failed, or is gone.
     ready = connection.wait(list(busy), _TICK) if busy else ()
     if signals.asked:
       raise loop.Interrupted(
@@ -98,16 +113,17 @@ def _supervise(graph, crew, until, signals, say):
       finished.add(_taken(busy[pipe]))
       say(f'{busy[pipe].stage}: made')
       busy[pipe].stage = ''
-      graph.write_manifest()
+      made.write_manifest()
 
 
-def _hand_out(graph, worker, waiting, finished, say):
+def _hand_out(made, worker, waiting, finished, say):
   """Gives a worker the first stage that waits for nothing; passes over what is finished."""
+  # In the graph's order: what others wait for stands first.
   for node in tuple(waiting):
     if not finished.issuperset(node.needs):
       continue
     waiting.remove(node)
-    if graph.finished(node):
+    if made.finished(node):
       say(f'{node.name}: done')
       finished.add(node.name)
       continue
@@ -138,6 +154,7 @@ def _crew(build, config, shares):
       process = spawn.Process(target=_work, args=(build, config, theirs))
       with _on(cores):
         process.start()
+      # Our copy of its end: while that is open, its death would not close the pipe.
       theirs.close()
       crew.append(_Worker(process, ours))
     yield crew
@@ -193,18 +210,18 @@ def _work(build, config, pipe):
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the first process passes it on
   threading.Thread(target=_end_with_parent, daemon=True).start()
   sys.stdout = out = _Labelled(sys.stdout)
-  graph = build(config)
-  by_name = {node.name: node for node in graph.nodes}
+  made = build(config)
+  by_name = {node.name: node for node in made.nodes}
   with contextlib.suppress(EOFError, OSError):
     while True:
       out.label = pipe.recv()
-      pipe.send(_fault(graph, by_name[out.label]))
+      pipe.send(_fault(made, by_name[out.label]))
 
 
-def _fault(graph, node):
+def _fault(made, node):
   """Makes a stage; '' or why it is not made."""
   try:
-    graph.make(node)
+    made.make(node)
   except (loop.Interrupted, *graph.EXPECTED) as error:
     return str(error)
   except Exception as error:
@@ -227,6 +244,7 @@ class _Labelled:
 
   def write(self, text):
     """Keeps what has no end of line yet."""
+    # Two workers share the terminal: half a line of one may not run into one of the other.
     *lines, self._open = (self._open + text).split('\n')
     self._out.write(''.join(f'{self.label:>12} | {line}'.rstrip() + '\n' for line in lines))
     return len(text)

@@ -9,7 +9,7 @@ import rich.panel
 import rich.table
 import rich.text
 
-from r1jax import files, processes
+from r1jax import files, processes, terminal
 from r1jax.evaluation import heldout, intervals
 
 # Panels of report.png: title, metric, axis label, whether it is a share from 0 to 1.
@@ -167,12 +167,16 @@ def transcripts(question, before, after):
     before, after: (completion, verdict of its accuracy, verdict.Verdict).
 
   Returns:
-    list of rich panels; text of the model is shown as it is, never as markup.
+    list of rich panels; text of the model is never markup, and holds no control characters.
   """
-  shown = [rich.panel.Panel(rich.text.Text(question), title='question', title_align='left')]
+  shown = [rich.panel.Panel(_text(question), title='question', title_align='left')]
   for name, (completion, found) in (('before', before), ('after', after)):
-    title = rich.text.Text(f'{name}: {found.kind}' + (f' ({found.why})' if found.why else ''))
+    title = _text(f'{name}: {found.kind}' + (f' ({found.why})' if found.why else ''))
     color = 'green' if found.score > 0.5 else 'red'
-    text = rich.text.Text(completion or '(empty)')
+    text = _text(completion or '(empty)')
     shown.append(rich.panel.Panel(text, title=title, title_align='left', border_style=color))
   return shown
+
+
+def _text(text):
+  return rich.text.Text(terminal.plain(text))

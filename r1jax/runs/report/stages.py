@@ -76,7 +76,7 @@ def gather(inputs):
   for name in cards:
     if f'scenarios_{name}' in inputs:
       cards[name]['scenarios'] = _summary(inputs[f'scenarios_{name}'])
-  rows = files.read_rows(inputs['r1_zero'] / 'metrics.jsonl')
+  rows = files.read_rows(inputs['r1_zero'] / 'metrics.jsonl') if 'r1_zero' in inputs else []
   curves = {}
   for name, _, _ in picture.CURVES:
     steps, values = run.series(rows, name)

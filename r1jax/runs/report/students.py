@@ -32,6 +32,7 @@ _STUDENTS = {
   'distill_qwen': ('base_qwen', 'R1-Distill-Qwen-1.5B'),
   'distill_llama': ('base_llama', 'R1-Distill-Llama-8B'),
 }
+_LATEST_FIRST = ('r1', 'dev3', 'dev2', 'dev1', 'r1_zero', 'base')
 # Role in the comparison -> stage.
 _STAGE_OF = {'base': 'base_qwen', 'rl': 'rl_qwen', 'distill': 'matched_qwen', 'teacher': TEACHER}
 
@@ -49,7 +50,8 @@ def distilled(inputs, cards):
     `shares` of the accuracy of its teacher and of the pipeline's last model, the paper's scores.
   """
   names = [name for name in _STUDENTS if name in inputs]
-  if not names:
+  # With a teacher from elsewhere there is no card of it to compare with.
+  if not names or TEACHER not in inputs:
     return {}
   students = {}
   for name in names:
@@ -70,7 +72,8 @@ def compared(inputs, cards):
   `flops` are the counted operations of the student's training, `with_teacher` those and its
   teacher's sampling; `change` is the paired difference of the distilled student to the other.
   """
-  if not {_STAGE_OF['rl'], _STAGE_OF['distill']} <= set(inputs):
+  there = set(_STAGE_OF.values()) <= set(cards) and 'rejection' in inputs
+  if not there or not {_STAGE_OF['rl'], _STAGE_OF['distill']} <= set(inputs):
     return {}
   rows = {role: {'accuracy': cards[name]['accuracy']} for role, name in _STAGE_OF.items()}
   for role in ('rl', 'distill'):
@@ -90,8 +93,8 @@ def share(card, other):
 
 
 def last(cards):
-  """Name of the pipeline's last model that is there."""
-  return next(name for name in ('r1', 'dev3', 'dev2') if name in cards)
+  """Name of the pipeline's last model that is there; '' where none is."""
+  return next((name for name in _LATEST_FIRST if name in cards), '')
 
 
 def _model(folder, card):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from r1jax.data import template
+from r1jax.data.problem import Problem
 from r1jax.data.tasks import corpus, phrases, thoughts, tiny_world
-from r1jax.rewards import accuracy, language
+from r1jax.rewards import language, service
 
 WORLD = tiny_world.WorldConfig(languages=tiny_world.BILINGUAL)
 PROBLEMS = [tiny_world.problem(11, index, WORLD) for index in range(3000)]
@@ -103,9 +104,9 @@ def test_a_solution_in_words_keeps_its_arithmetic_and_speaks_one_language():
 
 
 def test_a_line_of_words_says_the_same_in_both_languages():
-  problem = tiny_world.Problem('?', '7', 'ordering', 1, ('first 3', 'second 7'), 'en')
+  problem = Problem('?', '7', 'ordering', 1, ('first 3', 'second 7'), 'en')
   assert thoughts.lines(problem, ('zh',) * 3) == ('第一 3', '第二 7', '所以答案是 7')
-  problem = tiny_world.Problem('?', '7', 'comparison', 1, ('7 和 9 中更小的是 7',), 'zh')
+  problem = Problem('?', '7', 'comparison', 1, ('7 和 9 中更小的是 7',), 'zh')
   assert thoughts.lines(problem, ('en', 'zh')) == ('the smaller of 7 and 9 is 7', '所以答案是 7')
   with pytest.raises(ValueError, match='1 steps and a conclusion, but 1 languages'):
     thoughts.lines(problem, ('en',))
@@ -114,9 +115,9 @@ def test_a_line_of_words_says_the_same_in_both_languages():
 def test_the_readable_form_is_graded_right_in_both_languages():
   for problem in PROBLEMS[:200]:
     reply = template.enclose(*thoughts.readable(problem, np.random.default_rng(0)))
-    assert accuracy.check(reply, problem.answer).score == 1, reply
+    assert service.judge(reply, problem.answer).score == 1, reply
     wrong = template.enclose('', phrases.LANGUAGES[problem.language].bare[1].format(99))
-    assert accuracy.check(wrong, problem.answer).score == 0
+    assert service.judge(wrong, problem.answer).score == 0
     assert language.check(reply, problem.language).score == 1
 
 
@@ -130,7 +131,7 @@ def test_thoughts_are_in_the_other_language_or_switch_in_their_shares():
 
 def test_a_mixing_thought_is_as_right_as_any_other():
   for document in THOUGHTS:
-    assert accuracy.check(document.reply, document.problem.answer).score == 1, document
+    assert service.judge(document.reply, document.problem.answer).score == 1, document
 
 
 def test_without_mixing_every_word_of_a_thought_is_in_the_language_of_its_question():

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from r1jax.data import tokenizer
-from r1jax.data.tasks import corpus, jsonl, tiny_world
+from r1jax.data import prompts, tokenizer
+from r1jax.data.problem import Problem
+from r1jax.data.tasks import corpus, jsonl
 from tests import shared_data
 
 
@@ -52,8 +53,8 @@ def test_keys_blank_lines_and_a_byte_order_mark(tmp_path):
   path = _file(tmp_path, b'\xef\xbb\xbf{"q": " Why ", "a": "7"}\r\n\r\n{"q": "How", "a": "8"}')
   found = jsonl.load(path, question_key='q', answer_key='a')
   assert found == [
-    tiny_world.Problem('Why', '7', 'some', 0),
-    tiny_world.Problem('How', '8', 'some', 0),
+    Problem('Why', '7', 'some', 0),
+    Problem('How', '8', 'some', 0),
   ]
 
 
@@ -109,12 +110,12 @@ def test_a_missing_file_is_an_os_error(tmp_path):
 def test_questions_longer_than_the_context_are_counted_and_the_first_is_named():
   texts = [corpus.document(0, i).text for i in range(300)]
   tok = tokenizer.SentencePieceTokenizer(tokenizer.train_sentencepiece(texts, 400))
-  problems = [tiny_world.Problem('What is' + ' 1' * n, '1', 'k', 0) for n in (5, 50, 60)]
+  problems = [Problem('What is' + ' 1' * n, '1', 'k', 0) for n in (5, 50, 60)]
   lengths = [len(tok.encode(' What is')) + n + 3 for n in (5, 50, 60)]
-  jsonl.check_lengths(problems, tok, lengths[-1])
+  jsonl.check_lengths(problems, prompts.Form(tok), lengths[-1])
   with pytest.raises(
     ValueError,
     match=rf'question 2 .* has {lengths[1]} tokens .* takes {lengths[1] - 1}; '
     rf'too long in all: 2, the longest {lengths[2]}',
   ):
-    jsonl.check_lengths(problems, tok, lengths[1] - 1)
+    jsonl.check_lengths(problems, prompts.Form(tok), lengths[1] - 1)

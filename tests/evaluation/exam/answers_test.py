@@ -74,7 +74,7 @@ class Solution:
 def test_equal_values_are_one_vote_however_they_are_written():
   texts = ['1/2', '0.5', '\\frac{1}{2}', '3', '$3$', '3.0', '\\sqrt{8}', '2\\sqrt{2}', None, 'x']
   kinds = [Kind.WRONG] * 8 + [Kind.UNPARSEABLE, Kind.WRONG]
-  found = answers.votes(texts, kinds)
+  found = answers.votes(texts, kinds, '7')
   assert len({found[i] for i in (0, 1, 2)}) == 1 and len({found[i] for i in (3, 4, 5)}) == 1
   assert found[6] == found[7] and found[8] is None
   assert len(set(found)) == 5 and 0 not in found
@@ -83,4 +83,4 @@ def test_equal_values_are_one_vote_however_they_are_written():
 def test_all_correct_answers_are_one_vote_and_never_that_of_a_wrong_one():
   texts = ['50%', '0.5', '50', '0.5 ']
   kinds = [Kind.CORRECT, Kind.CORRECT, Kind.WRONG, Kind.CORRECT]
-  assert answers.votes(texts, kinds) == [0, 0, 1, 0]
+  assert answers.votes(texts, kinds, '7') == [0, 0, 1, 0]

@@ -6,12 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from r1jax.data import chat_template, template, tokenizer
+from r1jax.data import chat_template, prompts, template, tokenizer
+from r1jax.data.problem import Problem
 from r1jax.data.tasks import tiny_world
-from r1jax.evaluation.exam import benchmarks, prompts
+from r1jax.evaluation.exam import benchmarks, examination
 from r1jax.interchange import checkpoints
-from r1jax.rewards import choice, code
+from r1jax.rewards import choice, code, golds
 from tests.interchange import families
+
+INSTRUCTION = golds.of('7').instruction
 
 
 def _file(tmp_path, count, name='own.jsonl'):
@@ -71,9 +74,9 @@ def test_more_questions_than_there_are_and_empty_folders_are_refused(tmp_path):
 
 def test_programs_of_a_benchmark_get_more_time_than_in_training():
   tests = code.Tests((code.StdinTest('', ''),) * 50)
-  found = benchmarks.rewards([tiny_world.Problem('Q', tests, 'easy', 0)])
+  found = benchmarks.rewards([Problem('Q', tests, 'easy', 0)])
   assert found.programs.limits.seconds == 6 and found.programs.total_seconds == 300
-  assert benchmarks.rewards([tiny_world.Problem('Q', '1', 'k', 0)]).worker_gib == 1
+  assert benchmarks.rewards([Problem('Q', '1', 'k', 0)]).worker_gib == 1
 
 
 @pytest.mark.parametrize(
@@ -81,15 +84,15 @@ def test_programs_of_a_benchmark_get_more_time_than_in_training():
   [('1', 'boxed'), (choice.Letter('A', 'AB'), 'ANSWER: X'), (code.Tests(()), '```python')],
 )
 def test_the_instruction_says_how_to_mark_the_answer(answer, part):
-  assert part in benchmarks.instruction(tiny_world.Problem('Q', answer, 'k', 0))
+  assert part in benchmarks.instruction(Problem('Q', answer, 'k', 0))
 
 
 def test_r1_zeros_template_is_the_papers_and_takes_no_instruction():
   folder = checkpoints.open('tiny')
-  form = prompts.Form('checkpoint', folder, tokenizer.load(folder))
-  found = form.put('What is 1 + 1', benchmarks.MATH)
+  form = examination.form('checkpoint', folder, tokenizer.load(folder))
+  found = form.put('What is 1 + 1', INSTRUCTION)
   assert found.text == template.render('What is 1 + 1') and not found.prefill
-  assert form.name == 'R1-Zero'
+  assert form.title == 'R1-Zero'
 
 
 @pytest.fixture
@@ -101,10 +104,10 @@ def deepseek(tmp_path):
 
 def test_r1s_chat_template_opens_the_thought_and_stops_at_the_ids_of_the_folder(deepseek):
   folder, tok = deepseek
-  form = prompts.Form('r1', folder, tok)
-  found = form.put('Q', benchmarks.MATH)
+  form = prompts.Form(tok, 'r1', folder)
+  found = form.put('Q', INSTRUCTION)
   user, reply = chat_template.USER, chat_template.ASSISTANT
-  assert found.text == f'{chat_template.BOS}{user}Q\n{benchmarks.MATH}{reply}<think>\n'
+  assert found.text == f'{chat_template.BOS}{user}Q\n{INSTRUCTION}{reply}<think>\n'
   assert found.prefill == '<think>\n' and found.ids.count(tok.bos_id) == 1
   np.testing.assert_array_equal(form.stop_KW, sorted([[i] for i in {1, 7, tok.eos_id}]))
   assert form.put('Q', '').text == f'{chat_template.BOS}{user}Q{reply}<think>\n'
@@ -113,4 +116,4 @@ def test_r1s_chat_template_opens_the_thought_and_stops_at_the_ids_of_the_folder(
 def test_a_vocabulary_without_the_templates_tokens_is_refused():
   folder = checkpoints.open('tiny')
   with pytest.raises(ValueError, match='is not a piece of this vocabulary'):
-    prompts.Form('r1', folder, tokenizer.load(folder))
+    prompts.Form(tokenizer.load(folder), 'r1', folder)

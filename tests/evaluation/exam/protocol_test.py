@@ -4,8 +4,9 @@ import jax
 import pytest
 
 from r1jax import sharding
-from r1jax.data.tasks import tiny_world
-from r1jax.evaluation.exam import prompts, protocol
+from r1jax.data import prompts
+from r1jax.data.problem import Problem
+from r1jax.evaluation.exam import protocol
 
 
 def asked(*lengths):
@@ -67,7 +68,7 @@ def prints(
 ):
   shape = protocol.shape(protocol.Protocol(**changes), asked(*texts), 64, mesh)
   scfg = protocol.sampling(protocol.Protocol(**changes), shape)
-  problems = [tiny_world.Problem(*questions, 'k', 0)]
+  problems = [Problem(*questions, 'k', 0)]
   return protocol.fingerprints(problems, asked(*texts), template, dtype, scfg)
 
 

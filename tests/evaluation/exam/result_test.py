@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from r1jax.data.tasks import tiny_world
+from r1jax.data.problem import Problem
 from r1jax.evaluation import passk
 from r1jax.evaluation.exam import result
 
@@ -29,9 +29,7 @@ def row(question, sample, kind='correct', answer='1', tokens=4, stopped=True):
 
 
 def problems(count):
-  return [
-    tiny_world.Problem(f'Q{i}', '1', 'even' if i % 2 == 0 else 'odd', 1) for i in range(count)
-  ]
+  return [Problem(f'Q{i}', '1', 'even' if i % 2 == 0 else 'odd', 1) for i in range(count)]
 
 
 ROWS = [

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from r1jax.rewards import code
-from r1jax.rewards.code import extraction, isolation, judging, sandbox
+from r1jax.rewards.code import extraction, isolation, record, sandbox
 from r1jax.rewards.verdict import Kind
 
 SUM = code.Tests((code.StdinTest('3 4\n', '7\n'), code.StdinTest('5 6\n', '11\n')))
@@ -100,7 +100,7 @@ def test_when_allowed_it_runs_without_bubblewrap_and_leaves_nothing(monkeypatch)
 
 def test_no_tests_are_our_error_and_a_wrong_scoring_is_refused():
   assert code.check(_fenced(PRINTS), code.Tests(())).kind == Kind.VERIFIER_ERROR
-  with pytest.raises(ValueError, match='all or fraction'):
+  with pytest.raises(ValueError, match="scoring='some' is not one of 'all', 'fraction'"):
     code.CodeConfig(scoring='some')
   with pytest.raises(ValueError, match='python or livecodebench'):
     code.Tests((), rules='codeforces')
@@ -133,7 +133,7 @@ def test_a_program_may_end_in_every_way_that_python_and_the_runner_have(end, pyt
   program = 'import sys\n' + STOP.format(end)
   assert (_kind(program, '-3\n', '-3\n') == Kind.CORRECT) == python
   if livecodebench is not None:  # its runner holds the output in memory, where close does nothing
-    found = _kind(program, '-3\n', '-3\n', judging.LIVECODEBENCH)
+    found = _kind(program, '-3\n', '-3\n', record.LIVECODEBENCH)
     assert (found == Kind.CORRECT) == livecodebench
 
 

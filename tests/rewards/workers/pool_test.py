@@ -1,11 +1,12 @@
 """The pool of killable workers."""
 
 import os
+import sys
 import time
 
 import pytest
 
-from r1jax.rewards.verdict import Kind
+from r1jax.rewards.verdict import Kind, Task
 from r1jax.rewards.workers import pool
 
 
@@ -16,32 +17,36 @@ def one_worker():
   made.close()
 
 
+def _compare(pool_, answer, seconds):
+  return pool_.submit(Task('math', seconds, ('\\sqrt{2}', answer))).result().kind
+
+
 def test_a_worker_past_its_deadline_is_killed_and_the_next_item_is_judged(one_worker):
-  assert one_worker.compare('\\sqrt{2}', '\\sqrt{2}+0', 5).kind == Kind.CORRECT
+  assert _compare(one_worker, '\\sqrt{2}+0', 5) == Kind.CORRECT
   (before,) = one_worker.pids()
-  assert one_worker.compare('\\sqrt{2}', '(((9!)!)!)!', 0.3).kind == Kind.TIMEOUT
-  assert one_worker.compare('\\sqrt{2}', '\\sqrt{3}', 5).kind == Kind.WRONG
+  assert _compare(one_worker, '(((9!)!)!)!', 0.3) == Kind.TIMEOUT
+  assert _compare(one_worker, '\\sqrt{3}', 5) == Kind.WRONG
   assert one_worker.pids() != [before]
   assert not os.path.exists(f'/proc/{before}')
 
 
 def test_an_item_that_kills_its_worker_twice_is_a_verifier_error_and_others_live(one_worker):
-  killer = one_worker.submit('language', 5, _Killer(), 'en')
-  after = one_worker.submit('math', 5, '\\sqrt{4}', '2')
+  killer = one_worker.submit(Task('language', 5, (_Killer(), 'en')))
+  after = one_worker.submit(Task('math', 5, ('\\sqrt{4}', '2')))
   verdict = killer.result(60)
   assert verdict.kind == Kind.VERIFIER_ERROR and 'twice' in verdict.why
   assert after.result(60).kind == Kind.CORRECT
 
 
 def test_an_exception_in_a_verifier_is_its_error_with_the_reason(one_worker):
-  verdict = one_worker.submit('language', 5, '<think>a</think>', 'fr').result(60)
+  verdict = one_worker.submit(Task('language', 5, ('<think>a</think>', 'fr'))).result(60)
   assert verdict.kind == Kind.VERIFIER_ERROR and 'fr' in verdict.why
 
 
 def test_closing_ends_every_process_and_tells_waiting_items():
   made = pool.Pool(workers=2, memory_bytes=1 << 30)
-  made.compare('\\sqrt{2}', '\\sqrt{3}', 5)
-  waiting = [made.submit('math', 60, '\\sqrt{2}', '(((9!)!)!)!') for _ in range(4)]
+  _compare(made, '\\sqrt{3}', 5)
+  waiting = [made.submit(Task('math', 60, ('\\sqrt{2}', '(((9!)!)!)!'))) for _ in range(4)]
   time.sleep(0.1)
   pids = made.pids()
   made.close()
@@ -50,7 +55,62 @@ def test_closing_ends_every_process_and_tells_waiting_items():
     w.result(5).kind in (Kind.VERIFIER_ERROR, Kind.UNPARSEABLE, Kind.WRONG) for w in waiting
   )
   with pytest.raises(ValueError, match='closed'):
-    made.submit('math', 1, '1', '1')
+    made.submit(Task('math', 1, ('1', '1')))
+
+
+@pytest.mark.parametrize(
+  'attribute, value, said',
+  [
+    ('_WORKER', 'r1jax.rewards.workers.absent', 'No module named r1jax.rewards.workers.absent'),
+    ('_WORKER', 'json.tool', 'usage:'),
+    ('_PACKAGE_ROOT', '/nowhere', "No module named 'r1jax'"),
+  ],
+)
+def test_workers_that_do_not_start_say_what_failed(monkeypatch, tmp_path, attribute, value, said):
+  monkeypatch.setattr(pool, attribute, value)
+  # An installed copy would be found without our path.
+  monkeypatch.setattr(pool.sys, 'executable', _isolated(tmp_path))
+  made = pool.Pool(workers=1, memory_bytes=1 << 30)
+  try:
+    verdict = made.submit(Task('math', 5, ('\\sqrt{2}', '2'))).result(60)
+  finally:
+    made.close()
+  assert verdict.kind == Kind.VERIFIER_ERROR
+  assert verdict.why.startswith('reward workers do not start: ')
+  assert said in verdict.why or said == 'usage:' and 'exit status 2' in verdict.why
+  assert 'math_verify' not in verdict.why and '\n' not in verdict.why
+
+
+def test_what_a_worker_may_have_stands_beside_what_failed():
+  made = pool.Pool(workers=1, memory_bytes=1 << 26)
+  try:
+    why = made.submit(Task('math', 5, ('\\sqrt{2}', '2'))).result(60).why
+  finally:
+    made.close()
+  assert why.startswith('reward workers do not start: ') and 'exit status 1' in why
+  assert 'at most 0.0625 GiB' in why
+
+
+def test_a_worker_that_never_is_ready_is_late(monkeypatch, tmp_path):
+  sleeper = tmp_path / 'python'
+  sleeper.write_text('#!/bin/sh\nexec sleep 600\n')
+  sleeper.chmod(0o755)
+  monkeypatch.setattr(pool.sys, 'executable', str(sleeper))
+  monkeypatch.setattr(pool, 'START_SECONDS', 0.3)
+  made = pool.Pool(workers=1, memory_bytes=1 << 30)
+  try:
+    why = made.submit(Task('math', 5, ('\\sqrt{2}', '2'))).result(60).why
+  finally:
+    made.close()
+  assert 'not ready after 0 seconds' in why
+
+
+def _isolated(folder):
+  """A Python that does not see the packages that are installed beside ours."""
+  script = folder / 'python'
+  script.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+  script.chmod(0o755)
+  return str(script)
 
 
 class _Killer:

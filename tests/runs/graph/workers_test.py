@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from r1jax.runs import lock
 from r1jax.runs.graph import workers
 from tests import small_runs
 from tests.runs.graph import side_by_side
@@ -113,3 +114,12 @@ def test_what_cannot_have_workers_makes_one_stage_after_another_and_says_so(tmp_
 def test_fewer_than_one_worker_is_refused(tmp_path):
   with pytest.raises(ValueError, match='config.workers=0 must be at least 1'):
     workers.run(side_by_side.build, side_by_side.settings(tmp_path, 0))
+
+
+def test_a_graph_that_another_run_makes_is_refused_and_nothing_is_made(tmp_path):
+  with (
+    lock.hold(tmp_path),
+    pytest.raises(lock.Held, match=f'{tmp_path} is held .*pid {os.getpid()}'),
+  ):
+    workers.run(side_by_side.build, side_by_side.settings(tmp_path, 1))
+  assert not (tmp_path / 'manifest.json').exists() and not (tmp_path / 'first').exists()

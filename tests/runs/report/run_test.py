@@ -131,3 +131,10 @@ def test_transcripts_show_the_models_text_as_it_is():
   for part in ('2 [b]+[/b] 2?', '[red]<answer>5</answer>', 'before: wrong (5 is not 4)', '(empty)'):
     assert part in text
   assert 'after: correct' in text
+
+
+def test_transcripts_hold_nothing_that_a_terminal_obeys():
+  found = verdict.Verdict(0.0, verdict.Kind.WRONG, 'gold\x1b[31m')
+  shown = run.transcripts('two\x1b[2J\nlines', ('\x9b0mA\x07', found), ('\x1b]0;t\x07', found))
+  text = _printed(*shown)
+  assert not set(text) & {'\x1b', '\x07', '\x9b'} and '␛[2J' in text and 'gold␛[31m' in text

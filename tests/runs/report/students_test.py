@@ -130,3 +130,29 @@ def test_page_terminal_and_picture_show_the_students(inputs, tmp_path, monkeypat
 )
 def test_operations_read_well(count, text):
   assert stages.operations(count) == text
+
+
+@pytest.mark.parametrize(
+  'gone, last',
+  [
+    ((), 'r1'),
+    (('r1',), 'dev3'),
+    (('dev2', 'dev3', 'r1'), 'dev1'),
+    (('r1_zero', 'dev1', 'dev2', 'dev3', 'r1'), 'base'),
+  ],
+)
+def test_a_report_is_written_of_whatever_models_there_are(inputs, cards, tmp_path, gone, last):
+  left = {name: card for name, card in cards.items() if name not in gone}
+  assert students.last(left) == last
+  there = {
+    name: folder
+    for name, folder in inputs.items()
+    if name not in gone and name.removeprefix('scenarios_').removeprefix('report_card_') not in gone
+  }
+  stages.write(tmp_path / 'report', there)
+  stages.show(tmp_path / 'report')
+  written = json.loads((tmp_path / 'report' / 'report.json').read_text())
+  assert list(written['models']) == [name for name in finished.MODELS if name not in gone]
+  assert bool(written['distillation']) == ('dev2' not in gone)
+  assert (tmp_path / 'report' / 'report.html').stat().st_size > 1000
+  assert (tmp_path / 'report' / 'report.png').stat().st_size > 1000

@@ -1,0 +1,30 @@
+"""The record of a question: what every source of questions gives and every asker takes."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+  """A question, its answer, and the lines of a correct worked solution (none where unknown).
+
+  Attributes:
+    question: text without a final stop; the template sets one.
+    answer: the final answer, a str that is compared as mathematics, or another gold of
+      `r1jax.rewards.golds`, which its verifier checks by.
+    kind: family of the question, one of `WorldConfig.kinds` or the name of a file's benchmark.
+    level: difficulty; 0 where unknown.
+    steps: lines of a correct solution, each ending in the number that it establishes.
+    language: 'en' or 'zh', what the thought is to be written in.
+  """
+
+  question: str
+  answer: object
+  kind: str
+  level: int
+  steps: tuple[str, ...] = ()
+  language: str = 'en'
+
+
+def is_text(value):
+  """Whether `value` is a str that UTF-8 can write: no half of a surrogate pair in it."""
+  return isinstance(value, str) and not any('\ud800' <= sign <= '\udfff' for sign in value)

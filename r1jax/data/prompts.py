@@ -1,0 +1,189 @@
+"""How a question is put to a model and what ends its reply: one `Form` for all who ask a policy.
+
+  zero   R1-Zero's template, no turns: base models (the default)
+  chat   the checkpoint's own chat template: models that somebody has taught to talk
+  text   the question as it stands: base models that are shown solved examples
+  r1     R1's chat template, where the vocabulary has its tokens
+
+A chat may begin with a system prompt, and every form but `zero` with solved examples.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from r1jax.data import chat_template, template, tokenizer
+
+NAMES = ('zero', 'chat', 'text', 'r1')
+_TITLES = {'zero': 'R1-Zero', 'chat': "checkpoint's chat", 'text': 'plain text', 'r1': 'R1 chat'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+  """What a model is given.
+
+  Attributes:
+    text: the rendered prompt.
+    ids: its tokens.
+    prefill: the end of `text` that belongs to the reply (an opened thought), or ''.
+  """
+
+  text: str
+  ids: tuple[int, ...]
+  prefill: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Shot:
+  """A solved example that stands before the question."""
+
+  question: str
+  reply: str
+
+
+class Form:
+  """One way of putting questions to one model.
+
+  Attributes:
+    name: one of `NAMES`.
+    chat: the chat template; None for the forms without turns.
+    stop_KW: token sequences that end a reply, as `sample.generate` takes them.
+    tokenizer: of the model.
+  """
+
+  def __init__(self, tokenizer, name='zero', folder=None, system='', shots=()):
+    """Reads the chat template and what ends a turn.
+
+    Args:
+      tokenizer: of the model.
+      name: one of `NAMES`.
+      folder: of the model; 'chat' reads its template, and all its end ids stop a reply.
+      system: text of the system message of a chat.
+      shots: `Shot`s, in order.
+
+    Raises:
+      ValueError: an unknown name; no chat template in the folder, or tokens that the vocabulary
+        lacks; a system prompt or examples where the form has no place for them.
+    """
+    if name not in NAMES:
+      raise ValueError(f'prompt {name!r} is none of {", ".join(NAMES)}')
+    if (system and name not in ('chat', 'r1')) or (shots and name == 'zero'):
+      raise ValueError(
+        f'the prompt {name!r} has no place for {"a system prompt" if system else "examples"}: '
+        "take data.prompt='chat'"
+      )
+    self.name, self.tokenizer, self._shots = name, tokenizer, tuple(shots)
+    self._system = [{'role': 'system', 'content': system}] if system else []
+    self.chat = _chat(name, folder, tokenizer)
+    self.stop_KW = self._stops(folder)
+    self._end = self._end_of_turn()
+
+  @property
+  def title(self):
+    """What to call it in print."""
+    return _TITLES[self.name]
+
+  def put(self, question, instruction=''):
+    """The `Prompt` for a question; below it stands the instruction, but in R1-Zero's template."""
+    if self.name == 'zero':
+      return self._prompt(template.render(question))
+    content = f'{question}\n{instruction}' if instruction else question
+    if not self.chat:
+      shown = ''.join(f'{shot.question}\n{shot.reply}\n\n' for shot in self._shots)
+      return self._prompt(f'{shown}{content}\n')
+    return self._prompt(self.chat.render(self._turns(content)))
+
+  def decode(self, prompt, ids):
+    """The text of a reply to `prompt`, the opened thought of the prompt first."""
+    return prompt.prefill + self.tokenizer.decode(ids)
+
+  def example(self, question, reply):
+    """(ids, begin): prompt and reply to be learned, the reply and its end from `begin` on."""
+    prompt = self.put(question)
+    text = reply.strip().removeprefix(prompt.prefill.strip()) if prompt.prefill else reply.strip()
+    # R1-Zero's template ends in a colon: the reply begins with a space, as the sampler writes it.
+    said = self.tokenizer.encode(f' {text}' if self.name == 'zero' else text)
+    return np.array([*prompt.ids, *said, self._end], np.int32), len(prompt.ids)
+
+  @property
+  def source(self):
+    """The chat template to be saved beside a model that was trained with this form."""
+    return getattr(self.chat, 'source', chat_template.ZeroTemplate.source)
+
+  @property
+  def end_ids(self):
+    """Single ids that end a reply, ascending."""
+    return sorted({int(row[-1]) for row in self.stop_KW if (row[:-1] < 0).all()})
+
+  def _turns(self, content):
+    """The messages of a chat that ends in the question."""
+    turns = list(self._system)
+    for shot in self._shots:
+      turns.append({'role': 'user', 'content': shot.question})
+      turns.append({'role': 'assistant', 'content': shot.reply})
+    return [*turns, {'role': 'user', 'content': content}]
+
+  def _prompt(self, text):
+    if not self.chat:
+      return Prompt(text, tuple(self.tokenizer.encode(text, bos=True)), '')
+    ids = chat_template.encode(self.chat, self.tokenizer, text)
+    return Prompt(text, tuple(ids), chat_template.prefill(text))
+
+  def _stops(self, folder):
+    """What ends a reply: the model's end ids, and what only this form writes."""
+    ends = tokenizer.stop_ids(folder, self.tokenizer) if folder else [self.tokenizer.eos_id]
+    found = {(int(one),) for one in ends}
+    if self.name == 'zero':
+      found |= set(_closing_tags(self.tokenizer))
+    if self.name == 'text' and self._shots:  # after its answer it would go on with a new question
+      found.add(tuple(self.tokenizer.encode('\n\n')))
+    return _padded(found)
+
+  def _end_of_turn(self):
+    """The id that ends a reply to be learned: what the template writes after one, else the end."""
+    if not self.chat or not hasattr(self.chat, 'source'):
+      return self.tokenizer.eos_id
+    turns = [{'role': 'user', 'content': 'a'}, {'role': 'assistant', 'content': 'b'}]
+    text = self.chat.render(turns, add_generation_prompt=False)
+    ids = chat_template.encode(self.chat, self.tokenizer, text)
+    return next((one for one in reversed(ids) if one in self.end_ids), self.tokenizer.eos_id)
+
+
+def _chat(name, folder, tok):
+  """The chat template of a form; None for those without turns."""
+  if name == 'r1':
+    for special in (chat_template.USER, chat_template.ASSISTANT):
+      tok.piece_id(special)
+    return chat_template.R1Template()
+  if name != 'chat':
+    return None
+  chat = chat_template.load(folder, tok)
+  if isinstance(chat, chat_template.ZeroTemplate):
+    raise ValueError(
+      f'{folder} has no chat template (chat_template.jinja, or chat_template in '
+      "tokenizer_config.json): data.prompt='zero' or 'text'"
+    )
+  return chat
+
+
+def _closing_tags(tok):
+  """Ids of a closing answer tag, by what stands around it.
+
+  A byte-level tokenizer cuts the tag by its surroundings, so each usual one is a sequence.
+  """
+  befores, afters = ('', ' ', '\n', '.', ')', '}', '$'), ('', ' ', '\n', '\n\n', '.')
+  texts = [before + template.END_ANSWER + after for before in befores for after in afters]
+  return [tuple(tok.encode(text)) for text in texts]
+
+
+def _padded(sequences):
+  """Distinct sequences as int32 [K, W], padded on the left with -1; none contains another."""
+  found = sorted(set(sequences))
+  least = [ids for ids in found if not any(_inside(one, ids) for one in found if one != ids)]
+  width = max(map(len, least))
+  return np.array([[-1] * (width - len(ids)) + list(ids) for ids in least], np.int32)
+
+
+def _inside(short, long):
+  """Whether the ids `short` stand somewhere in a row in `long`."""
+  return any(long[i : i + len(short)] == short for i in range(len(long) - len(short) + 1))

@@ -1,0 +1,1 @@
+"""Whether two answers of mathematics are equal: notation, exact quantities, shapes, formulas."""

@@ -1,0 +1,189 @@
+"""How people and models write mathematics: brought to one plain notation, and told from words."""
+
+import re
+import unicodedata
+
+from r1jax.rewards import accuracy
+
+DEEPEST_NESTING = 40
+
+_SIGNS = str.maketrans(
+  {
+    '−': '-', '–': '-', '—': '-', '﹣': '-', '－': '-', '×': '\\times ', '·': '\\cdot ',
+    '⋅': '\\cdot ', '÷': '/',
+    '∕': '/', '⁄': '/', 'π': '\\pi ', '∞': '\\infty ', '≤': '\\le ', '≥': '\\ge ', '≠': '\\ne ',
+    '√': '\\sqrt ',
+    '∪': '\\cup ', '∩': '\\cap ', '∅': '\\emptyset ', '∈': '\\in ', '≈': '\\approx ', '±': '\\pm ',
+    '％': '%',
+    '“': '"', '”': '"', '‘': "'", '’': "'", '′': "'", '（': '(', '）': ')', '，': ',', '。': '.',
+    '＝': '=',
+    '＋': '+', '／': '/', 'θ': '\\theta ', '\u00a0': ' ', '\u2009': ' ', '\u202f': ' ',
+    '\u3000': ' ',
+    '½': ' 1/2', '⅓': ' 1/3', '⅔': ' 2/3', '¼': ' 1/4', '¾': ' 3/4', '⅕': ' 1/5', '⅛': ' 1/8',
+    '⅜': ' 3/8',
+  }
+)  # fmt: skip
+# Exponents in raised digits. Yes: `⁻²` of `x⁻²`. No: `2`.
+_RAISED = re.compile('[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+')
+_RAISED_TO = str.maketrans('⁻⁰¹²³⁴⁵⁶⁷⁸⁹', '-0123456789')
+# What changes looks only. Yes: `\left`, `\color{red}`, `\!`. No: `\leftarrow`, `\\left`.
+_DROPPED = re.compile(
+  r'(?<!\\)\\(?:left|right|bigl?|bigr?|Bigl?|Bigr?|displaystyle|limits)(?![A-Za-z])'
+  r'|(?<!\\)\\(?:text)?color ?\{[a-z]+\}|(?<!\\)\\!'
+)
+# Spacing. Yes: `\;`, `\quad`, `~`, `\,` of `5\,cm`. No: `\,` of `1\,234`, which groups digits.
+_SPACED = re.compile(r'(?<!\\)\\(?:[ ;:]|,(?!\d{3})|q?quad(?![A-Za-z]))|~|\s+')
+# A change of font around plain text. Yes: `\text{cm}`. No: `\text{a\%}`, `\sqrt{2}`.
+_WRAPPED = re.compile(
+  r'\\(?:text|mathrm|textbf|mathbf|textit|operatorname|mbox|textnormal|underline|rm)\s*\{([^{}\\]*)\}'
+)
+_PLAINER = (
+  ('\\%', '%'),
+  ('\\$', '$'),
+  ('\\langle', '('),
+  ('\\rangle', ')'),
+  ('{}', ''),
+  ('\\colon', ':'),
+  ('\\geqslant', '\\ge '),
+  ('\\leqslant', '\\le '),
+  ('\\lvert', '|'),
+  ('\\rvert', '|'),
+)
+# Yes: `\dfrac`. No: `\frac`, `\dfracs`.
+_FRAC = re.compile(r'\\[dtc]frac(?![a-z])')
+# Prose around the value. Yes: `So the answer is `; ` is the answer`. No: `is 5`; ` is an answer`.
+_SAYS = re.compile(
+  r'\*{0,2}(?:so |thus |therefore,? |hence )?(?:it is |there are |(?:the |my )?'
+  r'(?:final |correct )?(?:answer|result|value|solution)(?: is| =|:)+:?\*{0,2} )'
+  r'|(?:所以|因此)?,? ?答案(?:是|为)[:：]? ?',
+  re.I,
+)
+_SAID = re.compile(
+  r' is (?:the|my) (?:final |correct )?(?:answer|result|value|solution)\.?\Z', re.I
+)
+_PAIRS = (
+  ('***', '***'),
+  ('$$', '$$'),
+  ('$', '$'),
+  ('\\(', '\\)'),
+  ('\\[', '\\]'),
+  ('**', '**'),
+  ('`', '`'),
+  ('"', '"'),
+)
+# A box around the whole. Yes: `\boxed{` of `\boxed{5}`. No: `boxed{5}`.
+_BOXED = re.compile(r'\\f?boxed ?\{')
+# What the value is called. Yes: `x = ` of `x = 5`, `f(3)=`, `total cost = `. No: `3 = `.
+_NAMED = re.compile(
+  r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z0-9]+\)'
+  r"|[A-Za-z][A-Za-z' ]{2,30}) ?(?:=|\\approx) ?(?=\S)"
+)
+# Operations, and signs that are none. Yes: `3 + 4`; `10^{-3}`. No: the sign of `-3`.
+_WORK = re.compile(r'(?<=[\w)}%!]) ?(?:[+*/÷]|-|\\(?:times|cdot|div)(?![a-z])) ?')
+_NEGATIVE_POWER = re.compile(r'\^ ?\{ ?-|\^ ?-')
+# Scientific notation, a literal. Yes: `\times 10^` of `3\times 10^{5}`. No: `\times 100^`.
+_SCIENTIFIC = re.compile(r' ?(?:\*|\\times|\\cdot) ?10 ?(?:\^|\*\*) ?')
+_HOLLOW = frozenset(('nan', 'none', 'null', '?', '...', '\\ldots', '\\dots'))
+# Words, and what no prose holds. Yes: `north`, `三`; `x^2`. No: `xyz`, a product; `three cats`.
+_WORD = re.compile(r'(?=[b-z]*[aeiou])[a-z]{3,}|[^\x00-\x7f]', re.I)
+_FORMULA = re.compile(r'[\\^=+*{}<>_|]')
+# A time of day, and its half. Yes: `12:30 PM`; `5 p.m.`. No: `12:30`; `5 pmx`.
+_CLOCK = re.compile(r'\d:\d\d *[ap]\.?m', re.I)
+_HALF_DAY = re.compile(r'(\d) *([ap])\.? ?m\b\.?')
+_FUNCTIONS_WORDS = """
+  sin cos tan log exp sqrt arcsin arccos arctan pmod frac mod
+"""
+_FUNCTIONS = frozenset(_FUNCTIONS_WORDS.split())
+
+
+def clean(text):
+  """`text` without delimiters, prose before the value, spacing commands and Unicode look-alikes."""
+  if not text.isascii():
+    text = _RAISED.sub(lambda m: '^{' + m.group().translate(_RAISED_TO) + '}', text)
+    text = text.translate(_SIGNS)
+  text = _SPACED.sub(' ', _DROPPED.sub('', text)).strip()
+  for latex, plain in _PLAINER:
+    text = text.replace(latex, plain)
+  text = _FRAC.sub(r'\\frac', text)
+  # Wrappers stand in wrappers; nobody means more than four, and each round is linear.
+  for _ in range(4):
+    before = text
+    text = _unwrapped(_WRAPPED.sub(r'\1', text).strip())
+    if text == before:
+      break
+  return text.removeprefix('\\approx').removeprefix('= ').lstrip()
+
+
+def worked_out(text):
+  """Whether cleaned `text` is a value, not work still to be done such as `3 + 4`, `9 \\times 2`."""
+  literal = _NEGATIVE_POWER.sub('^', text.replace('**', '^'))
+  return not _WORK.search(_SCIENTIFIC.sub('e', literal))
+
+
+def is_words(text):
+  """Whether cleaned `text` is a word or a sentence, not a formula."""
+  if _FORMULA.search(text):
+    return False
+  if _CLOCK.search(text):
+    return True
+  words = _WORD.findall(text)
+  return bool(words) and not any(w.lower() in _FUNCTIONS for w in words)
+
+
+def plain_words(text):
+  """`text` for comparing words: case, punctuation at the ends and repeated spaces dropped."""
+  text = _HALF_DAY.sub(r'\1 \2m', text.casefold())
+  return ' '.join(text.split()).strip(' .,;:!()[]"\'*')
+
+
+def unnamed(text):
+  """Cleaned `text` without a leading `x =`."""
+  named = _NAMED.match(text)
+  return text[named.end() :] if named and text.count('=') <= 1 else text
+
+
+def refusal(answer):
+  """Why a stripped answer is not even read; '' where it is."""
+  if not answer:
+    return 'empty answer'
+  if len(answer) > accuracy.LONGEST_ANSWER:
+    return f'an answer of {len(answer)} characters; at most {accuracy.LONGEST_ANSWER} are read'
+  if answer.lower().strip('$ .') in _HOLLOW:
+    return f'{answer!r} is no value'
+  # Digits of other scripts and invisible signs: what a reader sees is not what would be compared.
+  if not answer.isascii():
+    for sign in answer:
+      if sign > '\x7f' and unicodedata.category(sign) in ('Nd', 'Cc', 'Cf', 'Cs', 'Co'):
+        return f'unreadable character U+{ord(sign):04X}'
+  deepest = depth = 0
+  for sign in answer:
+    depth += (sign in '([{') - (sign in ')]}')
+    deepest = max(deepest, depth)
+  return f'brackets nested {deepest} deep' if deepest > DEEPEST_NESTING else ''
+
+
+def _unwrapped(text):
+  """`text` without the outermost prose, delimiters, box and final stop.
+
+  `$1$ or $2$` is not one formula, so it keeps its signs; `0.333...` keeps its points.
+  """
+  text = _SAID.sub('', _SAYS.sub('', text, count=1) if _SAYS.match(text) else text)
+  for left, right in _PAIRS:
+    inner = text[len(left) : -len(right)]
+    whole = text.startswith(left) and text.endswith(right) and len(text) > len(left + right)
+    if whole and left not in inner and right not in inner:
+      text = inner.strip()
+  boxed = _BOXED.match(text)
+  if boxed and text.endswith('}') and _closes(text, boxed.end()) == len(text):
+    text = text[boxed.end() : -1].strip()
+  stopped = text.endswith(('.', ',', ';')) and not text.endswith('..')
+  return text[:-1].rstrip() if stopped else text
+
+
+def _closes(text, at):
+  """Where the brace that is open at `at` has closed: the place after it."""
+  depth = 1
+  while at < len(text) and depth:
+    depth += (text[at] == '{') - (text[at] == '}')
+    at += 1
+  return at

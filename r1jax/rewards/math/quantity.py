@@ -1,0 +1,347 @@
+"""Numbers as people write them, read exactly: separators, fractions, percent, currency, units."""
+
+import dataclasses
+import fractions
+import re
+
+LONGEST_NUMBER = 120  # characters of one plain number; longer ones are nobody's answer
+
+# Digits, in groups or not; a decimal. Yes: `1,234`, `12345`; `1,234.5`, `.5`. No: `12,34`; `.`.
+_INT = r'(?:\d{1,3}(?:(?:,|\{,\}|\\,| )\d{3})+|\d+)'
+_DEC = rf'(?:{_INT}(?:\.\d*)?|\.\d+)'
+_SHORT = r'\d{1,40}'
+# A fraction. Yes: `\frac{3}{4}`, `\frac34`, `3/4`. No: `\frac{a}{4}`, `1/2/3` as a whole.
+_PAIR = (
+  rf'(?:\\frac(?:\{{(?P<fn>[+-]?{_SHORT})\}}\{{(?P<fd>{_SHORT})\}}|(?P<sn>\d)(?P<sd>\d))'
+  rf'|(?P<pn>{_INT}) ?/ ?(?P<pd>{_SHORT}))'
+)
+# A number but its sign. Yes: `0.\overline{3}`, `2 1/3`, `5\frac12`, `3\times 10^{3}`. No: `x`.
+_BODY = re.compile(
+  rf'(?:(?P<start>\d{{0,40}}\.\d{{0,40}})\\(?:overline|bar) ?'
+  rf'\{{?(?P<period>(?<=\{{)\d{{1,40}}(?=\}})|\d)\}}?'
+  rf'|(?P<whole>{_SHORT})(?: and | ?)'
+  rf'(?P<mix>(?:(?<=[ ])\d+ ?/ ?\d+|\\frac\{{\d+\}}\{{\d+\}}|\\frac\d\d))'
+  rf'|{_PAIR}'
+  rf'|(?P<num>{_DEC})(?:[eE](?P<e>[+-]?\d{{1,3}})'
+  rf'| ?(?:\*|\\times|\\cdot|x) ?10 ?(?:\^|\*\*) ?\{{?(?P<p>[+-]?\d{{1,3}})\}}?)?)'
+)
+_CURRENCY = {
+  '$': 'dollar',
+  '\\$': 'dollar',
+  '€': 'euro',
+  '£': 'pound_money',
+  '¥': 'yen',
+  '₹': 'rupee',
+}
+# Sign and currency, in either order. Yes: `-$`, `$ -`, ``. It matches everything, if with nothing.
+_PREFIX = re.compile(r'(?P<s1>[+-]?) ?(?P<c>\\?\$|[€£¥₹])? ?(?P<s2>[+-]?) ?')
+# Signs after the number. Yes: `%`, ` per cent`; `°`, `^\circ`. No: `percentage`; ` degrees`.
+_PERCENT = re.compile(r' ?(?:\\?%|percent\b|per cent\b)', re.I)
+_DEGREE = re.compile(r' ?(?:°|\^ ?\{? ?\\circ ?\}?)')
+_SCALE = {
+  'hundred': 10**2, 'thousand': 10**3, 'million': 10**6, 'billion': 10**9, 'trillion': 10**12,
+  'dozen': 12,
+}  # fmt: skip
+_UNITS = {
+  'length': {'mm': '1/1000', 'cm': '1/100', 'm': '1', 'km': '1000', 'inch': '127/5000',
+  'in': '127/5000',
+    'ft': '381/1250', 'foot': '381/1250', 'yd': '1143/1250', 'yard': '1143/1250',
+    'mile': '201168/125',
+    'meter': '1', 'metre': '1', 'centimeter': '1/100', 'centimetre': '1/100',
+    'millimeter': '1/1000',
+    'kilometer': '1000', 'kilometre': '1000', 'mi': '201168/125'},
+  'mass': {'mg': '1/1000', 'g': '1', 'gram': '1', 'kg': '1000', 'kilogram': '1000',
+  'ton': '1000000'},
+  'weight': {'lb': '16', 'pound': '16', 'ounce': '1', 'oz': '1'},
+  'time': {'s': '1', 'sec': '1', 'second': '1', 'min': '60', 'minute': '60', 'h': '3600',
+  'hr': '3600',
+    'hour': '3600', 'day': '86400', 'week': '604800'},
+  'months': {'month': '1', 'year': '12', 'yr': '12'},
+  'volume': {'ml': '1/1000', 'milliliter': '1/1000', 'l': '1', 'liter': '1', 'litre': '1'},
+  'money': {'cent': '1/100', 'dollar': '1', 'usd': '1', 'buck': '1', '¢': '1/100'},
+  'angle': {'degree': '1', 'deg': '1'},
+}  # fmt: skip
+_TABLE = {
+  word: (dimension, fractions.Fraction(factor))
+  for dimension, words in _UNITS.items()
+  for word, factor in words.items()
+}
+# Units that may touch their number. Yes: `5cm`, `60mph`. No: `5m`, which may be five times m.
+_GLUED = re.compile(r'¢|(?:mm|cm|km|kg|mg|ml|ft|lb|oz|mph|min|hr|sec|inch|inches|lbs|hrs|mins)\b')
+# Yes: `...` and `\ldots` at the end. No: `..`.
+_ELLIPSIS = re.compile(r'(?:\.\.\.|…|\\l?dots)\Z')
+# Digits that repeat: one thrice, several twice. Yes: `0.1666`, `0.1212`. No: `0.166`, `3.14`.
+_PERIODIC = re.compile(r'(\d*\.\d*?)(?:(\d)\2\2+|(\d{2,6})\3+)\Z')
+_POWERS = {'2': 'square', '3': 'cubic'}
+# A unit and its power. Yes: `cm2`, `m^3`. No: `cm`, `m^4`.
+_POWER = re.compile(r'(.+?)\^?([23])\Z')
+_COMPOUND = {
+  'mph': 'mile hour', 'kph': 'km hour', 'kmh': 'km hour', 'kmph': 'km hour', 'fps': 'ft s',
+  'sq': 'square', 'cu': 'cubic', 'centigrade': 'celsius',
+}  # fmt: skip
+_SCALES = {'C': 'celsius', 'F': 'fahrenheit'}
+_SMALL_WORDS = """
+  zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+  sixteen seventeen eighteen nineteen
+"""
+_SMALL = {word: number for number, word in enumerate(_SMALL_WORDS.split())}
+_TENS_WORDS = 'twenty thirty forty fifty sixty seventy eighty ninety'
+_TENS = {word: 10 * number for number, word in enumerate(_TENS_WORDS.split(), 2)}
+# Words of units after a number. Yes: `km per hour`, `cm^2`, `dollars.`. No: `or 5`, `+ x`.
+_WORDS = re.compile(
+  r"[A-Za-z¢][A-Za-z'.¢]*(?:(?: |-|/| / )[A-Za-z][A-Za-z'.]*){0,5}(?:\^?[23]|\^\{[23]\})?\.?$"
+)
+# A lone capital but the litre's: 5 M may be millions or mega. Yes: `M`, `K m`. No: `L`, `Mb`.
+_CAPITAL = re.compile(r'(?<![A-Za-z])[A-KM-Z](?![A-Za-z])')
+# A unit in brackets. Yes: `(square meters)`. No: `(5)`, `(a, b)`.
+_ASIDE = re.compile(r'\(([A-Za-z ]+)\)\Z')
+# A tail with one of these changes the number, offers a second answer or takes the first one back.
+_DENIED_WORDS = """
+  or and not nor but either maybe plus minus times over divided multiplied squared cubed halves
+  half thirds third quarter quarters fourths tenths hundredths percent factorial pi sin cos tan
+  log ln exp sqrt max min mod than more less fewer if else unless one two three four five six
+  seven eight nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety
+  hundred thousand million billion trillion dozen score to versus vs is was would could infinity
+  inf nan mul add sub alternatively otherwise instead possibly perhaps wrong incorrect false
+  about approximately point power choose negative positive zero frac cdot dfrac alpha beta gamma
+  theta lambda mathbb mathrm text left right fourth fifth fifths sixth sixths seventh sevenths
+  eighth eighths ninth ninths tenth twelfth twelfths hundredth thousandth thousandths millionth
+  millionths below under above root base remainder mil grand lakh crore bn myriad gross except
+  without
+"""
+_DENIED = frozenset(_DENIED_WORDS.split())
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+  """An exactly read number.
+
+  Attributes:
+    value: the number, percent not yet divided by 100.
+    unit: canonical unit words, '' when none was written.
+    percent: whether a percent sign or word followed.
+    digits: significant digits when written as a decimal with a point, otherwise 0.
+  """
+
+  value: fractions.Fraction
+  unit: str = ''
+  percent: bool = False
+  digits: int = 0
+
+
+def read(text):
+  """The Quantity that the whole of `text` (cleaned by `notation.clean`) states, or None."""
+  if not text or len(text) > LONGEST_NUMBER:
+    return None
+  spelled = _spelled(text.lower().rstrip('.').split('-'))
+  if spelled is not None:
+    return Quantity(fractions.Fraction(spelled))
+  text = _ELLIPSIS.sub(_with_period, text)
+  prefix = _PREFIX.match(text)
+  body = _BODY.match(text, prefix.end())
+  if not body or (prefix['s1'] and prefix['s2']):
+    return None
+  value, digits = _value(body)
+  if value is None:
+    return None
+  if '-' in (prefix['s1'], prefix['s2']):
+    value = -value
+  return _with_tail(value, digits, _CURRENCY.get(prefix['c'], ''), text, body.end())
+
+
+def same(gold, answer):
+  """Whether two quantities are equal: exactly, but for percent, units and rounding (`value`)."""
+  if gold.percent != answer.percent:
+    return _same_percent(gold, answer)
+  factor = _factor(gold.unit, answer.unit)
+  return factor is not None and close(gold.value, answer.value * factor, gold.digits, answer.digits)
+
+
+def is_unit(word):
+  """Whether `word` is a unit of the table, in any number."""
+  word = word.lower()
+  return _singular(word) in _TABLE or word in ('unit', 'units', 'square', 'cubic', 'sq')
+
+
+def close(gold, answer, gold_digits=0, answer_digits=0, exact_is_finite=None):
+  """Equality of two Fractions under the stated tolerance.
+
+  Exact, or one of them written as a decimal of at least five significant digits that rounds or
+  truncates the other, itself no finite decimal (0.33333 for 1/3), or both within 1e-12 of each
+  other, relatively, when at least one is no integer (binary floating point noise such as
+  0.30000000000000004).
+  """
+  if gold == answer:
+    return True
+  if gold.denominator == 1 and answer.denominator == 1:
+    return False
+  gap = abs(gold - answer)
+  if gap <= fractions.Fraction(1, 10**12) * max(abs(gold), abs(answer)):
+    return True
+  # A truncated decimal lies within a unit of its last place, a rounded one within half of it.
+  for exact, digits, rounded in ((gold, answer_digits, answer), (answer, gold_digits, gold)):
+    finite = _finite(exact) if exact_is_finite is None else exact_is_finite
+    last = _unit_in_last_place(rounded, digits) if digits >= 5 and not finite else 0
+    if 2 * gap < last or (gap < last and abs(rounded) < abs(exact)):
+      return True
+  return False
+
+
+def _factor(gold, answer):
+  """What converts the unit `answer` to the unit `gold`; None when they measure different things."""
+  if not gold or not answer or gold == answer:
+    return fractions.Fraction(1)
+  # Both senses of the word: £20 is 20 pounds, and nothing says of which kind.
+  if {gold, answer} == {'pound', 'pound_money'}:
+    return fractions.Fraction(1)
+  wanted, stated = gold.split(), answer.split()
+  # A temperature is no angle, but `90 degrees` does not say which it is.
+  if wanted[0] == stated[0] == 'degree':
+    return fractions.Fraction(1) if 1 in (len(wanted), len(stated)) else None
+  # 1 m^2 is 100^2 cm^2.
+  power = _power(wanted)
+  if power != _power(stated):
+    return None
+  wanted, stated = _known(wanted), _known(stated)
+  if len(wanted) == len(stated) == 1:
+    (kind, size), (other_kind, other_size) = wanted[0], stated[0]
+    if kind == other_kind:
+      return fractions.Fraction(other_size) ** power / size**power
+  return fractions.Fraction(1) if set(wanted) <= set(stated) else None
+
+
+def _power(words):
+  return 1 + ('square' in words) + 2 * ('cubic' in words)
+
+
+def _known(words):
+  """(kind, size) of each word that is no power; a word that is no unit is a kind of its own."""
+  return [_TABLE.get(word, (word, 1)) for word in words if word not in _POWERS.values()]
+
+
+def _same_percent(gold, answer):
+  share = answer.value / 100 if answer.percent else answer.value
+  truth = gold.value / 100 if gold.percent else gold.value
+  # `what percentage` golds are plain numbers; below 1 the plain number may be the share itself.
+  bare = gold.value == answer.value and abs(gold.value) > 1
+  return bare or close(truth, share, gold.digits, answer.digits)
+
+
+def _finite(value):
+  """Whether a Fraction has finitely many decimals."""
+  denominator = value.denominator
+  for factor in (2, 5):
+    while denominator % factor == 0:
+      denominator //= factor
+  return denominator == 1
+
+
+def _unit_in_last_place(value, digits):
+  """What the last of `digits` significant digits of `value` counts."""
+  magnitude = fractions.Fraction(1)
+  value = abs(value)
+  while value >= magnitude * 10:
+    magnitude *= 10
+  while 0 < value < magnitude:
+    magnitude /= 10
+  return magnitude / 10 ** (digits - 1)
+
+
+def _spelled(words):
+  """The number that words below one hundred spell, or None."""
+  if len(words) == 2 and words[0] in _TENS and 0 < _SMALL.get(words[1], 0) < 10:
+    return _TENS[words[0]] + _SMALL[words[1]]
+  return _SMALL.get(words[0], _TENS.get(words[0])) if len(words) == 1 else None
+
+
+def _with_period(found):
+  # `0.1666...` repeats its last digits; an ellipsis after anything else says nothing exact.
+  whole = found.string[: found.start()].rstrip()
+  number = whole[len(whole.rstrip('0123456789.')) :]
+  period = _PERIODIC.match(number)
+  return f'\\overline{{{period[2] or period[3]}}}' if period else found.group()
+
+
+def _value(body):
+  """(Fraction or None, significant digits of a decimal with a point) of a match of `_BODY`."""
+  if body['period'] is not None:
+    start, period = body['start'], body['period']
+    places = len(start) - start.index('.') - 1
+    repeated = fractions.Fraction(int(period), 10 ** len(period) - 1) / 10**places
+    return fractions.Fraction(start + '0') + repeated, 0
+  if body['whole'] is not None:
+    over = re.findall(r'\d+', body['mix'])
+    over = over if len(over) == 2 else list(over[0])  # \frac12
+    below = int(over[1])
+    if not below:
+      return None, 0
+    return int(body['whole']) + fractions.Fraction(int(over[0]), below), 0
+  above = body['fn'] or body['sn'] or body['pn']
+  if above is not None:
+    below = int(body['fd'] or body['sd'] or body['pd'])
+    return (fractions.Fraction(int(_plain(above)), below), 0) if below else (None, 0)
+  plain = _plain(body['num'])
+  power = int(body['e'] or body['p'] or 0)
+  value = fractions.Fraction(plain) * fractions.Fraction(10) ** power
+  digits = len(plain.replace('.', '').lstrip('0')) if '.' in plain else 0
+  return value, digits
+
+
+def _plain(number):
+  return number.replace('{,}', '').replace('\\,', '').replace(',', '').replace(' ', '')
+
+
+def _with_tail(value, digits, unit, text, at):
+  """The Quantity of a number that was read up to `at`, or None where what follows is no unit."""
+  percent = False
+  for pattern, name in ((_PERCENT, '%'), (_DEGREE, 'degree')):
+    found = pattern.match(text, at)
+    if found:
+      at, percent = found.end(), percent or name == '%'
+      unit = unit or ('' if name == '%' else name)
+  tail = text[at:]
+  if not tail.strip(' .'):
+    return Quantity(value, unit, percent, digits) if tail.count('.') <= 1 else None
+  if unit == 'degree' and tail.strip(' .').upper() in _SCALES:
+    return Quantity(value, f'degree {_SCALES[tail.strip(" .").upper()]}', percent, digits)
+  # `5cm` is a quantity, `5x` a product.
+  glued, tail = not tail[0].isspace(), _ASIDE.sub(r'\1', tail.strip())
+  if not _WORDS.match(tail) or (glued and not _GLUED.match(tail)):
+    return None
+  return _with_words(value, digits, unit, percent, tail)
+
+
+def _with_words(value, digits, unit, percent, tail):
+  """The Quantity whose unit is the words `tail`; None where they may change the number."""
+  plain = re.sub(r'[{}.]+$|\{', '', tail.lower())
+  words = [w.strip("'.") for w in re.split(r'[ /-]+', plain)]
+  if words[0] in _SCALE:
+    value, words = value * _SCALE[words[0]], words[1:]
+  if len(words) > 1:
+    words = [w for w in words if w not in ('of', 'per', 'the', 'a', 'in')]
+  bare = [re.sub(r'[\W\d]+$', '', w) for w in words]
+  if any(w in _DENIED and w != 'min' for w in bare):
+    return None
+  # Two letters that are no unit may be variables.
+  if any(len(w) < 3 and w not in _TABLE for w in bare if w) or _CAPITAL.search(tail):
+    return None
+  named = ' '.join(map(_canonical, words))
+  if unit == 'degree' and named:
+    named = f'degree {named}'
+  return Quantity(value, named or unit, percent, digits)
+
+
+def _canonical(word):
+  power = _POWER.match(word)
+  if power:
+    return f'{_POWERS[power[2]]} {_singular(power[1])}'
+  return _COMPOUND.get(word) or _singular(word)
+
+
+def _singular(word):
+  if word in _TABLE:
+    return word
+  for ending, new in (('inches', 'inch'), ('feet', 'foot'), ('ies', 'y'), ('s', '')):
+    if word.endswith(ending) and len(word) > 2 and not word.endswith('ss'):
+      return word[: -len(ending)] + new
+  return word

@@ -1,0 +1,379 @@
+"""The structure of an answer: matrix, set, point, list, interval, equation, or one expression."""
+
+import dataclasses
+import itertools
+import re
+
+from r1jax.rewards.math import quantity
+
+# Yes: `\begin{pmatrix}1\\2\end{pmatrix}`, `[\begin{array}{cc}1&2\end{array}]`. No: `\begin{cases}`.
+_MATRIX = re.compile(
+  r'[\[(]? ?\\begin ?\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]+\})?'
+  r'(.*)\\end ?\{\1\} ?[\])]?\Z',
+  re.S,
+)
+# Yes: `x \in ` of `x \in [1,2]`. No: `x \int`, `xy \in`.
+_MEMBER = re.compile(r'[A-Za-z] ?\\in(?![a-z]) ?')
+_REALS = ('\\mathbb{R}', '\\mathbb R', '\\R', 'all real numbers', 'all reals')
+# A set by its condition. Yes: `\{x \mid x > 2\}`, `\{x : x > 2\}`. No: `\{1, 2\}`.
+_CONDITION = re.compile(r'\\\{ ?[A-Za-z] ?(?:\\mid|\||:) ?(.*)\\\}\Z')
+# What a point is called. Yes: `(x, y) = ` of `(x, y) = (1, 2)`. No: `(x, 1) = (2, 1)`.
+_POINT_NAME = re.compile(r'\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\) ?= ?(?=\()')
+# A lone variable. Yes: `x`, `\theta`, `a_{12}`, `f(x)`. No: `xy`, `f(2)`, `3`.
+_NAME = re.compile(r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z]\))\Z')
+# What relates two sides. Yes: `=`, `\le`, `<=`, `\approx`. No: `\left`, `\in`.
+_LINKS = re.compile(
+  r'\\(?:leq?|geq?|neq?|lt|gt)(?![a-z])(?: ?slant)?|<=|>=|!=|[<>=]|\\approx(?![a-z])'
+)
+_LINK = {
+  '\\le': '<=', '\\leq': '<=', '\\ge': '>=', '\\geq': '>=', '\\ne': '!=', '\\neq': '!=',
+  '\\lt': '<', '\\gt': '>',
+  '\\approx': '=',
+}  # fmt: skip
+_FLIPPED = {'>': '<', '>=': '<='}
+# Yes: `\cup`, `U` of `[1,2] U [3,4]`. No: `\cupx`, `or` of `x or y`.
+_UNION = re.compile(r'\\cup(?![a-z])|(?<=[\])]) ?(?:U|∪| or ) ?(?=[\[(])')
+# One set without another. Yes: `\setminus`, `-` of `\mathbb{R} - \{2\}`. No: `-` of `5 - 2`.
+_MINUS = re.compile(r'\\(?:setminus|backslash|smallsetminus)(?![a-z])|(?<=\}) ?- ?(?=\\\{)')
+# Yes: `12:30`. No: `2:3`, `1:75`.
+_CLOCK = re.compile(r'\d{1,2} ?: ?[0-5]\d\Z')
+_COLON = re.compile(r':')
+# Between items. Yes: `,`, ` and ` of `1 and 2`. No: `\land`, `or` of `for`.
+_ITEMS = re.compile(r',|;|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])')
+_OPENING, _CLOSING = '([{', ')]}'
+# Yes: `\pm`, `+/-`. No: `\pmod`, `-+`.
+_PLUS_MINUS = re.compile(r'\\pm(?![a-z])|\+/-|\+-')
+# Words after a value. Yes: ` cm` of `5\sqrt{2} cm`, ` square meters`. No: `x` of `2x`, `cm` alone.
+_TAIL = re.compile(r'(?<=[\d}) ]) ?([A-Za-z]{2,}\.?(?: [A-Za-z]+)*)(?:\^\{?[23]\}?)? ?\Z')
+
+
+class ShapeError(ValueError):
+  """An answer whose brackets or members make no sense."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+  """One expression, as text."""
+
+  text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Items:
+  """Several shapes: a set, a list (no brackets, no order), a point (round) or a vector (square)."""
+
+  kind: str
+  items: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Matrix:
+  """Cells row by row; `size` is (rows, columns)."""
+
+  size: tuple
+  cells: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Equation:
+  """`left relation right`, the relation one of = != < <= (others are turned around)."""
+
+  left: object
+  relation: str
+  right: object
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+  """`a = b = c`, three members or more."""
+
+  members: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+  """An interval of the reals."""
+
+  closed_low: bool
+  low: object
+  high: object
+  closed_high: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranges:
+  """A union of `Range`s and finite sets."""
+
+  parts: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Narrowed:
+  """What both of two sets of reals hold, or with `without` the first but not the second."""
+
+  parts: tuple
+  without: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratio:
+  """`a : b`, two members or more; `clock` when it is written like a time of day."""
+
+  parts: tuple
+  clock: bool
+
+
+def read(text):
+  """The shape of cleaned `text`; raises ShapeError when brackets do not match."""
+  text = _POINT_NAME.sub('', text.strip())
+  text = _CONDITION.sub(r'\1', text)
+  if not text:
+    raise ShapeError('an empty part')
+  if _without_member(text) in _REALS:
+    return Ranges((Range(False, Leaf('-\\infty'), Leaf('\\infty'), False),))
+  matrix = _MATRIX.match(text)
+  if matrix:
+    return _matrix(matrix[2])
+  # 1,234 is a number before it is a list.
+  if quantity.read(text) is not None:
+    return Leaf(text)
+  # From what binds least to what binds most.
+  parts = _split(text, _MINUS)
+  if len(parts) == 2:
+    return Narrowed((read(_without_member(parts[0])), read(parts[1])), without=True)
+  parts = _split(text, _UNION)
+  if len(parts) > 1:
+    return Ranges(tuple(_as_range(read(_without_member(p))) for p in parts))
+  parts = _split(text, _ITEMS)
+  if len(parts) > 1:
+    return _listed(parts, ' and ' in text)
+  return _related(text)
+
+
+def leaves(shape):
+  """The texts of all leaves of `shape`."""
+  if isinstance(shape, Leaf):
+    return [shape.text]
+  children = {
+    Items: lambda s: s.items,
+    Matrix: lambda s: s.cells,
+    Equation: lambda s: (s.left, s.right),
+    Chain: lambda s: s.members,
+    Range: lambda s: (s.low, s.high),
+    Ranges: lambda s: s.parts,
+    Narrowed: lambda s: s.parts,
+    Ratio: lambda s: s.parts,
+  }[type(shape)](shape)
+  return [text for child in children for text in leaves(child)]
+
+
+def is_name(shape):
+  """Whether `shape` is a lone variable or `f(x)`."""
+  return isinstance(shape, Leaf) and bool(_NAME.match(shape.text))
+
+
+def same_name(one, other):
+  """Whether both are the same name, or one is `f(x)` and the other `y`."""
+  if not (is_name(one) and is_name(other)):
+    return False
+  names = {one.text.replace(' ', ''), other.text.replace(' ', '')}
+  return len(names) == 1 or ('y' in names and any('(' in name for name in names))
+
+
+def by_name(items):
+  """`items` ordered by name where all are `name = value`, so that x = 1, y = 2 is a point."""
+  named = all(isinstance(i, Equation) and is_name(i.left) for i in items)
+  return sorted(items, key=lambda i: i.left.text) if named else items
+
+
+def leaf_text(shape):
+  """The text of a leaf; raises ShapeError for anything else."""
+  if not isinstance(shape, Leaf):
+    raise ShapeError('one expression expected where several stand')
+  return without_unit(shape.text)
+
+
+def without_unit(text):
+  """`text` without a unit of the table at its end (`5\\sqrt{2} cm`)."""
+  tail = _TAIL.search(text)
+  if tail and all(quantity.is_unit(word.strip('.')) for word in tail[1].split()):
+    return text[: tail.start()].rstrip()
+  return text
+
+
+def _matrix(body):
+  rows = [row for row in re.split(r'\\\\(?:\[[^\]]*\])?', body) if row.strip()]
+  cells = [[read(cell) for cell in row.split('&')] for row in rows]
+  if not cells or len({len(row) for row in cells}) != 1:
+    raise ShapeError('a matrix with rows of different lengths')
+  return Matrix((len(cells), len(cells[0])), tuple(cell for row in cells for cell in row))
+
+
+def _listed(parts, every):
+  """The shape of several parts, joined by `and` where `every` holds for all of them."""
+  items = [item for part in parts if part.strip() for item in _spread(_related(part.strip()))]
+  if all(isinstance(item, Ranges) for item in items):
+    if every and len(items) == 2:
+      return Narrowed(tuple(items), without=False)  # x > 1 and x < 2
+    if every:
+      raise ShapeError('more than two conditions joined by and')
+    return Ranges(tuple(part for item in items for part in item.parts))  # x < 1 or x > 2
+  named = [i for i in items if isinstance(i, Equation) and i.relation == '=' and is_name(i.left)]
+  if len(named) == len(items) and len({i.left for i in items}) == 1:
+    items = [i.right for i in items]  # x = 1 or x = 2
+  elif isinstance(items[0], Equation) and len(named) == 1 and is_name(items[0].left):
+    items[0] = items[0].right  # x = 1, 2
+  return Items('list', tuple(items))
+
+
+def _spread(shape):
+  return shape.items if isinstance(shape, Items) and shape.kind == 'list' else (shape,)
+
+
+def _related(text):
+  text = text.strip()
+  if not text:
+    raise ShapeError('an empty part')
+  links = list(_top_level(text, _LINKS))
+  if not links:
+    return _bracketed(_without_member(text))
+  parts = _split(text, _LINKS)
+  names = [_LINK.get(link.group().replace(' ', ''), link.group()) for link in links]
+  directions = [name[0] for name in names]
+  # 1 < x <= 2, or the same turned around.
+  if directions in (['<', '<'], ['>', '>']):
+    closed = [name.endswith('=') for name in names]
+    ends = [(closed[0], read(parts[0])), (closed[1], read(parts[2]))]
+    low, high = ends if directions[0] == '<' else reversed(ends)
+    return Ranges((Range(*low, high[1], high[0]),))
+  if len(links) > 1:
+    if set(names) != {'='}:
+      raise ShapeError('a chain of relations')
+    return Chain(tuple(read(part) for part in parts))
+  left, right = (_related(part) for part in parts)
+  return _relation(left, names[0], right)
+
+
+def _relation(left, name, right):
+  """The shape of `left name right`: a set of reals where a variable is compared with a value."""
+  if name in _FLIPPED:
+    left, name, right = right, _FLIPPED[name], left
+  if name == '!=' and is_name(left):
+    reals = Ranges((Range(False, Leaf('-\\infty'), Leaf('\\infty'), False),))
+    return Narrowed((reals, Items('set', (right,))), without=True)
+  if name in ('<', '<='):
+    closed = name == '<='
+    if is_name(left):
+      return Ranges((Range(False, Leaf('-\\infty'), right, closed),))
+    if is_name(right):
+      return Ranges((Range(closed, left, Leaf('\\infty'), False),))
+  if isinstance(right, Items) and right.kind == 'list':
+    return right  # x = 1 \pm 2
+  return Equation(left, name, right)
+
+
+def _bracketed(text):
+  if text.startswith('\\{') and text.endswith('\\}'):
+    return _set(text[2:-2])
+  if text in ('\\emptyset', '\\varnothing', '\\phi'):
+    return Items('set', ())
+  if text[0] in _OPENING and text[-1] in _CLOSING and _encloses(text):
+    return _enclosed(text)
+  # After the brackets: those of (1:2) enclose a ratio.
+  parts = _split(text, _COLON)
+  if len(parts) > 1:
+    return Ratio(tuple(Leaf(part.strip()) for part in parts), bool(_CLOCK.match(text)))
+  return _signed(text)
+
+
+def _signed(text):
+  # Every choice of the signs; with a \mp the signs depend on each other.
+  signs = len(_PLUS_MINUS.findall(text))
+  if not signs:
+    return Leaf(text)
+  if '\\mp' in text and signs == 1:
+    return Items('list', tuple(_with_signs(text, (a,), b) for a, b in ('+-', '-+')))
+  if signs > 3 or '\\mp' in text:
+    raise ShapeError(f'{signs} times plus or minus')
+  return Items('list', tuple(_with_signs(text, s) for s in itertools.product('+-', repeat=signs)))
+
+
+def _with_signs(text, signs, opposite=''):
+  left = iter(signs)
+  text = _PLUS_MINUS.sub(lambda _: f' {next(left)} ', text).replace('\\mp', f' {opposite} ')
+  return Leaf(re.sub(r'(^|[{(]) \+', r'\1', text).strip())
+
+
+def _enclosed(text):
+  inside = text[1:-1]
+  parts = _split(inside, _ITEMS)
+  if text[0] == '{':
+    return _set(inside)
+  if len(parts) == 1:
+    return _bracketed(inside.strip()) if inside.strip() and text[0] == '(' else Leaf(text)
+  # Of (1, 2) nobody can say whether it is a point or an interval; (1, 2] and (1, oo) tell.
+  items = tuple(read(part) for part in parts)
+  infinite = any(_is_infinite(leaf) for item in items for leaf in leaves(item))
+  closed_low, closed_high = text[0] == '[', text[-1] == ']'
+  half_open = text[0] + text[-1] in ('(]', '[)')
+  if len(items) == 2 and (half_open or infinite):
+    return Ranges((Range(closed_low, *items, closed_high),))
+  return Items('vector' if closed_low else 'point', items)
+
+
+def _is_infinite(leaf):
+  return 'infty' in leaf or leaf.strip('+- ') in ('oo', 'inf')
+
+
+def _set(inside):
+  if not inside.strip():
+    return Items('set', ())
+  return Items('set', tuple(i for part in _split(inside, _ITEMS) for i in _spread(read(part))))
+
+
+def _as_range(shape):
+  if isinstance(shape, Ranges):
+    return shape.parts[0]
+  if isinstance(shape, Items) and shape.kind in ('point', 'vector') and len(shape.items) == 2:
+    closed = shape.kind == 'vector'
+    return Range(closed, shape.items[0], shape.items[1], closed)
+  if isinstance(shape, Items) and shape.kind == 'set':
+    return shape
+  raise ShapeError('a union of something that is no interval')
+
+
+def _without_member(text):
+  member = _MEMBER.match(text)
+  return text[member.end() :].strip() if member else text
+
+
+def _encloses(text):
+  """Whether the first bracket closes at the last character (half-open intervals count)."""
+  depth = 0
+  for at, sign in enumerate(text):
+    depth += (sign in _OPENING) - (sign in _CLOSING)
+    if depth == 0:
+      return at == len(text) - 1
+  return False
+
+
+def _top_level(text, pattern):
+  """Matches of `pattern` outside of all brackets."""
+  depths, depth = [], 0
+  for sign in text:
+    depth -= sign in _CLOSING
+    if depth < 0:
+      raise ShapeError('a bracket closes that was never opened')
+    depths.append(depth)
+    depth += sign in _OPENING
+  if depth:
+    raise ShapeError('a bracket stays open')
+  return (found for found in pattern.finditer(text) if depths[found.start()] == 0)
+
+
+def _split(text, pattern):
+  parts, at = [], 0
+  for found in _top_level(text, pattern):
+    parts.append(text[at : found.start()])
+    at = found.end()
+  return [*parts, text[at:]]

@@ -1,0 +1,356 @@
+"""Comparison of formulas, points, sets, intervals and equations; runs in a worker process only.
+
+`shapes` cuts an answer into its structure; the expressions at the leaves are read by math-verify's
+LaTeX parser and compared by SymPy. Nothing is ever given to `eval`.
+"""
+
+import fractions
+import hashlib
+import logging
+import re
+
+import sympy
+
+from r1jax.rewards.math import expressions, notation, quantity, shapes
+from r1jax.rewards.verdict import Kind, Verdict
+
+_DIGITS = 40  # of the numeric comparison that comes before the symbolic one
+_SCALES = (1, -1, 4, -1, 6, 1)  # of the six points where formulas are compared
+_CONFIRMED = 600  # digits of the last look, so that a tiny addition is seen
+# Yes: `\frac{2}{3}`, `2/3`. No: `2`, `\frac23`.
+_FRACTION = re.compile(r'\\frac ?\{.*\} ?\{.*\}\Z|\d+ ?/ ?\d+\Z')
+# Spaces but those between two numbers. Yes: ` ` of `x + 1`. No: ` ` of `4 2`.
+_TIGHT = re.compile(r'(?<![\d.]) +| +(?![\d.])')
+# A number and its base. Yes: `2516_8`, `101_{2}`. No: `x_8`.
+_BASED = re.compile(r'(\d+) ?_ ?\{?(\d{1,2})\}?\Z')
+# What evaluates slowly to hundreds of digits.
+_SLOW = (sympy.factorial, sympy.binomial, sympy.gamma, sympy.Integral, sympy.Sum, sympy.Product)
+_REAL_SETS = (shapes.Ranges, shapes.Narrowed)
+# Formulas with each construction that the parser compiles or caches at first use.
+_WARM = r"""x^2+2x+1 (x+1)^2 \frac{x^2+1}{2} 2\sqrt{3}+\pi \sin(x)-2x 5^{2}\cdot{e} n(n+1)/2
+  \frac{n(n+1)}{2} \log_{2}8 \ln(2)
+  1-\frac{1}{x+1} \sqrt[3]{2} |x-2| 5! \binom{5}{2} e^{-x} \frac{\sqrt{3}}{2} -\frac{1}{2}x
+  2^{n-1} x^{10} 3i+2 \cos{x} (a+b)/2
+  \frac{a}{b}+\frac{1}{c} 0.5x -x+1 (x-1)(x+2) \sqrt{x^2+1} 10\pi x_{1}+x_{2} \frac12 2\cdot(3-x)"""
+
+
+def warm_up():
+  """Fills the parser's caches, so that the first real comparison is as fast as the later ones."""
+  logging.disable(logging.CRITICAL)
+  for text in _WARM.split():
+    expressions.read(text)
+  compare('x^2', '2x+1')
+
+
+def compare(gold, answer):
+  """The Verdict on two answers that exact reading could not decide."""
+  gold, answer = notation.clean(gold), notation.clean(answer)
+  try:
+    truth = shapes.read(gold)
+    _touch(truth)
+  except (expressions.UnreadableError, shapes.ShapeError) as error:
+    # A gold that nobody can read is still stated by whoever writes it down.
+    if _plain(gold) == _plain(answer):
+      return Verdict(1.0, Kind.CORRECT)
+    return Verdict(
+      0.0, Kind.VERIFIER_ERROR, f'the gold answer {gold[:60]!r} cannot be read: {error}'
+    )
+  try:
+    return _verdict(same(truth, shapes.read(answer)))
+  except (expressions.UnreadableError, shapes.ShapeError) as error:
+    return Verdict(0.0, Kind.UNPARSEABLE, str(error)[:200])
+  except MemoryError:
+    raise
+  except Exception as error:
+    # Raises what it raises: then the gold answer is at fault, not this one.
+    if not same(truth, truth):
+      raise
+    return Verdict(0.0, Kind.UNPARSEABLE, f'not comparable: {type(error).__name__}: {error}'[:200])
+
+
+def _plain(text):
+  return notation.plain_words(_TIGHT.sub('', text))
+
+
+def same(gold, answer):
+  """Whether two `shapes` are equal."""
+  if isinstance(gold, shapes.Leaf) and isinstance(answer, shapes.Leaf):
+    return _same_leaf(gold.text, answer.text)
+  if isinstance(gold, shapes.Matrix) and isinstance(answer, shapes.Matrix):
+    return gold.size == answer.size and all(map(same, gold.cells, answer.cells))
+  if isinstance(gold, shapes.Ratio) or isinstance(answer, shapes.Ratio):
+    return _same_ratio(gold, answer)
+  if isinstance(answer, shapes.Chain):
+    return _same_chain(gold, answer)
+  if isinstance(gold, shapes.Equation) or isinstance(answer, shapes.Equation):
+    return _same_equation(gold, answer)
+  if isinstance(gold, _REAL_SETS) or isinstance(answer, _REAL_SETS):
+    return _same_ranges(gold, answer)
+  if isinstance(gold, shapes.Items) and isinstance(answer, shapes.Items):
+    return _same_items(gold, answer)
+  return _same_single(gold, answer)
+
+
+def _same_single(gold, answer):
+  # A set of one value and the value itself.
+  if isinstance(gold, shapes.Items) and len(gold.items) == 1:
+    return same(gold.items[0], answer)
+  if isinstance(answer, shapes.Items) and len(answer.items) == 1 and answer.kind == 'set':
+    return same(gold, answer.items[0])
+  return False
+
+
+def _same_items(gold, answer):
+  # A set of one point and the point.
+  for whole, part in ((gold, answer), (answer, gold)):
+    if whole.kind == 'set' and len(whole.items) == 1 and part.kind == 'point':
+      return same(whole.items[0], part)
+  if len(gold.items) != len(answer.items):
+    return False
+  kinds = {gold.kind, answer.kind}
+  # Sets and bare lists have no order, points and vectors have one.
+  if kinds <= {'set', 'list'}:
+    return _matched(gold.items, answer.items)
+  if kinds == {'point', 'vector'} and len(gold.items) == 2:
+    return False  # (1, 2) and [1, 2] are an open and a closed interval
+  if not kinds & {'set'}:
+    return all(map(same, shapes.by_name(gold.items), shapes.by_name(answer.items)))
+  return False
+
+
+def _matched(gold, answer):
+  """Whether each item of `gold` is one of `answer` and none is left; items may occur twice."""
+  rest = list(answer)
+  for item in gold:
+    found = next((i for i, other in enumerate(rest) if same(item, other)), None)
+    if found is None:
+      return False
+    del rest[found]
+  return True
+
+
+def _same_ratio(gold, answer):
+  # 2:3 equals 4:6 and 2/3, but a time of day equals itself only.
+  if isinstance(gold, shapes.Ratio) and isinstance(answer, shapes.Ratio):
+    if len(gold.parts) != len(answer.parts):
+      return False
+    if gold.clock and answer.clock:
+      return all(map(same, gold.parts, answer.parts))
+    first, other = (expressions.read(shapes.leaf_text(s.parts[0])) for s in (gold, answer))
+    return all(
+      _same_expression(expressions.read(one.text) * other, expressions.read(two.text) * first)
+      for one, two in zip(gold.parts, answer.parts)
+    )
+  ratio, other = (gold, answer) if isinstance(gold, shapes.Ratio) else (answer, gold)
+  fraction = isinstance(other, shapes.Leaf) and _FRACTION.match(other.text)
+  if not fraction or len(ratio.parts) != 2 or ratio.clock:
+    return False
+  return _same_expression(
+    expressions.read(other.text),
+    expressions.read(ratio.parts[0].text) / expressions.read(ratio.parts[1].text),
+  )
+
+
+def _same_equation(gold, answer):
+  if isinstance(gold, shapes.Equation) and isinstance(answer, shapes.Equation):
+    if gold.relation == answer.relation == '=' and shapes.same_name(gold.left, answer.left):
+      return same(gold.right, answer.right)
+    return gold.relation == answer.relation and _proportional(gold, answer)
+  equation, other = (gold, answer) if isinstance(gold, shapes.Equation) else (answer, gold)
+  if equation.relation != '=':
+    return False
+  # `9 * 2 = 18` as the answer for 18; as a gold it is an equation and nothing else states it.
+  if not shapes.is_name(equation.left):
+    return equation is answer and _same_chain(gold, shapes.Chain((equation.left, equation.right)))
+  return same(*((equation.right, other) if equation is gold else (other, equation.right)))
+
+
+def _same_chain(gold, chain):
+  # `x = 9 * 2 = 18`: the last member is the answer, and the ones before must not contradict it.
+  members = chain.members[1:] if shapes.is_name(chain.members[0]) else chain.members
+  values = [expressions.read(shapes.leaf_text(member)) for member in members]
+  return all(_same_expression(values[-1], value) for value in values) and same(gold, members[-1])
+
+
+def _proportional(gold, answer):
+  """Whether two equations or inequalities say the same: one is a multiple of the other."""
+  one, other = _difference(gold), _difference(answer)
+  if one.free_symbols != other.free_symbols or not one.free_symbols:
+    return False
+  names = sorted(one.free_symbols, key=str)
+  points = _points(one, other, names)
+  values = [(_number(one.subs(point)), _number(other.subs(point))) for point in points]
+  ratios = [a / b for a, b in values if a is not None and b is not None and b != 0]
+  if len(ratios) < 3 or ratios[0] == 0 or (gold.relation != '=' and ratios[0] < 0):
+    return False
+  if any(abs(r / ratios[0] - 1) > sympy.Float(10) ** -25 for r in ratios):
+    return False
+  # Sampled points say that the ratio is constant; of rational functions SymPy can prove it.
+  exact = {sympy.cancel(one / other) for _ in names[:1] if one.is_rational_function(*names)}
+  return not exact or exact.pop().is_number
+
+
+def _difference(equation):
+  return expressions.read(shapes.leaf_text(equation.left)) - expressions.read(
+    shapes.leaf_text(equation.right)
+  )
+
+
+def _same_ranges(gold, answer):
+  one, other = _real_set(gold), _real_set(answer)
+  return one is not None and other is not None and bool(one == other)
+
+
+def _real_set(shape):
+  """The SymPy set of a shape, or None where it is no set of reals."""
+  if isinstance(shape, shapes.Narrowed):
+    first, second = map(_real_set, shape.parts)
+    if first is None or second is None:
+      return None
+    return first - second if shape.without else first & second
+  if isinstance(shape, shapes.Ranges):
+    return sympy.Union(*(_one_range(part) for part in shape.parts))
+  if isinstance(shape, shapes.Items) and shape.kind == 'set':
+    return sympy.FiniteSet(*(expressions.read(shapes.leaf_text(item)) for item in shape.items))
+  if (
+    isinstance(shape, shapes.Items) and shape.kind in ('point', 'vector') and len(shape.items) == 2
+  ):
+    closed = shape.kind == 'vector'
+    return _one_range(shapes.Range(closed, shape.items[0], shape.items[1], closed))
+  return None
+
+
+def _one_range(part):
+  if isinstance(part, shapes.Items):
+    return _real_set(part)
+  low, high = (expressions.read(shapes.leaf_text(end)) for end in (part.low, part.high))
+  return sympy.Interval(low, high, not part.closed_low, not part.closed_high)
+
+
+def _same_leaf(gold, answer):
+  if _TIGHT.sub('', gold) == _TIGHT.sub('', answer):
+    return True
+  # 2516_8 is not 1358: a question that names a base asks for the digits in it.
+  based = _BASED.match(gold), _BASED.match(answer)
+  if any(based):
+    return _same_based(gold, answer, *based)
+  truth, stated = quantity.read(gold), quantity.read(notation.unnamed(answer))
+  if truth is not None and stated is not None:
+    return quantity.same(truth, stated)
+  if truth is not None and not notation.worked_out(answer):
+    raise expressions.UnreadableError('a calculation, not its result')
+  gold, answer = shapes.without_unit(gold), shapes.without_unit(answer)
+  if truth is not None or stated is not None:
+    return _same_number(gold, truth, answer, stated)
+  return _same_expression(expressions.read(gold), expressions.read(answer))
+
+
+def _same_based(gold, answer, gold_based, answer_based):
+  if gold_based and answer_based:
+    return gold_based.groups() == answer_based.groups()
+  based, other = (gold_based, answer) if gold_based else (answer_based, gold)
+  read = quantity.read(other)
+  return int(based[2]) == 10 and read is not None and int(based[1]) == read.value
+
+
+def _same_number(gold, truth, answer, stated):
+  """Whether a formula has the value of a number: one of `truth` and `stated` is its Quantity."""
+  expression = expressions.read(answer if truth is not None else gold)
+  if expression.free_symbols and truth is None:
+    return _same_sampled(
+      expression, sympy.Rational(stated.value.numerator, stated.value.denominator)
+    )
+  value = _number(expression) if not expression.free_symbols else None
+  if value is None or not value.is_Float:
+    return False
+  read = truth if truth is not None else stated
+  target = read.value / 100 if read.percent else read.value
+  exact = (
+    fractions.Fraction(int(expression.p), int(expression.q)) if expression.is_Rational else None
+  )
+  if exact is not None:
+    return quantity.close(exact, target, 0, read.digits)
+  # An irrational value: its 40 digits stand for it.
+  exact = fractions.Fraction(str(value))
+  if abs(exact - target) <= fractions.Fraction(1, 10**30) * (1 + abs(target)):
+    return True
+  return read.digits >= 5 and quantity.close(exact, target, 0, read.digits, exact_is_finite=False)
+
+
+def _same_expression(one, other):
+  if one == other:
+    return True
+  return _same_sampled(one, other)
+
+
+def _same_sampled(one, other):
+  # Two formulas that agree to 25 digits at six odd rational points, signs mixed, and at one of them
+  # to 600, are the same function. The points depend on both formulas: nobody can aim at them.
+  if (one - other).is_Rational:
+    return one == other
+  names = sorted(one.free_symbols | other.free_symbols, key=str)
+  checked = 0
+  for point in _points(one, other, names):
+    first, second = _number(one.subs(point)), _number(other.subs(point))
+    if (first is None) != (second is None):
+      return False
+    if first is not None:
+      # Most formulas differ at the first point; the long look is for those that do not.
+      if abs(first - second) > sympy.Float(10) ** -25 * (1 + abs(first)):
+        return False
+      if not checked and not _agree_closely(one.subs(point) - other.subs(point), first):
+        return False
+      checked += 1
+  if checked >= min(2, 1 + len(names)):
+    return True
+  return bool(sympy.simplify(one - other) == 0)  # real nowhere near the sampled points
+
+
+def _agree_closely(difference, value):
+  """Whether a number without symbols is 0 to some 560 digits, relative to `value`."""
+  if difference.is_Rational:
+    return difference == 0
+  if difference.has(*_SLOW):
+    return True
+  left = difference.evalf(_CONFIRMED, maxn=_CONFIRMED + 50, chop=False)
+  size = sympy.Float(10) ** (40 - _CONFIRMED) * (1 + abs(value))
+  return not left.is_number or bool(abs(left) <= size)
+
+
+def _points(one, other, names):
+  """Where two formulas are compared: rational values of `names`, the same for the same formulas."""
+  if not names:
+    return [{}]
+  seed = hashlib.sha256(f'{one} and {other}'.encode()).digest()
+  return [
+    {name: _place(seed, 7 * k + 5 * i, scale) for i, name in enumerate(names)}
+    for k, scale in enumerate(_SCALES)
+  ]
+
+
+def _place(seed, at, scale):
+  return sympy.Rational(scale * (600 + seed[at % 32]), 500 + seed[(at + 3) % 32])
+
+
+def _number(expression):
+  """The real value of an expression without symbols, or None where it is undefined or not real."""
+  value = sympy.N(expression, _DIGITS)
+  if not value.is_number or value.has(sympy.nan, sympy.zoo, sympy.oo):
+    return None
+  real, imaginary = value.as_real_imag()
+  if not (real.is_Number and imaginary.is_Number):
+    return None
+  if abs(imaginary) > sympy.Float(10) ** -25 * (1 + abs(real)):
+    return sympy.Float(real, _DIGITS) + sympy.I * imaginary if expression.has(sympy.I) else None
+  return sympy.Float(real, _DIGITS)
+
+
+def _touch(shape):
+  """Raises UnreadableError unless every leaf of the gold answer can be read."""
+  for text in shapes.leaves(shape):
+    if quantity.read(text) is None:
+      expressions.read(shapes.without_unit(text))
+
+
+def _verdict(equal):
+  return Verdict(1.0, Kind.CORRECT) if equal else Verdict(0.0, Kind.WRONG)

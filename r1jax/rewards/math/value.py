@@ -1,0 +1,134 @@
+"""Mathematics: whether an answer states the gold value. Exact readings here, the rest by SymPy.
+
+What counts as equal (`equal`): numbers are compared exactly; a decimal with a point and at least
+five significant digits may round or truncate a gold value that is no finite decimal; noise of
+binary floating point (1e-12, relative) is forgiven. A unit may be missing on one side, known units
+are converted. `50%` equals 0.5 and 1/2, and also a bare 50. A number asked for must be worked out:
+`3 + 4` does not state 7.
+"""
+
+import dataclasses
+import re
+
+from r1jax.rewards import accuracy
+from r1jax.rewards.math import notation, quantity
+from r1jax.rewards.verdict import Gold, Kind, Task, Verdict
+from r1jax.rewards.workers import pool
+
+DEADLINE_SECONDS = 2.0
+
+# What Python compares as it stands. Yes: `-12`. No: `1,234`, `12.0`.
+_INTEGER = re.compile(r'[+-]?\d{1,40}\Z', re.ASCII)
+# Digits and operations alone. Yes: `3 + 4`, `$9*2`. No: `2x`, `\frac{1}{2}`.
+_CALCULATION = re.compile(r'[\d\s+*/().,=$-]+\Z')
+
+
+@dataclasses.dataclass(frozen=True)
+class Value(Gold):
+  """A number, a formula, a set, a word: `text`, in LaTeX or as people write.
+
+  It is what a plain str means where a gold is asked for, and has no field of its own in a record.
+  """
+
+  text: str
+
+  name = 'math'
+  instruction = 'Please reason step by step, and put your final answer within \\boxed{}.'  # §1.1
+
+  @classmethod
+  def graded(cls, record):
+    """The Value of a record's field `gold`, a str or a whole number."""
+    given = record.get('gold')
+    if not isinstance(given, (str, int)) or isinstance(given, bool):
+      raise ValueError(f"field 'gold' holds {given!r:.40}, expected text")
+    return cls(str(given))
+
+  def check(self, completion, reply, config):
+    """At once where exact reading decides, otherwise by a worker within `config.math_seconds`."""
+    answer = self.stated(completion, reply)
+    if answer is None:
+      return accuracy.NONE
+    found = quick(self.text, answer)
+    return found or Task('math', config.math_seconds, (self.text, answer))
+
+  def stated(self, completion, reply):
+    """The last answer, or the last box of it or outside of thoughts."""
+    return accuracy.final_answer(completion, reply)
+
+  def plain(self, answer):
+    """The answer in one notation."""
+    return notation.clean(answer)
+
+  def same(self, one, other):
+    """Whether two answers have the same value, however they are written."""
+    return equal(one, other).kind == Kind.CORRECT
+
+
+def equal(gold, answer):
+  """Whether `answer` (str, a model's final answer) states the value of `gold` (str); never raises.
+
+  Returns a Verdict: CORRECT 1; WRONG 0; UNPARSEABLE 0 (nothing comparable in the answer); TIMEOUT
+  0 (the comparison took over DEADLINE_SECONDS or the memory of a worker, and its process was
+  killed); VERIFIER_ERROR when the gold answer itself makes no sense or the comparing process
+  failed twice.
+  """
+  found = quick(gold, answer)
+  return found or pool.own().submit(Task('math', DEADLINE_SECONDS, (gold, answer))).result()
+
+
+def quick(gold, answer):
+  """The verdict when exact reading decides (microseconds, no process), otherwise None."""
+  one, other = gold.strip(), answer.strip()
+  if _INTEGER.match(one) and _INTEGER.match(other):
+    return _judged(int(one) == int(other))
+  if not one:
+    return Verdict(0.0, Kind.VERIFIER_ERROR, 'the gold answer is empty')
+  if len(one) > accuracy.LONGEST_ANSWER:
+    return Verdict(0.0, Kind.VERIFIER_ERROR, f'the gold answer has {len(one)} characters')
+  refused = notation.refusal(other)
+  if refused:
+    return Verdict(0.0, Kind.UNPARSEABLE, refused)
+  return _quick_cleaned(notation.clean(one), notation.clean(other))
+
+
+def _quick_cleaned(gold, answer):
+  if not answer:
+    return Verdict(0.0, Kind.UNPARSEABLE, 'empty answer')
+  gold_value = quantity.read(gold)
+  if gold_value is not None:
+    return _against_number(gold_value, answer)
+  if gold == answer:
+    return _judged(True)
+  if notation.is_words(gold):
+    return _judged(notation.plain_words(gold) == notation.plain_words(answer))
+  return None
+
+
+def _against_number(gold, answer):
+  stated = notation.unnamed(answer)
+  value = quantity.read(stated)
+  if value is not None:
+    return _judged(quantity.same(gold, value))
+  if '=' in stated:
+    return _chain(gold, stated)
+  if notation.is_words(stated):
+    return Verdict(0.0, Kind.UNPARSEABLE, 'words where a number is asked')
+  if _CALCULATION.match(stated) and not notation.worked_out(stated):
+    return Verdict(0.0, Kind.WRONG, 'a calculation, not its result')
+  return None
+
+
+def _chain(gold, text):
+  """Of `9 * 2 = 18` the last member is the answer; the ones before must not contradict it."""
+  *before, last = (quantity.read(part.strip()) for part in text.split('='))
+  if last is None:
+    return None
+  if not quantity.same(gold, last):
+    return _judged(False)
+  if any(value is None for value in before):
+    return None
+  return _judged(all(quantity.same(gold, value) for value in before))
+
+
+def _judged(same):
+  return Verdict(1.0, Kind.CORRECT) if same else Verdict(0.0, Kind.WRONG)

@@ -1,0 +1,47 @@
+"""What is said of a save that failed: one line, not the libraries' reports of the same failure."""
+
+import functools
+import logging
+import re
+import sys
+
+# "Failed to write 42 bytes to file 4: No space left on device [os_error_code='28']", not
+# "[source locations='tensorstore/...']".
+_TENSORSTORE = re.compile(r"([^:\]\[]+) \[os_error_code='\d+'\]")
+_LONGEST = 300  # characters of an error that is quoted
+
+
+def reason(error):
+  """The exception of a failed save in a few words: of what the system says, only that."""
+  found = _TENSORSTORE.search(str(error))
+  if found:
+    return found[1].strip()
+  if isinstance(error, OSError) and error.strerror:
+    return f'{error.strerror}: {error.filename}' if error.filename else error.strerror
+  return f'{type(error).__name__}: {" ".join(str(error).split())}'[:_LONGEST]
+
+
+@functools.cache
+def say_once():
+  """From now on orbax and tensorstore print nothing of failures that they also raise.
+
+  For good, as writes that were under way when another one failed report long after it.
+  """
+  hook = sys.unraisablehook
+
+  def report(unraisable):
+    if not _is_late_callback(unraisable.exc_value):
+      hook(unraisable)
+
+  logging.getLogger('absl').addFilter(_is_news)
+  sys.unraisablehook = report
+
+
+def _is_news(record):
+  """Whether a log record is more than the traceback of a thread whose exception we are given."""
+  return not (record.exc_info and 'orbax' in record.pathname)
+
+
+def _is_late_callback(error):
+  """Whether tensorstore called into the event loop of a save of which another write had failed."""
+  return isinstance(error, RuntimeError) and str(error) == 'Event loop is closed'

