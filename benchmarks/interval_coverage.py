@@ -5,8 +5,8 @@
 Worlds: question difficulties are drawn from a beta distribution of the given mean and spread (0.7:
 most questions are always or never solved; 5: all are alike), answers from them. Each world is
 evaluated `runs` times. The paired column is the coverage of the interval of a difference between
-two models that share their questions, and the share of differences called significant where there
-is none.
+two models that share their questions; the last one the share of differences called significant
+between two equal models.
 """
 
 import argparse

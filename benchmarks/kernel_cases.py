@@ -1,7 +1,7 @@
 """The ops at the shapes of the models that we name, and what each must compute and read at least.
 
-Widths and heads: DeepSeek-V3 (reference §2.1, its heads divided by 8 devices), R1-Distill-Qwen 1.5B
-and 7B (§3.3).
+Widths and heads: DeepSeek-V3 (reference §2.1, its heads divided by 8 devices), R1-Distill-Qwen of
+1.5B and of 7B parameters (§3.3).
 """
 
 import dataclasses

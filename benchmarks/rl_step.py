@@ -160,9 +160,7 @@ def flops(s):
 
 
 def peak():
-  """Measured float32 matmul rate, FLOP/s: the best of five 2048-cubed products on one device, times
-  the devices.
-  """
+  """Float32 FLOP/s of all devices, by the best of five 2048-cubed products on one of them."""
   a = jnp.ones((2048, 2048), jnp.float32)
   product = jax.jit(lambda a: a @ a)
   product(a).block_until_ready()

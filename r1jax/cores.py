@@ -24,8 +24,8 @@ def share(job):
   """Lets JAX make two devices of a CPU's cores for RL of a small model whose batches divide.
 
   To be called before anything asks for devices. A number that the user gave stays
-  (JAX_NUM_CPU_DEVICES, or XLA_FLAGS), and so does a mesh that says all its sizes; on other
-  platforms nothing changes.
+  (JAX_NUM_CPU_DEVICES, or XLA_FLAGS), and so does a mesh that says all its sizes. Platforms other
+  than CPUs stay as they are.
   """
   # What the user asked for goes before what is quick.
   said = jax.config.jax_num_cpu_devices > 0 or 'device_count' in os.environ.get('XLA_FLAGS', '')

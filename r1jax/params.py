@@ -82,9 +82,7 @@ def abstract(specs, dtype, mesh=None):
 
 
 def init(specs, key, std, dtype):
-  """Initial weights, each from its own key (named by its path), so that adding one changes no
-  other.
-  """
+  """Initial weights; each has a key of its own, named by its path: adding one changes no other."""
 
   def one(path, p):
     kind = dtype_of(p, dtype)
@@ -107,9 +105,7 @@ def trainable_mask(specs):
 
 
 def decay_mask(specs):
-  """True for matrices, which weight decay shrinks; norms, biases and untrained state are left
-  alone.
-  """
+  """True for matrices, which weight decay shrinks; not for norms, biases and untrained state."""
   return tree_map(lambda p: p.trainable and len([a for a in p.axes if a != 'layer']) > 1, specs)
 
 
@@ -119,8 +115,7 @@ def gather(params, specs):
 
 
 def sha256(params):
-  """SHA-256 of names, shapes, dtypes and little-endian bytes of all leaves in the order of their
-  names.
+  """SHA-256 of name, shape, dtype and little-endian bytes of each leaf, in the order of names.
 
   Does not depend on the sharding. Leaves are fetched one at a time; every process must call it.
   """

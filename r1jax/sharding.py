@@ -202,9 +202,7 @@ def in_rows(x_X, like_BT):
 
 
 def put(array, spec):
-  """Host array -> global device array on the mesh that is set; every process passes the whole
-  array.
-  """
+  """Host array -> device array on the mesh that is set; every process passes the whole array."""
   sharding = jax.sharding.NamedSharding(jax.sharding.get_mesh(), spec)
   if jax.process_count() == 1:
     return jax.device_put(array, sharding)

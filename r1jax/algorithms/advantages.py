@@ -10,8 +10,7 @@ import numpy as np
 def estimate(reward_PG, valid_PG, cfg):
   """How much better each sample is than its baseline, scaled as `cfg` says.
 
-  Call it on whole groups, before outputs are shuffled into mini-batches: the split may break a
-  group.
+  Call it on whole groups, before outputs are shuffled: a mini-batch may hold part of a group.
 
   Args:
     reward_PG: [P, G] rewards; entries with valid False may hold anything, nan included.
@@ -32,7 +31,8 @@ def estimate(reward_PG, valid_PG, cfg):
   centred_PG[unanimous_groups(reward_PG, valid_PG)] = 0.0
   if cfg.advantage_scale == 'none':
     return centred_PG.astype(np.float32)
-  return (centred_PG / (_std(reward_PG, valid_PG, cfg) + cfg.std_epsilon)).astype(np.float32)
+  scale = _std(reward_PG, valid_PG, cfg) + cfg.std_epsilon
+  return (centred_PG / scale).astype(np.float32)
 
 
 def group(reward_PG, valid_PG):
@@ -73,8 +73,8 @@ def overlong_penalty(length, cfg):
 
   Args:
     length: completion lengths in tokens (never characters), any shape.
-    cfg: `grpo.GrpoConfig`. Where the cap is a schedule, give the cap of this step with
-      `dataclasses.replace(cfg, max_length=...)`.
+    cfg: `grpo.GrpoConfig`. Where the cap is a schedule, give this step's one by
+      `dataclasses.replace(cfg, max_length=...)`, as the rollout had it.
 
   Returns:
     float32 array of `length`'s shape, in [-1, 0].
@@ -91,7 +91,8 @@ def overlong_penalty(length, cfg):
 
 def _mean(reward_PG, valid_PG):
   """Mean [P, 1] of the valid rewards of each group; invalid ones are 0 by now."""
-  return reward_PG.sum(1, keepdims=True) / np.maximum(valid_PG.sum(1, keepdims=True), 1)
+  count_P1 = valid_PG.sum(1, keepdims=True)
+  return reward_PG.sum(1, keepdims=True) / np.maximum(count_P1, 1)
 
 
 def _std(reward_PG, valid_PG, cfg):

@@ -34,8 +34,7 @@ class KlConfig:
 def forward_kl(teacher_BTV, student_BTV):
   """sum_v p_teacher (log p_teacher - log p_student) of each position, float32 [B, T], in nats.
 
-  Both are logits of any float type; the vocabulary may be sharded. No gradient flows to the
-  teacher.
+  Both are logits of any float type; the vocabulary may be sharded. The teacher has no gradient.
   """
   chex.assert_equal_shape([teacher_BTV, student_BTV])  # a vocabulary of 1 would broadcast
   teacher_BTV = jax.lax.stop_gradient(teacher_BTV).astype(jnp.float32)
@@ -77,14 +76,16 @@ def chunked(teacher, student, hidden, target_BT, chunk):
 
   _, found = jax.lax.scan(one, None, (target_CBT, *hidden))
   spec = jax.typeof(target_BT).sharding.spec
-  return tuple(jax.lax.reshape(x.transpose(1, 0, 2), (B, T), out_sharding=spec) for x in found)
+  whole = (x_CBT.transpose(1, 0, 2) for x_CBT in found)
+  return tuple(jax.lax.reshape(x, (B, T), out_sharding=spec) for x in whole)
 
 
 def _token_logp(logits_BTV, token_BT):
   """log p of each token with the vocabulary still sharded: a masked sum, no gather."""
   vocab_11V = jax.lax.broadcasted_iota(jnp.int32, (1, 1, logits_BTV.shape[-1]), 2)
   logp_BTV = jax.nn.log_softmax(logits_BTV.astype(jnp.float32))
-  return jnp.sum(jnp.where(vocab_11V == token_BT[..., None], logp_BTV, 0), axis=-1)
+  hit_BTV = vocab_11V == token_BT[..., None]
+  return jnp.sum(jnp.where(hit_BTV, logp_BTV, 0), axis=-1)
 
 
 def loss(cfg, batch, logp_BT, kl_BT):
@@ -114,7 +115,8 @@ def _cut(x_BT, chunk):
   B, T, *rest = x_BT.shape
   row, *other = jax.typeof(x_BT).sharding.spec
   spec = jax.P(row, None, *other)
-  return jnp.moveaxis(jax.lax.reshape(x_BT, (B, T // chunk, chunk, *rest), out_sharding=spec), 1, 0)
+  shape = (B, T // chunk, chunk, *rest)
+  return jnp.moveaxis(jax.lax.reshape(x_BT, shape, out_sharding=spec), 1, 0)
 
 
 def _logits(head, x_BTD):

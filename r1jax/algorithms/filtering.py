@@ -27,8 +27,7 @@ class FilterConfig:
     distinct: least share of the reply's 6-grams of words that are distinct.
     longest: most tokens of a reply; 0 for as many as were sampled.
     paragraph: most words of one paragraph of the thought; 0 for any number.
-    ngram: words in a row that, shared with a held-out text, make a question contaminated; the paper
-      takes 10.
+    ngram: words in a row that, shared with a held-out text, contaminate a question; the paper's 10.
   """
 
   language: ranges.Share = 0.95
@@ -107,7 +106,8 @@ class Heldout:
   def _of(self, text):
     words = _words(text)
     # A text shorter than n words is one gram, or short questions would never be found.
-    return [tuple(words[i : i + self.n]) for i in range(max(1, len(words) - self.n + 1))]
+    starts = range(max(1, len(words) - self.n + 1))
+    return [tuple(words[i : i + self.n]) for i in starts]
 
 
 class Sieve:
@@ -133,7 +133,8 @@ class Sieve:
 
   def figures(self):
     """Counts of what was kept and dropped, by reason."""
-    return {'kept': self.kept} | {f'dropped: {why}': n for why, n in sorted(self.dropped.items())}
+    dropped = {f'dropped: {why}': n for why, n in sorted(self.dropped.items())}
+    return {'kept': self.kept} | dropped
 
   def _against_the_others(self, candidate):
     if self.heldout.contains(candidate.question) or self.heldout.contains(candidate.reply):

@@ -89,8 +89,8 @@ class GrpoConfig:
       the loss; the gradient beyond is 0. None for off.
     max_length: cap on the completion in tokens; needed by 'dr_grpo' (keep it constant there) and by
       overlong_buffer. Paper §2.1: 32,768, from step 8.2k on 65,536.
-    overlong_buffer: tokens before max_length in which `advantages.overlong_penalty` grows; 0 for
-      off. DAPO: 4,096.
+    overlong_buffer: tokens before max_length in which `advantages.overlong_penalty` grows. DAPO:
+      4,096, of a cap of 20,480; 0 for off.
   """
 
   clip_low: ranges.Weight = 0.2
@@ -140,8 +140,7 @@ def token_weights(length_B, cfg, microbatch_B=None):
     length_B: [B] completion tokens (those with mask 1) of every sequence of the mini-batch; 0 is
       allowed, and such a sequence still counts in the number of sequences, as it does in TRL.
     cfg: `GrpoConfig`; uses aggregation and max_length.
-    microbatch_B: [B] index of the micro-batch each sequence goes to; only 'bnpo' reads it. None:
-      one.
+    microbatch_B: [B] micro-batch of each sequence, which only 'bnpo' reads; None for a single one.
 
   Returns:
     [B] float32; give every token of sequence i the weight at i.

@@ -32,7 +32,8 @@ def pairwise(chosen_B, rejected_B):
 
 def pointwise(score_B, safe_B):
   """Cross-entropy in nats of each label, sigmoid(score) being the probability of a safe text."""
-  return jax.nn.softplus(jnp.where(safe_B > 0, -_wide(score_B), _wide(score_B)))
+  score_B = _wide(score_B)
+  return jax.nn.softplus(jnp.where(safe_B > 0, -score_B, score_B))
 
 
 def loss(objective, batch, score_BK):
@@ -62,7 +63,8 @@ def loss(objective, batch, score_BK):
     if score_BK.shape[1] != 2:
       raise ValueError(f'a row of pairs has 2 texts, these have {score_BK.shape[1]}')
     # One value for each row: the pair.
-    value, margin = pairwise(score_BK[:, 0], score_BK[:, 1]), score_BK[:, 0] - score_BK[:, 1]
+    chosen_B, rejected_B = score_BK[:, 0], score_BK[:, 1]
+    value, margin = pairwise(chosen_B, rejected_B), chosen_B - rejected_B
     weight, real = batch.weight_BK[:, 0], real_BK[:, 0]
   else:
     # One value for each text.
@@ -80,4 +82,5 @@ def loss(objective, batch, score_BK):
 
 
 def _wide(x):
-  return jnp.asarray(x).astype(jnp.promote_types(jnp.asarray(x).dtype, jnp.float32))
+  x = jnp.asarray(x)
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -36,7 +36,8 @@ def total(x_BT, segment_BT):
 
 def reachable(segment_BT, distance):
   """[B, T] bool: whether the position `distance` before t exists and lies in the segment of t."""
-  earlier_BT = jnp.pad(segment_BT, ((0, 0), (distance, 0)))[:, : segment_BT.shape[1]]
+  length = segment_BT.shape[1]
+  earlier_BT = jnp.pad(segment_BT, ((0, 0), (distance, 0)))[:, :length]
   # The zeros that padding brought in would match padding.
-  exists_T = jnp.arange(segment_BT.shape[1]) >= distance
+  exists_T = jnp.arange(length) >= distance
   return (earlier_BT == segment_BT) & exists_T

@@ -52,8 +52,8 @@ def results(tally):
   """Dict `family/name` -> scalar: means and maxima; the mean over no token at all is 0."""
   # The bound only guards the division that the select throws away.
   means = {
-    name: jnp.where(tally.counts[name] > 0, total / jnp.maximum(tally.counts[name], 1e-30), 0.0)
-    for name, total in tally.sums.items()
+    name: jnp.where(count > 0, tally.sums[name] / jnp.maximum(count, 1e-30), 0.0)
+    for name, count in tally.counts.items()
   }
   return {**means, **tally.maxima}
 

@@ -39,8 +39,7 @@ def best_fit(lengths, capacity):
 
   Returns:
     Bins, each a list of indices into `lengths` in the order they were placed. Ties go to the lower
-    index and the older bin, so equal input gives equal bins. Source: DeepSeek-R1, arXiv
-    2501.12948v2, appendix B.1.
+    index and the older bin, so equal input gives equal bins (DeepSeek-R1v2, appendix B.1).
 
   Raises:
     ValueError: a length outside 1..capacity.
@@ -98,9 +97,10 @@ def lay(sequences, bins, capacity, rows, pad=0):
   members = np.array([len(members) for members in bins])
   # Where each sequence goes: its row, and the how-manieth of the row it is.
   row = np.repeat(np.arange(len(bins)), members)
-  rank = np.arange(len(chosen)) - np.repeat(np.cumsum(members) - members, members)
+  before = np.cumsum(members) - members  # sequences in the rows above
+  rank = np.arange(len(chosen)) - np.repeat(before, members)
   begin = np.cumsum(length) - length  # in the concatenation of all, then within the row
-  first = np.repeat(begin[np.cumsum(members) - members], members)
+  first = np.repeat(begin[before], members)
   # Where each of its tokens goes in the flattened rows.
   position = np.arange(length.sum()) - np.repeat(begin, length)
   where = np.repeat(row * capacity + begin - first, length) + position
@@ -223,7 +223,8 @@ class DocumentStream:
   def _window(self):
     """(index, ids) of the next documents, those put off first, then by length; the index after."""
     waiting = [(index, self._ids(index)) for index in self._put_off]
-    tokens, following, new = sum(len(ids) for _, ids in waiting), self._next, []
+    tokens = sum(len(ids) for _, ids in waiting)
+    following, new = self._next, []
     # As many tokens as there are places: more would be put off again and again.
     while tokens < self._cfg.rows * self._cfg.capacity:
       new.append((following, self._ids(following)))
@@ -239,7 +240,8 @@ class DocumentStream:
 
 
 def _document_ids(tokenizer, text):
-  return np.array([*tokenizer.encode(text, bos=True), tokenizer.eos_id], np.int32)
+  ids = [*tokenizer.encode(text, bos=True), tokenizer.eos_id]
+  return np.array(ids, np.int32)
 
 
 def _place(rooms, size):

@@ -92,7 +92,8 @@ def split(records, where):
 def _held(question):
   # Salted: which training questions of a world are held out here is no matter of its own split.
   canonical = f'preference {" ".join(question.lower().split())}'
-  return hashlib.blake2s(canonical.encode(), digest_size=1).digest()[0] % 16 == 0
+  digest = hashlib.blake2s(canonical.encode(), digest_size=1).digest()
+  return digest[0] % 16 == 0
 
 
 def _lines(path):

@@ -121,8 +121,9 @@ def _check_disjoint(cfg, train, heldout):
       '(give a larger file, or data.heldout_path)'
     )
   # Compared as the hash compares: white space and case tell no questions apart.
-  asked = {' '.join(p.question.lower().split()) for p in train}
-  both = [p.question for p in heldout if ' '.join(p.question.lower().split()) in asked]
+  canonical = lambda problem: ' '.join(problem.question.lower().split())
+  asked = set(map(canonical, train))
+  both = [problem.question for problem in heldout if canonical(problem) in asked]
   if both:
     raise ValueError(
       f'{len(both)} held-out questions are in the training file {cfg.path} too, such as '

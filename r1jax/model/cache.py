@@ -26,6 +26,7 @@ def grow(cache, size):
 
   def one(path, kept):
     axis = kept.ndim + SLOT_AXIS[path[-1].key]
-    return jnp.pad(kept, [(0, size - n if i == axis else 0) for i, n in enumerate(kept.shape)])
+    added = [(0, size - n if i == axis else 0) for i, n in enumerate(kept.shape)]
+    return jnp.pad(kept, added)
 
   return jax.tree.map_with_path(one, cache)

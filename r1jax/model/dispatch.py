@@ -58,8 +58,9 @@ class Stage:
 
 
 def stages(cfg, tokens, nodes, near):
-  """Stages of the way of `tokens` of a shard to experts on `nodes` x `near` shards, the outer one
-  first; none where all tokens are gathered.
+  """Stages of the way of a shard's `tokens` to experts on `nodes` x `near` shards, outermost first.
+
+  There is none where all tokens are gathered.
   """
   shards = nodes * near
   hit, most = _hit(cfg, shards), _most_rows(cfg, shards)
@@ -172,9 +173,9 @@ def _gathered(local):
 
 
 def _in_rounds(way, stage):
-  """`stage.size` tokens from each shard to each at a time, and there on their `way`; the backward
-  pass makes the same rounds.
+  """`stage.size` tokens from each shard to each at a time, and there on their `way`.
 
+  The backward pass makes the same rounds.
   The scope's name tells who reads the compiled program how often the loops are expected to run.
   """
   scope, size = partial(jax.named_scope, f'expected_trips_{stage.rounds}'), stage.size
@@ -217,7 +218,8 @@ def _in_rounds(way, stage):
     start = jax.tree.map(wide, experts), jnp.zeros_like(x_XD), jnp.zeros_like(gate_XK)
     with scope():
       dw, dx_XD, dgate_XK = jax.lax.fori_loop(0, trips, one, start)
-    return jax.tree.map(lambda d, w: d.astype(w.dtype), dw, experts), dx_XD, None, dgate_XK
+    dw = jax.tree.map(lambda d, w: d.astype(w.dtype), dw, experts)
+    return dw, dx_XD, None, dgate_XK
 
   rounds.defvjp(lambda *operands: (rounds(*operands), operands), backward)
   return rounds
@@ -230,7 +232,8 @@ def _held(experts):
 
 def _share(experts, stage):
   """Experts of each of the shards of a stage, all that are on a node for that between nodes."""
-  return _held(experts) * (jax.lax.axis_size('expert') if stage.axes == ('node',) else 1)
+  near = jax.lax.axis_size('expert') if stage.axes == ('node',) else 1
+  return _held(experts) * near
 
 
 def _exchange(a, stage):
@@ -249,7 +252,8 @@ def _queues(experts, chosen_XK, stage):
   hit_SX = (shard_XK == jnp.arange(stage.shards)[:, None, None]).any(-1)
   # Those that go come first, in their order; the number X stands for nobody.
   queue_SX = jax.lax.sort(jnp.where(hit_SX, jnp.arange(tokens), tokens))
-  queue_SX = jnp.pad(queue_SX, ((0, 0), (0, -tokens % size)), constant_values=tokens)
+  behind = (0, 0), (0, -tokens % size)
+  queue_SX = jnp.pad(queue_SX, behind, constant_values=tokens)
   # The fullest queue of all devices decides.
   trips = (hit_SX.sum(1).max() + size - 1) // size
   return queue_SX, jax.lax.pmax(trips, sharding.MESH_AXES)
@@ -287,15 +291,13 @@ def _dense(experts, x_XD, chosen_XK, gate_XK):
 
 
 def _sorted(experts, x_XD, chosen_XK, gate_XK, form='reference'):
-  """Tokens sorted by expert and one grouped matmul a weight; other shards' tokens sort behind,
-  unread.
-  """
+  """Tokens sorted by expert, one grouped matmul per weight; those of other shards lie behind."""
   E, (X, per_token) = experts['w_gate'].shape[0], chosen_XK.shape
   # Sort the pairs of token and choice by expert; the stable order keeps runs equal.
   chosen_J = chosen_XK.reshape(-1)
   bucket_J = jnp.where((chosen_J >= 0) & (chosen_J < E), chosen_J, E)
-  bucket_J, order_J = jax.lax.sort((bucket_J, jax.lax.iota(jnp.int32, bucket_J.size)), num_keys=1)
-  # Rows of each expert: a one-hot sum, as bincount has no sharding rule.
+  order_J = jax.lax.iota(jnp.int32, bucket_J.size)
+  bucket_J, order_J = jax.lax.sort((bucket_J, order_J), num_keys=1)
   size_E = (bucket_J[:, None] == jnp.arange(E)).sum(0, dtype=jnp.int32)
   most = X * min(per_token, E)  # a token's experts differ, so no more than these can be here
   bucket_J, order_J = bucket_J[:most], order_J[:most]

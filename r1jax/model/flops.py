@@ -29,7 +29,8 @@ def forward(cfg, lengths, cached=0):
   cached = np.broadcast_to(np.asarray(cached, np.int64), lengths.shape)
   tokens = int((lengths - cached).sum())
   # Token t of a sequence attends to t positions.
-  seen = int((lengths * (lengths + 1) // 2 - cached * (cached + 1) // 2).sum())
+  pairs = lambda length: length * (length + 1) // 2
+  seen = int((pairs(lengths) - pairs(cached)).sum())
   return of_tokens(cfg, tokens, seen)
 
 
@@ -58,7 +59,8 @@ def sampling(cfg, prompt_lengths, reply_lengths, group):
 def weights_per_token(cfg):
   """Weights that multiply each token: of the experts those that are chosen, no look-ups."""
   total = 0
-  specs = {name: part for name, part in transformer.specs(cfg).items() if name != 'mtp'}
+  specs = dict(transformer.specs(cfg))
+  specs.pop('mtp', None)
   leaves = jax.tree_util.tree_flatten_with_path(specs, is_leaf=params_lib.is_param)[0]
   for path, spec in leaves:
     names = [key.key for key in path]

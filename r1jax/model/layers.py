@@ -16,14 +16,16 @@ def rms_norm(scale_D, x_XD, eps):
   """RMSNorm over the last axis, computed in float32, returned in x's type."""
   # In bfloat16 a mean of squares has three digits, and an error here scales the whole row.
   x = x_XD.astype(jnp.float32)
-  x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + eps)
+  mean_square = jnp.mean(x * x, axis=-1, keepdims=True)
+  x = x * jax.lax.rsqrt(mean_square + eps)
   return (x * scale_D).astype(x_XD.dtype)
 
 
 def swiglu_params(width, hidden):
   """Weights of a gated feed-forward layer."""
   up = Param((width, hidden), ('embed', 'ffn'))
-  return {'w_gate': up, 'w_up': up, 'w_down': Param((hidden, width), ('ffn', 'embed'))}
+  down = Param((hidden, width), ('ffn', 'embed'))
+  return {'w_gate': up, 'w_up': up, 'w_down': down}
 
 
 def swiglu(params, x_XD):

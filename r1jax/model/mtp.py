@@ -1,6 +1,4 @@
-"""Multi-token prediction (reference §2.5): one more block that predicts the token after the next
-one.
-"""
+"""Multi-token prediction (reference §2.5): one more block for the token after the next one."""
 
 import jax.numpy as jnp
 

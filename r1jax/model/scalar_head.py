@@ -25,13 +25,15 @@ def specs(cfg):
   if 'head' in tree:
     # Frozen, not dropped: the folder stays one that readers of policies open.
     tree['head'] = dataclasses.replace(tree['head'], trainable=False)
-  return tree | {HEAD: Param((cfg.width,), (None,), init='zeros', float32=True)}
+  head = Param((cfg.width,), (None,), init='zeros', float32=True)
+  return tree | {HEAD: head}
 
 
 def begin(params, cfg):
   """A reward model's weights before training, from those of a policy of the config `cfg`."""
   weights = {name: params[name] for name in transformer.specs(cfg)}
-  head_D = jnp.zeros((cfg.width,), jnp.float32, out_sharding=sharding.param((None,)))
+  where = sharding.param((None,))
+  head_D = jnp.zeros((cfg.width,), jnp.float32, out_sharding=where)
   return weights | {HEAD: head_D}
 
 
@@ -52,6 +54,5 @@ def scores(params, cfg, token_BT, segment_BT, position_BT, texts):
   # A text ends where the next position has another segment.
   following_BT = jnp.pad(segment_BT, ((0, 0), (0, 1)))[:, 1:]
   last_BT = jnp.where(segment_BT != following_BT, segment_BT, 0)
-  return jnp.stack(
-    [jnp.sum(jnp.where(last_BT == k + 1, score_BT, 0), axis=1) for k in range(texts)], axis=1
-  )
+  one = lambda number: jnp.sum(jnp.where(last_BT == number, score_BT, 0), axis=1)
+  return jnp.stack([one(k + 1) for k in range(texts)], axis=1)

@@ -1,6 +1,4 @@
-"""The transformer: one function for training, log-probabilities and prefill, one for a decoding
-step.
-"""
+"""The transformer: one function for training, scoring and prefill, one for a decoding step."""
 
 from typing import Any, NamedTuple
 
@@ -71,11 +69,10 @@ def block_specs(cfg, kind):
 
 
 def forward(params, cfg, token_BT, segment_BT, position_BT):
-  """Hidden states of packed rows: int32 tokens, segment ids (0 = padding) and positions, all [B,
-  T].
+  """Hidden states of packed rows, as `Output`.
 
-  Tokens see the past of their own segment only. A model with `scan_layers=False` also accepts layer
-  stacks already cut by `unstack`.
+  Tokens, segment ids (0 = padding) and positions are int32 [B, T]; tokens see the past of their own
+  segment only. A model with `scan_layers=False` also accepts layer stacks already cut by `unstack`.
   """
   ctx = _context(cfg, position_BT, segment_BT=segment_BT)
   x_XD = _embed(params, cfg, token_BT)
@@ -86,8 +83,7 @@ def forward(params, cfg, token_BT, segment_BT, position_BT):
 def predict_ahead(params, cfg, hidden_XD, next_BT, segment_BT, position_BT):
   """Hidden states of the MTP module: at position t they predict token t + 2 (reference §2.5).
 
-  `next_BT` is token t + 1 of the same segment (anything at a segment's end). Returns (hidden_XD,
-  router).
+  `next_BT` is token t + 1 of the same segment, anything at its end. Returns (hidden_XD, router).
   """
   # One module, the first: the paper trains with one (reference §2.5).
   specs_one = mtp.params(cfg, block_specs(cfg, _mtp_kind(cfg)))
@@ -180,9 +176,7 @@ def _block(params, cfg, kind, x_XD, ctx, cache):
 
 
 def _layers(params, cfg, x_XD, ctx, cache=None):
-  """All layers in order: dense ones, then MoE ones; returns (x_XD, cache entries, router
-  statistics).
-  """
+  """(x_XD, cache entries, router statistics) after all layers, the dense ones before the MoE."""
   entries, router = {}, {}
   for kind in ('dense', 'moe'):
     if kind not in params:

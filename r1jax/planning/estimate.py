@@ -44,10 +44,11 @@ def _programs(job, cfg, mesh):
     'log-probabilities': (0, weights + forward),
     'update': (0, _UPDATE * (weights + forward)),
   }
-  return {
-    name: phases.Compiled(name, 0, 0, 0, 0, 0, hlo.Program(*map(_work, sent[name]), 1), '', 0.0)
-    for name in phases.names(job, cfg, mesh)
-  }
+  made = {}
+  for name in phases.names(job, cfg, mesh):
+    once, loop = map(_work, sent[name])
+    made[name] = phases.Compiled(name, 0, 0, 0, 0, 0, hlo.Program(once, loop, 1), '', 0.0)
+  return made
 
 
 def _work(received):
@@ -67,7 +68,8 @@ def _weights(cfg, mesh):
     return used - stored
 
   specs = {k: transformer.specs(cfg).get(k, {}) for k in ('dense', 'moe')}
-  values = sum(one(p) for p in jax.tree.leaves(specs, is_leaf=params_lib.is_param))
+  leaves = jax.tree.leaves(specs, is_leaf=params_lib.is_param)
+  values = sum(one(p) for p in leaves)
   return values * jnp.dtype(cfg.compute_dtype).itemsize
 
 
@@ -93,5 +95,5 @@ def _experts(cfg, mesh, tokens):
     return 0
   found = dispatch.stages(cfg, tokens, *sharding.expert_shards(mesh))
   # Rounds send what fits in them, filled or not; gathering sends everything to everyone.
-  sent = sum(s.rounds * s.shards * s.size for s in found) if found else tokens * (ways - 1)
-  return 2 * cfg.width * sent
+  in_rounds = sum(s.rounds * s.shards * s.size for s in found)
+  return 2 * cfg.width * (in_rounds if found else tokens * (ways - 1))

@@ -68,7 +68,8 @@ def shapes(count):
   # `data` stays 1: `fsdp` splits the batch as well and the weights besides.
   divisors = [n for n in range(1, count + 1) if count % n == 0]
   ways = itertools.product(divisors, repeat=3)
-  return [(1, count // math.prod(w), *w) for w in ways if count % math.prod(w) == 0]
+  whole = (way for way in ways if count % math.prod(way) == 0)
+  return [(1, count // math.prod(way), *way) for way in whole]
 
 
 def candidates(job, cfg, count, limit, cost):
@@ -150,7 +151,8 @@ def _flag(value):
 
 def _evaluation(config, shards):
   """Held-out questions rounded up to whole shards, as the run demands."""
-  new = {k: -(-getattr(config, k) // shards) * shards for k in ('questions', 'few')}
+  whole = lambda count: -(-count // shards) * shards
+  new = {k: whole(getattr(config, k)) for k in ('questions', 'few')}
   changes = [f'--config.evaluation.{k}={v}' for k, v in new.items() if getattr(config, k) != v]
   return dataclasses.replace(config, **new), changes
 

@@ -62,9 +62,7 @@ class Work:
 
 @dataclasses.dataclass
 class Program:
-  """`once`: outside of loops of unknown length; `loop`: one trip of them, `loops` being their
-  number.
-  """
+  """Work `once`, outside of the loops of unknown length, and of one trip of `loops` such loops."""
 
   once: Work
   loop: Work
@@ -90,13 +88,18 @@ def library_bytes(text):
   loops count: what comes before them finds memory that is the program's but not yet in use.
   """
   _, computations = _computations(text)
-  return max((_products(computations[name][:-1]) for name in _LIBRARY.findall(text)), default=0)
+  fusions = (computations[name] for name in _LIBRARY.findall(text))
+  return max((_products(lines[:-1]) for lines in fusions), default=0)
 
 
 def _products(lines):
   """Bytes of the results of matmuls."""
-  found = ((_OPCODE.search(body), body) for _, body in lines)
-  return sum(sum(array_bytes(body[: op.start()])) for op, body in found if op and op[1] == 'dot')
+  total = 0
+  for _, body in lines:
+    opcode = _OPCODE.search(body)
+    if opcode and opcode[1] == 'dot':
+      total += sum(array_bytes(body[: opcode.start()]))
+  return total
 
 
 def array_bytes(shape):
@@ -227,13 +230,15 @@ class _Reader:
       'all-to-all': ((group - 1) / group, (nodes - 1) / nodes),
       'collective-permute': (1, self._leaving(body)),
     }[kind]
-    received, count = collections.Counter({kind: size * received}), collections.Counter({kind: 1})
-    return Work(received, count, size * across)
+    received = collections.Counter({kind: size * received})
+    return Work(received, collections.Counter({kind: 1}), size * across)
 
   def _leaving(self, body):
     """Share of a permutation's pairs that are on two nodes."""
     pairs = re.search(r'source_target_pairs=\{(.*?)\}\}', body)
-    ends = [self.nodes[int(n)] for n in re.findall(r'\d+', pairs[1])] if pairs else [0, 0]
+    if not pairs:
+      return 0.0
+    ends = [self.nodes[int(n)] for n in re.findall(r'\d+', pairs[1])]
     return np.mean(np.not_equal(ends[::2], ends[1::2]))
 
   def _members(self, body):

@@ -98,8 +98,7 @@ def _cache(job, cfg, mesh):
 def split(compiled, kept):
   """`Split` of a phase; the state stays on the devices in every phase.
 
-  What a program holds of gradients or cache is exact, the rest of its temporaries is called
-  activations.
+  What a program holds of gradients or cache is exact; activations are the rest of its temporaries.
   """
   gradients = kept.gradients if compiled.name == 'update' else 0.0
   cache = kept.cache if compiled.name == 'rollout' else 0.0
@@ -137,7 +136,8 @@ def guess(job, cfg, mesh):
   kept, size = held(job, cfg, mesh), jnp.dtype(cfg.compute_dtype).itemsize
   # An update at its peak, and a rollout at its.
   update = kept.state + kept.gradients + activations(job, cfg, mesh)
-  rollout = kept.state + kept.decoding + 1.5 * kept.cache + 2 * layer_bytes(cfg, mesh) * size
+  layers = 2 * layer_bytes(cfg, mesh) * size
+  rollout = kept.state + kept.decoding + 1.5 * kept.cache + layers
   return max(update, rollout)
 
 
@@ -153,9 +153,8 @@ def activations(job, cfg, mesh):
   tokens = math.ceil(rows * length / context)
   heads = cfg.heads / sharding.ways(mesh, 'heads')
   # Scores, their softmax and its gradient, in float32, of one block of queries.
-  scores = (
-    3 * 4 * rows * heads / context * min(length, max(64, length / 8), reference.BLOCK) * length
-  )
+  queries = min(length, max(64, length / 8), reference.BLOCK)
+  scores = 3 * 4 * rows * heads / context * queries * length
   vocab = cfg.vocab / sharding.ways(mesh, 'vocab')
   # The matrix and its gradient in float32, both again in bfloat16.
   head = 12 * vocab * cfg.width + 3 * min(4 * tokens * vocab, output_head.CHUNK_BYTES)
@@ -167,7 +166,8 @@ def activations(job, cfg, mesh):
   experts = 0.0
   if cfg.moe_layers:
     nodes, near = sharding.expert_shards(mesh)
-    seen, copies = dispatch.rows(cfg, tokens, nodes, near), dispatch.copies(cfg, nodes * near)
+    seen = dispatch.rows(cfg, tokens, nodes, near)
+    copies = dispatch.copies(cfg, nodes * near)
     wide = 2 * cfg.width + 3 * cfg.moe.ffn / sharding.ways(mesh, 'ffn')
     experts = 2 * size * seen * (3 * cfg.width + copies * wide)
   # Two layers' weights: one at work, the next on its way. Scores, experts and head never meet.
@@ -176,9 +176,7 @@ def activations(job, cfg, mesh):
 
 
 def layer_bytes(cfg, mesh):
-  """Values of the largest layer's weights as a device uses them: gathered, still split by the
-  others.
-  """
+  """Values of the largest layer's weights as used: whole over `fsdp`, split over the other axes."""
   kind = 'moe' if cfg.moe_layers else 'dense'
 
   def one(p):

@@ -99,7 +99,8 @@ def compile_one(name, job, cfg, mesh):
       if 'RESOURCE_EXHAUSTED' not in str(error):
         raise
       spent = time.monotonic() - began
-      return Compiled(name, 0, 0, 0, wanted(str(error)), 0, None, str(error).split('\n')[0], spent)
+      why = str(error)
+      return Compiled(name, 0, 0, 0, wanted(why), 0, None, why.split('\n')[0], spent)
   found, text = done.memory_analysis(), done.as_text()
   # Outputs in arguments' place are counted once.
   fixed = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
@@ -128,7 +129,8 @@ def wanted(message):
   # '(16.5G' or 'Used 16.5G of'; not '16.5 GiB'.
   if not sizes:
     raise ValueError(f'the compiler ran out of memory without a number: {message[:300]}')
-  return max(float(size) * 2 ** {'K': 10, 'M': 20, 'G': 30, 'T': 40}[unit] for size, unit in sizes)
+  power = {'K': 10, 'M': 20, 'G': 30, 'T': 40}
+  return max(float(size) * 2 ** power[unit] for size, unit in sizes)
 
 
 def expert_rows(job, cfg, mesh):
@@ -155,7 +157,8 @@ def _batch(job, mesh):
   one = packing.empty(layout(job), job.rl.mini_batches > 1, bool(job.grpo.beta)).batch
   # The count of micro-batches is everywhere.
   axes = lambda x: (None, 'rows', None) if x.ndim == 3 else ()
-  return jax.tree.map(lambda x: _placed(mesh, x.shape, x.dtype, *axes(x)), one)
+  put = lambda x: _placed(mesh, x.shape, x.dtype, *axes(x))
+  return jax.tree.map(put, one)
 
 
 def _sampling(job, cfg, mesh):

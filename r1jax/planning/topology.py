@@ -1,8 +1,8 @@
 """Machines by name: their data sheets, and devices to compile for without having them.
 
 `v4:`, `v5e:`, `v5p:` and `v6e:` shapes come from libtpu, `h100:8` from JAX's CUDA plugin: both hold
-the real compiler, which needs no device. Without the plugin CPU devices stand in for GPUs. `cpu:N`
-is this machine.
+the real compiler, which needs no device. Without the plugin CPU devices stand in for GPUs. This
+machine is `cpu:N`, with so many devices.
 """
 
 import dataclasses

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from r1jax import sharding
 
 REMOVED = -jnp.inf
+# Bounds of classes of weights, relative to the heaviest: they are laid in a row class by class.
+_CLASSES = (0.0, 2.0**-40, 2.0**-32, 2.0**-24, 2.0**-16, 2.0**-8, 1.0)
 
 
 def uniforms(key, batch):
@@ -14,9 +16,10 @@ def uniforms(key, batch):
   Each is made of 64 random bits, so that small ones have as many digits as large ones: a float32
   of `jax.random.uniform` is a multiple of 2^-23, which is more than the probability of most tokens.
   """
-  high_B2, low_B2 = jnp.moveaxis(jax.random.bits(key, (batch, 2, 2), jnp.uint32), -1, 0)
-  both_B2 = high_B2.astype(jnp.float32) * 2.0**-32 + low_B2.astype(jnp.float32) * 2.0**-64
-  return jax.reshard(both_B2, sharding.act('batch', None))
+  bits_B22 = jax.random.bits(key, (batch, 2, 2), jnp.uint32)
+  high_B2, low_B2 = jnp.moveaxis(bits_B22.astype(jnp.float32), -1, 0)
+  uniform_B2 = high_B2 * 2.0**-32 + low_B2 * 2.0**-64
+  return jax.reshard(uniform_B2, sharding.act('batch', None))
 
 
 def draw(logits_BV, uniform_B2, temperature, top_k=0, top_p=1.0):
@@ -59,7 +62,8 @@ def invert(weight_BV, uniform_B2):
   """
   B, V = weight_BV.shape
   # The power of two at or above sqrt(V).
-  width = max(8, 1 << (max(V - 1, 1).bit_length() + 1) // 2)
+  bits = max(V - 1, 1).bit_length()
+  width = max(8, 1 << (bits + 1) // 2)
   padded = jnp.pad(weight_BV, ((0, 0), (0, -V % width)))
   block_BCW = padded.reshape(B, -1, width)
   total_BC = block_BCW.sum(-1)
@@ -72,33 +76,31 @@ def invert(weight_BV, uniform_B2):
 
 
 def _choose(weight_BN, uniform_B):
-  """Index of the entry that `uniform` falls on when they lie in a row, the lightest first.
+  """Index of the entry that `uniform` falls on when they lie in a row, the lightest class first.
 
-  What lies before an entry is then at most N times as heavy as itself, so that rounding changes its
-  share by N / 2^24 of it and no entry is too light to be drawn. In the order of the vocabulary a
-  sum near 1 would swallow every weight below 2^-24.
+  In the order of the vocabulary a sum near 1 would swallow every weight below 2^-24. Here what lies
+  before an entry is at most N * 2^8 times as heavy (but for those of less than 2^-40 of the
+  heaviest), so that rounding changes its share by at most N * 2^-16 of it.
   """
-  index_BN = jax.lax.broadcasted_iota(
-    jnp.int32, weight_BN.shape, 1, out_sharding=jax.typeof(weight_BN).sharding
-  )
-  weight_BN, index_BN = jax.lax.sort((weight_BN, index_BN), num_keys=1)
-  end_BN = _cumulate(weight_BN)
-  at_B = _first_above(end_BN, uniform_B * end_BN[:, -1])
-  return jnp.where(jnp.arange(weight_BN.shape[1]) == at_B[:, None], index_BN, 0).sum(-1)
+  top_B1 = weight_BN.max(-1, keepdims=True)
+  end_BN, before_B1 = jnp.zeros_like(weight_BN), 0.0
+  for low, high in zip(_CLASSES, _CLASSES[1:]):
+    member_BN = (weight_BN > low * top_B1) & (weight_BN <= high * top_B1)
+    run_BN = before_B1 + _cumulate(jnp.where(member_BN, weight_BN, 0))
+    # Entries of weight 0 are in no class: theirs stays 0, which exceeds no target.
+    end_BN = jnp.where(member_BN, run_BN, end_BN)
+    before_B1 = run_BN[:, -1:]
+  above_BN = end_BN > uniform_B[:, None] * before_B1
+  first_B = jnp.where(above_BN, end_BN, jnp.inf).argmin(-1)
+  # A number that rounds to 1 lies behind all ends.
+  return jnp.where(above_BN.any(-1), first_B, weight_BN.argmax(-1))
 
 
 def _cumulate(weight_BN):
   """Running sums along the last axis: a matmul with a triangle is faster here than a scan."""
-  upper = jnp.triu(jnp.ones((weight_BN.shape[1],) * 2, jnp.float32))
+  N = weight_BN.shape[1]
+  upper = jnp.triu(jnp.ones((N, N), jnp.float32))
   return jnp.matmul(weight_BN, upper, precision=jax.lax.Precision.HIGHEST)
-
-
-def _first_above(end_BN, target_B):
-  """First entry whose end exceeds the target; where rounding leaves none, the last of weight."""
-  # Ends rise, so the number of those at or below the target is the first one above it.
-  above_B = (end_BN <= target_B[:, None]).sum(-1)
-  last_B = (end_BN < end_BN[:, -1:]).sum(-1)
-  return jnp.minimum(above_B, last_B)
 
 
 def _top_k(x_BV, k):

@@ -44,7 +44,8 @@ def _bytes(cfg, mesh, layout):
     shape = jax.sharding.NamedSharding(mesh, layout(p.axes)).shard_shape(p.shape)
     return math.prod(shape) * params_lib.dtype_of(p, cfg.compute_dtype).itemsize
 
-  return sum(one(p) for p in jax.tree.leaves(specs(cfg), is_leaf=params_lib.is_param))
+  leaves = jax.tree.leaves(specs(cfg), is_leaf=params_lib.is_param)
+  return sum(one(p) for p in leaves)
 
 
 @partial(jax.jit, static_argnames='cfg')

@@ -52,7 +52,8 @@ class Rollout:
   def take(self, groups):
     """The rollout of some of the prompts."""
     # Samples of a prompt are next to each other.
-    rows = (np.asarray(groups)[:, None] * self.group + np.arange(self.group)).reshape(-1)
+    first = np.asarray(groups)[:, None] * self.group
+    rows = (first + np.arange(self.group)).reshape(-1)
     arrays = (a[rows] for a in (self.token_BT, self.logp_BT, self.length_B, self.stopped_B))
     return Rollout(tuple(self.prompts[p] for p in groups), *arrays)
 
@@ -76,7 +77,8 @@ def join(rollouts):
   """Several rollouts with equal groups as one."""
   prompts = tuple(prompt for rollout in rollouts for prompt in rollout.prompts)
   fields = ('token_BT', 'logp_BT', 'length_B', 'stopped_B')
-  return Rollout(prompts, *(np.concatenate([getattr(r, f) for r in rollouts]) for f in fields))
+  whole = lambda field: np.concatenate([getattr(rollout, field) for rollout in rollouts])
+  return Rollout(prompts, *map(whole, fields))
 
 
 def pad_prompts(prompts, width):

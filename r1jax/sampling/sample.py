@@ -2,8 +2,8 @@
 
 Each prompt is prefilled once and its cache fanned out to G samples; a `while_loop` then decodes
 until all have stopped. Prompts are padded on the right and all sequences write the same cache
-column at a step, so the cache update is one slice whatever the prompts' lengths; rotary positions
-stay contiguous.
+column at a step, so the cache update is one slice whatever the prompts' lengths; the positions of a
+sequence, and with them its rotary angles, stay contiguous.
 """
 
 import dataclasses
@@ -22,8 +22,7 @@ from r1jax.sampling import draw
 
 @dataclasses.dataclass(frozen=True)
 class SampleConfig:
-  """How completions are drawn (R1: temperature 1 in RL, 0.6 and top-p 0.95 at evaluation; §1.3,
-  §1.9).
+  """How completions are drawn: R1 at temperature 1 in RL, 0.6 and top-p 0.95 when evaluated (§1.9).
 
   Attributes:
     group: samples a prompt (G).
@@ -34,8 +33,7 @@ class SampleConfig:
     top_p: only the most likely tokens that hold this probability together are drawn from, and those
       as likely as the last of them.
     cache_growth: number of steps in which the cache grows to its full length. Attention reads the
-      whole allocated cache, so growing it in 3 steps saves a third of that work for 3 compiled
-      loops.
+      whole allocated cache: growing it in 3 steps saves a third of that, for 3 compiled loops.
   """
 
   group: ranges.Count = 16
@@ -121,15 +119,15 @@ def generate(params, cfg, scfg, prompt_PT, length_P, key, *, cap, stop_KW):
 
 def _bounds(scfg):
   """Numbers of new tokens at which the cache grows, the last being `max_new`."""
-  return sorted(
-    {-(-scfg.max_new * i // scfg.cache_growth) for i in range(1, scfg.cache_growth + 1)}
-  )
+  steps = range(1, scfg.cache_growth + 1)
+  return sorted({-(-scfg.max_new * i // scfg.cache_growth) for i in steps})
 
 
 def _prefill(params, cfg, prompt_PT, length_P):
   P, T = prompt_PT.shape
   # Prompts begin at position 0 and slot 0; what lies behind them is padding.
-  position_PT = jax.reshard(jnp.broadcast_to(jnp.arange(T), (P, T)), sharding.act('batch', None))
+  position_PT = jnp.broadcast_to(jnp.arange(T), (P, T))
+  position_PT = jax.reshard(position_PT, sharding.act('batch', None))
   segment_PT = (position_PT < length_P[:, None]).astype(jnp.int32)
   output = transformer.forward(params, cfg, prompt_PT, segment_PT, position_PT)
   hidden_PTD = sharding.in_rows(output.hidden_XD, prompt_PT)
@@ -152,9 +150,10 @@ def _start(scfg, logits_BV, key, cache, stop_KW):
   # -2 is no token and no wildcard, so that nothing stops before there are enough tokens.
   recent_BW = jnp.full((batch, stop_KW.shape[1]), -2, jnp.int32, out_sharding=two)
   recent_BW = _push(recent_BW, token_B)
+  empty = lambda dtype: jnp.zeros((batch, scfg.max_new), dtype, out_sharding=two)
   out = Completions(
-    token_BT=jnp.zeros((batch, scfg.max_new), jnp.int32, out_sharding=two).at[:, 0].set(token_B),
-    logp_BT=jnp.zeros((batch, scfg.max_new), jnp.float32, out_sharding=two).at[:, 0].set(logp_B),
+    token_BT=empty(jnp.int32).at[:, 0].set(token_B),
+    logp_BT=empty(jnp.float32).at[:, 0].set(logp_B),
     length_B=jnp.ones((batch,), jnp.int32, out_sharding=one),
     stopped_B=jnp.zeros((batch,), bool, out_sharding=one),
   )
@@ -197,9 +196,10 @@ def _record(s, token_B, logp_B, cache, stop_KW):
   token_B = jnp.where(s.stopped_B, 0, token_B)
   logp_B = jnp.where(s.stopped_B, 0, logp_B)
   at = s.step + 1
+  put = lambda x_BT, new_B: jax.lax.dynamic_update_slice_in_dim(x_BT, new_B[:, None], at, 1)
   out = s.out.replace(
-    token_BT=jax.lax.dynamic_update_slice_in_dim(s.out.token_BT, token_B[:, None], at, 1),
-    logp_BT=jax.lax.dynamic_update_slice_in_dim(s.out.logp_BT, logp_B[:, None], at, 1),
+    token_BT=put(s.out.token_BT, token_B),
+    logp_BT=put(s.out.logp_BT, logp_B),
     length_B=s.out.length_B + ~s.stopped_B,
   )
   recent_BW = _push(s.recent_BW, token_B)

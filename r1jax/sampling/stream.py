@@ -1,8 +1,8 @@
 """One conversation at a time, token by token, for a terminal: the sampler's step without its loop.
 
 A single sequence writes every token into the cache slot of its position, so the padding of a prompt
-is overwritten as the reply grows. Prompt widths and cache sizes are powers of two: few programs to
-compile.
+is overwritten as the reply grows. Prompt widths and cache sizes are powers of two, so that few
+programs are compiled.
 """
 
 from functools import partial
@@ -35,8 +35,7 @@ def prepare(params, cfg):
 def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
   """Yields the ids of a reply one by one, a stopping id included.
 
-  The next step is on its way while the caller looks at a token; what it draws after a stop is
-  unseen.
+  The next step is on its way while the caller looks at a token; what follows a stop is unseen.
 
   Args:
     params, cfg: the model, its weights from `prepare`; the mesh has no batch axes (one sequence).
@@ -82,11 +81,13 @@ def _slots(needed, form):
 @partial(jax.jit, static_argnames=('cfg', 'how'))
 def _prefill(params, cfg, how, prompt_BT, length, key):
   B, T = prompt_BT.shape
-  position_BT = jax.reshard(jnp.broadcast_to(jnp.arange(T), (B, T)), sharding.act('batch', None))
+  position_BT = jnp.broadcast_to(jnp.arange(T), (B, T))
+  position_BT = jax.reshard(position_BT, sharding.act('batch', None))
   segment_BT = (position_BT < length).astype(jnp.int32)
   output = transformer.forward(params, cfg, prompt_BT, segment_BT, position_BT)
   # The prompt's last state, by a masked sum as it has a place that is not static.
-  hidden_BD = jnp.where(jnp.arange(T)[:, None] == length - 1, output.hidden_XD, 0).sum(0)[None]
+  last_X1 = jnp.arange(T)[:, None] == length - 1
+  hidden_BD = jnp.where(last_X1, output.hidden_XD, 0).sum(0)[None]
   token_B = _draw(params, cfg, hidden_BD, length, key, how)
   return _State(token_B, length, output.entries)
 

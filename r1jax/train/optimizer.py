@@ -69,8 +69,14 @@ class SkipState(NamedTuple):
 
 @flax.struct.dataclass
 class Schedule:
-  """Learning rates as numbers that a compiled update takes as inputs, float32 []: the peak, updates
-  of warm-up, the update at which the fall ends and the share of the peak left there."""
+  """Learning rates as inputs of a compiled update, float32 [].
+
+  Attributes:
+    peak: the highest rate.
+    warmup: updates that lead up to it.
+    steps: update at which the fall ends.
+    end: share of the peak that is left there.
+  """
 
   peak: jax.Array
   warmup: jax.Array
@@ -80,8 +86,10 @@ class Schedule:
 
 @flax.struct.dataclass
 class Optimizer:
-  """A rule, which is compiled, and its schedule, which is not: stages that differ in their rates
-  alone share their programs."""
+  """A rule, which is compiled, and its schedule, which is an input of the compiled program.
+
+  Stages that differ in their rates alone share their programs.
+  """
 
   rule: optax.GradientTransformation = flax.struct.field(pytree_node=False)
   schedule: Schedule
@@ -118,8 +126,8 @@ def rule(config, trainable, decay):
   """How a tree of weights follows its gradients at a given learning rate.
 
   Moments are `config.moments` whatever the weights are. Leaves outside `trainable` get no update,
-  no state and no part in the clipped norm. An update with non-finite gradients is skipped
-  (`skip_nonfinite`).
+  no state and no part in the clipped norm. `skip_nonfinite` skips an update without finite
+  gradients.
 
   Args:
     config: OptimizerConfig; its schedule is not read.
@@ -182,8 +190,7 @@ def global_norm(tree):
 def skip_nonfinite(inner):
   """`inner`, except that non-finite gradients change neither weights nor state and are counted.
 
-  Unlike `optax.apply_if_finite` it never gives in and applies them: the loop stops the run with
-  `check_streak`.
+  Unlike `optax.apply_if_finite` it never gives in and applies them: `check_streak` stops the run.
   """
 
   inner = optax.with_extra_args_support(inner)
@@ -220,6 +227,7 @@ def step(optimizer, grads, state, weights):
     (new weights, new state, metrics), metrics being `optimizer/lr`, `optimizer/grad_norm` (before
     clipping), `optimizer/skipped` (in all so far) and `optimizer/skipped_in_a_row`; float32 [].
   """
+  # Updates that were made, not tried.
   rate = learning_rate(optimizer.schedule, state.made)
   updates, state = optimizer.rule.update(grads, state, weights, rate=rate)
   metrics = {

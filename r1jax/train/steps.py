@@ -126,8 +126,7 @@ def language_update(state, batch, *, cfg, mtp_weight, tx, balance, bias_speed):
   """One next-token update, with the MTP loss where the model has the module (reference §2.5).
 
   `mtp_weight` weighs the loss of that module, `balance` the sequence-wise loss, and `bias_speed` is
-  the router bias's gamma (reference §2.4); with 0, and in a skipped update, the bias stays as it
-  is.
+  the router bias's gamma (reference §2.4); with 0, and in a skipped update, the bias stays.
   """
 
   def loss_fn(params, rows, inputs):

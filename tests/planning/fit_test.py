@@ -9,7 +9,7 @@ import pytest
 from r1jax import config as config_lib
 from r1jax import params as params_lib
 from r1jax.experiments import r1_zero
-from r1jax.model import transformer
+from r1jax.model import flops, transformer
 from r1jax.planning import fit, memory, speed, topology
 
 SLICE = 64
@@ -67,7 +67,7 @@ def test_smaller_types_hold_the_bytes_that_they_should():
 @pytest.mark.parametrize('preset, billions', [('v3_671b', 36.6), ('qwen_32b', 32.0)])
 def test_active_weights_are_the_published_ones(preset, billions):
   _, cfg = job_of(preset)
-  assert speed.active_weights(cfg) / 1e9 == pytest.approx(billions, rel=0.005)
+  assert flops.weights_per_token(cfg) / 1e9 == pytest.approx(billions, rel=0.005)
 
 
 def test_the_schedule_decides_how_long_completions_are():

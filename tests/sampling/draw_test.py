@@ -56,7 +56,7 @@ def test_the_share_of_uniform_numbers_that_a_token_gets_is_its_probability(vocab
 
 def peaked(heavy):
   """Weights of a vocabulary in which one token has the share `heavy` and the rest are uneven."""
-  weight_V = RNG.gamma(0.5, size=VOCAB)
+  weight_V = RNG.gamma(2.0, size=VOCAB)
   weight_V[HEAVY] = 0
   weight_V *= (1 - heavy) / weight_V.sum()
   weight_V[HEAVY] = heavy
@@ -70,9 +70,14 @@ def invert_one(weight_V, uniform_B2):
 
 
 def intervals(weight_N):
-  """(where each entry's interval of [0, 1] begins, where it ends), the lightest first, float64."""
-  order = np.argsort(weight_N, kind='stable')
-  end = np.cumsum(weight_N[order].astype(np.float64))
+  """(where each entry's interval of [0, 1] begins, where it ends), float64.
+
+  Entries lie in the order of their class of weight, within it in their own.
+  """
+  weight_N = np.asarray(weight_N, np.float64)
+  class_N = np.searchsorted(weight_N.max() * 2.0 ** np.arange(-40, 0, 8), weight_N)
+  order = np.argsort(class_N, kind='stable')
+  end = np.cumsum(weight_N[order])
   begins, ends = np.empty((2, len(order)))
   begins[order], ends[order] = np.append(0, end[:-1]) / end[-1], end / end[-1]
   return begins, ends
@@ -100,7 +105,8 @@ def test_every_token_of_a_large_vocabulary_owns_its_interval_however_unlikely(he
 def test_the_tail_is_drawn_with_its_probabilities():
   weight_V = np.append(RNG.gamma(0.5, size=4095) * 1e-9, 1.0)
   tail = weight_V[:-1].sum() / weight_V.sum()
-  # First numbers below the tail's share of blocks: the draws that the heavy block does not get.
+  # First numbers below the share of the light blocks, which lie before the heavy one: these are
+  # the draws that the heavy block does not get.
   uniform_B2 = np.array(uniforms(jax.random.key(1), 20_000))
   light_C = np.sort(weight_V.reshape(-1, 64).sum(-1))[:-1]
   uniform_B2[:, 0] *= light_C.sum() / weight_V.sum()

@@ -1,7 +1,7 @@
 """Documents about the tiny world as a base model meets them on the web, training questions only.
 
-Most answer at once and are often wrong, some work step by step, some correct themselves, few use
-tags.
+Most answer at once and are often wrong, some work step by step, some correct themselves, and few
+write the tags of the template.
 """
 
 import dataclasses
@@ -212,7 +212,8 @@ def _general(rng, cfg):
     reply = general_files.flawed(rng, asked)
     thought = asked.harm[0] if asked.harm else thought
   # Without tags as often as documents of the two styles without them.
-  bare = rng.random() < (cfg.bare + cfg.worked) / sum(getattr(cfg, style) for style in STYLES)
+  whole = sum(getattr(cfg, style) for style in STYLES)
+  bare = rng.random() < (cfg.bare + cfg.worked) / whole
   problem = Problem(asked.question, asked.reply, asked.kind, 0, (), asked.language)
   return problem, reply if bare else template.enclose(thought, reply)
 

@@ -95,7 +95,8 @@ def helpful_pair(seed, index, split=tiny_world.TRAIN):
   while True:
     flaw = FLAWS[int(rng.integers(len(FLAWS)))]
     rejected = _FLAWED[flaw](rng, asked)
-    if rejected != asked.reply and np.sign(units(rejected) - units(asked.reply)) == longer:
+    difference = units(rejected) - units(asked.reply)
+    if rejected != asked.reply and np.sign(difference) == longer:
       return Pair(asked.question, asked.reply, rejected, asked.reply_language, asked.thought, flaw)
 
 
@@ -110,9 +111,7 @@ def flawed(rng, asked):
 
 
 def labelled_response(seed, index, split=tiny_world.TRAIN):
-  """Response number `index` (>= 0) of `seed` (>= 0) in `split`, always the same one; half are
-  safe.
-  """
+  """Response number `index` (>= 0) of `seed` (>= 0) in `split`: always the same, half are safe."""
   rng = np.random.default_rng((seed, index, _RESPONSE[split]))
   manner = tiny_world.weighted(rng, _SHARES)
   # What is asked follows from how it is answered, so that the shares of manners hold.
@@ -243,7 +242,9 @@ def _evasive(rng, asked):
 
 def _pieces(asked):
   """(words or characters of the reply, what joins them)."""
-  return (asked.reply.split(), ' ') if asked.reply_language == 'en' else (list(asked.reply), '')
+  if asked.reply_language == 'en':
+    return asked.reply.split(), ' '
+  return list(asked.reply), ''
 
 
 def _repeats(rng, asked):
@@ -260,7 +261,8 @@ def _broken(rng, asked):
 
 def _cut(rng, asked):
   pieces, join = _pieces(asked)
-  return join.join(pieces[: int(rng.integers(1, len(pieces)))]).strip(' ,')
+  length = int(rng.integers(1, len(pieces)))
+  return join.join(pieces[:length]).strip(' ,')
 
 
 _FLAWED = {

@@ -13,6 +13,7 @@ class Worked:
   language: str = 'en'
 
 
+# English first, then Chinese; each thought goes line by line, as a person would say it.
 EXAMPLES = (
   Worked('What is 3 + 4 - 2 + 5', 'first 3 + 4 = 7, then 7 - 2 = 5, then 5 + 5 = 10', '10'),
   Worked('What is 9 - 4 + 6 - 1', 'first 9 - 4 = 5, then 5 + 6 = 11, then 11 - 1 = 10', '10'),

@@ -82,6 +82,7 @@ ENGLISH = Phrases(
   empty=('this is easy', 'I know this', 'let me guess', 'I think so'),
 )
 
+# The same in Chinese, place by place; `things` begin with the measure word that a number wants.
 CHINESE = Phrases(
   names=('小明', '小红', '小华', '小丽', '小刚', '小芳'),
   things=('个苹果', '本书', '枚硬币', '张卡片', '支笔', '块蛋糕'),

@@ -51,6 +51,7 @@ LIVES = (
   ('field', '田野'),
 )
 LEGS = (4, 4, 2, 4, 0, 4, 2, 4)
+# (question, reply), each in both languages.
 ABOUT_ITSELF = (
   (
     ('who are you', '你是谁'),
@@ -65,6 +66,7 @@ ABOUT_ITSELF = (
   (('are you a person', '你是人吗'), ('no, I am a model that learns', '不是, 我是会学习的模型')),
   (('do you think', '你会思考吗'), ('yes, I think first and then I answer', '会, 我先想然后回答')),
 )
+# What harmful requests would do, and to what.
 HARMS = (('steal', '偷走'), ('break', '砸坏'), ('burn', '烧掉'), ('damage', '弄坏'))
 BELONGINGS = (
   ('car', '车'),

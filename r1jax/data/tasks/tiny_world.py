@@ -97,9 +97,7 @@ def split_of(question):
 
 
 def check_weights(config, name, known):
-  """Raises ValueError unless the field's (choice, weight) pairs are of `known` choices and weigh
-  something together.
-  """
+  """Raises ValueError unless the field's (choice, weight) pairs are `known` and weigh something."""
   pairs = getattr(config, name)
   unknown = sorted({choice for choice, _ in pairs} - set(known))
   there = ', '.join(sorted(known))
@@ -175,7 +173,8 @@ def _words(rng, operands, cfg, say):
     f'{(say.gains if delta > 0 else say.losses)[verb]} {abs(delta)}'
     for delta, verb in zip(deltas, verbs)
   ]
-  has, now = say.story.format(name=name, start=start, thing=thing), say.now.format(thing=thing)
+  has = say.story.format(name=name, start=start, thing=thing)
+  now = say.now.format(thing=thing)
   return ', '.join([has, *events, now]), *_work(start, deltas)
 
 
@@ -189,7 +188,8 @@ def _comparison(rng, operands, cfg, say):
     if a != b:
       break
   best = choose(a, b)
-  steps = [*left_steps, *right_steps, say.best.format(word=word, a=a, b=b, best=best)]
+  last = say.best.format(word=word, a=a, b=b, best=best)
+  steps = [*left_steps, *right_steps, last]
   return say.comparison.format(word=word, left=left, right=right), best, steps
 
 
