@@ -221,7 +221,8 @@ class Checkpoints:
       self._failure = error
       if jax.process_index() == 0:
         with contextlib.suppress(Exception):  # what is said is why the save failed
-          shutil.rmtree(commit[1])  # a full disk would stay so
+          # A full disk would stay so. What is still being written goes with the next save.
+          shutil.rmtree(commit[1], ignore_errors=True)
 
   def _commit(self, step, tmp, final, host, leaves):
     (tmp / 'host.json').write_text(host)
