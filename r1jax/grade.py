@@ -1,6 +1,6 @@
 """Judges completions of any trainer: which are right, by the verifiers that rewards are made of.
 
-A line of FILE.jsonl: {"kind": "math", "gold": "1/2", "completion": "so \\boxed{0.5}"}. Kinds are math,
+A line of FILE.jsonl: {"kind": "math", "gold": "1/2", "completion": "\\boxed{0.5}"}. Kinds are math,
 letter, numbers, order, code, json, and format, language, repetition, which need no gold. The field
 "answer" instead of "completion" holds the final answer alone; "choices" are a letter's options,
 "tests" a program's tests. --json writes the records in their order with score, verdict, extracted

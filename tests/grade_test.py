@@ -7,6 +7,7 @@ import pytest
 from r1jax import grade
 from r1jax.rewards.code import isolation
 
+GAME = {'numbers': [2, 3], 'target': 6}
 RECORDS = (
   ({'kind': 'math', 'gold': '1/2', 'completion': 'so \\boxed{0.5}', 'id': 7}, 'correct', '0.5'),
   ({'kind': 'math', 'gold': '14', 'answer': '13', 'question': 'Add'}, 'wrong', '13'),
