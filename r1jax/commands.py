@@ -35,6 +35,7 @@ COMMANDS = {
   'fetch': Command('r1jax.fetch', 'bring a model that somebody else made'),
   'chat': Command('r1jax.chat', 'talk to a model'),
   'evaluate': Command('r1jax.evaluate', 'examine a model on benchmarks, compare two results'),
+  'grade': Command('r1jax.grade', 'judge completions of any trainer by our verifiers'),
   'export': Command('r1jax.export', 'hand a model on, as a hub folder or a GGUF file'),
   'plan': Command('r1jax.plan', 'tell what a job needs and takes on a machine that is not here'),
   'config': Command('r1jax.show_config', 'list experiments, and every key of a config'),

@@ -69,6 +69,6 @@ def graded(record):
     ValueError: there is no such kind, or its gold is malformed; the message names the field.
   """
   kind = record.get('kind')
-  if kind not in _BY_NAME:
+  if not isinstance(kind, str) or kind not in _BY_NAME:
     raise ValueError(f"field 'kind' holds {kind!r:.40}, expected one of {', '.join(_BY_NAME)}")
   return _BY_NAME[kind].graded(record)

@@ -51,12 +51,27 @@ def each(path, make):
       if not raw.strip():
         continue
       try:
-        yield make(_record(raw))
+        yield make(record(raw))
       except ValueError as error:
         raise JsonlError(f'{path}, line {number}: {error}') from error
       count += 1
   if not count:
     raise JsonlError(f'{path}: no problem in it, expected one JSON object per line')
+
+
+def record(raw):
+  """The dict of one line (bytes) of a JSONL file; ValueError says what it is instead."""
+  try:
+    found = json.loads(raw.decode('utf-8-sig'))
+  except UnicodeDecodeError as error:
+    raise ValueError(f'not UTF-8 (byte {error.start}: {error.reason})') from error
+  except json.JSONDecodeError as error:
+    raise ValueError(f'not JSON (column {error.colno}: {error.msg})') from error
+  except RecursionError as error:
+    raise ValueError('not JSON that can be read: nested too deeply') from error
+  if not isinstance(found, dict):
+    raise ValueError(f'expected a JSON object, found {type(found).__name__}')
+  return found
 
 
 def load(path, question_key='question', answer_key='answer'):
@@ -99,20 +114,6 @@ def _problem(record, kind, question_key, answer_key):
   lines = worked[: worked.rindex(_MARK)].splitlines()
   steps = tuple(line.strip() for line in lines if line.strip())
   return Problem(question, _without_commas(found[-1]), kind, 0, steps)
-
-
-def _record(raw):
-  try:
-    record = json.loads(raw.decode('utf-8-sig'))
-  except UnicodeDecodeError as error:
-    raise ValueError(f'not UTF-8 (byte {error.start}: {error.reason})') from error
-  except json.JSONDecodeError as error:
-    raise ValueError(f'not JSON (column {error.colno}: {error.msg})') from error
-  except RecursionError as error:
-    raise ValueError('not JSON that can be read: nested too deeply') from error
-  if not isinstance(record, dict):
-    raise ValueError(f'expected a JSON object, found {type(record).__name__}')
-  return record
 
 
 def text(record, key, kinds=(str,)):

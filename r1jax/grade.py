@@ -1,0 +1,250 @@
+"""Judges completions of any trainer: which are right, by the verifiers that rewards are made of.
+
+A line of FILE.jsonl: {"kind": "math", "gold": "1/2", "completion": "\\boxed{0.5}"}. Kinds are math,
+letter, numbers, order, code, json, and format, language, repetition, which need no gold. The field
+"answer" instead of "completion" holds the final answer alone; "choices" are a letter's options,
+"tests" a program's tests. --json writes the records in their order with score, verdict, extracted
+and why.
+"""
+
+import argparse
+import collections
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+import time
+
+from r1jax import commands, flags
+
+_EXAMPLES = """
+r1jax grade completions.jsonl                         # a table by kind
+r1jax grade completions.jsonl --json=graded.jsonl     # and each record with its verdict
+"""
+_NAMED = 10  # unreadable lines that are named with their reason; of more there is a count
+_GIB = 2  # address space of a worker, for programs' tests too
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+  """One line to be judged.
+
+  Attributes:
+    fields: dict of the line, extra columns with it.
+    kind: name of what judges it.
+    extracted: the final answer (str) that is judged, or None.
+    check: () -> a `verdict.Verdict`, or the `verdict.Task` that will give it.
+  """
+
+  fields: dict
+  kind: str
+  extracted: str | None
+  check: object
+
+
+def parse(argv):
+  """The command's flags."""
+  parser = flags.Parser('grade', __doc__, _EXAMPLES)
+  parser.add_argument('file', metavar='FILE.jsonl', type=pathlib.Path, help='what is judged')
+  parser.add_argument(
+    '--json',
+    metavar='OUT.jsonl',
+    type=_writable,
+    help='the same records in the same order, each with score, verdict, extracted and why',
+  )
+  return parser.parse(argv)
+
+
+def _writable(text):
+  path = pathlib.Path(text)
+  if not path.parent.is_dir() or path.is_dir():
+    raise argparse.ArgumentTypeError(f'{path} is a folder, or in one that there is not')
+  return path
+
+
+def read(path):
+  """The `Record`s of a JSONL file.
+
+  Raises:
+    ValueError: lines can't be judged; it names them, and the reasons of the first ten.
+    OSError: the file can't be opened.
+  """
+  from r1jax.data.tasks import jsonl
+
+  found, bad = [], []
+  with path.open('rb') as lines:
+    for number, raw in enumerate(lines, 1):
+      try:
+        found += [_record(jsonl.record(raw))] if raw.strip() else []
+      except ValueError as error:
+        bad.append((number, error))
+  if bad:
+    named = '; '.join(f'line {number}: {error}' for number, error in bad[:_NAMED])
+    more = f'; and {len(bad) - _NAMED} more' if len(bad) > _NAMED else ''
+    raise ValueError(f'{path}: {len(bad)} lines cannot be judged, so none was. {named}{more}')
+  if not found:
+    raise ValueError(f'{path}: no record in it, expected one JSON object per line')
+  return found
+
+
+def _record(fields):
+  """The `Record` of a line's object; ValueError names the field that is malformed."""
+  from r1jax.data import template
+  from r1jax.rewards import accuracy, golds, service
+
+  name = 'answer' if fields.get('completion') is None else 'completion'
+  text, kind = fields.get(name), fields.get('kind')
+  if text is None:
+    raise ValueError(f"no field 'completion' or 'answer', found {sorted(fields)}")
+  if not isinstance(text, str):
+    raise ValueError(f'field {name!r} holds {text!r:.40}, expected text')
+  judge = _judges().get(kind) if isinstance(kind, str) else None
+  if judge:
+    if name == 'answer':
+      raise ValueError(f"a {kind} is judged of a whole reply: give field 'completion'")
+    return Record(fields, kind, None, judge(text, fields.get('gold')))
+  gold, config = golds.graded(fields), service.RewardConfig()
+  if name == 'answer' and kind == 'code':
+    # In the tags a program needs no fence.
+    text = f'{template.ANSWER}\n{text}\n{template.END_ANSWER}'
+  alone = name == 'answer' and kind != 'code'
+  reply = template.Reply(None, (text,), '') if alone else accuracy.read(text, config.answer)
+  return Record(
+    fields, kind, _extracted(gold, text, reply), lambda: gold.check(text, reply, config)
+  )
+
+
+def _judges():
+  """Kind -> (text, gold) -> check, of those that judge a text without a right answer."""
+  from r1jax.rewards import format, language, repetition
+
+  def spoken(text, wanted):
+    wanted = wanted or 'en'
+    if wanted not in language.LANGUAGES:
+      raise ValueError(f"field 'gold' holds {wanted!r:.40}, expected one of {language.LANGUAGES}")
+    return lambda: language.check(text, wanted)
+
+  return {
+    'format': lambda text, _: lambda: format.check(text),
+    'language': spoken,
+    'repetition': lambda text, _: lambda: repetition.check(text),
+  }
+
+
+def _extracted(gold, text, reply):
+  from r1jax.rewards import code
+
+  return code.extract(text) if isinstance(gold, code.Tests) else gold.stated(text, reply)
+
+
+def judge(records, advance):
+  """The Verdict of each `Record`, in order; all cores work on what takes more than reading.
+
+  `advance()` is called after each.
+  """
+  from r1jax.rewards import code
+  from r1jax.rewards.code import sandbox
+  from r1jax.rewards.verdict import Task
+  from r1jax.rewards.workers import pool
+
+  if any(record.kind == code.Tests.name for record in records):
+    sandbox.require(False)
+  workers, found = None, []
+  try:
+    waiting = []
+    for record in records:
+      one = record.check()
+      if isinstance(one, Task):
+        workers = workers or pool.Pool(len(os.sched_getaffinity(0)), _GIB << 30)
+        one = workers.submit(one)
+      waiting.append(one)
+      if not _comes(one):
+        advance()
+    for one in waiting:
+      found.append(one.result() if _comes(one) else one)
+      if _comes(one):
+        advance()
+  finally:
+    if workers:
+      workers.close()
+  return found
+
+
+def _comes(found):
+  """Whether it is the future of a verdict."""
+  return hasattr(found, 'result')
+
+
+def table(records, verdicts, seconds):
+  """Counts of verdicts and the mean score by kind, and seconds, as a rich table."""
+  import rich.box
+  import rich.table
+
+  from r1jax.rewards.verdict import Kind
+
+  out = rich.table.Table(box=rich.box.SIMPLE, title_justify='left', pad_edge=False)
+  for name in ('kind', 'records', *(kind.value.split('_')[-1] for kind in Kind), 'score'):
+    out.add_column(name, justify='left' if name == 'kind' else 'right', no_wrap=True)
+  by_kind = collections.defaultdict(list)
+  for record, verdict in zip(records, verdicts):
+    by_kind[record.kind].append(verdict)
+  rows = [*by_kind.items(), ('all', verdicts)] if len(by_kind) > 1 else by_kind.items()
+  for name, ones in rows:
+    counts = collections.Counter(one.kind for one in ones)
+    scored = [one.score for one in ones if one.scored]
+    mean = f'{sum(scored) / len(scored):.3f}' if scored else '-'
+    out.add_row(name, f'{len(ones):,}', *(f'{counts[kind]:,}' for kind in Kind), mean)
+  out.title = f'{len(verdicts):,} records in {seconds:.1f} seconds'
+  return out
+
+
+def run(given):
+  """Judges the file; errors of use are ValueErrors, of the file OSErrors."""
+  with commands.quiet():
+    import rich.console
+    import rich.progress
+
+    from r1jax import files
+  started = time.monotonic()
+  records = read(given.file)
+  with rich.progress.Progress(
+    *rich.progress.Progress.get_default_columns(),
+    rich.progress.MofNCompleteColumn(),
+    console=rich.console.Console(stderr=True),
+    transient=True,
+  ) as bar:
+    task = bar.add_task('judging', total=len(records))
+    verdicts = judge(records, lambda: bar.advance(task))
+  if given.json:
+    rows = (_row(record, verdict) for record, verdict in zip(records, verdicts))
+    files.write_atomically(given.json, ''.join(json.dumps(row) + '\n' for row in rows))
+  rich.console.Console().print(table(records, verdicts, time.monotonic() - started))
+
+
+def _row(record, verdict):
+  return record.fields | {
+    'score': verdict.score,
+    'verdict': verdict.kind.value,
+    'extracted': record.extracted,
+    'why': verdict.why,
+  }
+
+
+def main(argv=None):
+  """Runs the command; errors of use end in one line and exit status 1."""
+  from r1jax.rewards.code import sandbox
+
+  try:
+    run(parse(sys.argv[1:] if argv is None else argv))
+  except BrokenPipeError:  # a pager that was left
+    return commands.unread()
+  except (ValueError, OSError, sandbox.SandboxError) as error:
+    return commands.fail(error)
+  except KeyboardInterrupt:
+    return commands.STOPPED
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())
