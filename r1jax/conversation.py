@@ -70,7 +70,7 @@ class Conversation:
       raise ValueError(
         f'{len(ids)} tokens do not fit a context of {model.cfg.max_length}: /reset, or ask shorter'
       )
-    said = [chat_template.PREFILL if text.endswith(chat_template.PREFILL) else '']
+    said = [chat_template.prefill(text)]
     scfg = dataclasses.replace(self._scfg, max_new=min(room, self._scfg.max_new))
     self._key, key = jax.random.split(self._key)
     try:

@@ -7,6 +7,7 @@ import rich.table
 
 from r1jax import kernels, sharding
 from r1jax import params as params_lib
+from r1jax.interchange import exporting
 from r1jax.model import transformer
 from r1jax.planning import memory, phases
 
@@ -52,6 +53,12 @@ def model_rows(cfg, mesh):
     ('kernels', kernels.describe(cfg.kernels, mesh.devices.flat[0].platform)),
     ('mesh', f'{sizes} on {mesh.size} {mesh.devices.flat[0].platform} device(s)'),
   ]
+
+
+def export_rows(cfg, tok):
+  """What the trained model cannot be exported as, said before anything is trained."""
+  refused = {form: why for form, why in exporting.possible(cfg, tok).items() if why}
+  return [(f'no {form} export', why) for form, why in refused.items()]
 
 
 def rl_rows(job, cfg, mesh):

@@ -130,7 +130,10 @@ class Run:
 
   def _learn(self, stage):
     """From the plan to the files that the run leaves."""
-    tables.show('Plan', tables.model_rows(self.cfg, self.mesh) + self.rows(stage))
+    rows = tables.model_rows(self.cfg, self.mesh) + tables.export_rows(
+      self.cfg, self.form.tokenizer
+    )
+    tables.show('Plan', rows + self.rows(stage))
     stage.initial = model.weights(self.job, self.cfg)
     before = self.before(stage)
     if self.examiner:
