@@ -2,6 +2,7 @@
 
 import dataclasses
 import fractions
+import math
 import re
 
 LONGEST_NUMBER = 120  # characters of one plain number; longer ones are nobody's answer
@@ -12,7 +13,7 @@ _DEC = rf'(?:{_INT}(?:\.\d*)?|\.\d+)'
 _SHORT = r'\d{1,40}'
 # A fraction. Yes: `\frac{3}{4}`, `\frac34`, `3/4`. No: `\frac{a}{4}`, `1/2/3` as a whole.
 _PAIR = (
-  rf'(?:\\frac(?:\{{(?P<fn>[+-]?{_SHORT})\}}\{{(?P<fd>{_SHORT})\}}|(?P<sn>\d)(?P<sd>\d))'
+  rf'(?:\\frac(?:\{{(?P<fn>[+-]?{_SHORT})\}}\{{(?P<fd>-?{_SHORT})\}}|(?P<sn>\d)(?P<sd>\d))'
   rf'|(?P<pn>{_INT}) ?/ ?(?P<pd>{_SHORT}))'
 )
 # A number but its sign. Yes: `0.\overline{3}`, `2 1/3`, `5\frac12`, `3\times 10^{3}`. No: `x`.
@@ -22,6 +23,7 @@ _BODY = re.compile(
   rf'|(?P<whole>{_SHORT})(?: and | ?)'
   rf'(?P<mix>(?:(?<=[ ])\d+ ?/ ?\d+|\\frac\{{\d+\}}\{{\d+\}}|\\frac\d\d))'
   rf'|{_PAIR}'
+  rf'|10 ?(?:\^|\*\*) ?(?:\{{(?P<pb>[+-]?\d{{1,3}})\}}|(?P<ps>-?\d{{1,3}}))'
   rf'|(?P<num>{_DEC})(?:[eE](?P<e>[+-]?\d{{1,3}})'
   rf'| ?(?:\*|\\times|\\cdot|x) ?10 ?(?:\^|\*\*) ?\{{?(?P<p>[+-]?\d{{1,3}})\}}?)?)'
 )
@@ -35,9 +37,10 @@ _CURRENCY = {
 }
 # Sign and currency, in either order. Yes: `-$`, `$ -`, ``. It matches everything, if with nothing.
 _PREFIX = re.compile(r'(?P<s1>[+-]?) ?(?P<c>\\?\$|[€£¥₹])? ?(?P<s2>[+-]?) ?')
-# Signs after the number. Yes: `%`, ` per cent`; `°`, `^\circ`. No: `percentage`; ` degrees`.
+# Signs after the number. Yes: ` €`, `\$`; `%`, ` per cent`; `°`, `^\circ`. No: `$5`; `percentage`; ` degrees`.
+_MONEY = re.compile(r' ?(\\?\$|[€£¥₹])(?! ?\d)')
 _PERCENT = re.compile(r' ?(?:\\?%|percent\b|per cent\b)', re.I)
-_DEGREE = re.compile(r' ?(?:°|\^ ?\{? ?\\circ ?\}?)')
+_DEGREE = re.compile(r' ?(?:°|\\degree(?![a-z])|\^ ?\{? ?\\circ ?\}?)')
 _SCALE = {
   'hundred': 10**2, 'thousand': 10**3, 'million': 10**6, 'billion': 10**9, 'trillion': 10**12,
   'dozen': 12,
@@ -109,7 +112,21 @@ _DENIED_WORDS = """
   millionths below under above root base remainder mil grand lakh crore bn myriad gross except
   without
 """
-_DENIED = frozenset(_DENIED_WORDS.split())
+_TIMES_WORDS = """
+  doubled double doubly trebled treble tripled triple quadrupled quadruple quintupled quintuple
+  sextupled octupled halved quartered twice thrice once ten hundred thousand squared cubed tenfold
+  increased decreased reduced raised added subtracted summed negated inverse inverted reciprocal
+  opposite mega giga tera milli micro nano deca deci centi lac arab lakhs crores googol
+  permille permil zeros zeroes digits
+"""
+_TIMES = frozenset(_TIMES_WORDS.split())
+# Ordinals of number words are fractions of the number before them. Yes: `twentieths`. No: `months`.
+_ORDINALS = frozenset(
+  re.sub('y$', 'ie', word) + 'th' for word in (*_SMALL, *_TENS, *_SCALE) if word != 'one'
+)
+# Larger scales than any table has. Yes: `quadrillion`, `sevenfold`. No: `pavilion`, `fold`.
+_LARGE = re.compile(r'(?:[a-z]+(?:illion|illiard)|[a-z]+-?fold)\Z')
+_DENIED = frozenset(_DENIED_WORDS.split()) | _TIMES | _ORDINALS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,19 +138,21 @@ class Quantity:
     unit: canonical unit words, '' when none was written.
     percent: whether a percent sign or word followed.
     digits: significant digits when written as a decimal with a point, otherwise 0.
+    worked: False of a quotient that is not in lowest terms, such as 12/4 or 6/4.
   """
 
   value: fractions.Fraction
   unit: str = ''
   percent: bool = False
   digits: int = 0
+  worked: bool = True
 
 
 def read(text):
   """The Quantity that the whole of `text` (cleaned by `notation.clean`) states, or None."""
   if not text or len(text) > LONGEST_NUMBER:
     return None
-  spelled = _spelled(text.lower().rstrip('.').split('-'))
+  spelled = _spelled(re.split(r'[ -]+', text.lower().rstrip('.')))
   if spelled is not None:
     return Quantity(fractions.Fraction(spelled))
   text = _ELLIPSIS.sub(_with_period, text)
@@ -144,9 +163,11 @@ def read(text):
   value, digits = _value(body)
   if value is None:
     return None
+  worked = _in_lowest_terms(body)
   if '-' in (prefix['s1'], prefix['s2']):
     value = -value
-  return _with_tail(value, digits, _CURRENCY.get(prefix['c'], ''), text, body.end())
+  found = _with_tail(value, digits, _CURRENCY.get(prefix['c'], ''), text, body.end())
+  return found and dataclasses.replace(found, worked=worked)
 
 
 def same(gold, answer):
@@ -155,6 +176,12 @@ def same(gold, answer):
     return _same_percent(gold, answer)
   factor = _factor(gold.unit, answer.unit)
   return factor is not None and close(gold.value, answer.value * factor, gold.digits, answer.digits)
+
+
+def last_place(text):
+  """What the last digit of a plain decimal (cleaned text, signs and a unit around it) counts."""
+  places = re.search(r'\d\.(\d*)|()\d', text)
+  return fractions.Fraction(1, 10 ** len(places[1] or '')) if places else fractions.Fraction(0)
 
 
 def is_unit(word):
@@ -248,7 +275,39 @@ def _unit_in_last_place(value, digits):
 
 
 def _spelled(words):
-  """The number that words below one hundred spell, or None."""
+  """The whole number that words spell, in the strict order of English, or None."""
+  total, below = 0, None
+  words = ['one', *words[1:]] if words[0] == 'a' and len(words) > 1 else words
+  for word in words:
+    scale = _SCALE.get(word, 0)
+    if scale >= 1000:
+      part, words = words[: words.index(word)], words[words.index(word) + 1 :]
+      small = _below_thousand(part)
+      # Scales fall: two thousand and one million is no number.
+      if not small or (below and scale >= below):
+        return None
+      total, below = total + small * scale, scale
+  if below and not words:
+    return total
+  last = _below_thousand(words[1:] if below and words[0] == 'and' else words)
+  return None if last is None or (below and not last) else total + last
+
+
+def _below_thousand(words):
+  """The number that words below one thousand spell, or None: two hundred and twenty one."""
+  if 'hundred' in words:
+    at = words.index('hundred')
+    count, rest = _below_hundred(words[:at]), words[at + 1 :]
+    rest = rest[1:] if rest[:1] == ['and'] and len(rest) > 1 else rest
+    more = _below_hundred(rest) if rest else 0
+    if not count or more is None or (rest and not more):
+      return None
+    return 100 * count + more
+  return _below_hundred(words)
+
+
+def _below_hundred(words):
+  """The number that one word or two spell, or None."""
   if len(words) == 2 and words[0] in _TENS and 0 < _SMALL.get(words[1], 0) < 10:
     return _TENS[words[0]] + _SMALL[words[1]]
   return _SMALL.get(words[0], _TENS.get(words[0])) if len(words) == 1 else None
@@ -280,11 +339,27 @@ def _value(body):
   if above is not None:
     below = int(body['fd'] or body['sd'] or body['pd'])
     return (fractions.Fraction(int(_plain(above)), below), 0) if below else (None, 0)
+  ten = body['pb'] or body['ps']
+  if ten is not None:
+    return fractions.Fraction(10) ** int(ten), 0
   plain = _plain(body['num'])
   power = int(body['e'] or body['p'] or 0)
   value = fractions.Fraction(plain) * fractions.Fraction(10) ** power
   digits = len(plain.replace('.', '').lstrip('0')) if '.' in plain else 0
   return value, digits
+
+
+def _in_lowest_terms(body):
+  """Whether a match of `_BODY` leaves nothing to divide: 3/4, 1 1/2, not 12/4, 1 4/2 or 5/1."""
+  above, below = body['fn'] or body['sn'] or body['pn'], body['fd'] or body['sd'] or body['pd']
+  if body['whole'] is not None:
+    over = re.findall(r'\d+', body['mix'])
+    above, below = over if len(over) == 2 else over[0]
+    if int(above) >= int(below):
+      return False
+  if above is None:
+    return True
+  return abs(int(below)) > 1 and math.gcd(int(_plain(above)), int(below)) == 1
 
 
 def _plain(number):
@@ -293,7 +368,9 @@ def _plain(number):
 
 def _with_tail(value, digits, unit, text, at):
   """The Quantity of a number that was read up to `at`, or None where what follows is no unit."""
-  percent = False
+  percent, paid = False, _MONEY.match(text, at)
+  if paid and not unit:
+    unit, at = _CURRENCY[paid[1]], paid.end()
   for pattern, name in ((_PERCENT, '%'), (_DEGREE, 'degree')):
     found = pattern.match(text, at)
     if found:
@@ -315,20 +392,27 @@ def _with_words(value, digits, unit, percent, tail):
   """The Quantity whose unit is the words `tail`; None where they may change the number."""
   plain = re.sub(r'[{}.]+$|\{', '', tail.lower())
   words = [w.strip("'.") for w in re.split(r'[ /-]+', plain)]
-  if words[0] in _SCALE:
-    value, words = value * _SCALE[words[0]], words[1:]
+  if _singular(words[0]) in _SCALE:
+    value, words = value * _SCALE[_singular(words[0])], words[1:]
   if len(words) > 1:
     words = [w for w in words if w not in ('of', 'per', 'the', 'a', 'in')]
   bare = [re.sub(r'[\W\d]+$', '', w) for w in words]
-  if any(w in _DENIED and w != 'min' for w in bare):
+  if any(_changes(w) for w in bare):
     return None
   # Two letters that are no unit may be variables.
-  if any(len(w) < 3 and w not in _TABLE for w in bare if w) or _CAPITAL.search(tail):
+  if any(len(w) < 3 and w not in _TABLE and w not in _COMPOUND for w in bare if w) or _CAPITAL.search(tail):
     return None
   named = ' '.join(map(_canonical, words))
   if unit == 'degree' and named:
     named = f'degree {named}'
   return Quantity(value, named or unit, percent, digits)
+
+
+def _changes(word):
+  """Whether a word after a number makes it another number, or takes it back."""
+  if word in ('min', 'mins'):
+    return False
+  return word in _DENIED or _singular(word) in _DENIED or bool(_LARGE.match(word))
 
 
 def _canonical(word):
