@@ -15,8 +15,8 @@ _DRAWN = re.compile(
 )
 # Yes: `\angle PQR`, `m\angle 1`, `\triangle ABC`, `[ABC]`. No: `\angle`, `[a, b]`.
 _FIGURE = re.compile(
-  r'm? ?\\(?:measured)?(?:angle|triangle|odot) ?[A-Z0-9]{1,4}|\[[A-Z]{3,6}\]|(?<![A-Za-z\\])[A-Z]{2,4}'
-  r'(?![A-Za-z(])'
+  r'm? ?\\(?:measured)?(?:angle|triangle|odot) ?[A-Z0-9]{1,4}|\[[A-Z]{3,6}\]'
+  r'|(?<![A-Za-z\\])[A-Z]{2,4}(?![A-Za-z(])'
 )
 # A function's value. Yes: `f(2)`, `P(X > 2)`, `f^{-1}(3)`, `Var(X)`. No: `\sin(x)`, `(x)`.
 _VALUE = re.compile(r'(?<![A-Za-z\\])(?P<name>[A-Za-z]{1,4}|§)(?: ?\^ ?\{?-1\}?)?\([^()]*\)')
@@ -25,7 +25,9 @@ _TRIGONOMETRIC = re.compile(
   r'\\(?:sin|cos|tan|cot|sec|csc)(?: ?\^ ?\{?\d\}?)? ?'
   r'(?:\((?=[^()]*[A-Za-zα-ω§])[^()]*\)|\d*(?:§|\\[a-z]+|[A-Za-z]))'
 )
-_COMPUTED = frozenset('sin cos tan log ln exp sqrt max min gcd lcm mod abs C'.split())
+_COMPUTED = frozenset(
+  ('sin', 'cos', 'tan', 'log', 'ln', 'exp', 'sqrt', 'max', 'min', 'gcd', 'lcm', 'mod', 'abs', 'C')
+)
 # Yes: `\frac{§}{n + n}`. No: `\frac{1}{2}`.
 _OVER = re.compile(r'\\frac ?\{([^{}]*)\} ?\{([^{}]*)\}')
 # Yes: `x`, `\theta`. No: `\cdot`.

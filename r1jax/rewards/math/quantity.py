@@ -5,6 +5,8 @@ import fractions
 import math
 import re
 
+from r1jax.rewards.math import number_words
+
 LONGEST_NUMBER = 120  # characters of one plain number; longer ones are nobody's answer
 
 # Digits, in groups or not; a decimal. Yes: `1,234`, `12345`; `1,234.5`, `.5`. No: `12,34`; `.`.
@@ -37,14 +39,11 @@ _CURRENCY = {
 }
 # Sign and currency, in either order. Yes: `-$`, `$ -`, ``. It matches everything, if with nothing.
 _PREFIX = re.compile(r'(?P<s1>[+-]?) ?(?P<c>\\?\$|[€£¥₹])? ?(?P<s2>[+-]?) ?')
-# Signs after the number. Yes: ` €`, `\$`; `%`, ` per cent`; `°`, `^\circ`. No: `$5`; `percentage`; ` degrees`.
+# Signs after the number. Yes: ` €`, `\$`; `%`, ` per cent`; `°`, `^\circ`.
+# No: `$5`; `percentage`; ` degrees`.
 _MONEY = re.compile(r' ?(\\?\$|[€£¥₹])(?! ?\d)')
 _PERCENT = re.compile(r' ?(?:\\?%|percent\b|per cent\b)', re.I)
 _DEGREE = re.compile(r' ?(?:°|\\degree(?![a-z])|\^ ?\{? ?\\circ ?\}?)')
-_SCALE = {
-  'hundred': 10**2, 'thousand': 10**3, 'million': 10**6, 'billion': 10**9, 'trillion': 10**12,
-  'dozen': 12,
-}  # fmt: skip
 _UNITS = {
   'length': {'mm': '1/1000', 'cm': '1/100', 'm': '1', 'km': '1000', 'inch': '127/5000',
   'in': '127/5000',
@@ -83,13 +82,6 @@ _COMPOUND = {
   'sq': 'square', 'cu': 'cubic', 'centigrade': 'celsius',
 }  # fmt: skip
 _SCALES = {'C': 'celsius', 'F': 'fahrenheit'}
-_SMALL_WORDS = """
-  zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-  sixteen seventeen eighteen nineteen
-"""
-_SMALL = {word: number for number, word in enumerate(_SMALL_WORDS.split())}
-_TENS_WORDS = 'twenty thirty forty fifty sixty seventy eighty ninety'
-_TENS = {word: 10 * number for number, word in enumerate(_TENS_WORDS.split(), 2)}
 # Words of units after a number. Yes: `km per hour`, `cm^2`, `dollars.`. No: `or 5`, `+ x`.
 _WORDS = re.compile(
   r"[A-Za-z¢][A-Za-z'.¢]*(?:(?: |-|/| / )[A-Za-z][A-Za-z'.]*){0,5}(?:\^?[23]|\^\{[23]\})?\.?$"
@@ -98,35 +90,6 @@ _WORDS = re.compile(
 _CAPITAL = re.compile(r'(?<![A-Za-z])[A-KM-Z](?![A-Za-z])')
 # A unit in brackets. Yes: `(square meters)`. No: `(5)`, `(a, b)`.
 _ASIDE = re.compile(r'\(([A-Za-z ]+)\)\Z')
-# A tail with one of these changes the number, offers a second answer or takes the first one back.
-_DENIED_WORDS = """
-  or and not nor but either maybe plus minus times over divided multiplied squared cubed halves
-  half thirds third quarter quarters fourths tenths hundredths percent factorial pi sin cos tan
-  log ln exp sqrt max min mod than more less fewer if else unless one two three four five six
-  seven eight nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety
-  hundred thousand million billion trillion dozen score to versus vs is was would could infinity
-  inf nan mul add sub alternatively otherwise instead possibly perhaps wrong incorrect false
-  about approximately point power choose negative positive zero frac cdot dfrac alpha beta gamma
-  theta lambda mathbb mathrm text left right fourth fifth fifths sixth sixths seventh sevenths
-  eighth eighths ninth ninths tenth twelfth twelfths hundredth thousandth thousandths millionth
-  millionths below under above root base remainder mil grand lakh crore bn myriad gross except
-  without
-"""
-_TIMES_WORDS = """
-  doubled double doubly trebled treble tripled triple quadrupled quadruple quintupled quintuple
-  sextupled octupled halved quartered twice thrice once ten hundred thousand squared cubed tenfold
-  increased decreased reduced raised added subtracted summed negated inverse inverted reciprocal
-  opposite mega giga tera milli micro nano deca deci centi lac arab lakhs crores googol
-  permille permil zeros zeroes digits
-"""
-_TIMES = frozenset(_TIMES_WORDS.split())
-# Ordinals of number words are fractions of the number before them. Yes: `twentieths`. No: `months`.
-_ORDINALS = frozenset(
-  re.sub('y$', 'ie', word) + 'th' for word in (*_SMALL, *_TENS, *_SCALE) if word != 'one'
-)
-# Larger scales than any table has. Yes: `quadrillion`, `sevenfold`. No: `pavilion`, `fold`.
-_LARGE = re.compile(r'(?:[a-z]+(?:illion|illiard)|[a-z]+-?fold)\Z')
-_DENIED = frozenset(_DENIED_WORDS.split()) | _TIMES | _ORDINALS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +115,7 @@ def read(text):
   """The Quantity that the whole of `text` (cleaned by `notation.clean`) states, or None."""
   if not text or len(text) > LONGEST_NUMBER:
     return None
-  spelled = _spelled(re.split(r'[ -]+', text.lower().rstrip('.')))
+  spelled = number_words.value(re.split(r'[ -]+', text.lower().rstrip('.')))
   if spelled is not None:
     return Quantity(fractions.Fraction(spelled))
   text = _ELLIPSIS.sub(_with_period, text)
@@ -274,45 +237,6 @@ def _unit_in_last_place(value, digits):
   return magnitude / 10 ** (digits - 1)
 
 
-def _spelled(words):
-  """The whole number that words spell, in the strict order of English, or None."""
-  total, below = 0, None
-  words = ['one', *words[1:]] if words[0] == 'a' and len(words) > 1 else words
-  for word in words:
-    scale = _SCALE.get(word, 0)
-    if scale >= 1000:
-      part, words = words[: words.index(word)], words[words.index(word) + 1 :]
-      small = _below_thousand(part)
-      # Scales fall: two thousand and one million is no number.
-      if not small or (below and scale >= below):
-        return None
-      total, below = total + small * scale, scale
-  if below and not words:
-    return total
-  last = _below_thousand(words[1:] if below and words[0] == 'and' else words)
-  return None if last is None or (below and not last) else total + last
-
-
-def _below_thousand(words):
-  """The number that words below one thousand spell, or None: two hundred and twenty one."""
-  if 'hundred' in words:
-    at = words.index('hundred')
-    count, rest = _below_hundred(words[:at]), words[at + 1 :]
-    rest = rest[1:] if rest[:1] == ['and'] and len(rest) > 1 else rest
-    more = _below_hundred(rest) if rest else 0
-    if not count or more is None or (rest and not more):
-      return None
-    return 100 * count + more
-  return _below_hundred(words)
-
-
-def _below_hundred(words):
-  """The number that one word or two spell, or None."""
-  if len(words) == 2 and words[0] in _TENS and 0 < _SMALL.get(words[1], 0) < 10:
-    return _TENS[words[0]] + _SMALL[words[1]]
-  return _SMALL.get(words[0], _TENS.get(words[0])) if len(words) == 1 else None
-
-
 def _with_period(found):
   # `0.1666...` repeats its last digits; an ellipsis after anything else says nothing exact.
   whole = found.string[: found.start()].rstrip()
@@ -392,27 +316,22 @@ def _with_words(value, digits, unit, percent, tail):
   """The Quantity whose unit is the words `tail`; None where they may change the number."""
   plain = re.sub(r'[{}.]+$|\{', '', tail.lower())
   words = [w.strip("'.") for w in re.split(r'[ /-]+', plain)]
-  if _singular(words[0]) in _SCALE:
-    value, words = value * _SCALE[_singular(words[0])], words[1:]
+  if _singular(words[0]) in number_words.SCALE:
+    value, words = value * number_words.SCALE[_singular(words[0])], words[1:]
   if len(words) > 1:
     words = [w for w in words if w not in ('of', 'per', 'the', 'a', 'in')]
   bare = [re.sub(r'[\W\d]+$', '', w) for w in words]
-  if any(_changes(w) for w in bare):
+  if any(number_words.changes(w) or number_words.changes(_singular(w)) for w in bare):
     return None
   # Two letters that are no unit may be variables.
-  if any(len(w) < 3 and w not in _TABLE and w not in _COMPOUND for w in bare if w) or _CAPITAL.search(tail):
+  if any(
+    len(w) < 3 and w not in _TABLE and w not in _COMPOUND for w in bare if w
+  ) or _CAPITAL.search(tail):
     return None
   named = ' '.join(map(_canonical, words))
   if unit == 'degree' and named:
     named = f'degree {named}'
   return Quantity(value, named or unit, percent, digits)
-
-
-def _changes(word):
-  """Whether a word after a number makes it another number, or takes it back."""
-  if word in ('min', 'mins'):
-    return False
-  return word in _DENIED or _singular(word) in _DENIED or bool(_LARGE.match(word))
 
 
 def _canonical(word):
