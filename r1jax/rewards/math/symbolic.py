@@ -79,9 +79,9 @@ def _states(gold, truth, answer):
   if not _rounds(last, rounded):
     return False
   number = quantity.read(gold)
-  # Of a calculation and its decimal only the decimal states a number.
-  if number is not None and quantity.read(last) is None:
-    return quantity.same(number, quantity.read(rounded))
+  # Which of the two may state a number was decided before.
+  if number is not None and quantity.same(number, quantity.read(rounded)):
+    return True
   return same(truth, shapes.read(exact))
 
 

@@ -37,11 +37,12 @@ class Value(Gold):
 
   @classmethod
   def graded(cls, record):
-    """The Value of a record's field `gold`, a str or a whole number."""
+    """The Value of a record's field `gold`, a str or a whole number; of a worked one its box."""
     given = record.get('gold')
     if not isinstance(given, (str, int)) or isinstance(given, bool):
       raise ValueError(f"field 'gold' holds {given!r:.40}, expected text")
-    return cls(str(given))
+    text = str(given)
+    return cls((accuracy.last_box(text) or text).strip() or text)
 
   def check(self, completion, reply, config):
     """At once where exact reading decides, otherwise by a worker within `config.math_seconds`."""
@@ -146,10 +147,11 @@ def _chain(gold, text, expected, found):
 
 
 def _approximated(gold, exact, rounded, expected, found):
-  """Of `\\frac{100}{3} \\approx 33.33` the first is the answer, where it is a number."""
+  """Of `12.6 \\approx 13` the first states a number, of `\\frac{100}{3} \\approx 33.33` both do."""
   value, decimal = quantity.read(exact.rpartition('=')[2].strip()), quantity.read(rounded)
-  if decimal is None or (value is None and not quantity.same(gold, decimal)):
+  first = value is not None and value.worked and quantity.same(gold, value)
+  last = decimal is not None and quantity.same(gold, decimal)
+  written_out = value is not None and (value.digits or value.value.denominator == 1)
+  if decimal is None or not (first or last and not written_out):
     return judged(False, expected, found)
-  if value is not None and not (value.worked and quantity.same(gold, value)):
-    return judged(False, expected, found)
-  return None
+  return None  # whether the one rounds to the other says the worker
