@@ -6,19 +6,13 @@ of `r1jax.rewards`; so is whether two answers are one vote, which no comparison 
 """
 
 from r1jax.data import template
-from r1jax.rewards import golds, service
+from r1jax.rewards import golds
 from r1jax.rewards.verdict import Kind
 
 
 def stated(completion, gold):
   """The final answer as text, or None; a program is no answer that can be voted on."""
   return golds.of(gold).stated(completion, template.parse(completion))
-
-
-def item(completion, gold):
-  """`service.Item` for a reply: as it is, unless the gold's kind allows a form of its own."""
-  found = golds.of(gold).examined(completion, template.parse(completion))
-  return service.Item(found, gold)
 
 
 def votes(answers, kinds, gold):

@@ -12,6 +12,7 @@ import io
 import json
 import pathlib
 import pickle
+import re
 import struct
 import zlib
 
@@ -20,6 +21,7 @@ import numpy as np
 from r1jax.data.problem import Problem
 from r1jax.data.tasks import jsonl
 from r1jax.rewards import code, golds
+from r1jax.rewards.math import notation, quantity
 
 LARGEST_TESTS = 256 << 20  # bytes that the private tests of one question may unpack to
 # What reading a damaged base64, zlib or pickle raises.
@@ -27,6 +29,8 @@ _DAMAGED = (
   ValueError, TypeError, LookupError, AttributeError, EOFError, MemoryError, OverflowError,
   RecursionError, zlib.error, pickle.UnpicklingError, struct.error,
 )  # fmt: skip
+# Digits, and a unit that is no digit. Yes: `336`, `336^\circ`, `33 cm`. No: `-3`, `3.5`, `3/4`.
+_WHOLE = re.compile(r'\d{1,4}(?![\d.,/])', re.ASCII)
 _WRONG = ('Incorrect Answer 1', 'Incorrect Answer 2', 'Incorrect Answer 3')
 
 
@@ -51,18 +55,21 @@ def math500(path):
 
 
 def aime(path):
-  """AIME (`problem` or `Problem` or `question`, and `answer` or `Answer`, a number 0 to 999)."""
+  """AIME (`problem` or `Problem` or `question`, and `answer` or `Answer`, a number 0 to 999).
+
+  A unit behind the number, such as the degrees of AIME 2025's `336^\\circ`, is left out.
+  """
 
   def one(record):
     names = [name for name in ('problem', 'Problem', 'question') if name in record]
     if not names:
       raise ValueError(f"no field 'problem', 'Problem' or 'question', found {sorted(record)}")
     answer = jsonl.text(record, 'Answer' if 'Answer' in record else 'answer', (str, int))
-    # '204' and '025' are taken; '-1', '1000', '2.5' and digits of other scripts are not.
-    if not answer.isdecimal() or not answer.isascii() or int(answer) > 999:
+    number = quantity.read(notation.clean(answer))
+    if not _WHOLE.match(notation.clean(answer)) or number is None or number.value > 999:
       raise ValueError(f'the answer is {answer!r:.40}, expected a whole number from 0 to 999')
     # Some files write 25 as '025'.
-    return Problem(jsonl.text(record, names[0]), str(int(answer)), 'aime', 0)
+    return Problem(jsonl.text(record, names[0]), str(number.value), 'aime', 0)
 
   return list(jsonl.each(path, one))
 

@@ -17,6 +17,7 @@ import jax
 from r1jax import files
 from r1jax.evaluation.exam import answers, protocol
 from r1jax.rewards import format as format_reward
+from r1jax.rewards import service
 from r1jax.sampling import rollout
 from r1jax.train import metrics
 
@@ -129,7 +130,7 @@ def _draw(exam, policy, call, rewards):
     for b in range(len(part) * group)
   ]
   items = [
-    answers.item(text, exam.problems[part[b // group]].answer) for b, text in enumerate(texts)
+    service.Item(text, exam.problems[part[b // group]].answer) for b, text in enumerate(texts)
   ]
   return out, texts, rewards.submit(items)
 
