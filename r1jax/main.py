@@ -42,6 +42,7 @@ def run(given):
     from r1jax.train import loop
   _quieten()
   try:
+    # Before anything asks for devices, as those of the other processes belong to them.
     if given.coordinator:
       processes.join(given.coordinator, given.processes, given.process)
     elif given.distributed:

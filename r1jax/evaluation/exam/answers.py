@@ -2,8 +2,7 @@
 
 Reference §1.9: mathematics from `\\boxed{}` (and `<answer>`, which R1-Zero writes), choices also
 from a last line `ANSWER: B`, programs from the last block that is fenced. Marks are the verifiers'
-of `r1jax.rewards`; whether two answers are one vote is their business too, not a comparison of
-strings.
+of `r1jax.rewards`; so is whether two answers are one vote, which no comparison of strings decides.
 """
 
 from r1jax.data import template
@@ -32,6 +31,7 @@ def votes(answers, kinds, gold):
   classes = {text: 0 for text, kind in zip(texts, kinds) if text and kind == Kind.CORRECT}
   wrong = [text for text in texts if text and text not in classes]
   heads = []
+  # The most frequent form of an answer becomes the head that rarer ones are compared with.
   for text in sorted(dict.fromkeys(wrong), key=wrong.count, reverse=True):
     number = next((i for i, head in enumerate(heads) if gold.same(head, text)), len(heads))
     heads += [text] if number == len(heads) else []

@@ -45,6 +45,7 @@ def math500(path):
 
   def one(record):
     level = record.get('level')
+    # Not isinstance, to which true is a whole number too.
     if type(level) is not int or not 1 <= level <= 5:
       raise ValueError(f"field 'level' holds {level!r:.40}, expected 1 to 5")
     answer, subject = jsonl.text(record, 'answer'), jsonl.text(record, 'subject')
@@ -67,6 +68,7 @@ def aime(path):
     number = quantity.read(notation.clean(answer))
     if not _WHOLE.match(notation.clean(answer)) or number is None or number.value > 999:
       raise ValueError(f'the answer is {answer!r:.40}, expected a whole number from 0 to 999')
+    # Some files write 25 as '025'.
     return Problem(jsonl.text(record, names[0]), str(number.value), 'aime', 0)
 
   return list(jsonl.each(path, one))
@@ -79,6 +81,7 @@ def gpqa(path):
   """
   path, found = pathlib.Path(path), []
   try:
+    # A byte-order mark would become part of the first column's name; -sig takes it off.
     text = path.read_bytes().decode('utf-8-sig')
   except UnicodeDecodeError as error:
     raise jsonl.JsonlError(f'{path}: not UTF-8 (byte {error.start}: {error.reason})') from error
@@ -94,10 +97,12 @@ def gpqa(path):
 
 
 def _choice(row):
+  # csv puts surplus fields under the key None and fills missing ones with None.
   if None in row or None in row.values():
     raise ValueError(f'not as many fields as the header names ({len(row) - (None in row)})')
   question, right = jsonl.text(row, 'Question'), jsonl.text(row, 'Correct Answer')
   options = [right, *(jsonl.text(row, name) for name in _WRONG)]
+  # In the file the right answer comes first. Python's own hash changes from process to process.
   digest = hashlib.blake2s(question.encode(), digest_size=8).digest()
   order = np.random.default_rng(int.from_bytes(digest, 'big')).permutation(4).tolist()
   record = {'options': [options[i] for i in order], 'answer': 'ABCD'[order.index(0)]}
@@ -123,6 +128,7 @@ def livecodebench(path, dates=None):
       day = datetime.datetime.fromisoformat(held).date()
     except ValueError as error:
       raise ValueError(f"field 'contest_date' holds {held!r:.40}, expected a date") from error
+    # Looked at first: unpacking the tests is what takes long.
     return _program(record) if not dates or dates[0] <= day <= dates[1] else None
 
   return [problem for problem in jsonl.each(path, one) if problem]
@@ -145,6 +151,7 @@ def _program(record):
 
 def _tests(record, key):
   held = jsonl.text(record, key)
+  # A JSON list begins with a bracket, which base64 has not.
   if held[0] != '[':
     held = _unpacked(held, key)
   tests = _json(held, key)
@@ -157,6 +164,7 @@ def _unpacked(held, key):
   """The text in base64(zlib(pickle(text))), as private tests are published."""
   try:
     packed, unzipped = base64.b64decode(held, validate=True), zlib.decompressobj()
+    # No more than that: a small file can be made to unpack to more than any memory.
     pickled = unzipped.decompress(packed, LARGEST_TESTS)
     if not unzipped.eof:
       raise ValueError(f'it is cut short, or unpacks to more than {LARGEST_TESTS >> 20} MiB')
@@ -186,6 +194,7 @@ def _test(test, metadata):
   name = metadata.get('func_name') if isinstance(metadata, dict) else None
   if not isinstance(name, str) or not name.isidentifier():
     raise ValueError(f'functional tests, but metadata names no func_name: {metadata!r:.60}')
+  # Each line is one argument in JSON.
   arguments = [_json(line, 'input') for line in test['input'].split('\n') if line.strip()]
   return code.CallTest(name, tuple(arguments), _json(test['output'], 'output'))
 
