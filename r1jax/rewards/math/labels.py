@@ -72,9 +72,10 @@ def cut(text, of_gold=False):
     depth += (sign in '([{') - (sign in ')]}')
     if sign == '=' and not depth:
       found, label = _EQUALS.match(text, at), text[:at].strip()
-      if found and is_label(label, of_gold):
-        return label, text[found.end() :].strip()
-      break
+      rest = text[found.end() :].strip() if found else ''
+      # `AB = 4, CD = 5` has a label for each.
+      several = '=' in rest and (',' in rest or ' and ' in rest)
+      return (label, rest) if rest and not several and is_label(label, of_gold) else ('', text)
   return '', text
 
 

@@ -143,7 +143,7 @@ def same(gold, answer):
 
 def last_place(text):
   """What the last digit of a plain decimal (cleaned text, signs and a unit around it) counts."""
-  places = re.search(r'\d\.(\d*)|()\d', text)
+  places = re.search(r'\d+\.?(\d*)', text.replace(',', ''))
   return fractions.Fraction(1, 10 ** len(places[1] or '')) if places else fractions.Fraction(0)
 
 
