@@ -321,7 +321,9 @@ def _with_words(value, digits, unit, percent, tail):
   if len(words) > 1:
     words = [w for w in words if w not in ('of', 'per', 'the', 'a', 'in')]
   bare = [re.sub(r'[\W\d]+$', '', w) for w in words]
-  if any(number_words.changes(w) or number_words.changes(_singular(w)) for w in bare):
+  # `18 points` are counted; `18 point` may go on.
+  singular = [_singular(w) for w in bare if w != 'points']
+  if any(map(number_words.changes, (*bare, *singular))):
     return None
   # Two letters that are no unit may be variables.
   if any(
