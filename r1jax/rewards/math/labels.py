@@ -8,10 +8,11 @@ import re
 
 # A subscript or primes. Yes: `_1`, `_{\triangle ABC}`, `'`. No: `_`.
 _SUBSCRIPT = re.compile(r"_ ?(?:\{[^{}]*\}|\w)|'+")
-# Named things, each of which becomes one sign. Yes: `\overline{AB}`, `\vec a`. No: `\frac{A}{B}`.
+# Named things, each of which becomes one sign. Yes: `\overline{AB}`, `\vec a`, `S_{\triangle ABC}`.
+# No: `\frac{A}{B}`.
 _DRAWN = re.compile(
   r'\\(?:overline|widehat|hat|overrightarrow|overleftrightarrow|vec|bar|mathbb|mathbf|mathcal)'
-  r'(?: ?\{[^{}]*\}| [A-Za-z])'
+  r'(?: ?\{[^{}]*\}| [A-Za-z])|[A-Z] ?_ ?\{ ?\\[^{}]*\}'
 )
 # Yes: `\angle PQR`, `m\angle 1`, `\triangle ABC`, `[ABC]`. No: `\angle`, `[a, b]`.
 _FIGURE = re.compile(
@@ -53,7 +54,7 @@ def is_label(text, of_gold=False):
   """
   if len(text) > 80:
     return False
-  text = _FIGURE.sub('§', _DRAWN.sub('§', _SUBSCRIPT.sub('', text)))
+  text = _FIGURE.sub('§', _SUBSCRIPT.sub('', _DRAWN.sub('§', text)))
   text = _VALUE.sub(_of_names, _TRIGONOMETRIC.sub('§', text))
   if of_gold and re.search(r'(?<![A-Za-z\\])[xyz](?![A-Za-z])|\^', text):
     return False
@@ -72,9 +73,10 @@ def cut(text, of_gold=False):
     depth += (sign in '([{') - (sign in ')]}')
     if sign == '=' and not depth:
       found, label = _EQUALS.match(text, at), text[:at].strip()
-      if found and is_label(label, of_gold):
-        return label, text[found.end() :].strip()
-      break
+      rest = text[found.end() :].strip() if found else ''
+      # `AB = 4, CD = 5` has a label for each.
+      several = '=' in rest and (',' in rest or ' and ' in rest)
+      return (label, rest) if rest and not several and is_label(label, of_gold) else ('', text)
   return '', text
 
 

@@ -29,7 +29,7 @@ _DENIED_WORDS = """
 """
 _TIMES_WORDS = """
   doubled double doubly trebled treble tripled triple quadrupled quadruple quintupled quintuple
-  sextupled octupled halved quartered twice thrice once ten hundred thousand squared cubed tenfold
+  sextupled octupled halved quartered twice thrice once ten hundred thousand squared cubed fold
   increased decreased reduced raised added subtracted summed negated inverse inverted reciprocal
   opposite mega giga tera milli micro nano deca deci centi lac arab lakhs crores googol
   permille permil zeros zeroes digits

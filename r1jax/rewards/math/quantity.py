@@ -143,7 +143,7 @@ def same(gold, answer):
 
 def last_place(text):
   """What the last digit of a plain decimal (cleaned text, signs and a unit around it) counts."""
-  places = re.search(r'\d\.(\d*)|()\d', text)
+  places = re.search(r'\d+\.?(\d*)', text.replace(',', ''))
   return fractions.Fraction(1, 10 ** len(places[1] or '')) if places else fractions.Fraction(0)
 
 
@@ -321,7 +321,9 @@ def _with_words(value, digits, unit, percent, tail):
   if len(words) > 1:
     words = [w for w in words if w not in ('of', 'per', 'the', 'a', 'in')]
   bare = [re.sub(r'[\W\d]+$', '', w) for w in words]
-  if any(number_words.changes(w) or number_words.changes(_singular(w)) for w in bare):
+  # `18 points` are counted; `18 point` may go on.
+  singular = [_singular(w) for w in bare if w != 'points']
+  if any(map(number_words.changes, (*bare, *singular))):
     return None
   # Two letters that are no unit may be variables.
   if any(
