@@ -58,6 +58,7 @@ def difference(before, after):
 
 def _split(answers, labels):
   """Accuracy of the questions of each label."""
+  # A label none of whose questions was judged is left out, as it has no accuracy.
   labels_P = np.array(labels)
   return {
     label: passk.pass_at_1(

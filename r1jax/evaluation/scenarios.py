@@ -53,6 +53,7 @@ def scores(rewards):
 def is_wanted(text, wanted):
   """Whether the last answer in a reply's tags is `wanted`, but for case and white space."""
   answers = template.parse(text).answers
+  # The last answer, as that is the one a reader is left with.
   return bool(answers) and _signs(answers[-1]) == _signs(wanted)
 
 

@@ -86,5 +86,6 @@ class Stage(supervised.Stage):
     batch = packing.for_sft(rows, cut(packed.real & (packed.position > 0)), pre.micro)
     filled = batches.filled(packed.segment, len(packed.segment))
     learn = lambda: self.language_update(batch, pre)
+    # Every real token counts here, not only those that are predicted.
     figures = self.timed(learn, int(packed.real.sum()), filled)
     return figures | self.examine(self.state.params, step + 1)

@@ -87,6 +87,7 @@ class Stage(supervised.Stage):
     tokens = [self.tokens[i] for i in next(self.stream)]
     batch, learned, filled = pack(tokens, self.layout)
     figures = self.timed(lambda: self.learn(batch), learned, filled)
+    # By the examples' own lengths: padding costs time but is no work that was asked for.
     figures |= self.cost([len(one.ids) for one in tokens])
     return figures | self.examine(self.state.params, step + 1)
 

@@ -27,6 +27,7 @@ def votes(answers, kinds, gold):
     gold: the question's answer.
   """
   gold = golds.of(gold)
+  # Spaces and markup are taken off once, before answers are compared pair by pair.
   texts = [None if text is None else gold.plain(text) for text in answers]
   classes = {text: 0 for text, kind in zip(texts, kinds) if text and kind == Kind.CORRECT}
   wrong = [text for text in texts if text and text not in classes]
