@@ -94,7 +94,8 @@ def _quieten():
 
   absl_flags.FLAGS.mark_as_parsed()  # else every line says that they are not
   logging.use_absl_handler()
-  logging.set_verbosity(logging.WARNING)  # orbax reports every file at INFO
+  # orbax reports every file at INFO, and what it misses of a save that fails as a warning.
+  logging.set_verbosity(logging.ERROR)
   faulthandler.enable()
 
 

@@ -134,6 +134,11 @@ class Checkpoints:
     self._thread.join()
     self._thread = None
     failure, self._failure = self._failure, None
+    if failure and not self._still_there():
+      # What the save then says is about one of its files, not about the folder.
+      raise CheckpointError(
+        f'{self._folder} is gone: it was deleted or moved while a checkpoint was saved'
+      ) from failure
     if failure:
       raise CheckpointError(
         f'{self._folder}: saving failed ({failed_saves.reason(failure)}); the checkpoints before '
@@ -182,13 +187,18 @@ class Checkpoints:
 
     Whoever writes next makes the folders again that it needs: the path alone tells nothing.
     """
-    with contextlib.suppress(FileNotFoundError):
-      if os.path.samestat(os.stat(self._folder), os.fstat(self._opened)):
-        return
+    if self._still_there():
+      return
     raise CheckpointError(
       f'{self._folder} is gone: it was deleted or moved before step {step} was saved; what the run '
       'had written is not there'
     )
+
+  def _still_there(self):
+    """Whether the folder is the one that was opened."""
+    with contextlib.suppress(FileNotFoundError):
+      return os.path.samestat(os.stat(self._folder), os.fstat(self._opened))
+    return False
 
   def _path(self, step):
     return self._folder / f'step_{step:08d}'
