@@ -38,6 +38,7 @@ def tiny(config, model):
   config.data.max_prompt = 48
   config.data.levels = (1, 3)
   config.sample.max_new = 96
+  # A small student has to see the samples more often than the paper's two or three times.
   config.sft.update(epochs=6.0, batch=64, rows=4, capacity=192)
   config.optimizer.update(lr=4e-3, warmup=20)
   config.evaluation.update(temperature=1.0, top_p=1.0, few=256)
@@ -46,6 +47,7 @@ def tiny(config, model):
 
 def hub(config, rate):
   """As published: two epochs in batches of 64 at a context of 32,768 (reference §1.8)."""
+  # The folder of the checkpoint says what the architecture is.
   del config.model
   config.data.name = 'jsonl'
   config.optimizer.lr = rate

@@ -40,6 +40,7 @@ def tiny(config):
 def on_two_cores(section):
   """The stage's own settings, as in experiments/r1.py too."""
   r1_zero.on_two_cores(section)
+  # Half of them without preference, so that the watch for hacking has something to compare.
   section.rl.updates = 40
   section.general.update(preference_updates=20, rows=32, capacity=160, window=3)
   section.optimizer.update(lr=1e-4, schedule='cosine', steps=40, end_fraction=0.3)

@@ -10,8 +10,8 @@ from r1jax.model import presets
 
 def get_config(preset='tiny'):
   """`tiny`: the shipped base. `notebook`: that in a minute. `bilingual`: one that mixes languages.
-  `hub`: your checkpoint. `small`: 105M. `qwen_1_5b`, `qwen_7b`, `qwen_32b`: Zero-Qwen-32B's
-  recipe. `v3_671b`: the paper's.
+  `smollm2`: a model of others, on two cores. `hub`: your checkpoint. `small`: 105M. `qwen_1_5b`,
+  `qwen_7b`, `qwen_32b`: Zero-Qwen-32B's recipe. `v3_671b`: the paper's.
   """
   if preset not in PRESETS:
     raise ValueError(
@@ -43,6 +43,7 @@ def on_two_cores(section):
   section.sample.update(group=16, max_new=96)
   section.sample.cache_growth = 2  # most replies end in the first half
   section.rl.update(prompts=32, mini_batches=2, rows=16, capacity=144, samples_every=20)
+  # One cap all along: the paper's doubles only after 8,200 updates.
   section.rl.length_schedule = ((0, 96),)
   section.evaluation.update(temperature=1.0, top_p=1.0)
 
@@ -85,6 +86,7 @@ def smollm2(config):
   config.sample.update(group=8, max_new=24)
   config.rl.update(prompts=12, mini_batches=1, updates=20, reference_every=20, samples_every=1)
   config.rl.update(rows=12, capacity=176, length_schedule=((0, 24),))
+  # No reference: twenty updates lead nowhere far, and its weights would take memory.
   config.grpo.beta = 0.0
   config.optimizer.update(lr=2e-5, moments='float32')
   config.evaluation.update(temperature=1.0, top_p=1.0, questions=64, samples=4, few=64)
@@ -105,6 +107,7 @@ def hub(config):
   config.rl.mini_batches = 2
   config.rl.updates = 500
   config.rl.length_schedule = ((0, 1024),)
+  # Room for a prompt of 512 tokens and a completion of 1,024.
   config.rl.rows, config.rl.capacity = 4, 1536
   config.rl.samples_every = 20
   config.optimizer.lr = 1e-6
@@ -119,6 +122,7 @@ def small(config):
   config.rl.prompts = 64
   config.rl.mini_batches = 4
   config.rl.updates = 1000
+  # A cap that rises half-way, as R1-Zero's does.
   config.rl.length_schedule = ((0, 256), (500, 448))
   config.rl.rows, config.rl.capacity = 32, 512
   config.optimizer.lr = 1e-5
@@ -154,6 +158,7 @@ def qwen_32b(config):
 def _zero_qwen(config, model):
   """The paper's RL on a Qwen base: rate 2e-6, 32,768 tokens all along (reference §1.3)."""
   config.model = config_lib.architecture(model)
+  # Over more devices than key heads attention would not divide.
   config.mesh = (1, -1, 1, model.kv_heads)
   config.optimizer.lr = 2e-6
   config.data.max_prompt = 1024

@@ -34,5 +34,6 @@ def tiny(config):
 
 def on_two_cores(section):
   """The stage's own settings, as in experiments/r1.py too."""
+  # 240 tokens hold both texts of a pair of the tiny world.
   section.reward_model.update(updates=80, pairs=32, micro=8, capacity=240, heldout=256, every=20)
   section.optimizer.update(lr=1e-3, schedule='cosine', warmup=5, steps=80, end_fraction=0.1)

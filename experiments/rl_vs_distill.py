@@ -24,6 +24,7 @@ def get_config(preset='tiny'):
   config.loop.checkpoint_every = 50
   base(config.student, presets.tiny_qwen2())
   trained_by_rl(config.rl)
+  # Two tries at each question, of which one that is right and readable is kept.
   config.curated.sample.update(group=2, max_new=96, cache_growth=2)
   config.curated.samples.update(questions=1024, batch=256)
   distilled(config.distill)
@@ -46,6 +47,7 @@ def base(section, model):
 def trained_by_rl(section):
   """R1-Zero's mechanics as in experiments/r1_zero.py, fewer updates."""
   r1_zero.on_two_cores(section)
+  # What this takes is what distillation may spend, in counted operations.
   section.rl.updates = 24
   section.optimizer.update(lr=3e-4, schedule='cosine', steps=24, end_fraction=0.3)
   section.evaluation.update(questions=128, samples=1, few=128)

@@ -27,6 +27,7 @@ def get_config(preset='tiny'):
   config = config_lib.default('pretrain')
   config.workdir = f'runs/{preset}_base'
   documents(config.pretrain.corpus)
+  # As RL will sample from it.
   config.evaluation.update(temperature=1.0, top_p=1.0, every=250)
   config.loop.checkpoint_every = 250
   {'tiny': tiny, 'bilingual': bilingual, 'small': small}[preset](config)
@@ -35,12 +36,15 @@ def get_config(preset='tiny'):
 
 def documents(corpus):
   """What is read, by students of other experiments too."""
+  # RL can only choose among what a base does at times: few documents reason in the tags, and those
+  # that answer at once are mostly wrong.
   corpus.update(bare=0.34, tagged=0.20, worked=0.20, worked_tagged=0.15, corrected=0.11, right=0.30)
   corpus.world.levels = (1, 3)
 
 
 def in_two_languages(corpus):
   """The same in English and Chinese, a third of the thoughts in both, and general requests."""
+  # So that R1-Zero mixes languages, as the paper's did.
   corpus.update(connected=True, other=0.15, switching=0.30, requested=0.2)
   corpus.world.languages = tiny_world.BILINGUAL
 
@@ -59,6 +63,7 @@ def tiny(config):
 def bilingual(config):
   """English and Chinese questions, thoughts that mix the two, general requests."""
   tiny(config)
+  # Chinese characters need room in the vocabulary.
   config.model = config_lib.architecture(presets.tiny(vocab=896))
   config.pretrain.updates = config.optimizer.steps = 2400
   in_two_languages(config.pretrain.corpus)

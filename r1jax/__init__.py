@@ -1,7 +1,6 @@
 """DeepSeek-R1's recipe in JAX.
 
-Every array's name ends in its dimensions, one letter each, the same letters as in the einsum
-strings:
+Every array's name ends in its dimensions, one letter each, the same as in the einsum strings:
 
   B sequences (= P x G in RL)   P prompts          G samples per prompt   T query positions
   S key positions               X flattened tokens D residual width       N heads

@@ -57,6 +57,7 @@ def main(argv=None):
     near = difflib.get_close_matches(name, COMMANDS, 1)
     hint = f': did you mean {near[0]}?' if near else f'; there are {", ".join(COMMANDS)}'
     return fail(f'unknown command {name}{hint}')
+  # Only now, as help and mistyped names need none of these modules.
   with quiet():
     module = importlib.import_module(COMMANDS[name].module)
   return module.main(rest)
@@ -89,6 +90,7 @@ def fail(error, status=1):
 
 def unread():
   """What to do where nobody reads standard output any more: nothing, quietly; returns 1."""
+  # Else Python complains at its end of what it could not flush.
   os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
   return 1
 
@@ -129,6 +131,7 @@ def ended_in_a_line(line):
   def look():
     while not done.wait(_LOOK):
       for number in signal.sigpending() & signals:
+        # Past Python's own buffers, and the exit past its handlers: either may wait for a lock.
         os.write(2, f'{line}\n'.encode())
         os._exit(128 + number)
 

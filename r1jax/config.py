@@ -148,6 +148,7 @@ def default(stage):
 
   Sections that the stage never reads are absent, so setting them is an error.
   """
+  # What all stages have, with the values of RL.
   config = ml_collections.ConfigDict()
   config.stage = stage
   config.seed = 0
@@ -162,6 +163,7 @@ def default(stage):
   config.sample = describe(sample.SampleConfig())
   config.reward = describe(service.RewardConfig())
   config.evaluation = describe(heldout.EvaluationConfig())
+  # What a stage has beside that, and where its values differ.
   if stage == 'reasoning_rl':
     config.grpo = describe(grpo.GrpoConfig())
     config.rl = describe(reasoning_rl.RlConfig())
@@ -236,6 +238,7 @@ def describe(instance):
     if dataclasses.is_dataclass(value):
       value = describe(value)
     elif value is None:
+      # A plain None would take no other value later; a placeholder takes those of its type.
       value = config_dict.placeholder(ranges.plain(hint)[0])
     fields[name] = value
   return ml_collections.ConfigDict(fields)
@@ -250,8 +253,8 @@ def build(config, device=None, place=None):
     place: section -> what the user calls that in which it stands, where that is not 'config'.
 
   Raises:
-    ValueError: the value of a key is not taken; the message begins with the key as it is written
-      behind `--`.
+    ValueError: the value of a key is not taken; the message begins with the key, written as it is
+      on the command line behind `--`.
   """
   naming = lambda key: f'{(place or {}).get(key.partition(".")[0], "config")}.{key}'
   values = {}
@@ -261,6 +264,7 @@ def build(config, device=None, place=None):
       values['model'] = _model(config, device, naming)
     elif dataclasses.is_dataclass(kind):
       section = config.get(name, None)
+      # A Job has every section; one that the stage never reads holds its defaults.
       values[name] = absent(kind) if section is None else _typed(kind, section, naming(name))
     else:
       values[name] = _tuples(config[name])

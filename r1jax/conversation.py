@@ -28,10 +28,12 @@ class Model:
 def load(path, dtype=None):
   """The `Model` of a hub folder, work directory or shipped model, on the mesh that is set."""
   folder = opening.open_model(path, lambda line: print(line, file=sys.stderr))
+  # On a CPU unrolled layers are faster; elsewhere a loop of one layer compiles sooner.
   cpu = jax.default_backend() == 'cpu'
   cfg = huggingface.read_config(
     folder, compute_dtype=dtype, param_dtype=dtype, remat=False, scan_layers=not cpu
   )
+  # Replies do not depend on the multi-token module, so it is not read.
   cfg = dataclasses.replace(cfg, mtp_layers=0)
   cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
   tok = checkpoints.tokenizer_of(folder, cfg)
@@ -60,6 +62,7 @@ class Conversation:
       ValueError: the conversation leaves no room in the model's context, or the question came as
         bytes that are no UTF-8.
     """
+    # Bytes that are not UTF-8 come from a terminal as lone surrogates.
     if any('\ud800' <= letter <= '\udfff' for letter in question):
       raise ValueError('the question is not UTF-8 text')
     model, messages = self._model, [*self.messages, {'role': 'user', 'content': question}]
@@ -72,6 +75,7 @@ class Conversation:
       )
     said = [chat_template.prefill(text)]
     scfg = dataclasses.replace(self._scfg, max_new=min(room, self._scfg.max_new))
+    # A key for each reply: asked twice, a question may be answered in two ways.
     self._key, key = jax.random.split(self._key)
     try:
       yield said[0]
@@ -79,13 +83,17 @@ class Conversation:
       for piece in pieces(model.tokenizer, drawn):
         said.append(piece)
         yield piece
+        # A base model ends with its tag and not by a token: it would go on with a next question.
         if isinstance(model.chat, chat_template.ZeroTemplate) and _answered(said):
           return
+    # Also where the caller closes the generator: what was shown was said.
     finally:
       self.messages = [*messages, {'role': 'assistant', 'content': ''.join(said)}]
 
 
 def _answered(said):
+  # The tag may come in many pieces, but in no more than these; a whole join
+  # would slow long replies.
   return template.END_ANSWER in ''.join(said[-32:])
 
 
@@ -94,7 +102,9 @@ def pieces(tok, ids):
   seen, old, new = [], 0, 0
   for token in ids:
     seen.append(token)
+    # Only the newest tokens are decoded again: what is new is what their text has grown by.
     before, now = tok.decode(seen[old:new]), tok.decode(seen[old:])
+    # A character that takes several tokens is not whole yet.
     if now.endswith('\ufffd'):
       continue
     old, new = new, len(seen)
@@ -121,6 +131,7 @@ def shade(parts):
       else:
         yield held[:at] + DIM + tag
         held, dimmed = held[at + len(tag) :], True
+    # An end that may be the beginning of a tag is held back until more has come.
     keep = next(n for n in range(len(tag) - 1, -1, -1) if held.endswith(tag[:n]))
     if held[: len(held) - keep]:
       yield held[: len(held) - keep]

@@ -28,6 +28,7 @@ def parse(argv):
   with commands.quiet():
     from r1jax.evaluation.exam import benchmarks  # JAX comes with it
   parser = flags.Parser('evaluate', __doc__, _EXAMPLES)
+  # A table below the flags: every benchmark, its k and the file that it needs.
   named = {name: (one.samples, one.file) for name, one in benchmarks.NAMED.items()}
   named['tiny_world'] = benchmarks.SAMPLES, 'none: held-out questions of the tiny world, generated'
   named['FILE.jsonl'] = benchmarks.SAMPLES, 'none: your own, in the form that training takes'
@@ -38,6 +39,7 @@ def parse(argv):
   _how(parser.add_argument_group("how it is asked (defaults are the paper's)"))
   _after(parser.add_argument_group('what comes of it'))
   parsed = parser.parse(argv)
+  # Which flags go together.
   if parsed.verifiers:
     return parsed
   if parsed.benchmark and not parsed.checkpoint:
@@ -76,6 +78,7 @@ def _what(group):
 def _how(group):
   from r1jax.evaluation.exam import examination, protocol
 
+  # The defaults stand once, in that dataclass.
   proto = protocol.Protocol()
   group.add_argument(
     '--samples',
@@ -166,6 +169,7 @@ def print_score_card(given):
   with commands.quiet():
     from r1jax.rewards import score_card
   card, outcomes = score_card.make(given.gsm8k)
+  # Those that are repelled are only counted, in the card below.
   for outcome in outcomes:
     if not outcome.repelled:
       print(f'NOT REPELLED  {outcome.verifier}: {outcome.name}  ({outcome.why})')
@@ -173,6 +177,8 @@ def print_score_card(given):
     print(f'{name:18} {value}')
   if given.json:
     pathlib.Path(given.json).write_text(json.dumps(card, indent=2) + '\n')
+  # A wrong answer that is taken can be learned, so there may be none; a right one that is refused
+  # costs little, so one in a hundred may.
   whole = card['attacks_repelled'] == card['attacks_total']
   return (
     whole and not card['false_positives'] and card['false_negatives'] <= 0.01 * card['labelled']
@@ -187,6 +193,7 @@ def examine(given):
 
     from r1jax.evaluation.exam import benchmarks, examination, protocol, result
     from r1jax.runs import opening, tables
+  # 1. What is asked, and how it is drawn.
   choice = benchmarks.Choice(
     given.benchmark,
     given.data,
@@ -204,12 +211,15 @@ def examine(given):
     given.seed,
   )
   asking = examination.Asking(given.template, given.instruction, given.dtype)
+  # 2. Who is asked: all below is computed on this mesh.
   with jax.set_mesh(_mesh(given.mesh)):
     folder = opening.open_model(given.checkpoint, lambda line: print(line, file=sys.stderr))
     made = examination.Examination(given.checkpoint, folder, choice, proto, asking)
     output = pathlib.Path(given.output or made.output)
+    # Before the first call, as all of them may take hours.
     tables.show('Examination', made.rows)
     content = made.run(output, given.interval)
+  # 3. What came of it.
   console = rich.console.Console()
   console.print(result.table(content))
   console.print(
@@ -225,6 +235,7 @@ def compare(given, content):
   other = result.read(given.compare)
   apart = result.disagreements(content, other)
   found = result.compare(content, other, given.mixed)
+  # Here only with --mixed: without it the comparison above has refused.
   if apart:
     print(f"not the same in both: {', '.join(apart)}; the difference is not the model's alone")
   print(result.judgement(content, other, found))
@@ -257,6 +268,7 @@ def _mesh(text):
     shape = [int(size) for size in text.split(',')]
   except ValueError as error:
     raise ValueError(f'--mesh={text}: expected four numbers such as 1,1,1,1') from error
+  # -1 takes all devices there are, else just as many as the mesh has places.
   wanted = None if -1 in shape else math.prod(shape)
   return sharding.make_mesh(shape, jax.devices()[:wanted])
 
@@ -274,6 +286,7 @@ def run(given):
     if given.compare:
       compare(given, content)
     return 0
+  # A status of its own: neither the model nor the command is wrong, but this machine.
   except sandbox.SandboxError as error:
     print(error, file=sys.stderr)
     return 2

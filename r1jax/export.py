@@ -44,6 +44,7 @@ def parse(argv):
   parsed = parser.parse(argv)
   if not parsed.verify and not (parsed.checkpoint and parsed.output):
     raise ValueError('give --checkpoint=DIR and --output=DIR, or --verify=DIR')
+  # Each format has types of its own.
   if parsed.dtype not in (None, *(gguf.TYPES if parsed.format == 'gguf' else HUB_TYPES)):
     raise ValueError(f'--dtype={parsed.dtype} is not one of --format={parsed.format}')
   return parsed
@@ -60,6 +61,7 @@ def run(given):
   if given.verify:
     return _judge(given.verify, exporting.verify(given.verify))
   devices = jax.local_devices()[: given.devices]
+  # All devices over fsdp, which splits every matrix: none has to hold the whole model.
   with jax.set_mesh(sharding.make_mesh((1, given.devices, 1, 1), devices)):
     folder = opening.open_model(given.checkpoint)
     if given.format == 'gguf':
@@ -67,6 +69,7 @@ def run(given):
       print(f'{path} is written; next: ollama create my-model -f {path.parent}/Modelfile')
       return 0
     size = int(given.shard_gib * (1 << 30))
+    # Read back and compared with what was meant, which the report tells.
     report = exporting.export(folder, given.output, given.dtype, size)
   return _judge(given.output, report['problems'])
 

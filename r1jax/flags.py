@@ -37,6 +37,7 @@ def shipped():
 
 
 def _read(path):
+  # Parsed and not imported, which would load JAX before --help answers.
   tree = ast.parse(path.read_text())
   makers = [node for node in tree.body if getattr(node, 'name', '') == 'get_config']
   presets = ast.get_docstring(makers[0]) if makers else ''
@@ -54,6 +55,7 @@ class Parser(argparse.ArgumentParser):
       description=description,
       epilog='examples:\n' + textwrap.indent(textwrap.dedent(examples).strip(), '  '),
       formatter_class=_Help,
+      # What an abbreviation means would change with each new flag.
       allow_abbrev=False,
     )
     self._config = config
@@ -81,6 +83,7 @@ class Parser(argparse.ArgumentParser):
     Raises:
       ValueError: a flag that there is not (with the nearest), or a value of the wrong kind.
     """
+    # argparse takes no open set of flags, so these are taken out before it.
     rest, overrides = _overrides(argv) if self._config else (argv, [])
     given, unknown = self.parse_known_args(rest)
     if unknown:
@@ -92,6 +95,7 @@ class Parser(argparse.ArgumentParser):
     flag, equals, value = text.partition('=')
     if not flag.startswith('-'):
       return f'unknown argument {text}; flags are written --name=value'
+    # '--rl.updates=50' lacks the prefix, '--workers=2' does not look like a key.
     if self._config and '.' in flag:
       return f'unknown flag {flag}: did you mean {_KEY}{flag.lstrip("-")}{equals}{value}?'
     own = [name for action in self._actions for name in action.option_strings]
@@ -123,6 +127,7 @@ def _overrides(argv):
     elif equals:
       found.append((flag.removeprefix(_KEY), text))
     else:
+      # '--config.seed 3' is as good as with '='; a switch is followed by a flag or by nothing.
       behind = waiting.pop(0) if waiting and not waiting[0].startswith('--') else None
       found.append((flag.removeprefix(_KEY), behind))
   return rest, found

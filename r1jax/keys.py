@@ -7,6 +7,7 @@ import jax
 
 def number(purpose):
   """A number for what randomness is used for, also as a part of a NumPy seed."""
+  # Not hash(), which differs from process to process.
   return zlib.crc32(purpose.encode())
 
 

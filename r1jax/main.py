@@ -42,6 +42,7 @@ def run(given):
     from r1jax.train import loop
   _quieten()
   try:
+    # Before anything asks for devices, as those of the other processes belong to them.
     if given.coordinator:
       processes.join(given.coordinator, given.processes, given.process)
     elif given.distributed:
@@ -93,7 +94,8 @@ def _quieten():
 
   absl_flags.FLAGS.mark_as_parsed()  # else every line says that they are not
   logging.use_absl_handler()
-  logging.set_verbosity(logging.WARNING)  # orbax reports every file at INFO
+  # orbax reports every file at INFO, and what it misses of a save that fails as a warning.
+  logging.set_verbosity(logging.ERROR)
   faulthandler.enable()
 
 

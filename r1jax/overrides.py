@@ -37,6 +37,7 @@ def load(given):
 
 def experiment(text):
   """The config of NAME[:PRESET] or PATH[:PRESET], as its `get_config` returns it."""
+  # 'r1_zero:hub' ends in a preset, 'host:/runs/mine.py' does not: a preset holds no '/'.
   name, colon, preset = text.rpartition(':')
   if not colon or '/' in preset:
     name, preset = text, ''
@@ -53,6 +54,7 @@ def experiment(text):
 def _module(name):
   """The module of an experiment's name or path."""
   shipped = {one.name for one in flags.shipped()}
+  # A name goes before a file, so that it means the same in every folder.
   if name in shipped:
     return importlib.import_module(f'r1jax.experiments.{name}')
   path = pathlib.Path(name)
@@ -79,11 +81,13 @@ def _called(name, make):
   """`make()`; what goes wrong in somebody's file is a ValueError that names file and line."""
   try:
     return make()
+  # The experiment's own refusal, in its own words.
   except ValueError:
     raise
   except SyntaxError as error:
     raise ValueError(f'{error.filename}, line {error.lineno}: {error.msg}') from error
   except Exception as error:
+    # The innermost line is the one to look at.
     last = traceback.extract_tb(sys.exc_info()[2])[-1]
     what = f'{type(error).__name__}: {error}'
     raise ValueError(f'{name} fails ({last.filename}, line {last.lineno}): {what}') from error
@@ -102,6 +106,7 @@ def override(config, key, text):
   """
   if key == 'stage':
     raise ValueError(f"config.stage={text}: what is done is the experiment's; name another one")
+  # Down to the section of the key; a plain value in the way is an unknown key too.
   section, last = config, key.split('.')[-1]
   for name in key.split('.')[:-1]:
     inner = section.get(name, None) if name in section else None
@@ -114,6 +119,7 @@ def override(config, key, text):
     held = ', '.join(sorted(section[last]))
     raise ValueError(f'config.{key} is a section; set one of its keys: {held}')
   hint = settings.hint(config, key)
+  # It holds None where the experiment leaves a section out.
   if dataclasses.is_dataclass(ranges.plain(hint)[0]):
     raise ValueError(f'config.{key}={text}: that is a section, which this experiment leaves out')
   value = _value(key, hint, text)
@@ -126,6 +132,7 @@ def _unknown(config, key):
   there = [one.name for one in settings.of(config)]
   where, _, last = key.rpartition('.')
   beside = [name for name in there if name.rpartition('.')[0] == where]
+  # Beside the key first, where typing errors end; anywhere else only what is nearly the same.
   near = difflib.get_close_matches(key, beside, 1) or difflib.get_close_matches(key, there, 1, 0.8)
   # A right name in a wrong section, or without one.
   near += [name for name in there if name.rpartition('.')[2] == last and name not in near]
@@ -145,6 +152,7 @@ def _value(key, hint, text):
     return None
   try:
     return _READERS.get(kind, _literal)(text)
+  # All that `ast.literal_eval` raises on a text from outside.
   except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
     shown = '' if text is None else text
     raise ValueError(f'config.{key}={shown} is not {ranges.describe(hint)}') from error
@@ -167,6 +175,7 @@ def _text(text):
 def _literal(text):
   """A tuple as Python writes it; brackets may be left out, and square ones are as good."""
   value = _tuples(ast.literal_eval(text.strip()))
+  # '8' for a tuple is the tuple of one.
   return value if isinstance(value, tuple) else (value,)
 
 

@@ -49,6 +49,7 @@ def tree_map(f, specs, *rest):
 def stack(specs, layers):
   """The specs of `layers` equal layers, stacked along a leading axis."""
 
+  # The layers' axis comes first, which is what a scan goes along; it is split over no device.
   def one(p):
     return dataclasses.replace(p, shape=(layers, *p.shape), axes=('layer', *p.axes))
 
@@ -72,6 +73,7 @@ def types(specs, dtype):
 
 def abstract(specs, dtype, mesh=None):
   """ShapeDtypeStructs with shardings on `mesh` (default: the mesh that is set)."""
+  # Shardings belong to the shapes: what is restored into them lands where it is used.
   mesh = mesh or jax.sharding.get_mesh()
 
   def one(p):
@@ -106,6 +108,7 @@ def trainable_mask(specs):
 
 def decay_mask(specs):
   """True for matrices, which weight decay shrinks; not for norms, biases and untrained state."""
+  # The axis of stacked layers does not make a matrix of a norm's scale.
   return tree_map(lambda p: p.trainable and len([a for a in p.axes if a != 'layer']) > 1, specs)
 
 
@@ -122,6 +125,7 @@ def sha256(params):
   digest = hashlib.sha256()
   pairs, _ = jax.tree_util.tree_flatten_with_path(params)
   named = [(jax.tree_util.keystr(path, simple=True, separator='.'), leaf) for path, leaf in pairs]
+  # By name: a digest must not hang on the order in which a tree lists its leaves.
   for name, leaf in sorted(named, key=lambda pair: pair[0]):
     value = np.asarray(sharding.fetch(leaf))
     digest.update(f'{name}:{value.dtype.name}{list(value.shape)}\n'.encode())

@@ -64,11 +64,13 @@ def run(given):
     from r1jax import overrides
     from r1jax.planning import planner, report
   config = overrides.load(given)
+  # The devices come first: which kernels a job has depends on them.
   target = _target(given.topology)
   job = config_lib.build(config, target.devices[0])
   if job.stage != 'reasoning_rl':
     raise ValueError(f'config.stage={job.stage!r}: only reasoning_rl has a plan')
   settings = planner.Settings(given.mean_length, given.search, given.budget)
+  # To stderr, so that the tables alone go into a pipe.
   say = lambda text: print(terminal.plain(text), file=sys.stderr, flush=True)
   found = planner.make(job, target, settings, say)
   for table in report.tables(found):
@@ -86,6 +88,7 @@ def _target(text):
 
   from r1jax.planning import gpus, topology
 
+  # 'cpu:8' and 'h100:8' match: CPU devices stand for them. 'v5p:8x8x16' and 'cpu' do not.
   count = re.fullmatch(rf'(?:cpu|{"|".join(gpus.BOARDS)}):(\d+)', text)
   if count:
     jax.config.update('jax_num_cpu_devices', int(count[1]))

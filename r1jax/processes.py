@@ -129,6 +129,7 @@ def gather(value):
 def share(count):
   """The slice of `count` things that is this process's part of the work."""
   number, processes = jax.process_index(), jax.process_count()
+  # Parts differ by one thing at most, and together are all of them.
   return slice(number * count // processes, (number + 1) * count // processes)
 
 
@@ -192,6 +193,7 @@ class _Lifeline:
     )
 
   def _beat(self):
+    # A frozen process closes nothing: only its missing beats tell.
     while True:
       time.sleep(_BEAT)
       self._tell('beat')
@@ -210,6 +212,7 @@ class _Lifeline:
     why = 'its connection closed: it was killed, it crashed, or its host is gone'
     try:
       for line in self._peers[peer].makefile('r', errors='replace'):
+        # A connection that closes after this is no loss.
         if line == 'bye\n':
           return
         if line.startswith('stop '):

@@ -90,6 +90,7 @@ class RangeError(ValueError):
 
   def told(self, naming):
     """The sentence with each field as the user knows it: `naming` makes a key of its name."""
+    # Only here do names get their keys: the dataclass knows nothing of the command line.
     return _FIELD.sub(lambda f: f'{naming(f[1])}={_shown(self._values[f[1]])}', self._text)
 
 
@@ -138,6 +139,7 @@ def describe(hint):
     return f'{_WORDS[arguments[0]]} {arguments[1].describe(arguments[0])}'
   if origin is Literal:
     return 'one of ' + ', '.join(map(repr, arguments))
+  # A tuple of any length, then one of fixed length.
   if origin is tuple and arguments[-1] is Ellipsis:
     return f'a tuple, each {describe(arguments[0])}'
   if origin is tuple:
@@ -162,6 +164,7 @@ def takes(hint, value):
   if origin is Annotated:
     return takes(arguments[0], value) and arguments[1].holds(value, arguments[0])
   if origin is Literal:
+    # Types too, as True == 1.
     return any(type(value) is type(arg) and value == arg for arg in arguments)
   if origin is tuple:
     return isinstance(value, tuple) and _all_fit(arguments, value)

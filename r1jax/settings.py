@@ -54,6 +54,7 @@ def hint(config, key):
   owner = config_lib.Job
   for name in key.split('.')[:-1]:
     config, owner = config[name], _owner(owner, name, config[name])
+  # An experiment may have keys of its own, whose value says the type.
   found = _hints(owner).get(key.split('.')[-1])
   return type(config[key.split('.')[-1]]) if found is None else found
 
@@ -72,6 +73,7 @@ def sentences(kind):
     if entry:
       names = entry[1].split(', ')
       found |= dict.fromkeys(names, entry[2])
+    # Further in, the sentence of the entry above goes on.
     elif line.startswith('   ') and names:
       found |= {name: f'{found[name]} {line.strip()}' for name in names}
     else:
@@ -84,9 +86,11 @@ def listing(found, width=100):
   lines = []
   for key in found:
     value = f'{key.name} = {key.value!r}'
+    # A default is told only where the value is another.
     changed = key.default is not dataclasses.MISSING and key.default != key.value
     default = f'; default {key.default!r}' if changed else ''
     head = f'{value}  ({key.takes}{default})'
+    # Names and paths are not cut at hyphens: who copies one wants it whole.
     lines += textwrap.wrap(head, width, subsequent_indent='    ', break_on_hyphens=False)
     lines += textwrap.wrap(
       key.sentence, width, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False
@@ -96,6 +100,7 @@ def listing(found, width=100):
 
 def matching(found, text):
   """The keys whose dotted name has a part that begins with `text`, or that holds it if dotted."""
+  # 'rl.up' is a part of a whole name; 'up' is the beginning of any of its parts.
   if '.' in text:
     return [key for key in found if text in key.name]
   return [key for key in found if any(part.startswith(text) for part in key.name.split('.'))]
@@ -104,6 +109,7 @@ def matching(found, text):
 def _walk(config, owner, where):
   """Keys of a section whose dataclass is `owner`; of a graph's stages `Job` is the owner again."""
   hints, told = _hints(owner), _told(owner)
+  # In the order of the fields, which is one of meaning; a ConfigDict sorts by name.
   rank = {name: number for number, name in enumerate(hints)}
   for name, value in sorted(config.items(), key=lambda item: rank.get(item[0], len(rank))):
     if isinstance(value, ml_collections.ConfigDict):
@@ -116,6 +122,7 @@ def _walk(config, owner, where):
 def _owner(owner, name, section):
   """The dataclass of a section; a graph's stage may have the name of one of its own sections."""
   kind, _ = ranges.plain(_hints(owner).get(name, config_lib.Job))
+  # In a graph 'sft' may be a stage with a whole job below it: its keys tell which it is.
   own = dataclasses.is_dataclass(kind) and set(section) <= set(ranges.hints(kind))
   return kind if own else config_lib.Job
 
@@ -142,6 +149,7 @@ def _everything():
   whole = ml_collections.ConfigDict()
   for name, annotation in ranges.hints(config_lib.Job).items():
     kind, _ = ranges.plain(annotation)
+    # Without the fields of ModelConfig that `runtime` decides.
     if name == 'model':
       whole[name] = config_lib.architecture(kind())
     elif dataclasses.is_dataclass(kind):

@@ -6,12 +6,16 @@ import os
 import pathlib
 import pickle
 import shutil
+import signal
 import tempfile
 
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
 )
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+# A suite that is started in the background ignores Ctrl-C, and so would all commands of its tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jax
 import pytest

@@ -49,7 +49,7 @@ class Block:
     joined = self.text.replace('\\\n', ' ')
     for part in re.split(r'\n| && ', joined):
       words = shlex.split(part, comments=True)
-      while words and re.fullmatch(r'[A-Z_]+=.*', words[0]):
+      while words and re.fullmatch(r'[A-Z0-9_]+=.*', words[0]):
         words.pop(0)
       found += [words] if words else []
     return found

@@ -13,8 +13,10 @@ from tests import small_runs
 def test_every_promised_file_is_there(reference):
   names = {path.name for path in reference.folder.iterdir()}
   assert names == {
+    'base.json',
     'checkpoints',
     'config.json',
+    'data.json',
     'metrics.jsonl',
     'model',
     'report.png',

@@ -3,6 +3,7 @@
 import ast
 import io
 import pathlib
+import re
 import tokenize
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -10,6 +11,7 @@ FOLDERS = ('r1jax', 'kernels', 'experiments', 'benchmarks', 'tests')
 LIBRARY = ('r1jax/', 'kernels/')
 FILE_LINES, FUNCTION_LINES, ARGUMENTS, NESTING = 400, 60, 7, 3
 COMMENT_SHARE, SMALL = 0.10, 60  # a share says nothing about a small file
+EXAMPLE = re.compile(r'\b(Yes|No): ')
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 BLOCK = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.AsyncFor, ast.AsyncWith, ast.Match)
 
@@ -91,7 +93,9 @@ def test_comments_are_under_a_tenth_of_a_file():
   wrong = []
   for path, text in files():
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    comments = len([t for t in tokens if t.type == tokenize.COMMENT and 'noqa' not in t.string])
+    told = [t.string for t in tokens if t.type == tokenize.COMMENT and 'noqa' not in t.string]
+    # A regex has a matching and a failing text beside it, however many there are.
+    comments = len([one for one in told if not EXAMPLE.search(one)])
     lines = len([line for line in text.splitlines() if line.strip()])
     if lines >= SMALL and comments >= COMMENT_SHARE * lines:
       wrong.append(f'{path}:1 has {comments} comments on {lines} lines')

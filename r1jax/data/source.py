@@ -61,11 +61,15 @@ def shots(cfg):
 
   Raises:
     JsonlError: the file is empty or a line of it is not a problem (it names the line).
+    ValueError: an answer is no text.
   """
   if not cfg.few_shot:
     return ()
   solved = jsonl.load(cfg.few_shot, cfg.question_key, cfg.answer_key)
-  return tuple(prompts.Shot(one.question, str(one.answer)) for one in solved)
+  odd = next((n for n, one in enumerate(solved, 1) if not isinstance(one.answer, str)), 0)
+  if odd:
+    raise ValueError(f'{cfg.few_shot}, record {odd}: an example is shown with its answer as text')
+  return tuple(prompts.Shot(one.question, one.answer) for one in solved)
 
 
 def problems(cfg, seed, form):

@@ -25,6 +25,7 @@ class EvaluationConfig:
 
   questions: ranges.Count = 256
   samples: ranges.Count = 4
+  # Greedy decoding repeats itself and varies between checkpoints (reference §1.9).
   temperature: ranges.Temperature = 0.6
   top_p: ranges.Mass = 0.95
   every: ranges.Size = 0
@@ -73,6 +74,7 @@ def ask(policy, cfg, problems, limits, key, rewards):
     key: PRNG key; the same key gives the same result.
     rewards: `service.RewardService`.
   """
+  # Of training's sampling nothing is taken over: all of this is the protocol's.
   scfg = sample.SampleConfig(
     group=cfg.samples, max_new=limits.cap, temperature=cfg.temperature, top_p=cfg.top_p
   )
@@ -94,8 +96,10 @@ def evaluate(policy, cfg, problems, limits, key, rewards):
     'length': evaluation.mean_length,
     'truncated': float(1 - out.stopped_B.mean()),
   }
+  # Worked and direct replies apart show whether it pays to reason, which their mean hides.
   figures |= by_manner(out.texts, out.correct_PG.reshape(-1))
   figures |= language.figures(out.texts, out.languages)
+  # One completion of each question is what people are shown.
   firsts = range(0, len(out.texts), cfg.samples)
   return Result(
     evaluation,
@@ -108,6 +112,7 @@ def evaluate(policy, cfg, problems, limits, key, rewards):
 
 def worked(completion):
   """Whether a reply works its answer out: it writes an equation or ranks numbers one by one."""
+  # '3 + 4 = 7' and 'the first is 2' are worked out, '7' and 'the answer is 7' are direct.
   return '=' in completion or ' first ' in completion or ' 第一 ' in completion
 
 
@@ -123,4 +128,5 @@ def by_manner(completions, correct_B):
 
 def key(seed):
   """The PRNG key of every evaluation of a run."""
+  # Apart from training's keys, and the same before and after: only the weights differ.
   return jax.random.fold_in(jax.random.key(seed), 0x5EED)

@@ -92,8 +92,10 @@ def wilson(rate_P, samples):
   # Samples of a question agree at least as much as independent ones and at most wholly.
   n = np.clip(questions / alike, questions, samples)
   z = scipy.special.stdtrit(questions - 1, 0.975) if questions > 1 else math.inf
+  # A single question says nothing of others.
   if math.isinf(z):
     return 0.0, 1.0
+  # Both ends q solve (p - q)^2 = z^2 q (1 - q) / n, Wilson's equation.
   middle = (p + z * z / (2 * n)) / (1 + z * z / n)
   half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
   return max(0.0, float(middle - half)), min(1.0, float(middle + half))
@@ -125,6 +127,7 @@ def ratio(first_P, second_P, resamples=RESAMPLES, seed=0):
     return None
   shares = []
   for weights in resampled(len(first_P), resamples, seed):
+    # A resample in which B answers nothing has no share.
     below = weights @ second_P
     shares.append((weights @ first_P)[below > 0] / below[below > 0])
   low, high = np.quantile(np.concatenate(shares), (0.025, 0.975))
@@ -177,12 +180,15 @@ def rank_correlation(first, second):
 
 def _flipped(gap_P, draws, seed):
   """Share of sign flips whose sum is at least as far from 0 as the one seen."""
+  # Flips whose sum differs by rounding alone are as far out as the one seen.
   seen = abs(gap_P.sum()) - 1e-9
   if len(gap_P) <= _EXACT:
+    # Bit i of a number below 2^n is the sign of question i: all choices of signs.
     bits = np.arange(1 << len(gap_P))[:, None] >> np.arange(len(gap_P))
     return float((np.abs((1 - 2 * (bits & 1)) @ gap_P) >= seen).mean())
   rng, hits = np.random.default_rng(seed), 0
   for _ in range(draws // _AT_ONCE):
     flips = 1 - 2 * rng.integers(0, 2, (_AT_ONCE, len(gap_P)), np.int8)
     hits += int((np.abs(flips @ gap_P) >= seen).sum())
+  # The signs as they were seen count as one draw, so p is never 0.
   return (1 + hits) / (1 + draws // _AT_ONCE * _AT_ONCE)

@@ -47,11 +47,13 @@ class Prospects:
   def advice(self, job):
     """What most likely helps, a list of sentences that name the keys to change."""
     found = []
+    # A reply that is cut has no answer, whatever else is wrong: this is said beside the rest.
     if self.truncated > _MOSTLY:
       found.append(
         f'most replies are cut: raise sample.max_new={job.sample.max_new} (and rl.length_schedule, '
         'rl.capacity)'
       )
+    # Of the others the first that fits: answers are not found, are wrong, or are all right.
     if self.unread > _MOSTLY and job.data.prompt == 'zero':
       found.append(
         "no answer is found: a model that was taught to talk wants its chat, data.prompt='chat' "
@@ -75,6 +77,7 @@ class Prospects:
 def of(replies):
   """`Prospects` of some `replies.Replies` with right answers."""
   verdicts = [s.verdicts['accuracy'] for s in replies.scores if 'accuracy' in s.verdicts]
+  # General requests have no accuracy and are not counted.
   count = max(len(verdicts), 1)
   return Prospects(
     right=sum(verdict.score > 0.5 for verdict in verdicts) / count,
@@ -100,6 +103,7 @@ class Watch:
       NothingToLearnError: that is so for the `rl.silent_rollouts`th time in a row.
     """
     seen = of(replies)
+    # One group that disagrees is enough to learn from.
     if seen.unanimous < 1:
       self.silent = 0
       return
@@ -107,6 +111,7 @@ class Watch:
     limit = self._job.rl.silent_rollouts
     advice = '; '.join(seen.advice(self._job))
     line = f'no group of this rollout has unequal rewards, so it teaches nothing ({seen.told()})'
+    # A single silent rollout may be chance; so many in a row are not.
     if limit and self.silent >= limit:
       raise NothingToLearnError(
         f'stopped: {line}, rollout {self.silent} in a row (rl.silent_rollouts={limit}): {advice}'

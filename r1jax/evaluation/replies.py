@@ -93,6 +93,7 @@ def ask(policy, scfg, problems, limits, key, rewards):
   prompts = [policy.form.put(one.question) for one in problems]
   parts, texts, waiting = [], [], []
   for part in rollout_lib.run(policy, scfg, [one.ids for one in prompts], limits, key):
+    # Chunks come in order, so this one's problems begin behind those of the parts before it.
     first = sum(len(one.prompts) for one in parts)
     parts.append(part)
     new = [
@@ -100,6 +101,7 @@ def ask(policy, scfg, problems, limits, key, rewards):
       for b in range(len(part.length_B))
     ]
     texts += new
+    # Not waited for: workers judge while the devices sample the next chunk.
     waiting.append(rewards.submit(items(new, problems[first:], part)))
   scores = [score for batch in waiting for score in batch.result()]
   return Replies(tuple(problems), rollout_lib.join(parts), tuple(texts), tuple(scores))

@@ -29,6 +29,7 @@ def figures(answers, readable):
     'format': float(np.mean([score.verdicts['format'].score for score in answers.scores])),
     'length': float(answers.length_B.mean()),
     'truncated': float(1 - answers.stopped_B.mean()),
+    # By question, as two models are compared in pairs of answers to the same one.
     'rates': _rates(answers),
     'domains': _split(answers, [problem.kind for problem in answers.problems]),
     'languages': _split(answers, [problem.language for problem in answers.problems]),
@@ -57,6 +58,7 @@ def difference(before, after):
 
 def _split(answers, labels):
   """Accuracy of the questions of each label."""
+  # A label none of whose questions was judged is left out, as it has no accuracy.
   labels_P = np.array(labels)
   return {
     label: passk.pass_at_1(
@@ -70,6 +72,7 @@ def _split(answers, labels):
 def _faults(answers, cfg):
   """Why each reply is not readable; '' where it is."""
   for b, text in enumerate(answers.texts):
+    # `correct` is given, so that a wrong answer is no fault of form: accuracy stands beside this.
     candidate = filtering.Candidate(
       answers.asked(b).question,
       text,

@@ -25,10 +25,12 @@ def ask(policy, job, requests, rewards, key):
     there are such; `length` in tokens.
   """
   evaluation = job.evaluation
+  # One reply each: requests are the unit, and more of them say more than more replies.
   scfg = sample.SampleConfig(1, job.sample.max_new, evaluation.temperature, top_p=evaluation.top_p)
   limits = rollout.Limits(job.data.max_prompt, job.sample.max_new)
   out = replies.ask(policy, scfg, requests, limits, key, rewards)
   values = scores(out.scores)
+  # A witness that no reward model has a part in: a policy that pleases the models alone fails here.
   determined = [(text, one) for text, one in zip(out.texts, requests) if one.answer.wanted]
   if determined:
     values['wanted'] = [is_wanted(text, one.answer.wanted) for text, one in determined]
@@ -51,6 +53,7 @@ def scores(rewards):
 def is_wanted(text, wanted):
   """Whether the last answer in a reply's tags is `wanted`, but for case and white space."""
   answers = template.parse(text).answers
+  # The last answer, as that is the one a reader is left with.
   return bool(answers) and _signs(answers[-1]) == _signs(wanted)
 
 

@@ -10,7 +10,7 @@ from r1jax import config as config_lib
 from r1jax import sharding
 from r1jax.model import config as model_config
 from r1jax.planning import memory
-from r1jax.stages import reasoning_rl, rollouts
+from r1jax.stages import ahead, reasoning_rl
 
 _LEVELS = 9
 
@@ -42,7 +42,7 @@ def refused(job, cfg, shape):
     if own:
       reasoning_rl.check_batches(job, mesh)
       cfg.check_mesh(dict(described(own).shape))
-      rollouts.check_chunk(job.rl, described(own))
+      ahead.check_chunk(job.rl, described(own))
     else:
       reasoning_rl.check(job, mesh)
   except ValueError as error:

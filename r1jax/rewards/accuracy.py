@@ -20,8 +20,8 @@ from r1jax.rewards.verdict import Kind, Verdict
 LONGEST_ANSWER = 2000  # characters; a final answer is one expression
 NONE = Verdict(0.0, Kind.UNPARSEABLE, 'no answer outside the thought')
 
-# Where a box opens. Yes: `\boxed {`. No: `boxed{`, `\boxed5`.
-_BOX = re.compile(r'\\f?boxed\s*\{')
+# Where a box opens. Yes: `\boxed {`, `\fbox{`. No: `boxed{`, `\boxed5`.
+_BOX = re.compile(r'\\f?box(?:ed)?\s*\{')
 # What may close a box or hide a brace. Yes: `\{` as one sign, `}`. No: `(`.
 _BRACE = re.compile(r'\\.|[{}]', re.S)
 # A number as people write it. Yes: `1,234`, `-3.5`, `1/2`, the 2 of `5-3=2`. No: the 7 of `x7`.

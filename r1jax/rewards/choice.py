@@ -1,38 +1,68 @@
 """Multiple choice: the option letter of the final answer (reference §1.4).
 
-Read as a letter: `B`, `b.`, `(B)`, `[B]`, `B)`, `**B**`, `\\boxed{B}`, `\\text{B}`, `B: text`,
-`(B) text`, `option B`, `the answer is B`. Two letters, or a letter that is no option, state none.
+The final answer stands in the answer tags; without them in the last line `ANSWER: X`; without one
+in the last box. Read as a letter: `B`, `b.`, `(B)`, `[B]`, `B)`, `**B**`, `\\boxed{B}`,
+`\\text{B}`, `B: text`, `(B) text`, `option B`, `the answer is B`, `B is correct`, `B, because x`.
+Two letters, a letter that is taken back (`B. no, the third`), or one that is no option, state none.
 """
 
 import dataclasses
 import re
 import string
 
-from r1jax.data import problem, template
+from r1jax.data import problem
 from r1jax.rewards import accuracy
 from r1jax.rewards.math import notation
-from r1jax.rewards.verdict import Gold, Kind, Verdict
+from r1jax.rewards.verdict import Gold, Kind, Verdict, judged
 
 # Words before the letter. Yes: `So the correct answer is `, `option `. No: `this is `.
 _LEAD = re.compile(
   r'(?:(?:so|thus|therefore|hence),? )?'
-  r'(?:(?:the )?(?:correct |right |final |best )?(?:answer|option|choice)'
-  r'(?: is|:| =)?:? ?)+',
+  r'(?:I (?:would )?(?:choose|pick|select) |(?:(?:the |my )?(?:correct |right |final |best )*'
+  r'(?:answer|option|choice)(?: is|:| =)?:? ?))+',
   re.I,
 )
-# A letter, and what follows its mark. Yes: `B`, `(B) cat`, `B. cat`, `B - cat`. No: `Bad`, `B cat`.
+# A letter, and what follows its mark. Yes: `B`, `(B) cat`, `B. cat`, `B - cat`, `B, since x`,
+# `B is correct`. No: `Bad`, `B cat`, `B is wrong`, `B, C`.
 _LETTER = re.compile(
-  r'[(\[]?([A-Z])[)\]]?(?:$|[.:)](?:\s|$)(.*)$|(?<=[)\]]) (.*)$| - (.*)$)', re.I | re.S
+  r'[(\[]?([A-Z])[)\]]?(?:$|[.:)](?:\s|$)(.*)$|(?<=[)\]]) (.*)$| - (.*)$'
+  r'|,? (?:because|since|as|due to|given|for|so)\b(.*)$'
+  r'|[.,:]? is (?:the )?(?:correct|right|best|true|answer|final answer)\b(.*)$)',
+  re.I | re.S,
 )
 # Another letter in that. Yes: `(C)`, a lone `C`, `A,`. No: the article of `A cat`, `cat`.
 _OTHER = re.compile(
   r'[(\[]([A-Z])[)\]]|(?<![A-Za-z\'])([B-HJ-Z])(?![A-Za-z\'])'
   r'|(?<![A-Za-z\'])(A)(?=\s*(?:$|[.,;:)]))'
 )
+# A small letter, or an option by its place, after a word that offers it. Yes: `or c`, `no, the
+# third`, `but (d)`. No: `or a cat`, `the third law`.
+_OFFERED = re.compile(
+  r'\b(?:or|and|not|but|nor|no|wait|actually|rather|maybe|perhaps|instead|else|than|possibly)\b'
+  r'[,.:;\s-]*(?:option |choice |it is |it\'s )?'
+  r'(?:[(\[]?[a-z][)\]]?|(?:the )?(?:first|second|third|fourth|fifth|last|other|next|previous)'
+  r'(?: one| option| choice| answer)?)(?=\s*(?:$|[.,;:?!]))',
+  re.I,
+)
+# What takes a choice back. Yes: `Actually`, `cat. Wait`, `no, it`. No: `no effect`, `awaits`.
+_TAKEN_BACK = re.compile(
+  r'(?:^|[.!?;,:)(-])\s*(?:(?:or|and|but|nor|else|wait|actually|maybe|perhaps|possibly|hmm|sorry'
+  r'|alternatively|correction|otherwise|rather|instead|on second thought|scratch that|i mean'
+  r'|not sure|no(?=[,.;:!]))\b)',
+  re.I,
+)
 # A letter that looks like a Latin one. Yes: the Cyrillic `В`. No: `B`, `7`.
 _FOREIGN = re.compile(r'[^\W\d_a-zA-Z]')
-# A benchmark's last line. Yes: `ANSWER: B`, `**Answer: (B)**`. No: `the answer: B`.
-_LETTER_LINE = re.compile(r'[*_ ]*answer[*_ ]*:[*_ ]*(.+)', re.I)
+# A benchmark's last line. Yes: `ANSWER: B`, `**Final Answer:** (B)`, `so ANSWER: B`.
+# No: `answers: B`.
+_LETTER_LINE = re.compile(
+  r'^(?:(?-i:.*\bANSWER)|[#>*_ \t-]*(?:the |my )?(?:(?:final|correct) )*answer)'
+  r'[*_ ]*(?: is)?[:\uff1a][*_ \t]*(\S.*|\n+.*)$',
+  re.I | re.M,
+)
+
+
+_LONGEST_END = 20_000  # characters at the end of a reply that its answer's line stands in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,41 +103,52 @@ class Letter(Gold):
     if len(self.letter) != 1 or self.letter.upper() not in self.options.upper():
       why = f'the gold letter {self.letter!r} is none of {self.options}'
       return Verdict(0.0, Kind.VERIFIER_ERROR, why)
-    answer = accuracy.final_answer(completion, reply)
-    if answer is None:
-      return accuracy.NONE
-    letter = read(answer, self.options)
+    letter = self.stated(completion, reply)
     if letter is None:
-      return Verdict(0.0, Kind.UNPARSEABLE, 'no single option letter')
-    same = letter == self.letter.upper()
-    return Verdict(1.0, Kind.CORRECT) if same else Verdict(0.0, Kind.WRONG, f'chose {letter}')
+      nothing = not reply.answers and not _said(completion)
+      return accuracy.NONE if nothing else Verdict(0.0, Kind.UNPARSEABLE, 'no single option letter')
+    return judged(letter == self.letter.upper(), self.letter.upper(), letter)
 
   def stated(self, completion, reply):
-    """The letter of the final answer, or of a last line `ANSWER: B` where there is none."""
-    answer = accuracy.final_answer(completion, reply)
-    if answer is None:
-      lines = [line for line in accuracy.outside_thought(completion).splitlines() if line.strip()]
-      found = _LETTER_LINE.fullmatch(lines[-1].strip()) if lines else None
-      answer = found[1] if found else None
-    return None if answer is None else read(answer, self.options)
+    """The letter of the answer tags, else of the last line `ANSWER: B`, else of the last box."""
+    if reply.answers:
+      answer = reply.answers[-1]
+      return read(answer, self.options) or _last(answer, self.options)
+    return _last(accuracy.outside_thought(completion), self.options)
 
-  def examined(self, completion, reply):
-    """The letter alone: a benchmark takes it from the last line too."""
-    letter = self.stated(completion, reply)
-    return f'{template.ANSWER} {letter} {template.END_ANSWER}' if letter else ''
+
+def _said(completion):
+  """Whether a completion without tags says anything that may be an answer."""
+  text = accuracy.outside_thought(completion)
+  return bool(_LETTER_LINE.search(text) or accuracy.last_box(text))
+
+
+def _last(text, options):
+  """The letter of the last line `ANSWER: B` of a text, else of the last box behind it, or None."""
+  lines = list(_LETTER_LINE.finditer(text[-_LONGEST_END:]))
+  after = text
+  if lines:
+    after = text[-_LONGEST_END:][lines[-1].end() :]
+    letter = read(lines[-1][1], options)
+    if letter:
+      return None if _TAKEN_BACK.search(after) else letter
+  box = accuracy.last_box(after)
+  return read(box, options) if box else None
 
 
 def read(answer, options):
   """The option letter (upper case) that `answer` states, or None."""
   if len(answer) > accuracy.LONGEST_ANSWER or _FOREIGN.search(answer[:4]):
     return None
-  text = notation.clean(answer).strip('*_` \n')
+  text = notation.clean(answer.replace('**', '').replace('__', '')).strip('*_` \n')
   text = _LEAD.sub('', text, count=1) if _LEAD.match(text) else text
   found = _LETTER.match(text.strip('*_` '))
   if not found or found[1].upper() not in options.upper():
     return None
   rest = next((tail for tail in found.groups()[1:] if tail), '')
   letter = found[1].upper()
+  if _TAKEN_BACK.search(rest) or _OFFERED.search(rest):
+    return None
   # `B. not A but C` names others: it is no choice.
   others = {max(found).upper() for found in _OTHER.findall(rest)} & set(options.upper())
   return letter if others <= {letter} else None

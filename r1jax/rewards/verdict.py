@@ -28,6 +28,13 @@ class Verdict:
     return self.kind != Kind.VERIFIER_ERROR
 
 
+def judged(right, expected, found):
+  """CORRECT 1, or WRONG 0 that says what was expected (str) and what was found (str)."""
+  if right:
+    return Verdict(1.0, Kind.CORRECT)
+  return Verdict(0.0, Kind.WRONG, f'expected {expected:.80}, got {found:.80}')
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
   """A check that is left to a worker process.
@@ -102,7 +109,3 @@ class Gold:
   def same(self, one, other):
     """Whether two plain answers are one vote."""
     return one == other
-
-  def examined(self, completion, reply):
-    """The completion as a benchmark marks it: forms that only its paper allows, brought to ours."""
-    return completion

@@ -27,6 +27,7 @@ _PACKAGES = (
 _DATA = {
   'data.path': '',
   'data.heldout_path': '',
+  'data.few_shot': '',
   'sft.path': '',
   'reward_model.path': '',
   'general.path': '',

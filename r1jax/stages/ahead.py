@@ -34,6 +34,7 @@ def devices(rl):
       f'rl.rollout_mesh={rl.rollout_mesh} takes {wanted} of {len(found)} devices: none is left '
       'to train'
     )
+  # The last ones sample: the mesh that trains begins at device 0, as in a run without this.
   return found[:-wanted], found[-wanted:]
 
 
@@ -75,8 +76,7 @@ class Schedule:
       rl: `RlConfig`.
       mesh: where to sample; None is the mesh that is set.
       specs: spec tree of the weights.
-      sample: (number, weights) -> rollout `number`, called in the order of the numbers with `mesh`
-        set.
+      sample: (number, weights) -> rollout `number`; called in the order of the numbers, `mesh` set.
     """
     self._staleness, self._count = rl.staleness, -(-rl.updates // rl.mini_batches)
     self._mesh, self._specs, self._sample = mesh, specs, sample
@@ -89,8 +89,11 @@ class Schedule:
 
   def take(self, number, weights):
     """Rollout `number`; `weights` are those that have been trained on all rollouts before it."""
+    # In turn, as in the paper: sampled here and now, in the caller's thread, by the newest weights.
     if not self._staleness:
       return self._sample(number, weights)
+    # The rollouts up to `number + staleness` come from the last `staleness` weights: older ones are
+    # let go, which bounds the memory.
     self.versions = [*self.versions, self._copied(weights)][-self._staleness :]
     self._begin(number, number + self._staleness)
     return self._running.pop(number).result()
@@ -104,6 +107,7 @@ class Schedule:
     """Starts what was in flight when rollout `number` was to be taken next."""
     self.versions, self._begun = list(versions), number
     if versions:
+      # The newest weights of the checkpoint are those that rollout `number - 1` was taken with.
       self._begin(number - 1, number - 1 + self._staleness)
 
   def close(self):
@@ -115,11 +119,13 @@ class Schedule:
     """Starts rollouts up to `last`; `versions` ends with the weights that take rollout `newest`."""
     self._thread = self._thread or concurrent.futures.ThreadPoolExecutor(1, 'rollouts')
     for number in range(self._begun, min(last + 1, self._count)):
+      # Counted from the end: -1 is the newest, trained on `newest` rollouts.
       weights = self.versions[self.made_by(number) - newest - 1]
       self._running[number] = self._thread.submit(self._on, self._where(), number, weights)
       self._begun = number + 1
 
   def _on(self, mesh, number, weights):
+    # The mesh is a setting of each thread, so this one sets its own.
     with jax.set_mesh(mesh):
       return self._sample(number, weights)
 

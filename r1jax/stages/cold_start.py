@@ -12,6 +12,7 @@ from r1jax import ranges
 from r1jax.data import examples, template
 from r1jax.data.tasks import handwritten
 
+# In the question's language: a summary in another one would teach Dev1 to mix them.
 _SUMMARY = {'en': 'the answer is {}', 'zh': '答案是 {}'}
 
 
@@ -53,12 +54,14 @@ def curate(samples, cfg, sieve, model, languages):
   for number, one in enumerate(handwritten.EXAMPLES):
     if not cfg.handwritten or one.language not in languages:
       continue
+    # What was written by hand may hit a held-out question too, and is dropped like all else.
     if sieve.heldout.contains(one.question):
       sieve.dropped['contaminated handwritten'] += 1
       continue
     text = reply(one.thought, one.answer, one.language)
     source = {'source': 'handwritten', 'number': number}
     made = examples.Example(one.question, text, one.language, 'handwritten', source)
+    # Repeated, as a few would drown among thousands of sampled ones.
     found += [made] * cfg.handwritten
   return found
 
@@ -72,6 +75,7 @@ def reply(thought, answer, language):
 
 def _example(one, model):
   asked = one.candidate
+  # Only the thought stays in the model's own words.
   thought = template.parse(asked.reply).thought
   return examples.Example(
     asked.question,
@@ -90,5 +94,6 @@ def _example(one, model):
 
 def _tidy(thought):
   """One space between words, one blank line between paragraphs, none at the ends."""
+  # Cuts 'a\n \nb' in two, leaves 'a\nb' whole.
   parts = re.split(r'\n\s*\n', thought.strip())
   return '\n\n'.join(' '.join(part.split()) for part in parts)

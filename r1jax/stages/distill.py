@@ -50,12 +50,14 @@ def check(job, mesh):
   if not job.distill.teacher:
     raise ValueError('config.distill.teacher is empty: give the folder of the model that teaches')
   kl, capacity = job.distill.kl, job.sft.capacity
+  # The logits of two models are made chunk by chunk, so a row is a whole number of chunks.
   if kl.weight and capacity % kl.chunk:
     raise ValueError(f'sft.capacity={capacity} is no multiple of distill.kl.chunk={kl.chunk}')
 
 
 def check_tokenizers(teacher, student):
   """Raises ValueError where two tokenizers differ: their tokens' distributions do not compare."""
+  # Bytes decide, not sizes: two vocabularies of one size may number their tokens differently.
   if type(teacher) is not type(student) or _content(teacher) != _content(student):
     raise ValueError(
       f"the teacher's tokenizer ({teacher.vocab_size} tokens) is not the student's "
@@ -79,6 +81,7 @@ class Stage(sft.Stage):
     """(state, metrics) after an update on samples, and on the teacher's distribution if asked."""
     if self.teacher is None:
       return super().learn(batch)
+    # The teacher sees the same packed rows as the student, in the same update: nothing is stored.
     return steps.distill_update(
       self.state,
       self.teacher.params,
@@ -92,6 +95,7 @@ class Stage(sft.Stage):
   def cost(self, lengths):
     """Counted operations of an update; the teacher's forward pass where it takes part."""
     own = flops.training(self.cfg, lengths)
+    # Nothing flows back into the teacher: its forward pass is all that it costs.
     taught = flops.forward(self.teacher.cfg, lengths) if self.teacher else 0
     return {'compute/flops': float(own + taught)}
 
@@ -110,6 +114,7 @@ def equal_epochs(budget, data, form, cfg, teacher_cfg=None):
     teacher_cfg: of a teacher whose distribution is learned: its forward pass counts too.
   """
   lengths = [len(examples.encode(data[i], form).ids) for i in range(len(data))]
+  # Not rounded here: `SftConfig.updates` rounds once, to whole updates.
   epoch = flops.training(cfg, lengths)
   return budget / (epoch + (flops.forward(teacher_cfg, lengths) if teacher_cfg else 0))
 
@@ -122,6 +127,7 @@ def with_epochs(job, data, form, cfg, teacher_cfg):
   budget = spent(path)
   if not budget:
     raise ValueError(f'distill.equal_to: {path} counts no operations; give the folder of an RL run')
+  # Learning from samples alone runs no teacher; drawing them is counted with the data set.
   taught = teacher_cfg if job.distill.kl.weight else None
   epochs = equal_epochs(budget, data, form, cfg, taught)
   return dataclasses.replace(job, sft=dataclasses.replace(job.sft, epochs=epochs))

@@ -79,12 +79,14 @@ def check(job, mesh):
   """Raises ValueError, with the numbers, where the job does not work out."""
   reasoning_rl.check(job, mesh)
   general, rl = job.general, job.rl
+  # What this stage needs beside reasoning RL.
   if rl.staleness:
     raise ValueError(f'{rl.staleness=}: reward models judge on the devices that train; set it to 0')
   if not general.models:
     raise ValueError('config.general needs a reward model: helpful=DIR, harmless=DIR or both')
   if not general.path:
     raise ValueError('config.general.path is empty: give a JSONL file of {"question", "kind"}')
+  # Where the last part begins: a rollout holds general requests or it holds none.
   if not 0 < general.preference_updates <= rl.updates:
     raise ValueError(f'{general.preference_updates=} is not within 1..{rl.updates} updates')
   if (rl.updates - general.preference_updates) % rl.mini_batches:
@@ -92,6 +94,7 @@ def check(job, mesh):
       f'the last {general.preference_updates} of {rl.updates} updates do not begin with a rollout '
       f'of {rl.mini_batches} mini-batches'
     )
+  # Sizes: both kinds of question in a rollout, and whole texts before the judge.
   if not 0 < general_prompts(job) < rl.prompts:
     raise ValueError(f'{general.share=} of {rl.prompts} prompts leaves no general or no other one')
   needed = job.data.max_prompt + job.sample.max_new + 2  # the tokens that begin and end a text
@@ -105,6 +108,7 @@ def judges(job):
   found = {}
   for kind, folder in job.general.models.items():
     folder = pathlib.Path(folder)
+    # A run's work directory, or the folder of the model itself.
     model = judge.load(folder / 'model' if (folder / 'model').is_dir() else folder, **runtime)
     if model.kind != kind:
       raise ValueError(f'{folder} is a reward model of the kind {model.kind!r}, not {kind!r}')
@@ -135,17 +139,23 @@ class Watch:
       enough to compare: two windows of rollouts with preference.
     """
     right_P = np.asarray(right_P, float)
+    # The squared standard error of the mean; one question alone shows no spread.
     spread = float(right_P.var(ddof=1) / right_P.size) if right_P.size > 1 else 0.0
     self.history.append([float(right_P.mean()), spread, preferred])
     since = [row for row in self.history if row[2] is not None]
     if len(since) < 2 * self._window:
       return {}
+    # Three windows: the last one before preference, the first one with it, the latest.
     before = [row for row in self.history if row[2] is None][-self._window :]
     first, latest = since[: self._window], since[-self._window :]
+    # Where preference took part from the first update on there is nothing before it.
     base = before or first
     drop = _mean(base, 0) - _mean(latest, 0)
+    # Windows share no rollout, so squared errors add; a mean of n of them has 1/n of theirs.
     error = float(np.sqrt(_mean(base, 1) / len(base) + _mean(latest, 1) / len(latest)))
     gain = _mean(latest, 2) - _mean(first, 2)
+    # Both signs together: accuracy alone also falls by chance, and preference alone
+    # is meant to rise.
     suspected = drop > self._tolerance + 2 * error and gain > 0
     return {
       'hacking/accuracy_drop': drop,
@@ -171,6 +181,8 @@ class Questions(rollouts.Questions):
 
   def take(self, update):
     """The problems of the rollout that begins at `update`, general requests last."""
+    # A whole rollout of reasoning questions is drawn even where only some are asked: their position
+    # depends on the number of rollouts alone, whatever the share.
     problems = super().take(update)
     if update < self._begin:
       return problems
@@ -209,6 +221,7 @@ class Stage(reasoning_rl.Stage):
   def notice(self, replies):
     """What the watch for reward hacking says of a rollout; a suspicion is printed too."""
     named = scenarios.scores(replies.scores)
+    # Each kind weighs the same, however many requests of it there are.
     kinds = [np.mean(named[kind]) for kind in preference.KINDS if kind in named]
     preferred = float(np.mean(kinds)) if kinds else None
     figures = self.watch.add(right_by_question(replies), preferred)
@@ -228,6 +241,7 @@ def right_by_question(replies):
   for p in range(len(replies.problems)):
     verdicts = [score.verdicts for score in replies.scores[p * group : (p + 1) * group]]
     ruled = [one['accuracy'] for one in verdicts if 'accuracy' in one]
+    # A verifier that failed says nothing about the model.
     scored = [verdict.score for verdict in ruled if verdict.scored]
     if scored:
       right.append(float(np.mean(scored)))

@@ -59,6 +59,8 @@ def part(kind, completion):
 
   The summary is what stands after the thought; '' where a thought never ends.
   """
+  # Harm may lie anywhere in a reply; usefulness is judged by what the user reads, so that the
+  # thought stays free of a model's taste (reference §1.4).
   if kind == preference.HARMLESS:
     return completion
   if template.END_THINK in completion:
@@ -68,6 +70,7 @@ def part(kind, completion):
 
 def encode(tokenizer, kind, question, completion):
   """Ids of the text that a reward model scores: prompt, part of the reply, end of sequence."""
+  # The score is read at the last token, so every text ends in the same one.
   text = template.render(question) + part(kind, completion)
   return [*tokenizer.encode(text, bos=True), tokenizer.eos_id]
 
@@ -78,6 +81,7 @@ def verdict(raw, calibration, note=''):
     return Verdict(0.0, Kind.VERIFIER_ERROR, f'the reward model gave {raw}')
   scaled = (raw - calibration.centre) / calibration.scale
   score = 0.5 * (1 + math.tanh(scaled / 2))  # the sigmoid, without overflow
+  # A half is the mean training text of a pairwise model, even odds of a pointwise one.
   kind = Kind.CORRECT if score >= 0.5 else Kind.WRONG
   return Verdict(score, kind, f'raw score {raw:.2f}{note}')
 
@@ -87,6 +91,7 @@ class Judge:
 
   def __init__(self, model, rows, capacity):
     shards = sharding.batch_shards(jax.sharding.get_mesh())
+    # Both are refused here: later they would be an error in the middle of a compilation.
     if rows < 1 or rows % shards:
       raise ValueError(f'{rows=} of a reward model do not divide over {shards} batch shards')
     if not 1 < capacity <= model.cfg.max_length:
@@ -97,15 +102,18 @@ class Judge:
     """Raw scores, float32 [len(texts)], and which texts were cut to fit, bool.
 
     Args:
-      texts: (question, completion) pairs; a text that is too long loses its end, but not the final
-        end-of-sequence token.
+      texts: (question, completion) pairs; of a text that is too long the end is cut, but not its
+        final token, the end of the sequence.
     """
     model, size = self.model, self._capacity
     ids = [encode(model.tokenizer, model.kind, *text) for text in texts]
     cut = np.array([len(one) > size for one in ids], bool)
+    # The end is cut, but for the token at which the score is read.
     ids = [one if len(one) <= size else [*one[: size - 1], one[-1]] for one in ids]
     found = np.zeros(len(ids), np.float32)
     for first in range(0, len(ids), self._rows):
+      # One text a row and always as many rows, so that one program is compiled; the empty rows of
+      # the last call are computed and dropped.
       some = ids[first : first + self._rows]
       packed = batches.lay(some, [[i] for i in range(len(some))], size, self._rows)
       put = lambda x: sharding.put(x, sharding.act('batch', None))
@@ -119,6 +127,7 @@ class Judge:
     kind, calibration = self.model.kind, self.model.calibration
     lacking = Verdict(0.0, Kind.UNPARSEABLE, 'no summary outside the thought')
     verdicts = [lacking] * len(texts)
+    # A reply without a summary is not shown to the model, which would score the empty text somehow.
     chosen = [i for i, text in enumerate(texts) if part(kind, text[1]).strip()]
     for i, raw, cut in zip(chosen, *self.scores([texts[i] for i in chosen])):
       note = f', cut to {self._capacity} tokens' if cut else ''
@@ -144,6 +153,7 @@ class PreferenceService:
 
   def submit(self, items):
     """Rules start at once; the reward models score when `result()` is asked for."""
+    # The devices sample the next chunk now; the models wait until they are free.
     return _Batch(self, list(items), self._rules.submit(items))
 
   def metrics(self):
@@ -162,6 +172,7 @@ class PreferenceService:
       for i, found in zip(chosen, judge.verdicts(texts)):
         total = rewards[i].total + self._weights[kind] * found.score
         rewards[i] = service.Reward(rewards[i].verdicts | {kind: found}, total)
+    # Without this a request would pass with the reward of the rules alone.
     lacking = {item.gold.kind for item in items if isinstance(item.gold, preference.Query)}
     if lacking - self._judges.keys():
       raise ValueError(f'no reward model for requests of the kind {lacking - self._judges.keys()}')
@@ -191,6 +202,7 @@ def save(folder, model):
   """Writes a reward model: a hub folder, its scalar head beside it, kind and calibration."""
   folder = pathlib.Path(folder)
   huggingface.save(folder, model.params, model.cfg)
+  # A collective: all processes fetch, the first one writes.
   head_D = sharding.fetch(model.params[scalar_head.HEAD])
   if jax.process_index() != 0:
     return

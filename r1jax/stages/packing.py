@@ -28,6 +28,7 @@ class Layout:
   @property
   def micro(self):
     """Micro-batches that suffice even if no two sequences share a row."""
+    # The worst case, so that every rollout runs the same compiled step.
     return -(-self.sequences // self.rows)
 
   @property
@@ -57,6 +58,7 @@ class Placed:
   @property
   def count(self):
     """Micro-batches that hold anything, int32: a step computes only those."""
+    # An array and no int: a static number would compile the step anew for each value.
     return np.array(-(-len(self.bins) // self.layout.rows), np.int32)
 
   @property
@@ -98,6 +100,7 @@ def place(sequences, begin_B, layout, pad=0):
   """
   begin_B = np.asarray(begin_B)
   chex.assert_shape(begin_B, (len(sequences),))
+  # All of this is NumPy on the host: lengths change with every rollout, shapes never do.
   bins = batches.best_fit([len(one) for one in sequences], layout.capacity)
   packed = batches.lay(sequences, bins, layout.capacity, layout.micro * layout.rows, pad)
   # Padding has source -1, which reads the last sequence's begin; the mask leaves it out.
@@ -121,6 +124,7 @@ class Minibatch:
 
 def split(count, parts, seed):
   """`count` sequences in random order, cut into `parts` equal mini-batches (reference §1.3)."""
+  # Drawn on the host from a given seed: every process and every resumed run splits alike.
   order = np.random.default_rng(seed).permutation(count)
   return np.split(order, parts)
 
@@ -128,6 +132,7 @@ def split(count, parts, seed):
 def for_grpo(rollout, chosen, advantage_B, layout, gcfg):
   """The sequences `chosen` of a rollout as one `Minibatch`."""
   chosen, group = np.asarray(chosen), rollout.group
+  # Prompt and completion are one sequence; the prompt is read but not learned.
   prompts = [np.asarray(rollout.prompts[b // group], np.int32) for b in chosen]
   whole = zip(prompts, map(rollout.completion, chosen))
   sequences = [np.concatenate(two) for two in whole]
@@ -143,12 +148,14 @@ def for_grpo(rollout, chosen, advantage_B, layout, gcfg):
     sampler_logp_BT=placed.shaped(sampled.astype(np.float32)),
     segment_BT=placed.shaped(placed.packed.segment),
   )
+  # From places among `chosen` to those in the whole rollout, by which `unpack` writes.
   where = np.where(source < 0, -1, chosen[source]).astype(np.int32)
   return Minibatch(steps.Batch(placed.rows, loss, placed.count), placed.shaped(where))
 
 
 def empty(layout, with_old, with_reference):
   """A `Minibatch` of zeros: the shapes and types of those that `for_grpo` makes."""
+  # A checkpoint is restored into this: what a loss does not read must be None here as there.
   whole = lambda: np.zeros(layout.shape, np.int32)
   real = lambda wanted=True: np.zeros(layout.shape, np.float32) if wanted else None
   loss = grpo.Batch(
@@ -172,12 +179,14 @@ def for_sft(rows, mask, count):
     mask: bool [A, B, T], the tokens to be learned.
     count: micro-batches that hold anything.
   """
+  # One over the learned tokens of the whole mini-batch: how they were packed has no part in it.
   weight = np.full(mask.shape, 1 / mask.sum(), np.float32)
   return put(steps.Batch(rows, sft.Batch(mask, weight, rows.segment), np.int32(count)))
 
 
 def put(batch):
   """The batch on the devices: rows spread over the batch axes, the count everywhere."""
+  # Micro-batches follow one another on all devices; the rows of each are spread.
   spec = sharding.act(None, 'rows', None)
   return jax.tree.map(lambda x: sharding.put(x, spec if x.ndim == 3 else jax.P()), batch)
 
@@ -185,6 +194,7 @@ def put(batch):
 def unpack(minibatch, values_ABT, into_BT, prompts, group):
   """Writes per-token values of a packed mini-batch back as [sequence, token of its completion]."""
   mask = minibatch.batch.loss.mask_BT
+  # No two masked places have the same token, so that each value is written once.
   source = minibatch.source[mask]
   begin = np.array([len(p) for p in prompts])[source // group]
   into_BT[source, minibatch.batch.rows.position[mask] - begin] = values_ABT[mask]

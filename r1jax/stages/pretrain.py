@@ -1,5 +1,6 @@
-"""Pre-training of a small base model on the tiny world's documents (V3's losses, reference
-§2.4-2.7).
+"""Pre-training of a small base model on the tiny world's documents (reference §2.4-2.7).
+
+The losses are V3's: next token, multi-token prediction, and the balance of the experts.
 """
 
 import dataclasses
@@ -39,6 +40,7 @@ class PretrainConfig:
   corpus: corpus_lib.CorpusConfig = corpus_lib.CorpusConfig()
   vocab_documents: ranges.Count = 6000
   tokenizer: str = ''
+  # V3's over its first 10T tokens; 0.1 over the last 4.8T (reference §2.5).
   mtp_weight: ranges.Weight = 0.3
   balance: ranges.Weight = 1e-4
   bias_speed: ranges.Weight = 1e-3
@@ -77,11 +79,13 @@ class Stage(supervised.Stage):
   def update(self, step):
     """One update on the next packed batch."""
     pre, packed = self.job.pretrain, next(self.stream)
+    # Micro-batches [A, B, T] bound the memory of activations; the update is that of all rows.
     cut = lambda x: x.reshape(pre.micro, -1, pre.capacity)
     rows = steps.Rows(cut(packed.token), cut(packed.segment), cut(packed.position))
     # A document's first token has nothing before it to be predicted from.
     batch = packing.for_sft(rows, cut(packed.real & (packed.position > 0)), pre.micro)
     filled = batches.filled(packed.segment, len(packed.segment))
     learn = lambda: self.language_update(batch, pre)
+    # Every real token counts here, not only those that are predicted.
     figures = self.timed(learn, int(packed.real.sum()), filled)
     return figures | self.examine(self.state.params, step + 1)

@@ -1,5 +1,4 @@
-"""Reasoning RL by GRPO on rule rewards: all of R1-Zero, and the stage Dev1 -> Dev2 of R1 (reference
-§1.3).
+"""Reasoning RL by GRPO on rule rewards: R1-Zero, and the stage Dev1 -> Dev2 of R1 (§1.3).
 
 One iteration: sample G completions per question, score them, turn rewards into group advantages,
 split the completions into mini-batches at random, pack each, and make one update per mini-batch.
@@ -61,8 +60,10 @@ class RlConfig:
   mini_batches: ranges.Count = 16
   updates: ranges.Count = 10_400
   reference_every: ranges.Count = 400
+  # R1-Zero's cap doubles at update 8,200, where accuracy and length jump (reference §1.3).
   length_schedule: tuple[tuple[ranges.Size, ranges.Count], ...] = ((0, 32_768), (8_200, 65_536))
   rows: ranges.Count = 8
+  # The longest completion and a prompt of 1,024 tokens.
   capacity: ranges.Count = 66_560
   rollout_chunk: ranges.Size = 0
   dynamic_sampling: bool = False
@@ -114,6 +115,7 @@ def check_batches(job, mesh):
   """Raises ValueError, with the numbers, where the batch arithmetic of a job does not work out."""
   rl, group, shards = job.rl, job.sample.group, sharding.batch_shards(mesh)
   total = rl.prompts * group
+  # Groups and mini-batches.
   if group < 2:
     raise ValueError(f'sample.group={group}: an advantage compares at least 2 samples')
   if total % rl.mini_batches:
@@ -121,6 +123,7 @@ def check_batches(job, mesh):
       f'{rl.prompts} prompts x {group} samples = {total} sequences do not divide into '
       f'rl.mini_batches={rl.mini_batches}'
     )
+  # Calls of the sampler, whose prompts are spread over the mesh.
   sizes = {
     'rl.rollout_chunk' if rl.rollout_chunk else 'rl.prompts': rl.rollout_chunk or rl.prompts,
     'evaluation.questions': job.evaluation.questions,
@@ -129,6 +132,7 @@ def check_batches(job, mesh):
   for name, size in sizes.items():
     if size % shards:
       raise ValueError(f'{name}={size} does not divide over {shards} batch shards of the mesh')
+  # Packed rows, and the longest sequence that one has to hold.
   sharding.check_rows('rl.rows', rl.rows, rl.capacity, mesh)
   if rl.staleness and job.grpo.tis_cap is None:
     raise ValueError(f'{rl.staleness=} needs the importance correction: grpo.tis_cap=2.0, say')
@@ -144,6 +148,7 @@ def check_batches(job, mesh):
 
 def initial_state(job, cfg, tx, weights):
   """`TrainState` of the stage before its first update."""
+  # Without a KL penalty (beta 0) there is no reference, which saves a copy of the weights.
   dtype = job.rl.reference_dtype or cfg.param_dtype
   types = params_lib.types(transformer.specs(cfg), dtype)
   return state_lib.create(weights, tx, bool(job.grpo.beta), types)
@@ -176,6 +181,7 @@ class Stage:
     )
     self.seconds = {'rollout': 0.0, 'score': 0.0, 'update': 0.0, 'whole': 0.0}
     self.began = time.monotonic()
+    # On the devices is the state alone; mini-batches wait on the host.
     self.state, self.pending, self.iteration = None, [], 0
     self._tokens, self._training = 0, 0.0  # of the rollout being trained on
     self.initial = None  # set before `start`: the weights of the base model
@@ -201,6 +207,7 @@ class Stage:
     """Shapes of what `arrays` saved."""
     specs = transformer.specs(self.cfg)
     weights = params_lib.abstract(specs, self.cfg.param_dtype)
+    # With just those log-probabilities that the saved mini-batches hold.
     one = packing.empty(self.layout, self._scores_old, bool(self.job.grpo.beta))
     return {
       'state': jax.eval_shape(self._create, weights),
@@ -246,6 +253,7 @@ class Stage:
 
   def update(self, step):
     """One policy update; takes a new rollout when the last one is used up."""
+    # A rollout lasts `mini_batches` updates, of which the first one samples.
     figures = {} if self.pending else self._collect(step)
     began = time.monotonic()
     minibatch, *self.pending = self.pending
@@ -258,6 +266,7 @@ class Stage:
       temperature=self.job.sample.temperature,
       reference_every=self.job.rl.reference_every,
     )
+    # Counted on the host's arrays, while the devices compute.
     segment_ABT = minibatch.batch.rows.segment
     self._tokens += int((segment_ABT > 0).sum())
     figures['packing/filled'] = batches.filled(
@@ -275,6 +284,7 @@ class Stage:
   @property
   def _scores_old(self):
     """Whether the trainer's log-probabilities before the updates are needed."""
+    # With one update a rollout the old policy is the current one: the ratio starts and ends at 1.
     return self.job.rl.mini_batches > 1
 
   def _collect(self, step):
@@ -291,6 +301,7 @@ class Stage:
     advantage_B = advantages.estimate(reward_PG, replies.valid_PG, job.grpo).reshape(-1)
     # 3. Mini-batches, packed, with the log-probabilities that the loss compares with.
     began = time.monotonic()
+    # Seeded by the iteration: the same rollout is always split alike.
     parts = packing.split(
       advantage_B.size, job.rl.mini_batches, [job.seed, self.iteration, keys.number('mini-batches')]
     )
@@ -300,6 +311,7 @@ class Stage:
     due = step % job.rl.samples_every < job.rl.mini_batches
     self.pending, trainer = self._scored(packed, keep_trainer=due)
     self._spend('score', began)
+    # 4. For people: every reply of some rollouts, and what it all cost.
     if due and jax.process_index() == 0:
       self._write_samples(step, experience, trainer, advantage_B)
     cost = {
@@ -334,8 +346,10 @@ class Stage:
       arguments = (self.cfg, rows, count, job.sample.temperature)
       loss = one.batch.loss
       if job.grpo.beta:
+        # To the host: mini-batches wait there for their update, and are part of a checkpoint.
         scored = steps.score(self.state.reference, *arguments)
         loss = loss.replace(ref_logp_BT=sharding.fetch(scored))
+      # The written samples show sampler against trainer, also where the loss needs no old policy.
       if self._scores_old or keep_trainer:
         trainer.append(sharding.fetch(steps.score(self.state.params, *arguments)))
       if self._scores_old:
@@ -346,6 +360,7 @@ class Stage:
   def _write_samples(self, step, experience, trainer, advantage_B):
     replies, out = experience.replies, experience.replies.rollout
     logp_BT = np.zeros_like(out.logp_BT)
+    # From packed places back to replies: the split and the packing are undone.
     for one, values in zip(self.pending, trainer):
       packing.unpack(one, values, logp_BT, out.prompts, out.group)
     sample_log.write(

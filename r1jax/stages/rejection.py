@@ -45,13 +45,16 @@ def curate(samples, cfg, sieve, model, general):
   Returns:
     list of `examples.Example`.
   """
+  # Correct and readable replies only; the sieve counts the others by reason.
   reasoning = [_example(one, model) for one in samples if sieve.keep(one.candidate)]
   wanted = general_count(len(reasoning), cfg.general)
+  # Fewer would change the mixture in silence.
   if wanted > len(general):
     raise ValueError(
       f'{len(reasoning)} reasoning examples and a share of {cfg.general:.1%} ask for {wanted} '
       f'general examples, there are {len(general)}; lower rejection.general'
     )
+  # The first ones, always the same; those that are held out are dropped and not replaced.
   chosen = (general[i] for i in range(wanted))
   return reasoning + [one for one in chosen if not sieve.heldout.contains(one.question)]
 

@@ -83,8 +83,10 @@ class Stage(supervised.Stage):
     self.rm, self.total = job.reward_model, job.reward_model.updates
     self.objective = judge.OBJECTIVES[self.rm.kind]
     self.stream = batches.ProblemStream(train, self.rm.pairs, job.seed)
+    # Held in memory, as `every` may ask for them again and again.
     self.held = [held[i] for i in range(min(self.rm.heldout, len(held)))]
     self.train = train
+    # Encoded once only to find now, and not after hours, a pair that is too long.
     for pairs in (train, self.held):
       for i in range(len(pairs)):
         self._encode(pairs[i])
@@ -98,6 +100,7 @@ class Stage(supervised.Stage):
 
   def start(self):
     """Begins from the policy's weights and a scalar head of zeros."""
+    # At zero all texts score alike, and no random direction has to be unlearned.
     self.state = state_lib.create(scalar_head.begin(self.initial, self.cfg), self.tx, False)
     self.initial = None
 
@@ -108,6 +111,7 @@ class Stage(supervised.Stage):
     self.state, found = steps.preference_update(
       self.state, batch, cfg=self.cfg, objective=self.objective, tx=self.tx
     )
+    # Else the seconds would be those of handing work to the devices.
     jax.block_until_ready(found)
     self.seconds['update'] += time.monotonic() - began
     found['packing/filled'] = filled
@@ -117,6 +121,7 @@ class Stage(supervised.Stage):
   def accuracy(self):
     """Share of held-out pairs whose preferred text scores higher, an `intervals.Estimate`."""
     score_PK = self.scores(self.held)
+    # A tie is no success: a head that is still zero has none right.
     return passk.pass_at_1((score_PK[:, :1] > score_PK[:, 1:]).astype(float))
 
   def scores(self, pairs):
@@ -127,6 +132,7 @@ class Stage(supervised.Stage):
       rows = self._rows(part, size)
       put = jax.tree.map(lambda x: sharding.put(x, sharding.act('rows', None)), rows)
       score_BK = steps.preference_scores(self.state.params, self.cfg, put, 2)
+      # The last call is filled up with empty rows, whose scores are dropped.
       found.append(sharding.fetch(score_BK)[: len(part)])
     return np.concatenate(found)
 
@@ -134,6 +140,8 @@ class Stage(supervised.Stage):
     """The trained `judge.RewardModel`, calibrated on training texts."""
     calibration = judge.Calibration()
     if self.objective == 'pairwise':
+      # Training texts, as the held-out ones measure; the least scale is for a model that scores all
+      # texts alike and would divide by zero.
       score_PK = self.scores([self.train[i] for i in range(min(len(self.train), len(self.held)))])
       scale = max(float(score_PK.std()), 1e-3)
       calibration = judge.Calibration(float(score_PK.mean()), scale)
@@ -145,6 +153,7 @@ class Stage(supervised.Stage):
     sequences = []
     for pair in pairs:
       sequences += self._encode(pair)
+    # Not best-fit: both texts of a pair share a row, so a micro-batch holds whole pairs.
     bins = [[2 * i, 2 * i + 1] for i in range(len(pairs))]
     packed = batches.lay(sequences, bins, self.rm.capacity, rows, self.tokenizer.pad_id)
     return steps.Rows(packed.token, packed.segment, packed.position)
@@ -167,6 +176,7 @@ class Stage(supervised.Stage):
     filled = batches.filled(rows.segment, rm.pairs)
     # A pair is one unit of a pairwise loss, two of a pointwise one.
     share = 1 / rm.pairs if self.objective == 'pairwise' else 0.5 / rm.pairs
+    # 1 for the preferred text, which stands first in its row.
     label_BK = np.tile(np.array([1, 0], np.int32), (rm.pairs, 1))
     loss = preference.Batch(label_BK, np.full((rm.pairs, 2), share, np.float32))
     spec = sharding.act(None, 'rows', None)

@@ -87,6 +87,8 @@ class Rollouts:
   def take(self, number, weights):
     """`Experience` of rollout `number`; `weights` were trained on all rollouts before it."""
     experience = self._ahead.take(number, weights)
+    # That of the rollout taken: the stream itself is ahead by those in flight, which
+    # a restart draws again.
     self.position = experience.position
     return experience
 
@@ -121,6 +123,7 @@ class Rollouts:
     job, began = self._job, time.monotonic()
     update = number * job.rl.mini_batches
     policy = rollout.Policy(weights, self._cfg, self._form)
+    # Weights laid out for decoding: gathered once, not at every token, unless memory forbids it.
     policy, moved = handover.take(policy, job.rl.rollout_layout)
     experience = collect(
       lambda: self._questions.take(update),
@@ -139,7 +142,9 @@ class Rollouts:
     """Replies of one round of sampling; `again` counts the refills."""
     job = self._job
     key = keys.named(job.seed, 'rollout')
+    # By rollout and refill, not by a state that moves: drawn whenever, a rollout is the same.
     key = jax.random.fold_in(jax.random.fold_in(key, number), again)
+    # The cap at its first update holds for the whole rollout.
     cap = job.rl.cap(number * job.rl.mini_batches)
     limits = rollout.Limits(job.data.max_prompt, cap, job.rl.rollout_chunk)
     return replies_lib.ask(policy, job.sample, problems, limits, key, self._rewards)
@@ -168,6 +173,7 @@ def collect(next_problems, ask, max_refills=None):
     rounds.append(ask(next_problems(), number + 1))
   # Keep the first groups that teach something; others only fill what is left.
   chosen = (mixed + unanimous)[:wanted]
+  # Whole groups, round by round; their order has no meaning later.
   parts = [
     replies.take([p for n, p in chosen if n == number])
     for number, replies in enumerate(rounds)
@@ -184,6 +190,7 @@ def shaped(replies, cap, gcfg):
   """reward_PG with the soft overlong penalty of this update's cap, and that penalty [P, G]."""
   if not gcfg.overlong_buffer:
     return replies.reward_PG, np.zeros_like(replies.reward_PG)
+  # The penalty sets in shortly below the cap, which moves with the length schedule.
   gcfg = dataclasses.replace(gcfg, max_length=cap)
   penalty_PG = advantages.overlong_penalty(replies.by_problem(replies.length_B), gcfg)
   return replies.reward_PG + penalty_PG, penalty_PG
@@ -199,6 +206,7 @@ def figures(experience, cap, gcfg):
   valid_PG, parts = replies.valid_PG, collections.defaultdict(list)
   for score in replies.scores:
     for name, verdict in score.verdicts.items():
+      # A verifier that failed is no 0: its reply is left out of the mean.
       if verdict.scored:
         parts[f'reward/{name}'].append(verdict.score)
   if gcfg.overlong_buffer:
@@ -211,6 +219,7 @@ def figures(experience, cap, gcfg):
       'rollout/length': float(replies.length_B.mean()),
       'rollout/truncated': float(1 - replies.stopped_B.mean()),
       'rollout/cap': float(cap),
+      # Of rewards alone: with the penalty for length hardly any group would agree.
       'rollout/unanimous': float(
         advantages.unanimous_groups(replies.reward_PG, replies.valid_PG).mean()
       ),

@@ -35,6 +35,7 @@ class Sample:
   version: int = 0
 
   def __post_init__(self):
+    # Lists shifted by one token would still look right to a reader.
     lengths = [len(self.tokens), len(self.sampler_logp), len(self.trainer_logp)]
     if len(set(lengths)) > 1:
       raise ValueError(f'tokens, sampler_logp, trainer_logp have lengths {lengths}')
@@ -59,6 +60,7 @@ class Sample:
 
 def _floats(values):
   """Shortest decimals that give the same float32 back; null for what JSON lacks."""
+  # str() of a NumPy float32 has as few digits as it needs; float() would show those of a double.
   texts = (str(value) for value in np.asarray(values, np.float32))
   return [value if math.isfinite(value) else None for value in map(float, texts)]
 
@@ -66,6 +68,7 @@ def _floats(values):
 def write(workdir, step, samples):
   """Writes the samples of `step` whole or not at all; only process 0 writes. Returns the path."""
   path = pathlib.Path(workdir) / 'samples' / f'step_{step:06d}.jsonl'
+  # All processes hold the same rollout.
   if jax.process_index() == 0:
     lines = (json.dumps(s.row(), ensure_ascii=False, allow_nan=False) for s in samples)
     files.write_atomically(path, ''.join(line + '\n' for line in lines))

@@ -26,8 +26,8 @@ class SamplesConfig:
     questions: training questions that are asked.
     batch: questions of one part, which is sampled and saved at once; divides `questions`.
     most_per_question: replies kept of one question (0: all that pass the filters).
-    heldout: held-out questions whose n-grams no example may share; at least those of the
-      evaluations.
+    heldout: held-out questions whose n-grams no example may share; those of the evaluations at
+      the least are among them.
   """
 
   questions: ranges.Count = 4096
@@ -68,11 +68,14 @@ def collect(folder, job, policy, problems, rewards):
     first = part * cfg.batch
     asked = [problems[first + i] for i in range(cfg.batch)]
     path = folder / FOLDER / f'part_{part:06d}.jsonl'
+    # Hours of drawing are not repeated; the same seed would draw the same replies.
     if not _there(path):
       rows = list(_draw(job, policy, asked, part, rewards))
       if jax.process_index() == 0:
         files.write_rows(path, rows)
+      # All wait here: no process reads before the first has written.
       _there(path)
+    # Read back even where just drawn: a resumed run sees the very same values.
     for row in files.read_rows(path):
       problem = asked[row['question']]
       yield Sample(
@@ -86,6 +89,7 @@ def collect(folder, job, policy, problems, rewards):
 
 def spent(folder, job, policy, problems):
   """Counted operations of what has been sampled so far; arguments as in `collect`."""
+  # Counted from the files, so that what was drawn before an interruption is in it.
   total = 0
   for path in sorted((folder / FOLDER).glob('part_*.jsonl')):
     first = int(path.stem.removeprefix('part_')) * job.samples.batch
@@ -98,7 +102,9 @@ def spent(folder, job, policy, problems):
 
 def _draw(job, policy, asked, part, rewards):
   """Rows of one part: the replies to its questions, as its file holds them."""
+  # The same shape for every part, so that one program is compiled.
   limits = rollout.Limits(job.data.max_prompt, job.sample.max_new)
+  # By part, so that it does not matter which ones an earlier attempt made.
   key = jax.random.fold_in(keys.named(job.seed, 'harvest'), part)
   out = replies.ask(policy, job.sample, asked, limits, key, rewards)
   for b, text in enumerate(out.texts):

@@ -1,5 +1,4 @@
-"""Supervised fine-tuning on curated replies: Dev1, Dev3 and the distilled students (reference
-§1.6, §1.8).
+"""Supervised fine-tuning on curated replies: Dev1, Dev3 and the students (reference §1.6, §1.8).
 
 An update learns `batch` whole examples, packed best-fit; prompts are seen but not learned. Every
 epoch shows each example once, in a new order.
@@ -47,6 +46,7 @@ class SftConfig:
 
   def updates(self, size):
     """Updates in all over a data set of `size` examples."""
+    # One at least, for a data set smaller than a batch.
     return max(1, round(self.epochs * size / self.batch))
 
 
@@ -70,9 +70,12 @@ class Stage(supervised.Stage):
     self.job, self.cfg = job, cfg
     self.total = job.sft.updates(len(source))
     self.layout = packing.Layout(job.sft.batch, job.sft.rows, job.sft.capacity)
+    # Encoded once and kept on the host, as every epoch needs them.
     self.tokens = [examples.encode(source[i], form) for i in range(len(source))]
     _check_lengths(self.tokens, job.sft.capacity)
+    # Of indices: the tokens are here already.
     self.stream = batches.ProblemStream(range(len(source)), job.sft.batch, job.seed)
+    # The data set decides the cosine's length, which has to go beyond the warm-up.
     self.rate = dataclasses.replace(
       job.optimizer, schedule='cosine', steps=max(self.total, job.optimizer.warmup + 1)
     )
@@ -84,6 +87,7 @@ class Stage(supervised.Stage):
     tokens = [self.tokens[i] for i in next(self.stream)]
     batch, learned, filled = pack(tokens, self.layout)
     figures = self.timed(lambda: self.learn(batch), learned, filled)
+    # By the examples' own lengths: padding costs time but is no work that was asked for.
     figures |= self.cost([len(one.ids) for one in tokens])
     return figures | self.examine(self.state.params, step + 1)
 
@@ -103,6 +107,7 @@ def pack(tokens, layout):
     tokens: list of `examples.Tokens`.
     layout: `packing.Layout`.
   """
+  # `begin` is the first token of the reply: what is before it is read but not learned.
   placed = packing.place([one.ids for one in tokens], [one.begin for one in tokens], layout)
   batch = packing.for_sft(placed.rows, placed.shaped(placed.mask), placed.count)
   return batch, int(placed.mask.sum()), placed.filled

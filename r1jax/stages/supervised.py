@@ -13,8 +13,8 @@ from r1jax.train import steps
 class Stage:
   """The life cycle that `train.loop` asks for; a stage adds `title`, `total` and `update`.
 
-  Its `__init__` sets `job`, `cfg`, the optimizer `tx`, the `stream` of data, and calls
-  `wait_for_weights`.
+  Its `__init__` sets `job`, `cfg`, the optimizer `tx` and the `stream` of data, and then calls
+  `wait_for_weights`, which leaves the state empty.
   """
 
   def wait_for_weights(self):
@@ -29,7 +29,9 @@ class Stage:
 
   def start(self):
     """Begins from the initial weights."""
+    # No reference policy (False): only RL compares with one.
     self.state = state_lib.create(self.initial, self.tx, False)
+    # The last name of the first weights, whose memory is free with it.
     self.initial = None
 
   def abstract(self, host):
@@ -79,6 +81,7 @@ class Stage:
     """
     began = time.monotonic()
     self.state, figures = learn()
+    # Else the seconds would be those of handing work to the devices.
     jax.block_until_ready(figures)
     spent = time.monotonic() - began
     self.seconds['update'] += spent

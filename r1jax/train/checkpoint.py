@@ -21,6 +21,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from r1jax.train import failed_saves
+from r1jax.train import leaves as leaves_lib
 
 _STEP = re.compile(r'step_(\d+)')
 _TMP = '.tmp'
@@ -57,12 +58,13 @@ class Checkpoints:
       raise ValueError(f'{keep=} must be at least 2 (one may be damaged) and {every=} at least 1')
     self._folder = pathlib.Path(folder).absolute()
     self._keep, self._every, self._notify = keep, every, notify
-    self._thread, self._failure, self._damaged = None, None, set()
+    self._thread, self._failure, self._damaged, self._opened = None, None, set(), None
     self._orbax = _checkpointer()
     failed_saves.say_once()
     if jax.process_index() == 0:
       try:
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._opened = os.open(self._folder, os.O_RDONLY)
       except OSError as error:
         raise CheckpointError(f'{self._folder}: cannot be written ({error.strerror})') from error
 
@@ -102,20 +104,16 @@ class Checkpoints:
         raise TypeError(
           f'leaf {name!r} is {type(leaf).__name__}; it belongs in `host`, or in an array'
         )
-    described = [_describe(leaf) for leaf in leaves]
-    stored = {name: _storable(leaf) for name, leaf in zip(names, leaves)}
+    described = [leaves_lib.describe(leaf) for leaf in leaves]
+    stored = {name: leaves_lib.storable(leaf) for name, leaf in zip(names, leaves)}
     final = self._path(step)
     tmp = final.with_name(final.name + _TMP)
     if jax.process_index() == 0:
+      self._check_still_there(step)
       try:
         for unfinished in self._folder.glob(f'step_*{_TMP}'):  # of a process that was killed
           shutil.rmtree(unfinished)
         tmp.mkdir()
-      except FileNotFoundError as error:  # to make it again would hide that all else is gone
-        raise CheckpointError(
-          f'{self._folder} is gone: it was deleted or moved while the run went on, after step '
-          f'{step}; what it had saved is not there'
-        ) from error
       except OSError as error:
         raise CheckpointError(f'{tmp}: cannot be written ({error.strerror})') from error
     # All processes write their shards into the folder that the first one makes.
@@ -136,6 +134,11 @@ class Checkpoints:
     self._thread.join()
     self._thread = None
     failure, self._failure = self._failure, None
+    if failure and not self._still_there():
+      # What the save then says is about one of its files, not about the folder.
+      raise CheckpointError(
+        f'{self._folder} is gone: it was deleted or moved while a checkpoint was saved'
+      ) from failure
     if failure:
       raise CheckpointError(
         f'{self._folder}: saving failed ({failed_saves.reason(failure)}); the checkpoints before '
@@ -149,6 +152,9 @@ class Checkpoints:
       self.wait()
     finally:
       self._orbax.close()
+      if self._opened is not None:
+        os.close(self._opened)
+        self._opened = None
 
   def latest(self, abstract):
     """The newest undamaged checkpoint, on the mesh of `abstract`.
@@ -176,6 +182,24 @@ class Checkpoints:
     tree = abstract(host) if callable(abstract) else abstract
     return step, self._restore(path, tree, leaves), host
 
+  def _check_still_there(self, step):
+    """Raises CheckpointError where the folder is not the one that was opened.
+
+    Whoever writes next makes the folders again that it needs: the path alone tells nothing.
+    """
+    if self._still_there():
+      return
+    raise CheckpointError(
+      f'{self._folder} is gone: it was deleted or moved before step {step} was saved; what the run '
+      'had written is not there'
+    )
+
+  def _still_there(self):
+    """Whether the folder is the one that was opened."""
+    with contextlib.suppress(FileNotFoundError):
+      return os.path.samestat(os.stat(self._folder), os.fstat(self._opened))
+    return False
+
   def _path(self, step):
     return self._folder / f'step_{step:08d}'
 
@@ -202,13 +226,15 @@ class Checkpoints:
 
   def _restore(self, path, tree, saved):
     names, leaves, structure = _flatten(tree)
-    _check_same_tree(path, saved, [(n, _describe(leaf)) for n, leaf in zip(names, leaves)])
-    wanted = {name: _stored_form(leaf) for name, leaf in zip(names, leaves)}
-    how = {name: _restore_args(leaf) for name, leaf in wanted.items()}
+    _check_same_tree(
+      path, saved, [(n, leaves_lib.describe(leaf)) for n, leaf in zip(names, leaves)]
+    )
+    wanted = {name: leaves_lib.stored_form(leaf) for name, leaf in zip(names, leaves)}
+    how = {name: leaves_lib.restore_args(leaf) for name, leaf in wanted.items()}
     args = ocp.args.PyTreeRestore(item=wanted, restore_args=how)
     # Each process reads its own shards, also of a mesh that was another when they were written.
     stored = self._orbax.restore(path / 'arrays', args=args)
-    values = [_from_stored(stored[name], leaf) for name, leaf in zip(names, leaves)]
+    values = [leaves_lib.from_stored(stored[name], leaf) for name, leaf in zip(names, leaves)]
     return jax.tree.unflatten(structure, values)
 
   def _finish(self, *commit):
@@ -261,63 +287,6 @@ def _flatten(tree):
     twice = next(name for name in names if names.count(name) > 1)
     raise ValueError(f'two leaves of the tree are called {twice!r}')
   return names, [leaf for _, leaf in pairs], structure
-
-
-def _is_key(leaf):
-  return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _describe(leaf):
-  """Shape and dtype as text, e.g. `float32[4,8]` or `key<fry>[]`."""
-  return f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]'
-
-
-def _storable(leaf):
-  if isinstance(leaf, np.ndarray):
-    return leaf.copy()  # the caller may write into it while the save is under way
-  return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-def _stored_form(leaf):
-  """What `_storable` makes of a leaf, in the abstract and on the current mesh."""
-  if isinstance(leaf, np.ndarray):
-    return leaf
-  where, shape, dtype = leaf.sharding, leaf.shape, leaf.dtype
-  if where is None:
-    where = jax.sharding.NamedSharding(jax.sharding.get_mesh(), jax.P(*(None,) * len(shape)))
-  elif isinstance(getattr(where, 'mesh', None), jax.sharding.AbstractMesh):
-    where = jax.sharding.NamedSharding(jax.sharding.get_mesh(), where.spec)
-  if _is_key(leaf):
-    data, _ = _key_form(leaf)
-    if isinstance(where, jax.sharding.NamedSharding):
-      spec = (*where.spec, *(None,) * (len(data.shape) - len(where.spec)))
-      where = jax.sharding.NamedSharding(where.mesh, jax.P(*spec))
-    shape, dtype = data.shape, data.dtype
-  return jax.ShapeDtypeStruct(shape, dtype, sharding=where)
-
-
-def _restore_args(form):
-  if isinstance(form, np.ndarray):
-    return ocp.RestoreArgs(restore_type=np.ndarray)
-  return ocp.ArrayRestoreArgs(sharding=form.sharding, global_shape=form.shape, dtype=form.dtype)
-
-
-def _from_stored(value, leaf):
-  if isinstance(leaf, np.ndarray) or not _is_key(leaf):
-    return value
-  return jax.random.wrap_key_data(value, impl=_key_form(leaf)[1])
-
-
-def _key_form(leaf):
-  """Abstract data of an abstract typed key, and the name of its generator."""
-  impl = []
-
-  def look(key):
-    impl.append(jax.random.key_impl(key))
-    return jax.random.key_data(key)
-
-  data = jax.eval_shape(look, jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))
-  return data, impl[0]
 
 
 def _check_same_tree(path, saved, wanted):

@@ -33,13 +33,16 @@ def say_once():
     if not _is_late_callback(unraisable.exc_value):
       hook(unraisable)
 
-  logging.getLogger('absl').addFilter(_is_news)
+  # asyncio tells of the other writes of that save, for whose results orbax did not wait.
+  for name in ('absl', 'asyncio'):
+    logging.getLogger(name).addFilter(_is_news)
   sys.unraisablehook = report
 
 
 def _is_news(record):
-  """Whether a log record is more than the traceback of a thread whose exception we are given."""
-  return not (record.exc_info and 'orbax' in record.pathname)
+  """Whether a log record is more than the traceback of an exception that orbax raises too."""
+  of_orbax = 'orbax' in record.pathname or 'orbax' in record.getMessage()
+  return not (record.exc_info and of_orbax)
 
 
 def _is_late_callback(error):

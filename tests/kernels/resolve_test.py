@@ -64,5 +64,5 @@ def test_a_config_resolves_its_kernels_when_it_is_built():
   with pytest.raises(ValueError, match="kernels='gpu'"):
     config_lib.build(config)
   assert config_lib.build(config, HOPPER).model.kernels == 'gpu'
-  with pytest.raises(ValueError, match="kernels='auto' is not one of reference"):
+  with pytest.raises(ValueError, match="kernels='auto' is not one of 'reference'"):
     model_config.ModelConfig(kernels='auto')

@@ -105,10 +105,13 @@ def test_a_finished_model_goes_first_and_a_new_run_is_told_what_to_do(run):
 @pytest.mark.parametrize(
   'change, why',
   [
-    (lambda saved: saved['rl'].update(odd=1), "config of a run of this version: 'odd'"),
+    (lambda saved: saved['rl'].update(odd=1), 'of this version: config.rl.odd is unknown'),
     (lambda saved: saved.pop('stage'), "of this version: .*'stage'"),
     (lambda saved: saved.update(stage='odd'), "stage 'odd' is none of pretrain, .*reward_model"),
-    (lambda saved: saved['rl'].update(prompts=0), 'must be >= 1'),
+    (
+      lambda saved: saved['rl'].update(prompts=0),
+      'config.rl.prompts=0 is not a whole number within 1',
+    ),
   ],
 )
 def test_a_config_of_another_version_is_named(tmp_path, change, why):

@@ -99,7 +99,7 @@ def test_the_table_shows_both_columns_of_operations_and_the_papers_numbers():
 
 def test_without_a_teacher_or_seeds_it_is_refused():
   config = experiment.get_config()
-  with pytest.raises(ValueError, match='give a teacher and seeds'):
+  with pytest.raises(ValueError, match='config.checkpoint is empty: it is the teacher'):
     rl_vs_distill.run(config)
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import random
-import shutil
 
 import jax
 import jax.numpy as jnp
@@ -386,14 +385,3 @@ def test_a_checkpoint_whose_folder_was_renamed_is_not_believed(tmp_path):
   assert (step, host) == (3, {'step': 3})
   (line,) = told
   assert 'step_00000006 is damaged (it holds step 4: the folder was renamed)' in line
-
-
-def test_a_folder_that_is_deleted_under_the_run_is_said_and_not_made_again(tmp_path):
-  folder = tmp_path / 'run' / 'checkpoints'
-  with checkpoint.Checkpoints(folder) as saved:
-    saved.save(1, _state(), {})
-    saved.wait()
-    shutil.rmtree(tmp_path / 'run')
-    with pytest.raises(checkpoint.CheckpointError, match=f'{folder} is gone'):
-      saved.save(2, _state(), {})
-  assert not (tmp_path / 'run').exists()

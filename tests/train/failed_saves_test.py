@@ -1,11 +1,13 @@
 """A save that fails is told in one line, and nothing of the libraries' own stands around it."""
 
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from r1jax.train import failed_saves
+from r1jax.train import checkpoint, failed_saves
 
 NO_ROOM = """
 import resource, sys
@@ -81,3 +83,18 @@ def test_other_reports_than_of_failed_saves_are_still_made():
   assert done.returncode == 1
   for text in ('a warning', 'of somebody else', 'RuntimeError: Event loop is closed'):
     assert text in done.stderr
+
+
+def test_a_folder_that_is_deleted_under_the_run_is_said_and_not_made_again(tmp_path):
+  folder = tmp_path / 'run' / 'checkpoints'
+  with checkpoint.Checkpoints(folder) as saved:
+    saved.save(1, {'w': np.arange(5)}, {})
+    saved.wait()
+    shutil.rmtree(tmp_path / 'run')
+    with pytest.raises(checkpoint.CheckpointError, match=f'{folder} is gone'):
+      saved.save(2, {'w': np.arange(5)}, {})
+    assert not (tmp_path / 'run').exists()
+    folder.mkdir(parents=True)  # as whoever writes the next file of the run
+    with pytest.raises(checkpoint.CheckpointError, match=f'{folder} is gone'):
+      saved.save(2, {'w': np.arange(5)}, {})
+    assert list(folder.iterdir()) == []

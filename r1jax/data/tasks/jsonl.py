@@ -1,17 +1,22 @@
 """Problems from JSONL files: GSM8K, plain question and answer, or answers that are checked."""
 
+import dataclasses
 import json
 import math
 import pathlib
 import re
 
 from r1jax.data.problem import Problem, is_text
-from r1jax.rewards import golds
+from r1jax.rewards import accuracy, golds
 
 # GSM8K ends a worked solution with a line `#### 1,234` (arXiv 2110.14168).
 _MARK = '####'
 _FINAL = re.compile(r'^####[ \t]*(\S.*?)\s*$', re.MULTILINE)
 _CALCULATOR = re.compile(r'<<[^<>]*>>')
+# Words of prose. Yes: `Adding`. No: `x`, `\frac`, the `cm` of `5 cm`.
+_WORD = re.compile(r'(?<![\\A-Za-z])[^\W\d_]{3,}')
+# What a worked solution comes to. Yes: `3+2=5`, `the answer is 5`. No: `a <= b`.
+_COMES_TO = re.compile(r'(?<![<>!])=|\banswer is\b|\btherefore\b', re.I)
 _WITH_COMMAS = re.compile(r'[-+]?\$?\d{1,3}(,\d{3})+(\.\d+)?')
 
 
@@ -23,8 +28,9 @@ def read(path, question_key='question', answer_key='answer'):
   """Yields the problems of a JSONL file one by one, `kind` being the file's stem.
 
   An answer with a line `#### 18` becomes '18' and its earlier lines the worked steps, without
-  GSM8K's calculator marks; an answer of one line is taken as it is. Thousands commas are dropped
-  ('1,234' becomes '1234'), blank lines are passed over.
+  GSM8K's calculator marks; of a worked solution without that line, as MATH has them, the last
+  `\\boxed{18}` is the answer; another answer of one line is taken as it is. Thousands commas are
+  dropped ('1,234' becomes '1234'), blank lines are passed over.
 
   A record with a field such as `options` or `tests` has no such text as its answer but what a
   verifier checks by: see `r1jax.rewards.golds`. Options become lines of the question.
@@ -74,6 +80,25 @@ def record(raw):
   return found
 
 
+def _unmarked(problem, key, calculated):
+  """The problem whose answer has no line `####`: of a worked solution, its last box."""
+  answer = problem.answer
+  boxed = accuracy.last_box(answer)
+  if boxed is not None and boxed.strip():
+    lines = [line.strip() for line in answer.splitlines() if line.strip()]
+    # A box alone, or in dollars, is no solution.
+    worked = len(lines) > 1 or _WORD.search(answer.replace('boxed', '').replace(boxed, ''))
+    steps = tuple(lines) if worked else ()
+    return dataclasses.replace(problem, answer=_without_commas(boxed.strip()), steps=steps)
+  told = len(_WORD.findall(answer)) > 3 and _COMES_TO.search(answer)
+  if told or '\n' in answer or calculated or _MARK in answer:
+    raise ValueError(
+      f'no final answer: field {key!r} holds a worked solution ({answer!r:.40}) without '
+      f'\\boxed{{...}} or a line "{_MARK} ..."; give the answer alone'
+    )
+  return dataclasses.replace(problem, answer=_without_commas(answer))
+
+
 def load(path, question_key='question', answer_key='answer'):
   """All problems of a JSONL file as a list; arguments and errors as in `read`."""
   return list(read(path, question_key, answer_key))
@@ -107,10 +132,8 @@ def _problem(record, kind, question_key, answer_key):
   answer = text(record, answer_key, (str, int, float))
   worked = _CALCULATOR.sub('', answer)
   found = _FINAL.findall(worked)
-  if not found and (_MARK in answer or '\n' in answer or worked != answer):
-    raise ValueError(f'no final answer: field {answer_key!r} has no line "{_MARK} ..."')
   if not found:
-    return Problem(question, _without_commas(answer), kind, 0)
+    return _unmarked(Problem(question, answer, kind, 0), answer_key, worked != answer)
   lines = worked[: worked.rindex(_MARK)].splitlines()
   steps = tuple(line.strip() for line in lines if line.strip())
   return Problem(question, _without_commas(found[-1]), kind, 0, steps)

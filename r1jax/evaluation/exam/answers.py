@@ -2,24 +2,17 @@
 
 Reference §1.9: mathematics from `\\boxed{}` (and `<answer>`, which R1-Zero writes), choices also
 from a last line `ANSWER: B`, programs from the last block that is fenced. Marks are the verifiers'
-of `r1jax.rewards`; whether two answers are one vote is their business too, not a comparison of
-strings.
+of `r1jax.rewards`; so is whether two answers are one vote, which no comparison of strings decides.
 """
 
 from r1jax.data import template
-from r1jax.rewards import golds, service
+from r1jax.rewards import golds
 from r1jax.rewards.verdict import Kind
 
 
 def stated(completion, gold):
   """The final answer as text, or None; a program is no answer that can be voted on."""
   return golds.of(gold).stated(completion, template.parse(completion))
-
-
-def item(completion, gold):
-  """`service.Item` for a reply: as it is, unless the gold's kind allows a form of its own."""
-  found = golds.of(gold).examined(completion, template.parse(completion))
-  return service.Item(found, gold)
 
 
 def votes(answers, kinds, gold):
@@ -34,10 +27,12 @@ def votes(answers, kinds, gold):
     gold: the question's answer.
   """
   gold = golds.of(gold)
+  # Spaces and markup are taken off once, before answers are compared pair by pair.
   texts = [None if text is None else gold.plain(text) for text in answers]
   classes = {text: 0 for text, kind in zip(texts, kinds) if text and kind == Kind.CORRECT}
   wrong = [text for text in texts if text and text not in classes]
   heads = []
+  # The most frequent form of an answer becomes the head that rarer ones are compared with.
   for text in sorted(dict.fromkeys(wrong), key=wrong.count, reverse=True):
     number = next((i for i, head in enumerate(heads) if gold.same(head, text)), len(heads))
     heads += [text] if number == len(heads) else []

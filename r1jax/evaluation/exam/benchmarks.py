@@ -37,6 +37,8 @@ class Benchmark:
   load: Callable
 
 
+# The paper draws most samples where questions are few: 64 of AIME and GPQA, 16 of MATH-500, 8
+# of LiveCodeBench (reference §1.9).
 NAMED = {
   'gsm8k': Benchmark('GSM8K', SAMPLES, 'test.jsonl of openai/gsm8k', datasets.gsm8k),
   'math500': Benchmark('MATH-500', 16, 'test.jsonl of HuggingFaceH4/MATH-500', datasets.math500),
@@ -101,6 +103,7 @@ def load(choice_):
   if name == TINY_WORLD:
     if choice_.data:
       raise ValueError(f'--benchmark={TINY_WORLD} is generated: leave --data out')
+    # From the part of the world that no training question comes from.
     world = tiny_world.WorldConfig(levels=choice_.levels)
     count = choice_.questions or TINY_QUESTIONS
     source = tiny_world.World(0, count, world, tiny_world.HELDOUT)
@@ -109,6 +112,7 @@ def load(choice_):
   wanted = choice_.questions or len(found)
   if wanted > len(found):
     raise ValueError(f'--questions={wanted}, but {choice_.name} has {len(found)}')
+  # Spread over the file, as files are often sorted by subject or difficulty.
   return [found[i * len(found) // wanted] for i in range(wanted)]
 
 
@@ -117,6 +121,7 @@ def _from_files(choice_):
   if not choice_.data:
     raise ValueError(f'--benchmark={choice_.benchmark} needs --data=PATH: {benchmark.file}')
   files = _files(choice_.data)
+  # Its questions alone bear dates, by which what a model may have seen is left out.
   given = {'dates': choice_.dates} if choice_.benchmark == 'livecodebench' else {}
   found = [problem for path in files for problem in benchmark.load(path, **given)]
   if not found:
@@ -137,6 +142,7 @@ def _files(data):
 
 def _own(choice_):
   path = pathlib.Path(choice_.benchmark)
+  # Most likely a mistyped name, so the names are listed.
   if path.suffix != '.jsonl':
     raise ValueError(
       f'--benchmark={choice_.benchmark} is none of {", ".join([*NAMED, TINY_WORLD])}, and no .jsonl'
@@ -159,6 +165,7 @@ def rewards(problems):
   tests = [p.answer.tests for p in problems if isinstance(p.answer, code.Tests)]
   if not tests:
     return service.RewardConfig()
+  # Six seconds for each test, as its published runner gives, and as many times that for all.
   limits = sandbox.Limits(seconds=6.0, memory_mib=2048, output_kib=8192)
   programs = code.CodeConfig(limits=limits, total_seconds=6.0 * max(map(len, tests)))
   return service.RewardConfig(programs=programs, worker_gib=4.0)

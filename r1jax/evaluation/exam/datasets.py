@@ -12,6 +12,7 @@ import io
 import json
 import pathlib
 import pickle
+import re
 import struct
 import zlib
 
@@ -20,6 +21,7 @@ import numpy as np
 from r1jax.data.problem import Problem
 from r1jax.data.tasks import jsonl
 from r1jax.rewards import code, golds
+from r1jax.rewards.math import notation, quantity
 
 LARGEST_TESTS = 256 << 20  # bytes that the private tests of one question may unpack to
 # What reading a damaged base64, zlib or pickle raises.
@@ -27,6 +29,8 @@ _DAMAGED = (
   ValueError, TypeError, LookupError, AttributeError, EOFError, MemoryError, OverflowError,
   RecursionError, zlib.error, pickle.UnpicklingError, struct.error,
 )  # fmt: skip
+# Digits, and a unit that is no digit. Yes: `336`, `336^\circ`, `33 cm`. No: `-3`, `3.5`, `3/4`.
+_WHOLE = re.compile(r'\d{1,4}(?![\d.,/])', re.ASCII)
 _WRONG = ('Incorrect Answer 1', 'Incorrect Answer 2', 'Incorrect Answer 3')
 
 
@@ -41,6 +45,7 @@ def math500(path):
 
   def one(record):
     level = record.get('level')
+    # Not isinstance, to which true is a whole number too.
     if type(level) is not int or not 1 <= level <= 5:
       raise ValueError(f"field 'level' holds {level!r:.40}, expected 1 to 5")
     answer, subject = jsonl.text(record, 'answer'), jsonl.text(record, 'subject')
@@ -50,16 +55,21 @@ def math500(path):
 
 
 def aime(path):
-  """AIME (`problem` or `Problem` or `question`, and `answer` or `Answer`, a number 0 to 999)."""
+  """AIME (`problem` or `Problem` or `question`, and `answer` or `Answer`, a number 0 to 999).
+
+  A unit behind the number, such as the degrees of AIME 2025's `336^\\circ`, is left out.
+  """
 
   def one(record):
     names = [name for name in ('problem', 'Problem', 'question') if name in record]
     if not names:
       raise ValueError(f"no field 'problem', 'Problem' or 'question', found {sorted(record)}")
     answer = jsonl.text(record, 'Answer' if 'Answer' in record else 'answer', (str, int))
-    if not answer.isdecimal() or not answer.isascii() or int(answer) > 999:
+    number = quantity.read(notation.clean(answer))
+    if not _WHOLE.match(notation.clean(answer)) or number is None or number.value > 999:
       raise ValueError(f'the answer is {answer!r:.40}, expected a whole number from 0 to 999')
-    return Problem(jsonl.text(record, names[0]), str(int(answer)), 'aime', 0)
+    # Some files write 25 as '025'.
+    return Problem(jsonl.text(record, names[0]), str(number.value), 'aime', 0)
 
   return list(jsonl.each(path, one))
 
@@ -71,6 +81,7 @@ def gpqa(path):
   """
   path, found = pathlib.Path(path), []
   try:
+    # A byte-order mark would become part of the first column's name; -sig takes it off.
     text = path.read_bytes().decode('utf-8-sig')
   except UnicodeDecodeError as error:
     raise jsonl.JsonlError(f'{path}: not UTF-8 (byte {error.start}: {error.reason})') from error
@@ -86,10 +97,12 @@ def gpqa(path):
 
 
 def _choice(row):
+  # csv puts surplus fields under the key None and fills missing ones with None.
   if None in row or None in row.values():
     raise ValueError(f'not as many fields as the header names ({len(row) - (None in row)})')
   question, right = jsonl.text(row, 'Question'), jsonl.text(row, 'Correct Answer')
   options = [right, *(jsonl.text(row, name) for name in _WRONG)]
+  # In the file the right answer comes first. Python's own hash changes from process to process.
   digest = hashlib.blake2s(question.encode(), digest_size=8).digest()
   order = np.random.default_rng(int.from_bytes(digest, 'big')).permutation(4).tolist()
   record = {'options': [options[i] for i in order], 'answer': 'ABCD'[order.index(0)]}
@@ -115,6 +128,7 @@ def livecodebench(path, dates=None):
       day = datetime.datetime.fromisoformat(held).date()
     except ValueError as error:
       raise ValueError(f"field 'contest_date' holds {held!r:.40}, expected a date") from error
+    # Looked at first: unpacking the tests is what takes long.
     return _program(record) if not dates or dates[0] <= day <= dates[1] else None
 
   return [problem for problem in jsonl.each(path, one) if problem]
@@ -137,6 +151,7 @@ def _program(record):
 
 def _tests(record, key):
   held = jsonl.text(record, key)
+  # A JSON list begins with a bracket, which base64 has not.
   if held[0] != '[':
     held = _unpacked(held, key)
   tests = _json(held, key)
@@ -149,6 +164,7 @@ def _unpacked(held, key):
   """The text in base64(zlib(pickle(text))), as private tests are published."""
   try:
     packed, unzipped = base64.b64decode(held, validate=True), zlib.decompressobj()
+    # No more than that: a small file can be made to unpack to more than any memory.
     pickled = unzipped.decompress(packed, LARGEST_TESTS)
     if not unzipped.eof:
       raise ValueError(f'it is cut short, or unpacks to more than {LARGEST_TESTS >> 20} MiB')
@@ -178,6 +194,7 @@ def _test(test, metadata):
   name = metadata.get('func_name') if isinstance(metadata, dict) else None
   if not isinstance(name, str) or not name.isidentifier():
     raise ValueError(f'functional tests, but metadata names no func_name: {metadata!r:.60}')
+  # Each line is one argument in JSON.
   arguments = [_json(line, 'input') for line in test['input'].split('\n') if line.strip()]
   return code.CallTest(name, tuple(arguments), _json(test['output'], 'output'))
 

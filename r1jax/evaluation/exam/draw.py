@@ -17,6 +17,7 @@ import jax
 from r1jax import files
 from r1jax.evaluation.exam import answers, protocol
 from r1jax.rewards import format as format_reward
+from r1jax.rewards import service
 from r1jax.sampling import rollout
 from r1jax.train import metrics
 
@@ -69,11 +70,13 @@ def run(exam, path, settings, rewards):
     VerifierFailure: the verifiers fail too often.
   """
   rows = _resume(path, settings, exam.shape)
+  # `_resume` keeps whole calls only, so the first question of a call stands for all of it.
   have = {(row['question'], row['sample'] // exam.shape.group) for row in rows}
   calls = exam.shape.calls
   left = [(part, number) for part, number in calls if (part[0], number) not in have]
   done, drawn, began = len(calls) - len(left), 0, time.monotonic()
   bar = metrics.Progress(exam.title, len(calls), done, FIGURES)
+  # Behind the lines that `_resume` has kept.
   with open(path, 'ab') as file, bar:
     if done:
       bar.print(f'{done} of {len(calls)} calls are in {path}: going on')
@@ -81,6 +84,7 @@ def run(exam, path, settings, rewards):
       _append(file, new)
       rows += new
       done, drawn = done + 1, drawn + sum(row['tokens'] for row in new)
+      # Of this attempt alone: what was there already took none of its time.
       speed = drawn / (time.monotonic() - began)
       bar.update(done, _figures(rows) | {'exam/tokens_per_s': speed})
   return sorted(rows, key=lambda row: (row['question'], row['sample']))
@@ -88,9 +92,11 @@ def run(exam, path, settings, rewards):
 
 def _examined(exam, calls, rewards):
   """Yields the rows of one call after the other; workers mark one while the next is sampled."""
+  # Weights are not read where nothing is left to draw.
   policy, waiting = exam.load() if calls else None, None
   for call in calls:
     drawn = (call, *_draw(exam, policy, call, rewards))
+    # The call before: its marks were made while this one was sampled.
     if waiting:
       yield _rows(exam, *waiting)
     waiting = drawn
@@ -101,7 +107,9 @@ def _examined(exam, calls, rewards):
 def _draw(exam, policy, call, rewards):
   """(rollout, texts, marks to come) of a call; the last call is filled up with its last prompt."""
   (part, number), shape = call, exam.shape
+  # Always as many questions, so that one program is compiled; what fills the call up is dropped.
   filled = (*part, *[part[-1]] * (shape.questions - len(part)))
+  # By question and round: what was drawn before, or in another attempt, moves nothing.
   key = jax.random.fold_in(jax.random.key(exam.proto.seed), part[0])
   out = rollout.join(
     list(
@@ -116,12 +124,13 @@ def _draw(exam, policy, call, rewards):
     )
   )
   tokenizer, group = policy.tokenizer, shape.group
+  # A prompt may have begun the reply, with `<think>` say; that belongs to what is marked.
   texts = [
     exam.prompts[part[b // group]].prefill + tokenizer.decode(out.completion(b))
     for b in range(len(part) * group)
   ]
   items = [
-    answers.item(text, exam.problems[part[b // group]].answer) for b, text in enumerate(texts)
+    service.Item(text, exam.problems[part[b // group]].answer) for b, text in enumerate(texts)
   ]
   return out, texts, rewards.submit(items)
 
@@ -157,14 +166,17 @@ def _figures(rows):
 
 def _append(file, rows):
   lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+  # A lone surrogate, which UTF-8 cannot hold, becomes a question mark.
   file.write(''.join(line + '\n' for line in lines).encode('utf-8', 'replace'))
   file.flush()
+  # On the disk and not in a cache, as a call may have taken an hour.
   os.fsync(file.fileno())
 
 
 def _resume(path, settings, shape):
   """Rows of the calls that `path` holds whole; cuts the file to them, or begins it."""
   path = pathlib.Path(path)
+  # A file that does not exist yet begins with our settings.
   begun, *rows = files.read_rows(path) or [settings]
   if begun != settings:
     names = sorted(k for k in begun.keys() | settings.keys() if begun.get(k) != settings.get(k))
@@ -172,6 +184,7 @@ def _resume(path, settings, shape):
       f'{path} was begun with another {", ".join(names)}: give another --output, or remove it'
     )
   held = {(row['question'], row['sample']): row for row in rows}
+  # A torn call is drawn again as a whole: its draws depend on its shape.
   whole = []
   for part, number in shape.calls:
     wanted = [(i, number * shape.group + j) for i in part for j in range(shape.group)]

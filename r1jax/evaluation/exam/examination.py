@@ -58,11 +58,13 @@ class Examination:
     mesh = jax.sharding.get_mesh()
     self._folder, self._choice, self._proto = folder, choice, proto
     self._cfg = _architecture(folder, asking.dtype)
+    # Sizes that do not divide are told before any weight is read.
     self._cfg.check_mesh(dict(mesh.shape))
     self._tokenizer = tokenizer.load(folder)
     self._form = form(asking.template, folder, self._tokenizer)
     self.problems = benchmarks.load(choice)
     given = asking.instruction
+    # None stands for the instruction of the kind of answer, '' for no instruction.
     self._prompts = [
       self._form.put(p.question, benchmarks.instruction(p) if given is None else given)
       for p in self.problems
@@ -70,6 +72,7 @@ class Examination:
     self.shape = protocol.shape(proto, self._prompts, self._cfg.max_length, mesh)
     scfg = protocol.sampling(proto, self.shape)
     template, dtype = self._form.title, self._cfg.compute_dtype
+    # All that decides replies and marks: who goes on with a file, or compares two, checks this.
     self.header = {
       'benchmark': choice.name,
       'checkpoint': str(checkpoint),
@@ -82,6 +85,7 @@ class Examination:
         'template': template,
         'dtype': dtype,
         'seed': proto.seed,
+        # The draws depend on the shape of a call.
         'batch': [self.shape.questions, self.shape.group],
         'width': self.shape.width,
       },
@@ -92,6 +96,7 @@ class Examination:
   def output(self):
     """Where the result goes unless the user says: a name that no other examination has."""
     model = pathlib.Path(self.header['checkpoint']).resolve().name
+    # Other settings give another name, so that no result is overwritten by a different one.
     own = protocol.digest(self.header)[:8]
     return FOLDER / f'{self._choice.name}-{model}-{own}.json'
 
@@ -126,6 +131,7 @@ class Examination:
       VerifierFailure, SandboxError: replies cannot be marked.
     """
     output, began = pathlib.Path(output), time.monotonic()
+    # Before the sampling, not hours later when the result is to be written.
     _check_free(output, self.header)
     output.parent.mkdir(parents=True, exist_ok=True)
     made = draw.Exam(
@@ -137,6 +143,7 @@ class Examination:
       self.shape,
       self._form.stop_KW,
     )
+    # Worker processes, which must end whatever happens below.
     rewards = service.RewardService(benchmarks.rewards(self.problems))
     try:
       rows = draw.run(made, samples_file(output), self.header, rewards)
@@ -144,6 +151,7 @@ class Examination:
       rewards.close()
     found = result.marks(self.problems, rows, self._proto.samples)
     content = result.build(self.header, self.problems, found, interval)
+    # Not in the header: two equal examinations may differ in all of this.
     content['environment'] = {
       'finished': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
       'seconds': round(time.monotonic() - began, 1),
@@ -169,15 +177,18 @@ def samples_file(output):
 def form(name, folder, tok):
   """The `prompts.Form` of that name; 'checkpoint' is the folder's own chat, else R1-Zero's."""
   if name == 'checkpoint':
+    # A base model has no chat of its own.
     plain = isinstance(chat_template.load(folder, tok), chat_template.ZeroTemplate)
     name = 'zero' if plain else 'chat'
   return prompts.Form(tok, name, folder)
 
 
 def _architecture(folder, dtype):
+  # Unrolled layers and experts without sorting are what XLA's CPU code is fast at.
   cpu = jax.default_backend() == 'cpu'
   how = {'scan_layers': False, 'dispatch': 'dense'} if cpu else {}
   cfg = huggingface.read_config(folder, dtype, dtype, remat=False, **how)
+  # Replies do not depend on the multi-token module (reference §2.5), so it is not read.
   return dataclasses.replace(cfg, mtp_layers=0)
 
 

@@ -15,6 +15,7 @@ from r1jax import ranges, sharding
 from r1jax.sampling import rollout, sample
 
 MAX_TOKENS = 32_768  # reference §1.9
+# Sources that decide marks and draws: a change in one of them changes a fingerprint.
 _GRADER = ('rewards', 'data/template.py', 'evaluation/exam/answers.py')
 _SAMPLER = ('sampling/draw.py', 'sampling/sample.py')
 _LIBRARIES = ('math-verify', 'sympy')
@@ -92,6 +93,7 @@ def shape(proto, prompts, context, mesh):
     ValueError: no prompt fits, or `max_tokens` is more than the context.
   """
   lengths = [len(prompt.ids) for prompt in prompts]
+  # One very long prompt must not cut the replies to all the others short.
   room = max(context - max(lengths), context // 2)
   new = proto.max_tokens or min(MAX_TOKENS, room)
   asked = tuple(i for i, length in enumerate(lengths) if length + new <= context)
@@ -100,8 +102,10 @@ def shape(proto, prompts, context, mesh):
       f'--max_tokens={new} and the shortest of {len(prompts)} prompts, {min(lengths)} tokens, do '
       f'not fit a context of {context}: lower --max_tokens'
     )
+  # The largest divisor of k within a batch, so that all rounds are alike.
   group = max(n for n in range(1, proto.samples + 1) if proto.samples % n == 0 and n <= proto.batch)
   shards = sharding.batch_shards(mesh)
+  # Rounded up to a multiple of the shards, which share the prompts of a call.
   questions = -(-max(1, min(proto.batch // group, len(asked))) // shards) * shards
   width = max(lengths[i] for i in asked)
   return Shape(width, new, questions, group, proto.samples // group, asked)
@@ -114,6 +118,7 @@ def sampling(proto, shape_):
     max_new=shape_.new,
     temperature=proto.temperature,
     top_p=proto.top_p,
+    # Few replies reach a long limit, so the cache grows with them; below that it is not worth it.
     cache_growth=4 if shape_.new >= 1024 else 1,
   )
 
@@ -140,6 +145,7 @@ def fingerprints(problems, prompts, template, dtype, sampling_):
 
 def digest(value):
   """16 hex digits of the SHA-256 of a JSON value."""
+  # The order in which a dict was filled plays no part.
   text = json.dumps(value, sort_keys=True, ensure_ascii=False)
   return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]
 
@@ -148,6 +154,7 @@ def _sources(names):
   """Digest of the files, and of those in the folders, named from the package's root."""
   root = pathlib.Path(r1jax.__file__).parent
   files = [p for name in names for p in (sorted((root / name).rglob('*.py')) or [root / name])]
+  # Attacks try the grader out and decide no mark.
   files = [path for path in files if 'attacks' not in path.parts]
   return digest([[p.relative_to(root).as_posix(), p.read_text()] for p in files])
 
@@ -162,6 +169,7 @@ def weights_digest(folder):
     size = path.stat().st_size
     found.update(f'{path.name} {size}\n'.encode())
     with path.open('rb') as file:
+      # From the first bytes to the last, evenly spread.
       for place in range(_PLACES):
         file.seek(max(0, size - _PIECE) * place // (_PLACES - 1))
         found.update(file.read(_PIECE))

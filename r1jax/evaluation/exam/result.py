@@ -40,7 +40,9 @@ def marks(problems, rows, samples):
   """`Marks` of the rows of an examination."""
   shape = (len(problems), samples)
   correct_PG, token_PG = np.zeros(shape, bool), np.zeros(shape, int)
+  # A question that was not asked stays so: wrong, counted, without a vote.
   counted_PG, votes = np.ones(shape, bool), [[None] * samples for _ in problems]
+  # Rows are sorted, so that k in a row are those of one question.
   for start in range(0, len(rows), samples):
     part = rows[start : start + samples]
     p, kinds = part[0]['question'], [Kind(row['kind']) for row in part]
@@ -58,10 +60,13 @@ def figures(found, kind):
   out = {'pass@1': _estimate(rate_P, counted, kind)}
   for k in _sizes(samples):
     rate_P = passk.pass_at_k(found.correct_PG, k, found.counted_PG)
+    # k samples are one try, so there are k times fewer independent tries than answers.
     out[f'pass@{k}'] = _estimate(rate_P, max(counted // k, len(rate_P)), kind)
+  # A majority takes three; programs do not vote.
   if samples > 2 and any(vote is not None for row in found.votes for vote in row):
     rate_P = passk.cons_at_k(found.votes, found.correct_PG, samples)
     out[f'cons@{samples}'] = _estimate(rate_P, len(rate_P), kind)
+  # None where no question has enough samples that a verifier judged.
   return {name: one for name, one in out.items() if one}
 
 
@@ -72,6 +77,7 @@ def _estimate(rate_P, samples, kind):
 
 def _sizes(samples):
   """k of the pass@k that are shown: powers of 4 and all samples."""
+  # Without 1, which is the headline already.
   return sorted({k for k in (4, 16, 64, 256) if k < samples} | ({samples} - {1}))
 
 
@@ -91,6 +97,7 @@ def shares(found):
     'timeout': share(row['kind'] == 'timeout' for row in rows),
     'verifier_error': share(row['kind'] == 'verifier_error' for row in rows),
     'format': share(row['format'] for row in rows),
+    # A number of questions, as no reply was drawn for them.
     'not_asked': len(found.votes) - len({row['question'] for row in rows}),
   }
 
@@ -100,6 +107,7 @@ def apart(problems, found, kind):
   out = {}
   for field in ('kind', 'level'):
     values = [getattr(p, field) for p in problems]
+    # A single kind or level would repeat the headline.
     for value in sorted(set(values)) if len(set(values)) > 1 else ():
       chosen = np.array([v == value for v in values])
       if found.counted_PG[chosen].any():
@@ -111,6 +119,7 @@ def apart(problems, found, kind):
 
 def build(header, problems, found, interval='wilson'):
   """The content of a result file: `header`, figures with both intervals, every question's marks."""
+  # Both intervals are written down, whichever of them the user reads first.
   boot = figures(found, 'bootstrap')
   headline = figures(found, interval)
   return header | {
@@ -142,6 +151,7 @@ def build(header, problems, found, interval='wilson'):
 
 def write(path, content):
   """Writes a result whole or not at all."""
+  # NaN is no JSON: an error here is better than a file that others cannot read.
   files.write_atomically(path, json.dumps(content, ensure_ascii=False, allow_nan=False) + '\n')
 
 
@@ -164,6 +174,7 @@ def table(content):
   drawn.add_column('mean', justify='right')
   names = {'wilson': '95 % (Wilson)', 'bootstrap': '95 % (bootstrap)'}
   drawn.add_column(names[content['interval']], justify='right')
+  # The bootstrap stands beside Wilson's; chosen by itself it stands alone.
   both = content['interval'] == 'wilson'
   if both:
     drawn.add_column(names['bootstrap'], justify='right')
@@ -220,6 +231,7 @@ def compare(one, other, mixed=False):
     ValueError: the fingerprints differ (they are named), or no question was marked in both.
   """
   wrong = disagreements(one, other)
+  # Not even with `mixed`, as the test pairs the answers to one question.
   if 'questions' in wrong:
     raise ValueError('the two results are about different questions: they cannot be compared')
   if wrong and not mixed:
@@ -234,6 +246,7 @@ def compare(one, other, mixed=False):
     )[0]
     for content in (one, other)
   ]
+  # A question that no verifier judged in one of them has no pair.
   both = ~np.isnan(rates[0]) & ~np.isnan(rates[1])
   return intervals.paired(rates[0][both], rates[1][both])
 
@@ -241,6 +254,7 @@ def compare(one, other, mixed=False):
 def judgement(one, other, found):
   """The comparison in a sentence or two; "better" stands there only where it is significant."""
   first, second = _model(one), _model(other)
+  # Two examinations of one checkpoint need names that differ.
   if first == second:
     first, second = f'{first} (this result)', f'{second} (the other)'
   gap = f'{100 * found.mean:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]'

@@ -5,6 +5,7 @@ from r1jax.interchange.families import shared
 from r1jax.model import config
 
 MODEL_TYPE, ARCHITECTURE, GGUF = 'deepseek_v3', 'DeepseekV3ForCausalLM', 'deepseek2'
+# Key -> values that our attention and router can do; a checkpoint with another one is refused.
 FIXED = {
   'attention_bias': (False,),
   'rope_interleave': (True,),
@@ -40,9 +41,11 @@ def read(hub, dispatch):
   if hub.get('tie_word_embeddings'):
     raise ValueError('tie_word_embeddings=true is not supported for deepseek_v3')
   layers = keys.integer(hub, 'num_hidden_layers')
+  # The key may name more layers than a small model has.
   dense = min(keys.integer(hub, 'first_k_dense_replace', low=0), layers)
   return dict(
     attention='mla',
+    # null or 0 where queries are projected at once, as in the V2-Lite shape (reference §2.8).
     q_latent=keys.integer(hub, 'q_lora_rank', 0, low=0),
     kv_latent=keys.integer(hub, 'kv_lora_rank'),
     head_nope=keys.integer(hub, 'qk_nope_head_dim'),
@@ -71,6 +74,7 @@ def _experts(hub, dispatch):
 def write(cfg):
   """The keys of config.json that `read` reads."""
   hub = {
+    # As published: unfolded from the latent, every head has a key and a value.
     'num_key_value_heads': cfg.heads,
     'attention_bias': False,
     'q_lora_rank': cfg.q_latent or None,
@@ -92,6 +96,7 @@ def write(cfg):
     'topk_group': cfg.moe.top_groups,
     'routed_scaling_factor': cfg.moe.scale,
     'norm_topk_prob': cfg.moe.normalise,
+    # What `FIXED` takes, written out for readers with other defaults.
     'scoring_func': 'sigmoid',
     'topk_method': 'noaux_tc',
     'moe_layer_freq': 1,

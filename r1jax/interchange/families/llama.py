@@ -3,6 +3,7 @@
 from r1jax.interchange.families import shared
 
 MODEL_TYPE, ARCHITECTURE, GGUF = 'llama', 'LlamaForCausalLM', 'llama'
+# With a bias there would be weights for which this family has no place.
 FIXED = {'attention_bias': (False,), 'mlp_bias': (False,)}
 ATTENTION, EXPERTS = shared.GROUPED_ATTENTION, {}
 

@@ -3,6 +3,7 @@
 from r1jax.interchange.families import shared
 
 MODEL_TYPE, ARCHITECTURE, GGUF = 'qwen2', 'Qwen2ForCausalLM', 'qwen2'
+# With one of these set, attention would differ from ours.
 FIXED = {'use_sliding_window': (False,), 'use_mrope': (False,)}
 ATTENTION, EXPERTS = shared.GROUPED_ATTENTION, {}
 

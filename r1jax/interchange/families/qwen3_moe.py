@@ -21,6 +21,7 @@ def _dense_layers(hub):
   """How many layers have no experts; ValueError where those are not the first ones."""
   layers = keys.integer(hub, 'num_hidden_layers', high=keys.MOST_LAYERS)
   step, without = keys.integer(hub, 'decoder_sparse_step', 1), keys.listed(hub, 'mlp_only_layers')
+  # transformers' rule: experts in each `step`-th layer, but for the layers that are listed.
   dense = [i for i in range(layers) if i in without or (i + 1) % step]
   if dense != list(range(len(dense))):
     raise ValueError(
@@ -37,6 +38,7 @@ def _experts(hub, dispatch):
     experts=keys.integer(hub, count, high=keys.MOST_EXPERTS),
     per_token=keys.integer(hub, 'num_experts_per_tok', 8),
     ffn=keys.integer(hub, 'moe_intermediate_size'),
+    # One softmax over all experts: no shared ones, no groups, no bias of the selection.
     shared=0,
     groups=1,
     top_groups=1,

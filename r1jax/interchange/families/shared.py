@@ -17,6 +17,7 @@ class Rule:
   """
 
   name: str
+  # torch's linear layers hold [out, in], ours [in, out] (reference §2.9).
   transposed: bool = True
   rotary: str = ''
 
@@ -61,11 +62,13 @@ def read_grouped(hub, head_width):
   heads = keys.integer(hub, 'num_attention_heads')
   return dict(
     attention='gqa',
+    # Nothing of latent attention: keys and values are projected from the residual.
     q_latent=0,
     kv_latent=0,
     head_nope=0,
     head_rope=head_width,
     head_value=head_width,
+    # Older files lack the key: every head then has a key and a value of its own.
     kv_heads=keys.integer(hub, 'num_key_value_heads', heads),
     mtp_layers=0,
   )

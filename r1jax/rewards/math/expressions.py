@@ -30,6 +30,8 @@ _ROOT_BARE = re.compile(r'(?:\\sqrt|(?<!\\)\bsqrt) ?(\d+(?:\.\d+)?|[a-z])')
 _ROOT_OF = re.compile(r'\\sqrt ?\[(\d+)\] ?(\w)')
 # Yes: `4 2`. No: `x_1 2`, `4x 2`.
 _TWO_NUMBERS = re.compile(r'(?<!_)(?<!_\d)[\d.] +[\d.]')
+# A power before another factor. Yes: `^6 ` of `2^6 3^5`. No: `^{-1} ` of `\tan^{-1} 2`.
+_FACTORS = re.compile(r'(?<=[\d)])(\^ ?(?:\{-?\d+\}|\d+)) +(?=\d)')
 # Fractions without braces. Yes: `\frac1` of `\frac12`; `\frac{1}2`. No: `\frac{`; `\frac{1}ab`.
 _FRAC_BARE = re.compile(r'\\frac ?(\\(?:pi|theta|alpha|beta)|[\da-z])(?=[\\\d{a-z ])')
 _FRAC_OVER = re.compile(r'(\\frac ?\{[^{}]*\}) ?(\\(?:pi|theta|alpha|beta)|[\da-z])(?![a-z])')
@@ -61,6 +63,7 @@ def read(text):
     )
   if _TOO_LARGE.search(text):
     raise UnreadableError('a number too large to compare')
+  text = _FACTORS.sub(r'\1 \\cdot ', text)
   if _TWO_NUMBERS.search(text):
     raise UnreadableError('two numbers side by side')
   found = _parsed(to_latex(text))

@@ -31,6 +31,8 @@ _DROPPED = re.compile(
   r'(?<!\\)\\(?:left|right|bigl?|bigr?|Bigl?|Bigr?|displaystyle|limits)(?![A-Za-z])'
   r'|(?<!\\)\\(?:text)?color ?\{[a-z]+\}|(?<!\\)\\!'
 )
+# A comma that groups digits. Yes: `,\! ` of `11,\! 111`. No: `,\! ` of `1,\! 2`.
+_GROUPED = re.compile(r',\\!\s*(?=\d{3}(?!\d))')
 # Spacing. Yes: `\;`, `\quad`, `~`, `\,` of `5\,cm`. No: `\,` of `1\,234`, which groups digits.
 _SPACED = re.compile(r'(?<!\\)\\(?:[ ;:]|,(?!\d{3})|q?quad(?![A-Za-z]))|~|\s+')
 # A change of font around plain text. Yes: `\text{cm}`. No: `\text{a\%}`, `\sqrt{2}`.
@@ -71,13 +73,27 @@ _PAIRS = (
   ('`', '`'),
   ('"', '"'),
 )
-# A box around the whole. Yes: `\boxed{` of `\boxed{5}`. No: `boxed{5}`.
-_BOXED = re.compile(r'\\f?boxed ?\{')
+# A formula in a text. Yes: `$5$` of `$5$ apples`, `\(5\)`. No: `$5 and $` of `$5 and $7`.
+_INLINE = re.compile(
+  r'(?<![\\$\d])\$(?![\s$])([^$]*?[^$\s\\])\$(?![$\d])|\\\(((?:(?!\\\().)+?)\\\)', re.S
+)
+# A box around the whole. Yes: `\boxed{` of `\boxed{5}`, `\fbox{`. No: `boxed{5}`.
+_BOXED = re.compile(r'\\f?box(?:ed)? ?\{')
+# A box in a text. Yes: `\boxed{5}` of `x = \boxed{5}`. No: `\boxed{\frac{\sqrt{2}}{2}}`.
+_BOX = re.compile(r'\\f?box(?:ed)? ?\{((?:[^{}]|\{[^{}]*\})*)\}')
 # What the value is called. Yes: `x = ` of `x = 5`, `f(3)=`, `total cost = `. No: `3 = `.
 _NAMED = re.compile(
   r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z0-9]+\)'
   r"|[A-Za-z][A-Za-z' ]{2,30}) ?(?:=|\\approx) ?(?=\S)"
 )
+# Yes: `x \in ` of `x \in \{5\}`. No: `x \int`.
+_MEMBER = re.compile(r'\A[A-Za-z] ?\\in(?![a-z]) ?')
+# Yes: `(`, `,`. No: `5`.
+_BRACKET = re.compile(r'[(){},]')
+# Spaces but those between two numbers. Yes: ` ` of `x + 1`. No: ` ` of `4 2`.
+_TIGHT = re.compile(r'(?<![\d.]) +| +(?![\d.])')
+# Between items. Yes: `and` of `7 and 9`. No: `sand`.
+_JOINS = re.compile(r'(?<![A-Za-z])(?:and|or)(?![A-Za-z])', re.I)
 # Operations, and signs that are none. Yes: `3 + 4`; `10^{-3}`. No: the sign of `-3`.
 _WORK = re.compile(r'(?<=[\w)}%!]) ?(?:[+*/÷]|-|\\(?:times|cdot|div)(?![a-z])) ?')
 _NEGATIVE_POWER = re.compile(r'\^ ?\{ ?-|\^ ?-')
@@ -101,14 +117,18 @@ def clean(text):
   if not text.isascii():
     text = _RAISED.sub(lambda m: '^{' + m.group().translate(_RAISED_TO) + '}', text)
     text = text.translate(_SIGNS)
+  text = _GROUPED.sub(',', text)
   text = _SPACED.sub(' ', _DROPPED.sub('', text)).strip()
   for latex, plain in _PLAINER:
     text = text.replace(latex, plain)
   text = _FRAC.sub(r'\\frac', text)
+  # Of two boxes the digits must not become one number.
+  if text.count('box') == 1:
+    text = _BOX.sub(r' \1 ', text).strip()
   # Wrappers stand in wrappers; nobody means more than four, and each round is linear.
   for _ in range(4):
     before = text
-    text = _unwrapped(_WRAPPED.sub(r'\1', text).strip())
+    text = _unwrapped(_undelimited(_WRAPPED.sub(r'\1', text).strip()))
     if text == before:
       break
   return text.removeprefix('\\approx').removeprefix('= ').lstrip()
@@ -126,7 +146,7 @@ def is_words(text):
     return False
   if _CLOCK.search(text):
     return True
-  words = _WORD.findall(text)
+  words = _WORD.findall(_JOINS.sub(' ', text))
   return bool(words) and not any(w.lower() in _FUNCTIONS for w in words)
 
 
@@ -140,6 +160,34 @@ def unnamed(text):
   """Cleaned `text` without a leading `x =`."""
   named = _NAMED.match(text)
   return text[named.end() :] if named and text.count('=') <= 1 else text
+
+
+def tight(text):
+  """Cleaned `text` without the spaces that say nothing."""
+  return _TIGHT.sub('', text)
+
+
+def bare(text):
+  """Cleaned `text` without a leading `x =` or `x \\in`, and brackets around one value."""
+  text = _MEMBER.sub('', unnamed(text), count=1)
+  for left, right in (('\\{', '\\}'), ('{', '}'), ('(', ')')):
+    inner = text[len(left) : -len(right)]
+    if text.startswith(left) and text.endswith(right) and not _BRACKET.search(inner):
+      text = inner.strip()
+  return text
+
+
+def approximated(text):
+  """(value, decimal) of cleaned `2\\sqrt{13} \\approx 7.21`; (text, '') where none is added.
+
+  `x \\approx 7.21` gives the value itself: it has no other.
+  """
+  exact, sign, rounded = text.rpartition('\\approx')
+  exact, rounded = exact.strip(), rounded.strip()
+  named = _NAMED.match(f'{exact} = 0')
+  if not sign or not exact or '\\approx' in exact or named and named.end() == len(exact) + 3:
+    return text, ''
+  return exact, rounded
 
 
 def refusal(answer):
@@ -162,10 +210,17 @@ def refusal(answer):
   return f'brackets nested {deepest} deep' if deepest > DEEPEST_NESTING else ''
 
 
+def _undelimited(text):
+  """`text` without the signs around each of its formulas; a space keeps their digits apart."""
+  if '$' not in text and '\\(' not in text:
+    return text
+  return re.sub(r'  +', ' ', _INLINE.sub(lambda m: f' {m[1] or m[2]} ', text)).strip()
+
+
 def _unwrapped(text):
   """`text` without the outermost prose, delimiters, box and final stop.
 
-  `$1$ or $2$` is not one formula, so it keeps its signs; `0.333...` keeps its points.
+  `0.333...` keeps its points.
   """
   text = _SAID.sub('', _SAYS.sub('', text, count=1) if _SAYS.match(text) else text)
   for left, right in _PAIRS:

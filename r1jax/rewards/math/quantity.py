@@ -2,7 +2,10 @@
 
 import dataclasses
 import fractions
+import math
 import re
+
+from r1jax.rewards.math import number_words
 
 LONGEST_NUMBER = 120  # characters of one plain number; longer ones are nobody's answer
 
@@ -12,7 +15,7 @@ _DEC = rf'(?:{_INT}(?:\.\d*)?|\.\d+)'
 _SHORT = r'\d{1,40}'
 # A fraction. Yes: `\frac{3}{4}`, `\frac34`, `3/4`. No: `\frac{a}{4}`, `1/2/3` as a whole.
 _PAIR = (
-  rf'(?:\\frac(?:\{{(?P<fn>[+-]?{_SHORT})\}}\{{(?P<fd>{_SHORT})\}}|(?P<sn>\d)(?P<sd>\d))'
+  rf'(?:\\frac(?:\{{(?P<fn>[+-]?{_SHORT})\}}\{{(?P<fd>-?{_SHORT})\}}|(?P<sn>\d)(?P<sd>\d))'
   rf'|(?P<pn>{_INT}) ?/ ?(?P<pd>{_SHORT}))'
 )
 # A number but its sign. Yes: `0.\overline{3}`, `2 1/3`, `5\frac12`, `3\times 10^{3}`. No: `x`.
@@ -22,6 +25,7 @@ _BODY = re.compile(
   rf'|(?P<whole>{_SHORT})(?: and | ?)'
   rf'(?P<mix>(?:(?<=[ ])\d+ ?/ ?\d+|\\frac\{{\d+\}}\{{\d+\}}|\\frac\d\d))'
   rf'|{_PAIR}'
+  rf'|10 ?(?:\^|\*\*) ?(?:\{{(?P<pb>[+-]?\d{{1,3}})\}}|(?P<ps>-?\d{{1,3}}))'
   rf'|(?P<num>{_DEC})(?:[eE](?P<e>[+-]?\d{{1,3}})'
   rf'| ?(?:\*|\\times|\\cdot|x) ?10 ?(?:\^|\*\*) ?\{{?(?P<p>[+-]?\d{{1,3}})\}}?)?)'
 )
@@ -35,13 +39,11 @@ _CURRENCY = {
 }
 # Sign and currency, in either order. Yes: `-$`, `$ -`, ``. It matches everything, if with nothing.
 _PREFIX = re.compile(r'(?P<s1>[+-]?) ?(?P<c>\\?\$|[€£¥₹])? ?(?P<s2>[+-]?) ?')
-# Signs after the number. Yes: `%`, ` per cent`; `°`, `^\circ`. No: `percentage`; ` degrees`.
+# Signs after the number. Yes: ` €`, `\$`; `%`, ` per cent`; `°`, `^\circ`.
+# No: `$5`; `percentage`; ` degrees`.
+_MONEY = re.compile(r' ?(\\?\$|[€£¥₹])(?! ?\d)')
 _PERCENT = re.compile(r' ?(?:\\?%|percent\b|per cent\b)', re.I)
-_DEGREE = re.compile(r' ?(?:°|\^ ?\{? ?\\circ ?\}?)')
-_SCALE = {
-  'hundred': 10**2, 'thousand': 10**3, 'million': 10**6, 'billion': 10**9, 'trillion': 10**12,
-  'dozen': 12,
-}  # fmt: skip
+_DEGREE = re.compile(r' ?(?:°|\\degree(?![a-z])|\^ ?\{? ?\\circ ?\}?)')
 _UNITS = {
   'length': {'mm': '1/1000', 'cm': '1/100', 'm': '1', 'km': '1000', 'inch': '127/5000',
   'in': '127/5000',
@@ -80,13 +82,6 @@ _COMPOUND = {
   'sq': 'square', 'cu': 'cubic', 'centigrade': 'celsius',
 }  # fmt: skip
 _SCALES = {'C': 'celsius', 'F': 'fahrenheit'}
-_SMALL_WORDS = """
-  zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-  sixteen seventeen eighteen nineteen
-"""
-_SMALL = {word: number for number, word in enumerate(_SMALL_WORDS.split())}
-_TENS_WORDS = 'twenty thirty forty fifty sixty seventy eighty ninety'
-_TENS = {word: 10 * number for number, word in enumerate(_TENS_WORDS.split(), 2)}
 # Words of units after a number. Yes: `km per hour`, `cm^2`, `dollars.`. No: `or 5`, `+ x`.
 _WORDS = re.compile(
   r"[A-Za-z¢][A-Za-z'.¢]*(?:(?: |-|/| / )[A-Za-z][A-Za-z'.]*){0,5}(?:\^?[23]|\^\{[23]\})?\.?$"
@@ -95,21 +90,6 @@ _WORDS = re.compile(
 _CAPITAL = re.compile(r'(?<![A-Za-z])[A-KM-Z](?![A-Za-z])')
 # A unit in brackets. Yes: `(square meters)`. No: `(5)`, `(a, b)`.
 _ASIDE = re.compile(r'\(([A-Za-z ]+)\)\Z')
-# A tail with one of these changes the number, offers a second answer or takes the first one back.
-_DENIED_WORDS = """
-  or and not nor but either maybe plus minus times over divided multiplied squared cubed halves
-  half thirds third quarter quarters fourths tenths hundredths percent factorial pi sin cos tan
-  log ln exp sqrt max min mod than more less fewer if else unless one two three four five six
-  seven eight nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety
-  hundred thousand million billion trillion dozen score to versus vs is was would could infinity
-  inf nan mul add sub alternatively otherwise instead possibly perhaps wrong incorrect false
-  about approximately point power choose negative positive zero frac cdot dfrac alpha beta gamma
-  theta lambda mathbb mathrm text left right fourth fifth fifths sixth sixths seventh sevenths
-  eighth eighths ninth ninths tenth twelfth twelfths hundredth thousandth thousandths millionth
-  millionths below under above root base remainder mil grand lakh crore bn myriad gross except
-  without
-"""
-_DENIED = frozenset(_DENIED_WORDS.split())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,19 +101,21 @@ class Quantity:
     unit: canonical unit words, '' when none was written.
     percent: whether a percent sign or word followed.
     digits: significant digits when written as a decimal with a point, otherwise 0.
+    worked: False of a quotient that is not in lowest terms, such as 12/4 or 6/4.
   """
 
   value: fractions.Fraction
   unit: str = ''
   percent: bool = False
   digits: int = 0
+  worked: bool = True
 
 
 def read(text):
   """The Quantity that the whole of `text` (cleaned by `notation.clean`) states, or None."""
   if not text or len(text) > LONGEST_NUMBER:
     return None
-  spelled = _spelled(text.lower().rstrip('.').split('-'))
+  spelled = number_words.value(re.split(r'[ -]+', text.lower().rstrip('.')))
   if spelled is not None:
     return Quantity(fractions.Fraction(spelled))
   text = _ELLIPSIS.sub(_with_period, text)
@@ -144,9 +126,11 @@ def read(text):
   value, digits = _value(body)
   if value is None:
     return None
+  worked = _in_lowest_terms(body)
   if '-' in (prefix['s1'], prefix['s2']):
     value = -value
-  return _with_tail(value, digits, _CURRENCY.get(prefix['c'], ''), text, body.end())
+  found = _with_tail(value, digits, _CURRENCY.get(prefix['c'], ''), text, body.end())
+  return found and dataclasses.replace(found, worked=worked)
 
 
 def same(gold, answer):
@@ -155,6 +139,12 @@ def same(gold, answer):
     return _same_percent(gold, answer)
   factor = _factor(gold.unit, answer.unit)
   return factor is not None and close(gold.value, answer.value * factor, gold.digits, answer.digits)
+
+
+def last_place(text):
+  """What the last digit of a plain decimal (cleaned text, signs and a unit around it) counts."""
+  places = re.search(r'\d+\.?(\d*)', text.replace(',', ''))
+  return fractions.Fraction(1, 10 ** len(places[1] or '')) if places else fractions.Fraction(0)
 
 
 def is_unit(word):
@@ -247,13 +237,6 @@ def _unit_in_last_place(value, digits):
   return magnitude / 10 ** (digits - 1)
 
 
-def _spelled(words):
-  """The number that words below one hundred spell, or None."""
-  if len(words) == 2 and words[0] in _TENS and 0 < _SMALL.get(words[1], 0) < 10:
-    return _TENS[words[0]] + _SMALL[words[1]]
-  return _SMALL.get(words[0], _TENS.get(words[0])) if len(words) == 1 else None
-
-
 def _with_period(found):
   # `0.1666...` repeats its last digits; an ellipsis after anything else says nothing exact.
   whole = found.string[: found.start()].rstrip()
@@ -280,11 +263,27 @@ def _value(body):
   if above is not None:
     below = int(body['fd'] or body['sd'] or body['pd'])
     return (fractions.Fraction(int(_plain(above)), below), 0) if below else (None, 0)
+  ten = body['pb'] or body['ps']
+  if ten is not None:
+    return fractions.Fraction(10) ** int(ten), 0
   plain = _plain(body['num'])
   power = int(body['e'] or body['p'] or 0)
   value = fractions.Fraction(plain) * fractions.Fraction(10) ** power
   digits = len(plain.replace('.', '').lstrip('0')) if '.' in plain else 0
   return value, digits
+
+
+def _in_lowest_terms(body):
+  """Whether a match of `_BODY` leaves nothing to divide: 3/4, 1 1/2, not 12/4, 1 4/2 or 5/1."""
+  above, below = body['fn'] or body['sn'] or body['pn'], body['fd'] or body['sd'] or body['pd']
+  if body['whole'] is not None:
+    over = re.findall(r'\d+', body['mix'])
+    above, below = over if len(over) == 2 else over[0]
+    if int(above) >= int(below):
+      return False
+  if above is None:
+    return True
+  return abs(int(below)) > 1 and math.gcd(int(_plain(above)), int(below)) == 1
 
 
 def _plain(number):
@@ -293,7 +292,9 @@ def _plain(number):
 
 def _with_tail(value, digits, unit, text, at):
   """The Quantity of a number that was read up to `at`, or None where what follows is no unit."""
-  percent = False
+  percent, paid = False, _MONEY.match(text, at)
+  if paid and not unit:
+    unit, at = _CURRENCY[paid[1]], paid.end()
   for pattern, name in ((_PERCENT, '%'), (_DEGREE, 'degree')):
     found = pattern.match(text, at)
     if found:
@@ -315,15 +316,19 @@ def _with_words(value, digits, unit, percent, tail):
   """The Quantity whose unit is the words `tail`; None where they may change the number."""
   plain = re.sub(r'[{}.]+$|\{', '', tail.lower())
   words = [w.strip("'.") for w in re.split(r'[ /-]+', plain)]
-  if words[0] in _SCALE:
-    value, words = value * _SCALE[words[0]], words[1:]
+  if _singular(words[0]) in number_words.SCALE:
+    value, words = value * number_words.SCALE[_singular(words[0])], words[1:]
   if len(words) > 1:
     words = [w for w in words if w not in ('of', 'per', 'the', 'a', 'in')]
   bare = [re.sub(r'[\W\d]+$', '', w) for w in words]
-  if any(w in _DENIED and w != 'min' for w in bare):
+  # `18 points` are counted; `18 point` may go on.
+  singular = [_singular(w) for w in bare if w != 'points']
+  if any(map(number_words.changes, (*bare, *singular))):
     return None
   # Two letters that are no unit may be variables.
-  if any(len(w) < 3 and w not in _TABLE for w in bare if w) or _CAPITAL.search(tail):
+  if any(
+    len(w) < 3 and w not in _TABLE and w not in _COMPOUND for w in bare if w
+  ) or _CAPITAL.search(tail):
     return None
   named = ' '.join(map(_canonical, words))
   if unit == 'degree' and named:

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import re
 
-from r1jax.rewards.math import quantity
+from r1jax.rewards.math import labels, quantity
 
 # Yes: `\begin{pmatrix}1\\2\end{pmatrix}`, `[\begin{array}{cc}1&2\end{array}]`. No: `\begin{cases}`.
 _MATRIX = re.compile(
@@ -172,9 +172,14 @@ def is_name(shape):
   return isinstance(shape, Leaf) and bool(_NAME.match(shape.text))
 
 
+def is_label(shape, of_gold=False):
+  """Whether `shape` names a value, such as `x`, `AB` or `m + n`; see `labels.is_label`."""
+  return is_name(shape) or isinstance(shape, Leaf) and labels.is_label(shape.text, of_gold)
+
+
 def same_name(one, other):
   """Whether both are the same name, or one is `f(x)` and the other `y`."""
-  if not (is_name(one) and is_name(other)):
+  if not (is_label(one) and is_label(other)):
     return False
   names = {one.text.replace(' ', ''), other.text.replace(' ', '')}
   return len(names) == 1 or ('y' in names and any('(' in name for name in names))
@@ -182,7 +187,7 @@ def same_name(one, other):
 
 def by_name(items):
   """`items` ordered by name where all are `name = value`, so that x = 1, y = 2 is a point."""
-  named = all(isinstance(i, Equation) and is_name(i.left) for i in items)
+  named = all(isinstance(i, Equation) and is_label(i.left) for i in items)
   return sorted(items, key=lambda i: i.left.text) if named else items
 
 
@@ -218,10 +223,10 @@ def _listed(parts, every):
     if every:
       raise ShapeError('more than two conditions joined by and')
     return Ranges(tuple(part for item in items for part in item.parts))  # x < 1 or x > 2
-  named = [i for i in items if isinstance(i, Equation) and i.relation == '=' and is_name(i.left)]
+  named = [i for i in items if isinstance(i, Equation) and i.relation == '=' and is_label(i.left)]
   if len(named) == len(items) and len({i.left for i in items}) == 1:
     items = [i.right for i in items]  # x = 1 or x = 2
-  elif isinstance(items[0], Equation) and len(named) == 1 and is_name(items[0].left):
+  elif isinstance(items[0], Equation) and len(named) == 1 and is_label(items[0].left):
     items[0] = items[0].right  # x = 1, 2
   return Items('list', tuple(items))
 
@@ -262,6 +267,7 @@ def _relation(left, name, right):
     reals = Ranges((Range(False, Leaf('-\\infty'), Leaf('\\infty'), False),))
     return Narrowed((reals, Items('set', (right,))), without=True)
   if name in ('<', '<='):
+    left, right = _turned(left, right)
     closed = name == '<='
     if is_name(left):
       return Ranges((Range(False, Leaf('-\\infty'), right, closed),))
@@ -270,6 +276,20 @@ def _relation(left, name, right):
   if isinstance(right, Items) and right.kind == 'list':
     return right  # x = 1 \pm 2
   return Equation(left, name, right)
+
+
+def _turned(left, right):
+  """The sides of `-x < 1` and `1 < -x` with x alone: `-1 < x`, `x < -1`."""
+  for side in (left, right):
+    negative = isinstance(side, Leaf) and side.text.startswith('-')
+    if negative and is_name(Leaf(side.text[1:].strip())):
+      return _negated(right), _negated(left)
+  return left, right
+
+
+def _negated(shape):
+  text = leaf_text(shape)
+  return Leaf(text[1:].strip() if text.startswith('-') and len(text) < 20 else f'-({text})')
 
 
 def _bracketed(text):

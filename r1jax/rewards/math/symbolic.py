@@ -11,7 +11,8 @@ import re
 
 import sympy
 
-from r1jax.rewards.math import expressions, notation, quantity, shapes
+from r1jax.rewards import verdict
+from r1jax.rewards.math import expressions, labels, notation, quantity, shapes
 from r1jax.rewards.verdict import Kind, Verdict
 
 _DIGITS = 40  # of the numeric comparison that comes before the symbolic one
@@ -19,8 +20,6 @@ _SCALES = (1, -1, 4, -1, 6, 1)  # of the six points where formulas are compared
 _CONFIRMED = 600  # digits of the last look, so that a tiny addition is seen
 # Yes: `\frac{2}{3}`, `2/3`. No: `2`, `\frac23`.
 _FRACTION = re.compile(r'\\frac ?\{.*\} ?\{.*\}\Z|\d+ ?/ ?\d+\Z')
-# Spaces but those between two numbers. Yes: ` ` of `x + 1`. No: ` ` of `4 2`.
-_TIGHT = re.compile(r'(?<![\d.]) +| +(?![\d.])')
 # A number and its base. Yes: `2516_8`, `101_{2}`. No: `x_8`.
 _BASED = re.compile(r'(\d+) ?_ ?\{?(\d{1,2})\}?\Z')
 # What evaluates slowly to hundreds of digits.
@@ -45,6 +44,9 @@ def warm_up():
 def compare(gold, answer):
   """The Verdict on two answers that exact reading could not decide."""
   gold, answer = notation.clean(gold), notation.clean(answer)
+  expected, found = gold, answer
+  gold, answer = labels.without(gold, answer)
+  gold, _ = notation.approximated(gold)
   try:
     truth = shapes.read(gold)
     _touch(truth)
@@ -56,7 +58,7 @@ def compare(gold, answer):
       0.0, Kind.VERIFIER_ERROR, f'the gold answer {gold[:60]!r} cannot be read: {error}'
     )
   try:
-    return _verdict(same(truth, shapes.read(answer)))
+    return verdict.judged(_states(gold, truth, answer), expected, found)
   except (expressions.UnreadableError, shapes.ShapeError) as error:
     return Verdict(0.0, Kind.UNPARSEABLE, str(error)[:200])
   except MemoryError:
@@ -68,8 +70,32 @@ def compare(gold, answer):
     return Verdict(0.0, Kind.UNPARSEABLE, f'not comparable: {type(error).__name__}: {error}'[:200])
 
 
+def _states(gold, truth, answer):
+  """Whether an answer states the gold text, whose shape is `truth`; of `a \\approx b` it is a."""
+  exact, rounded = notation.approximated(answer)
+  if not rounded:
+    return same(truth, shapes.read(answer))
+  last = shapes.leaf_text(shapes.read(exact.rpartition('=')[2]))
+  if not _rounds(last, rounded):
+    return False
+  number = quantity.read(gold)
+  # Which of the two may state a number was decided before.
+  if number is not None and quantity.same(number, quantity.read(rounded)):
+    return True
+  return same(truth, shapes.read(exact))
+
+
+def _rounds(exact, rounded):
+  """Whether the number `rounded` is a decimal of the formula `exact`, to its last place."""
+  stated, value = quantity.read(rounded), _number(expressions.read(exact))
+  if stated is None or value is None or not value.is_Float:
+    return False
+  gap = abs(fractions.Fraction(str(value)) - stated.value)
+  return gap < quantity.last_place(rounded)
+
+
 def _plain(text):
-  return notation.plain_words(_TIGHT.sub('', text))
+  return notation.plain_words(notation.tight(text))
 
 
 def same(gold, answer):
@@ -160,14 +186,14 @@ def _same_equation(gold, answer):
   if equation.relation != '=':
     return False
   # `9 * 2 = 18` as the answer for 18; as a gold it is an equation and nothing else states it.
-  if not shapes.is_name(equation.left):
+  if not shapes.is_label(equation.left, of_gold=equation is gold):
     return equation is answer and _same_chain(gold, shapes.Chain((equation.left, equation.right)))
   return same(*((equation.right, other) if equation is gold else (other, equation.right)))
 
 
 def _same_chain(gold, chain):
   # `x = 9 * 2 = 18`: the last member is the answer, and the ones before must not contradict it.
-  members = chain.members[1:] if shapes.is_name(chain.members[0]) else chain.members
+  members = chain.members[1:] if shapes.is_label(chain.members[0]) else chain.members
   values = [expressions.read(shapes.leaf_text(member)) for member in members]
   return all(_same_expression(values[-1], value) for value in values) and same(gold, members[-1])
 
@@ -197,8 +223,26 @@ def _difference(equation):
 
 
 def _same_ranges(gold, answer):
+  if _same_ends(gold, answer):
+    return True
   one, other = _real_set(gold), _real_set(answer)
   return one is not None and other is not None and bool(one == other)
+
+
+def _same_ends(gold, answer):
+  """Whether two unions of intervals have equal ends in one order, decimals as rounded ones."""
+  if not (isinstance(gold, shapes.Ranges) and isinstance(answer, shapes.Ranges)):
+    return False
+  pairs = list(zip(gold.parts, answer.parts))
+  if len(gold.parts) != len(answer.parts):
+    return False
+  if not all(isinstance(part, shapes.Range) for pair in pairs for part in pair):
+    return False
+  closed = lambda part: (part.closed_low, part.closed_high)
+  return all(
+    closed(one) == closed(two) and same(one.low, two.low) and same(one.high, two.high)
+    for one, two in pairs
+  )
 
 
 def _real_set(shape):
@@ -228,7 +272,7 @@ def _one_range(part):
 
 
 def _same_leaf(gold, answer):
-  if _TIGHT.sub('', gold) == _TIGHT.sub('', answer):
+  if notation.tight(gold) == notation.tight(answer):
     return True
   # 2516_8 is not 1358: a question that names a base asks for the digits in it.
   based = _BASED.match(gold), _BASED.match(answer)
@@ -264,6 +308,9 @@ def _same_number(gold, truth, answer, stated):
   if value is None or not value.is_Float:
     return False
   read = truth if truth is not None else stated
+  if truth is None and stated.unit == 'degree' and expression.has(sympy.pi):
+    angle = sympy.Rational(stated.value.numerator, stated.value.denominator)
+    return _same_expression(expression, angle * sympy.pi / 180)
   target = read.value / 100 if read.percent else read.value
   exact = (
     fractions.Fraction(int(expression.p), int(expression.q)) if expression.is_Rational else None
@@ -350,7 +397,3 @@ def _touch(shape):
   for text in shapes.leaves(shape):
     if quantity.read(text) is None:
       expressions.read(shapes.without_unit(text))
-
-
-def _verdict(equal):
-  return Verdict(1.0, Kind.CORRECT) if equal else Verdict(0.0, Kind.WRONG)

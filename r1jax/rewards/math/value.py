@@ -11,16 +11,16 @@ import dataclasses
 import re
 
 from r1jax.rewards import accuracy
-from r1jax.rewards.math import notation, quantity
-from r1jax.rewards.verdict import Gold, Kind, Task, Verdict
+from r1jax.rewards.math import labels, notation, quantity
+from r1jax.rewards.verdict import Gold, Kind, Task, Verdict, judged
 from r1jax.rewards.workers import pool
 
 DEADLINE_SECONDS = 2.0
 
 # What Python compares as it stands. Yes: `-12`. No: `1,234`, `12.0`.
 _INTEGER = re.compile(r'[+-]?\d{1,40}\Z', re.ASCII)
-# Digits and operations alone. Yes: `3 + 4`, `$9*2`. No: `2x`, `\frac{1}{2}`.
-_CALCULATION = re.compile(r'[\d\s+*/().,=$-]+\Z')
+# Numbers that more than one sign separates. Yes: `2:3`, `10_{10}`. No: `2/3`, `2 3`.
+_LITERAL = re.compile(r'\d{1,40} ?: ?\d{1,40}\Z|\d{1,40} ?_ ?\{?10\}?\Z', re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +37,12 @@ class Value(Gold):
 
   @classmethod
   def graded(cls, record):
-    """The Value of a record's field `gold`, a str or a whole number."""
+    """The Value of a record's field `gold`, a str or a whole number; of a worked one its box."""
     given = record.get('gold')
     if not isinstance(given, (str, int)) or isinstance(given, bool):
       raise ValueError(f"field 'gold' holds {given!r:.40}, expected text")
-    return cls(str(given))
+    text = str(given)
+    return cls((accuracy.last_box(text) or text).strip() or text)
 
   def check(self, completion, reply, config):
     """At once where exact reading decides, otherwise by a worker within `config.math_seconds`."""
@@ -80,7 +81,7 @@ def quick(gold, answer):
   """The verdict when exact reading decides (microseconds, no process), otherwise None."""
   one, other = gold.strip(), answer.strip()
   if _INTEGER.match(one) and _INTEGER.match(other):
-    return _judged(int(one) == int(other))
+    return judged(int(one) == int(other), one, other)
   if not one:
     return Verdict(0.0, Kind.VERIFIER_ERROR, 'the gold answer is empty')
   if len(one) > accuracy.LONGEST_ANSWER:
@@ -94,41 +95,63 @@ def quick(gold, answer):
 def _quick_cleaned(gold, answer):
   if not answer:
     return Verdict(0.0, Kind.UNPARSEABLE, 'empty answer')
+  expected, found = gold, answer
+  gold, answer = labels.without(gold, answer)
+  if gold == answer or _written_alike(gold, answer):
+    return judged(True, expected, found)
   gold_value = quantity.read(gold)
   if gold_value is not None:
-    return _against_number(gold_value, answer)
-  if gold == answer:
-    return _judged(True)
+    return _against_number(gold_value, answer, expected, found)
   if notation.is_words(gold):
-    return _judged(notation.plain_words(gold) == notation.plain_words(answer))
+    same = notation.plain_words(gold) == notation.plain_words(answer)
+    return judged(same, expected, found)
   return None
 
 
-def _against_number(gold, answer):
-  stated = notation.unnamed(answer)
+def _written_alike(gold, answer):
+  """Whether only spaces differ, as of `5 m` and `5m`; `1, 234` is a list, `n o` no word."""
+  apart = ',' in answer or notation.is_words(gold)
+  return not apart and notation.tight(gold) == notation.tight(answer)
+
+
+def _against_number(gold, answer, expected, found):
+  """The verdict where the gold is a plain number: the answer is one too, not work to be done."""
+  stated = notation.bare(answer)
+  exact, rounded = notation.approximated(stated)
+  if rounded:
+    return _approximated(gold, exact, rounded, expected, found)
   value = quantity.read(stated)
   if value is not None:
-    return _judged(quantity.same(gold, value))
+    if not value.worked and quantity.same(gold, value):
+      return Verdict(0.0, Kind.WRONG, f'expected {expected:.80}, got {found:.80}: not worked out')
+    return judged(quantity.same(gold, value), expected, found)
   if '=' in stated:
-    return _chain(gold, stated)
+    return _chain(gold, stated, expected, found)
   if notation.is_words(stated):
-    return Verdict(0.0, Kind.UNPARSEABLE, 'words where a number is asked')
-  if _CALCULATION.match(stated) and not notation.worked_out(stated):
-    return Verdict(0.0, Kind.WRONG, 'a calculation, not its result')
-  return None
+    return Verdict(0.0, Kind.UNPARSEABLE, f'words where a number is asked: {stated:.80}')
+  # A ratio in lowest terms, or digits with their base, are read by the worker.
+  if _LITERAL.match(stated):
+    return None
+  why = f'expected {expected:.80} as a number, got {found:.80}: no single number worked out'
+  return Verdict(0.0, Kind.WRONG, why)
 
 
-def _chain(gold, text):
+def _chain(gold, text, expected, found):
   """Of `9 * 2 = 18` the last member is the answer; the ones before must not contradict it."""
   *before, last = (quantity.read(part.strip()) for part in text.split('='))
-  if last is None:
-    return None
-  if not quantity.same(gold, last):
-    return _judged(False)
+  if last is None or not last.worked or not quantity.same(gold, last):
+    return judged(False, expected, found)
   if any(value is None for value in before):
     return None
-  return _judged(all(quantity.same(gold, value) for value in before))
+  return judged(all(quantity.same(gold, value) for value in before), expected, found)
 
 
-def _judged(same):
-  return Verdict(1.0, Kind.CORRECT) if same else Verdict(0.0, Kind.WRONG)
+def _approximated(gold, exact, rounded, expected, found):
+  """Of `12.6 \\approx 13` the first states a number, of `\\frac{100}{3} \\approx 33.33` both do."""
+  value, decimal = quantity.read(exact.rpartition('=')[2].strip()), quantity.read(rounded)
+  first = value is not None and value.worked and quantity.same(gold, value)
+  last = decimal is not None and quantity.same(gold, decimal)
+  written_out = value is not None and (value.digits or value.value.denominator == 1)
+  if decimal is None or not (first or last and not written_out):
+    return judged(False, expected, found)
+  return None  # whether the one rounds to the other says the worker

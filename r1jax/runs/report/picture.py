@@ -20,6 +20,7 @@ def draw(content, path):
   """Draws the figures of `stage_report.gather` into a PNG, replaced whole."""
   from matplotlib import figure  # a quarter of a second, which only the end of a run pays
 
+  # The last row holds what this pipeline has: students, a comparison, general requests.
   asked = [card for card in content['models'].values() if 'scenarios' in card]
   last = (
     (_students, content['distillation']),
@@ -42,6 +43,7 @@ def draw(content, path):
     axis.set_axis_off()
   drawing.tight_layout()
   tmp = path.with_suffix('.tmp.png')
+  # matplotlib's version is left out, so that the same figures give the same bytes.
   drawing.savefig(tmp, dpi=110, metadata={'Software': None})
   tmp.replace(path)
 
@@ -57,6 +59,7 @@ def _bars(axes, cards):
     ('readable', [card['readability']['mean'] for card in cards.values()], _ORANGE),
   )
   for number, (label, values, color) in enumerate(shares):
+    # Two bars for each stage, on either side of its tick.
     axes[1].bar([p + 0.4 * number - 0.2 for p in places], values, 0.4, label=label, color=color)
   _title(axes[1], 'Language and readability')
   axes[1].legend(fontsize=8, loc='upper center', bbox_to_anchor=(0.5, -0.1), ncols=2)
@@ -88,6 +91,7 @@ def _preferences(axis, asked):
   _title(axis, 'General requests, held out')
   for number, (kind, color) in enumerate(zip(SCENARIOS, (_BLUE, _GREEN, _ORANGE))):
     scores = [card['scenarios'].get(kind) for card in asked]
+    # A stage without this score leaves its place empty.
     places = [p + 0.27 * (number - 1) for p, score in enumerate(scores) if score]
     means = [score['mean'] for score in scores if score]
     axis.bar(places, means, 0.27, label=kind, color=color)
@@ -99,6 +103,7 @@ def _preferences(axis, asked):
 def _accuracies(axis, names, found):
   """Bars from 0 to 1 with their intervals."""
   means = [one['mean'] for one in found]
+  # matplotlib wants distances from the mean, not the ends themselves.
   below = [one['mean'] - one['ci95'][0] for one in found]
   above = [one['ci95'][1] - one['mean'] for one in found]
   axis.bar(range(len(names)), means, yerr=[below, above], color=_BLUE, capsize=3)

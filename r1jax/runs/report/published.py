@@ -1,7 +1,11 @@
-"""The paper's own numbers, for the claims that a report can repeat (reference §1.6, §1.10)."""
+"""The paper's own numbers, for the claims that a report can repeat (reference §1.6, §1.10).
+
+`STAGES` is Table 3 of v2. `STUDENTS` is Table 5 of v1, pass@1 of AIME 2024 and MATH-500, and
+`RL_VS_DISTILL` the same of R1-Zero-Qwen-32B and R1-Distill-Qwen-32B from Table 6 of v1.
+"""
 
 MODELS = ('r1_zero', 'dev1', 'dev2', 'dev3', 'r1')
-# Table 3 of v2; columns as in MODELS.
+# Columns as in MODELS.
 STAGES = {
   'AIME 2024': (77.9, 59.0, 74.0, 78.1, 79.8),
   'MATH-500': (95.9, 94.2, 95.9, 95.4, 97.3),
@@ -11,7 +15,6 @@ STAGES = {
   'AlpacaEval 2 LC': (24.7, 50.1, 55.8, 62.1, 87.6),
   'ArenaHard': (53.6, 77.0, 73.2, 75.6, 92.3),
 }
-# Students (reference §1.10, Table 5 of v1): AIME 2024 pass@1 and MATH-500.
 STUDENTS = {
   'R1-Distill-Qwen-1.5B': (28.9, 83.9),
   'R1-Distill-Qwen-7B': (55.5, 92.8),
@@ -20,7 +23,6 @@ STUDENTS = {
   'R1-Distill-Llama-8B': (50.4, 89.1),
   'R1-Distill-Llama-70B': (70.0, 94.5),
 }
-# The same of two 32B students (Table 6 of v1): R1-Zero-Qwen-32B and R1-Distill-Qwen-32B.
 RL_VS_DISTILL = {'rl': (47.0, 91.6), 'distill': (72.6, 94.3)}
 # Accuracy of V3-Base and R1-Zero on AIME 2024 (reference §1.10).
 BEFORE_RL, AFTER_RL = 15.6, 77.9

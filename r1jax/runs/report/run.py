@@ -58,6 +58,8 @@ def write_summary(path, summary):
 
 def series(rows, name):
   """Steps and finite values of one metric in `metrics.read`'s rows."""
+  # Not every row has every metric: one rollout serves several updates, and what is
+  # not finite is null.
   found = [(row['step'], row[name]) for row in rows if row.get(name) is not None]
   return [step for step, _ in found], [value for _, value in found]
 
@@ -78,8 +80,8 @@ def plot(rows, path, panels=PANELS):
   Args:
     rows: of `metrics.read`.
     path: where the picture goes; replaced whole.
-    panels: (title, metric, label, whether it is a share); a metric without values leaves an empty
-      panel.
+    panels: (title, metric, label, whether it is a share); the panel of a metric without values
+      says that there are none.
   """
   # A quarter of a second, which only the end of a run pays.
   from matplotlib import figure
@@ -97,6 +99,7 @@ def plot(rows, path, panels=PANELS):
   drawing.tight_layout()
   tmp = pathlib.Path(path).with_suffix('.tmp.png')
   drawing.savefig(tmp, dpi=130)
+  # Who looks meanwhile sees the last picture or the next one, never half of it.
   tmp.replace(path)
 
 
@@ -104,12 +107,14 @@ def draw(axis, steps, values, share):
   """Draws one series with its smoothed course and last value; says where there is none."""
   axis.spines[['top', 'right']].set_visible(False)
   axis.grid(axis='y', color='0.9')
+  # Steps are whole numbers.
   axis.xaxis.get_major_locator().set_params(integer=True)
   if share:
     axis.set_ylim(-0.02, 1.02)
   if not values:
     axis.text(0.5, 0.5, 'no values', transform=axis.transAxes, ha='center', color='0.5')
     return
+  # A short run is drawn as it is; of a long one the noise stays pale behind its mean.
   color, window = '#1f5fa8', max(1, len(values) // 20)
   axis.plot(steps, values, color=color, alpha=0.3 if window > 1 else 1, linewidth=1.4)
   if window > 1:
@@ -126,8 +131,10 @@ def draw(axis, steps, values, share):
 
 def _smooth(values, window):
   """Mean over up to `window` steps on either side."""
+  # The sum over a window is a difference of two running sums.
   sums = np.cumsum([0.0, *values])
   at = np.arange(len(values))
+  # At either end the window is as much of it as there is.
   low, high = np.maximum(at - window, 0), np.minimum(at + window + 1, len(values))
   return (sums[high] - sums[low]) / (high - low)
 
@@ -139,6 +146,7 @@ def table(before, after):
   drawn.add_column('')
   for name in ('before', 'after', 'change'):
     drawn.add_column(name, justify='right')
+  # A length may grow many times, so it is told as a ratio; shares change by points.
   ratio = after.mean_length / before.mean_length if before.mean_length else math.nan
   gain, form = after.pass_at_1.mean - before.pass_at_1.mean, after.format_rate - before.format_rate
   drawn.add_row(

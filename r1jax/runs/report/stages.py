@@ -55,6 +55,7 @@ def write(folder, inputs):
     what -> file name, for the manifest.
   """
   names = {'report': 'report.json', 'page': 'report.html', 'picture': 'report.png'}
+  # Every process needs the names for its manifest; the first one writes.
   if jax.process_index():
     return names
   folder.mkdir(parents=True, exist_ok=True)
@@ -68,20 +69,24 @@ def write(folder, inputs):
 def gather(inputs):
   """Every figure of the report, from the stages' folders."""
   cards, data = {}, {}
+  # 1. Report cards of the models, and what is counted of each data set.
   for name, folder in inputs.items():
     if name.startswith('report_card_'):
       cards[name.removeprefix('report_card_')] = files.read_json(folder / 'report_card.json')
     elif (folder / 'data.array_record').exists():
       data[name] = _summary(folder)
+  # 2. Scores of general requests, for the models that were asked.
   for name in cards:
     if f'scenarios_{name}' in inputs:
       cards[name]['scenarios'] = _summary(inputs[f'scenarios_{name}'])
+  # 3. The course of R1-Zero, update by update.
   rows = files.read_rows(inputs['r1_zero'] / 'metrics.jsonl') if 'r1_zero' in inputs else []
   curves = {}
   for name, _, _ in picture.CURVES:
     steps, values = run.series(rows, name)
     curves[name] = {'steps': steps, 'values': values}
   return {
+    # In the paper's order, whatever order the folders have.
     'models': {n: {'title': TITLES[n], 'how': HOW[n], **cards[n]} for n in TITLES if n in cards},
     'hacking': _hacking(inputs['r1']) if 'r1' in inputs else {},
     'reward_models': _reward_models(inputs),
@@ -106,6 +111,7 @@ def _hacking(folder):
     'rollouts': len(watched),
     'suspected': sum(row['hacking/suspected'] > 0 for row in watched),
   }
+  # Of the last rollout, when there is most to compare.
   if watched:
     names = ('hacking/accuracy_drop', 'hacking/accuracy_error', 'hacking/preference_gain')
     found |= {name.removeprefix('hacking/'): watched[-1][name] for name in names}
@@ -127,11 +133,14 @@ def claims(cards):
   """The paper's claims whose two models are there, its scores and ours, and what ours say."""
   found = []
   for text, benchmark, before, after in _CLAIMS:
+    # A run may have been asked for some of the stages only.
     if before not in cards or after not in cards:
       continue
+    # The base is in no column of Table 3.
     scores = (published.BEFORE_RL, published.AFTER_RL)
     if benchmark:
       scores = published.change(benchmark, before, after)
+    # Paired, as all stages answer the same held-out questions.
     change = report_card.difference(cards[before]['rates'], cards[after]['rates']).as_json()
     found.append(
       {
@@ -153,6 +162,7 @@ def claims(cards):
 
 def page(content):
   """The HTML page; it needs no other file than `report.png` beside it."""
+  # Escaped, as texts of a model may be among them.
   environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
   environment.filters['percent'] = lambda share: f'{100 * share:.1f} %'
   environment.filters['points'] = lambda share: f'{100 * share:+.1f}'
@@ -220,6 +230,7 @@ def _students(found):
     )
     for name, one in found['students'].items()
   ]
+  # One column for each model that is compared with, whose name stands in the cells.
   columns = ('', 'pass@1 [95 %]', *[''] * (max(map(len, rows)) - 2))
   return _table('Students', columns, rows)
 

@@ -1,6 +1,4 @@
-"""What the report of the stages says of the students: distillation, and RL against it (reference
-§1.8, §1.10).
-"""
+"""What the report says of the students: distillation, and RL against it (reference §1.8, §1.10)."""
 
 from r1jax import files
 from r1jax import params as params_lib
@@ -72,6 +70,7 @@ def compared(inputs, cards):
   `flops` are the counted operations of the student's training, `with_teacher` those and its
   teacher's sampling; `change` is the paired difference of the distilled student to the other.
   """
+  # All four models and the spent operations of two, or nothing can be said.
   there = set(_STAGE_OF.values()) <= set(cards) and 'rejection' in inputs
   if not there or not {_STAGE_OF['rl'], _STAGE_OF['distill']} <= set(inputs):
     return {}
@@ -80,6 +79,7 @@ def compared(inputs, cards):
     course = files.read_rows(inputs[_STAGE_OF[role]] / 'metrics.jsonl')
     spent = sum(row.get('compute/flops', 0.0) for row in course)
     rows[role] |= {'flops': spent, 'with_teacher': spent, 'paper': published.RL_VS_DISTILL[role]}
+  # RL needs no teacher; the distilled student's had to draw its samples first.
   rows['distill']['with_teacher'] += _summary(inputs['rejection'])['flops']
   rates = [cards[_STAGE_OF[role]]['rates'] for role in ('rl', 'distill')]
   return {'rows': rows, 'change': report_card.difference(*rates).as_json()}
@@ -87,6 +87,7 @@ def compared(inputs, cards):
 
 def share(card, other):
   """Accuracy of one card as a share of another's on the same questions: {mean, ci95}, or None."""
+  # Only questions that were marked for both.
   pairs = [(a, b) for a, b in zip(card['rates'], other['rates'], strict=True) if None not in (a, b)]
   ratio = intervals.ratio(*zip(*pairs)) if pairs else None
   return {'mean': ratio[0], 'ci95': list(ratio[1:])} if ratio else None
@@ -103,6 +104,7 @@ def _model(folder, card):
   specs = transformer.specs(cfg)
   return {
     'family': files.read_json(folder / 'model' / 'config.json')['model_type'],
+    # Without the multi-token module, as sizes of models are told.
     'parameters': params_lib.count(specs) - params_lib.count(specs.get('mtp', {})),
     'accuracy': card['accuracy'],
   }

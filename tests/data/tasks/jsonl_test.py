@@ -49,6 +49,24 @@ def test_the_final_answer_is_what_remains(tmp_path, answer, expected):
   assert jsonl.load(path)[0].answer == expected
 
 
+@pytest.mark.parametrize(
+  'answer, expected, steps',
+  [
+    ('Adding gives $3+2=5$, so it is $\\boxed{5}$.', '5', 1),
+    ('We add.\n$3+2=5$.\n\nSo it is $\\boxed{5}$.', '5', 3),
+    ('First \\boxed{1}, then \\fbox{\\frac{1}{2}}', '\\frac{1}{2}', 1),
+    ('It costs \\boxed{1,234} dollars', '1234', 1),
+    ('$\\boxed{7}$', '7', 0),
+    ('The red cat', 'The red cat', 0),
+    ('x = 5', 'x = 5', 0),
+  ],
+)
+def test_of_a_worked_solution_the_last_box_is_the_answer(tmp_path, answer, expected, steps):
+  path = _file(tmp_path, json.dumps({'question': 'Q', 'answer': answer}))
+  (found,) = jsonl.load(path)
+  assert found.answer == expected and len(found.steps) == steps
+
+
 def test_keys_blank_lines_and_a_byte_order_mark(tmp_path):
   path = _file(tmp_path, b'\xef\xbb\xbf{"q": " Why ", "a": "7"}\r\n\r\n{"q": "How", "a": "8"}')
   found = jsonl.load(path, question_key='q', answer_key='a')
@@ -84,6 +102,8 @@ _GOOD = b'{"question": "Q", "answer": "1"}\n'
     (b'{"question": "Q", "answer": "so 3\\nthen 4"}', 'no final answer'),
     (b'{"question": "Q", "answer": "so 3\\n#### "}', 'no final answer'),
     (b'{"question": "Q", "answer": "1+2=<<1+2=3>>3"}', 'no final answer'),
+    (b'{"question": "Q", "answer": "We add, so 3+2=5 and the answer is 5."}', 'worked solution'),
+    (b'{"question": "Q", "answer": "so 3\\nthen 4"}', '\\boxed{...} or a line "#### ..."'),
     (b'{"question": "\xff", "answer": "1"}', 'not UTF-8'),
     (b'{"question": "\\ud800", "answer": "1"}', 'half a surrogate pair'),
     (b'[' * 100_000, 'nested too deeply'),

@@ -16,7 +16,7 @@ needs_sandbox = pytest.mark.skipif(
 def judge(*pairs):
   rewards = service.RewardService()
   try:
-    found = rewards.submit([answers.item(text, gold) for text, gold in pairs]).result()
+    found = rewards.submit([service.Item(text, gold) for text, gold in pairs]).result()
   finally:
     rewards.close()
   return [mark.verdicts['accuracy'].kind for mark in found]

@@ -79,6 +79,15 @@ def test_aime_is_read_in_each_of_its_published_forms(tmp_path, record):
   assert (found.question, found.answer) == ('Q', '25')
 
 
+@pytest.mark.parametrize(
+  'answer, number',
+  [('336^\\circ', '336'), ('$70^{\\circ}$', '70'), ('25 degrees', '25'), ('007', '7')],
+)
+def test_the_unit_of_an_aime_answer_is_left_out(tmp_path, answer, number):
+  (found,) = datasets.aime(_jsonl(tmp_path, {'problem': 'Q', 'answer': answer}))
+  assert found.answer == number
+
+
 def test_gpqa_options_stand_in_an_order_that_never_changes_and_is_not_always_the_same(tmp_path):
   rows = [
     [f'Question {n}\nof two lines', 'yes', 'no', 'maybe', 'never', 'Physics', 'rec']
@@ -143,6 +152,9 @@ class _Evil:
     ('math500', MATH | {'level': '2'}, "field 'level' holds '2', expected 1 to 5"),
     ('math500', {'problem': 'Q', 'level': 1}, "no field 'answer'"),
     ('aime', {'problem': 'Q', 'answer': '1000'}, "the answer is '1000', expected a whole number"),
+    ('aime', {'problem': 'Q', 'answer': '3/4'}, "the answer is '3/4', expected a whole number"),
+    ('aime', {'problem': 'Q', 'answer': '-3^\\circ'}, 'expected a whole number'),
+    ('aime', {'problem': 'Q', 'answer': '3 or 4'}, 'expected a whole number'),
     ('aime', {'text': 'Q', 'answer': '1'}, "no field 'problem', 'Problem' or 'question'"),
     ('livecodebench', PROGRAM | {'contest_date': 'x'}, "field 'contest_date' holds 'x'"),
     ('livecodebench', PROGRAM | {'public_test_cases': '[{]'}, 'public_test_cases is not JSON'),
