@@ -68,7 +68,9 @@ def state(job, cfg, mesh):
   """(optimizer, abstract `TrainState`) of a job, placed on `mesh`."""
   tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
   weights = params_lib.abstract(transformer.specs(cfg), cfg.param_dtype, mesh)
-  return tx, jax.eval_shape(lambda w: reasoning_rl.initial_state(job, cfg, tx, w), weights)
+  # Where no mesh is set, JAX 0.12 places `zeros_like` of a sharded array on one device.
+  with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+    return tx, jax.eval_shape(lambda w: reasoning_rl.initial_state(job, cfg, tx, w), weights)
 
 
 def bytes_held(tree):
