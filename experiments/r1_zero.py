@@ -89,7 +89,8 @@ def smollm2(config):
   # No reference: twenty updates lead nowhere far, and its weights would take memory.
   config.grpo.beta = 0.0
   config.optimizer.update(lr=2e-5, moments='float32')
-  config.evaluation.update(temperature=1.0, top_p=1.0, questions=64, samples=4, few=64)
+  config.evaluation.update(temperature=1.0, top_p=1.0, questions=256, samples=4)
+  config.evaluation.update(every=5, few=64)
   config.loop.checkpoint_every = 5
 
 
