@@ -69,7 +69,7 @@ setuptools.setup(
   ],
   package_dir={'r1jax.experiments': 'experiments', 'r1jax.kernels': 'kernels'},
   package_data={'r1jax': ['assets/**/*']},
-  entry_points={'console_scripts': ['r1jax = r1jax.commands:main']},
+  entry_points={'console_scripts': ['r1jax = r1jax.cli.commands:main']},
   install_requires=INSTALL,
   extras_require={
     'gpu': ['jax[cuda13]>=0.10'],

@@ -1,6 +1,6 @@
 """Writes the pages that are made from the code: python docs/generate.py [--check].
 
-docs/config.md from the config's keys (`r1jax.settings`), docs/metrics.md from
+docs/config.md from the config's keys (`r1jax.cli.settings`), docs/metrics.md from
 `r1jax.train.glossary`. With --check nothing is written: a page that differs is named, and the exit
 status is 1.
 """
@@ -11,7 +11,8 @@ import pathlib
 import sys
 
 from r1jax import config as config_lib
-from r1jax import ranges, settings
+from r1jax import ranges
+from r1jax.cli import settings
 from r1jax.train import glossary
 
 FOLDER = pathlib.Path(__file__).resolve().parent

@@ -2,7 +2,7 @@
 
 import sys
 
-from r1jax import commands
+from r1jax.cli import commands
 
 if __name__ == '__main__':
   sys.exit(commands.main())

@@ -7,7 +7,8 @@ plain text.
 import os
 import sys
 
-from r1jax import commands, flags, ranges
+from r1jax import ranges
+from r1jax.cli import commands, flags
 from r1jax.interchange import checkpoints
 
 _EXAMPLES = """
@@ -61,7 +62,8 @@ def run(given):
   with commands.quiet():  # JAX comes with these: help and mistyped flags do not wait for it
     import jax
 
-    from r1jax import conversation, sharding
+    from r1jax import sharding
+    from r1jax.cli import conversation
     from r1jax.sampling import sample
   seed = int.from_bytes(os.urandom(4), 'little') if given.seed is None else given.seed
   scfg = sample.SampleConfig(

@@ -2,7 +2,8 @@
 
 import sys
 
-from r1jax import commands, flags, ranges
+from r1jax import ranges
+from r1jax.cli import commands, flags
 from r1jax.interchange import checkpoints
 
 _EXAMPLES = """

@@ -2,7 +2,7 @@
 
 import sys
 
-from r1jax import commands, flags
+from r1jax.cli import commands, flags
 from r1jax.interchange import fetched
 
 _EXAMPLES = """

@@ -16,7 +16,7 @@ import pathlib
 import sys
 import time
 
-from r1jax import commands, flags
+from r1jax.cli import commands, flags
 
 _EXAMPLES = """
 r1jax grade completions.jsonl                         # a table by kind

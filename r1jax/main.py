@@ -5,7 +5,8 @@ import os
 import sys
 import traceback
 
-from r1jax import commands, flags, ranges
+from r1jax import ranges
+from r1jax.cli import commands, flags
 
 _EXAMPLES = """
 r1jax train --config=r1_zero                            # the shipped base, two CPU cores
@@ -72,7 +73,8 @@ def _train(given):
   """Runs the experiment: a graph of stages, or one stage."""
   with commands.quiet():
     from r1jax import config as config_lib
-    from r1jax import cores, overrides
+    from r1jax import cores
+    from r1jax.cli import overrides
     from r1jax.runs import kinds, r1, rl_vs_distill
   config = overrides.load(given)
   graphs = {'r1': r1.run, 'rl_vs_distill': rl_vs_distill.run}

@@ -10,7 +10,8 @@ import pathlib
 import re
 import sys
 
-from r1jax import commands, flags, ranges, terminal
+from r1jax import ranges, terminal
+from r1jax.cli import commands, flags
 
 _EXAMPLES = """
 r1jax plan --config=r1_zero
@@ -61,7 +62,7 @@ def run(given):
     import rich.console
 
     from r1jax import config as config_lib
-    from r1jax import overrides
+    from r1jax.cli import overrides
     from r1jax.planning import planner, report
   config = overrides.load(given)
   # The devices come first: which kernels a job has depends on them.

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from r1jax import chat, conversation, sharding
+from r1jax import chat, sharding
+from r1jax.cli import conversation
 from r1jax.data import chat_template, tokenizer
 from r1jax.interchange import checkpoints, huggingface
 from r1jax.sampling import sample, stream

@@ -49,7 +49,7 @@ LONGEST = (
   'model/dispatch_test.py',
   'bad_input_test.py',
   'algorithms/distillation_test.py',
-  'commands_test.py',
+  'cli/commands_test.py',
   'interchange/exporting_test.py',
   'interchange/parity_test.py',
 )

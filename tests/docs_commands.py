@@ -11,7 +11,7 @@ import json
 import sys
 
 from r1jax import config as config_lib
-from r1jax import overrides
+from r1jax.cli import overrides
 
 GRAPHS = ('r1', 'rl_vs_distill')  # their stages are built one by one when their turn comes
 

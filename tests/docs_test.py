@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from r1jax import commands, settings
+from r1jax.cli import commands, settings
 from r1jax.train import glossary
 from tests import small_runs
 

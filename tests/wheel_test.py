@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from r1jax import flags
+from r1jax.cli import flags
 from tests import small_runs
 
 SHIPPED = ('r1jax', 'kernels', 'experiments', 'setup.py', 'pyproject.toml', 'README.md')

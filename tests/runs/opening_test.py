@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from r1jax import config as config_lib
-from r1jax import conversation, export
+from r1jax import export
+from r1jax.cli import conversation
 from r1jax.data import tokenizer
 from r1jax.data.tasks import tiny_world
 from r1jax.experiments import r1_zero, tiny_base

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from r1jax import config as config_lib
-from r1jax import conversation, files
+from r1jax import files
+from r1jax.cli import conversation
 from r1jax.data import examples, prompts, tokenizer
 from r1jax.data.tasks import corpus, tiny_world
 from r1jax.experiments import distill_llama, distill_qwen

@@ -2,7 +2,7 @@
 
 import pytest
 
-from r1jax import overrides
+from r1jax.cli import overrides
 from r1jax.runs import r1, rl_vs_distill
 
 

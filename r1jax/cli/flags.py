@@ -1,6 +1,6 @@
 """What stands behind a command: flags of its own, and `--config=NAME --config.KEY=VALUE`.
 
-Nothing here imports JAX; `r1jax/overrides.py` says what the values mean.
+Nothing here imports JAX; `r1jax/cli/overrides.py` says what the values mean.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """An experiment by name or path, and `--config.KEY=VALUE` on it.
 
-A value is read as its key's annotation says (`r1jax/settings.py`), so that a number never becomes
-text and a tuple that is given twice is the second one.
+A value is read as its key's annotation says (`r1jax/cli/settings.py`), so that a number never
+becomes text and a tuple that is given twice is the second one.
 """
 
 import ast
@@ -15,7 +15,8 @@ import traceback
 
 import ml_collections
 
-from r1jax import flags, ranges, settings
+from r1jax import ranges
+from r1jax.cli import flags, settings
 
 _YES, _NO = ('true', '1', 'yes'), ('false', '0', 'no')
 

@@ -7,7 +7,7 @@ import ml_collections
 import pytest
 
 from r1jax import config as config_lib
-from r1jax import flags, overrides, settings
+from r1jax.cli import flags, overrides, settings
 from r1jax.runs import r1, rl_vs_distill
 
 GRAPHS = {'r1': r1.graph_nodes, 'rl_vs_distill': rl_vs_distill.graph_nodes}

@@ -3,7 +3,7 @@
 import shutil
 import sys
 
-from r1jax import commands, flags
+from r1jax.cli import commands, flags
 
 _EXAMPLES = """
 r1jax config                              # every key of every stage, with its default
@@ -30,7 +30,7 @@ def parse(argv):
 def run(given):
   """Prints the keys."""
   with commands.quiet():
-    from r1jax import overrides, settings  # JAX comes with them
+    from r1jax.cli import overrides, settings  # JAX comes with them
   found = settings.of(overrides.load(given)) if given.config else settings.defaults()
   kept = settings.matching(found, given.filter)
   if not kept:

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from r1jax import commands, flags, overrides, settings
 from r1jax import config as config_lib
+from r1jax.cli import commands, flags, overrides, settings
 from tests import small_runs
 
 LIGHT = ('train', 'chat', 'plan', 'config')  # the others' help reads its choices from modules
@@ -63,7 +63,7 @@ def test_every_command_has_help_with_examples(name, capsys):
 def test_help_and_mistyped_flags_do_not_wait_for_jax(name):
   program = (
     'import sys\n'
-    'from r1jax import commands\n'
+    'from r1jax.cli import commands\n'
     'name = sys.argv[1]\n'
     "assert commands.main([name, '--nonsense=1']) == 1\n"
     'try:\n'
@@ -204,7 +204,7 @@ def test_the_keys_listed_are_those_of_the_config_with_their_values(capsys):
 def test_ctrl_c_while_modules_are_imported_ends_in_one_line():
   program = (
     'import sys, time\n'
-    'from r1jax import commands\n'
+    'from r1jax.cli import commands\n'
     'with commands.quiet():\n'
     "  print('importing', flush=True)\n"
     '  time.sleep(60)\n'
@@ -258,14 +258,14 @@ def test_the_handler_of_others_is_left_alone():
 def test_a_module_runs_as_the_command_does():
   command = [sys.executable, '-m', 'r1jax', 'config', 'r1_zero', '--filter=seed']
   one = subprocess.run(command, capture_output=True, text=True, cwd=os.sep, check=True).stdout
-  command[2:4] = ['r1jax.show_config']
+  command[2:4] = ['r1jax.cli.show_config']
   two = subprocess.run(command, capture_output=True, text=True, cwd=os.sep, check=True).stdout
   assert one == two and one.startswith('seed = 0')
 
 
 COMPILES = """
 import ctypes, faulthandler, os, signal, sys
-from r1jax import commands
+from r1jax.cli import commands
 with commands.ended_in_a_line('stopped; a plan starts anew'):
   # As a compiler does: its own handler of the signal prints its stack, and it never comes back to
   # where Python would look.

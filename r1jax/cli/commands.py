@@ -38,7 +38,7 @@ COMMANDS = {
   'grade': Command('r1jax.grade', 'judge completions of any trainer by our verifiers'),
   'export': Command('r1jax.export', 'hand a model on, as a hub folder or a GGUF file'),
   'plan': Command('r1jax.plan', 'tell what a job needs and takes on a machine that is not here'),
-  'config': Command('r1jax.show_config', 'list experiments, and every key of a config'),
+  'config': Command('r1jax.cli.show_config', 'list experiments, and every key of a config'),
 }
 _LOOK = 0.1  # seconds between two looks for a signal
 STOPPED = 130  # exit status after Ctrl-C, as shells have it

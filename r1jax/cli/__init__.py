@@ -1,0 +1,1 @@
+"""What the commands share: flags, overrides of a config, exit statuses, a conversation."""
