@@ -19,7 +19,7 @@ from r1jax.evaluation import prospects
 from r1jax.model import flops, transformer
 from r1jax.sampling import rollout
 from r1jax.stages import ahead, packing, rollouts, sample_log
-from r1jax.train import metrics, steps
+from r1jax.train import progress, steps
 from r1jax.train import state as state_lib
 
 
@@ -158,7 +158,7 @@ class Stage:
   """The RL stage as `train.loop` drives it: see `loop.run` for the contract."""
 
   title = 'GRPO'
-  figures = metrics.RL_FIGURES
+  figures = progress.RL_FIGURES
 
   def __init__(self, job, cfg, form, questions, rewards, workdir, rollout_mesh=None):
     """Nothing is sampled yet.
@@ -186,6 +186,8 @@ class Stage:
     self._tokens, self._training = 0, 0.0  # of the rollout being trained on
     self.initial = None  # set before `start`: the weights of the base model
     self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
+    # What the progress bar knows, and what it asks: what is being done beside an update.
+    self.cycle, self.examine_every, self.base, self.doing = job.rl.mini_batches, 0, {}, str
     self.watch_silence(0)
 
   def watch_silence(self, silent):
