@@ -11,6 +11,7 @@ That is `reward.answer='tags'`. A model that was taught to talk, but not these t
 last box ('box') or by the last number that it writes ('last_number').
 """
 
+import collections
 import dataclasses
 import re
 
@@ -22,6 +23,8 @@ NONE = Verdict(0.0, Kind.UNPARSEABLE, 'no answer outside the thought')
 
 # Where a box opens. Yes: `\boxed {`, `\fbox{`. No: `boxed{`, `\boxed5`.
 _BOX = re.compile(r'\\f?box(?:ed)?\s*\{')
+# A box of one number or letter without braces. Yes: `\boxed 5`, `\boxed B`. No: `\boxed{5}`.
+_BARE_BOX = re.compile(r'\\f?boxed\s*(-?\d+(?:[.,]\d+)*|(?<=\s)[A-Za-z](?![A-Za-z]))')
 # What may close a box or hide a brace. Yes: `\{` as one sign, `}`. No: `(`.
 _BRACE = re.compile(r'\\.|[{}]', re.S)
 # A number as people write it. Yes: `1,234`, `-3.5`, `1/2`, the 2 of `5-3=2`. No: the 7 of `x7`.
@@ -53,7 +56,8 @@ def final_answer(completion, reply):
 
 def boxes(completion):
   """How many boxes open outside of thoughts."""
-  return len(_BOX.findall(outside_thought(completion)))
+  text = outside_thought(completion)
+  return len(_BOX.findall(text)) + len(_BARE_BOX.findall(text))
 
 
 def last_box(text):
@@ -62,11 +66,12 @@ def last_box(text):
   Of a million unclosed ones only the last eight are looked at.
   """
   starts = [found.end() for found in _BOX.finditer(text)][-8:]
+  bare = collections.deque(_BARE_BOX.finditer(text), maxlen=1)
   for start in reversed(starts):
     end = _closing(text, start)
-    if end is not None:
+    if end is not None and not (bare and bare[0].start() > start):
       return text[start:end]
-  return None
+  return bare[0][1] if bare else None
 
 
 def _closing(text, at):

@@ -35,13 +35,16 @@ _DROPPED = re.compile(
 _GROUPED = re.compile(r',\\!\s*(?=\d{3}(?!\d))')
 # Spacing. Yes: `\;`, `\quad`, `~`, `\,` of `5\,cm`. No: `\,` of `1\,234`, which groups digits.
 _SPACED = re.compile(r'(?<!\\)\\(?:[ ;:]|,(?!\d{3})|q?quad(?![A-Za-z]))|~|\s+')
-# A change of font around plain text. Yes: `\text{cm}`. No: `\text{a\%}`, `\sqrt{2}`.
+# A change of font around plain text. Yes: `\text{cm}`, `\mathrm{m s^{-1}}`. No: `\text{a\%}`.
 _WRAPPED = re.compile(
-  r'\\(?:text|mathrm|textbf|mathbf|textit|operatorname|mbox|textnormal|underline|rm)\s*\{([^{}\\]*)\}'
+  r'\\(?:text|mathrm|textbf|mathbf|textit|operatorname|mbox|textnormal|underline|rm)\s*'
+  r'\{([^{}\\]*(?:\^\{-?\d\}[^{}\\]*)*)\}'
 )
 _PLAINER = (
   ('\\%', '%'),
-  ('\\$', '$'),
+  ('\\lor ', ' or '),
+  ('\\vee ', ' or '),
+  ('\\land ', ' and '),
   ('\\langle', '('),
   ('\\rangle', ')'),
   ('{}', ''),
@@ -53,6 +56,24 @@ _PLAINER = (
 )
 # Yes: `\dfrac`. No: `\frac`, `\dfracs`.
 _FRAC = re.compile(r'\\[dtc]frac(?![a-z])')
+# Numbers that a fraction is made of. Yes: `\frac 3 4`, `\frac{3} 4`, `\frac3{4}`. No: `\frac3x`.
+_FRAC_OF = re.compile(r'\\frac ?(?:\{ ?(-?\d+) ?\}|(\d)) ?(?:\{ ?(-?\d+) ?\}|(\d))')
+# Yes: `{3 \over 4}`. No: `\overline{3}`.
+_OVER = re.compile(r'\{([^{}]*)\\over(?![a-z])([^{}]*)\}')
+# A dollar sign that is money keeps apart from one that opens a formula until both are read.
+_MONEY = '\uff04'
+# Words and signs for "about", before a decimal. Yes: `, or about ` of `\sqrt{2}, or about 1.41`;
+# `\sim ` of `\sim 7.2`. No: `about` of `about half`; `A \sim B`.
+_ROUGHLY = re.compile(
+  r'(?:,? ?\b(?:or|which is|i\.e\.,?|that is,?) |, )?(?:\\approx ?)?(?<![A-Za-z\\])'
+  r'(?:approximately|approx\.?|about|roughly|around)(?: equal to)? ?(?=-?[\d.])'
+  r'|\\(?:sim|simeq|cong|doteq)(?![a-z]) ?(?=-?[\d.])',
+  re.I,
+)
+# Yes: `(\approx 7.21)` at the end. No: `(\approx 7.21) + 1`.
+_ROUGHLY_ASIDE = re.compile(r',? ?\( ?(\\approx [^()]*)\)\Z')
+# Yes: `exactly ` of `exactly 18`, `a total of `. No: `not exactly 18`.
+_EXACTLY = re.compile(r'\A(?:exactly|precisely|a total of|in total,?|altogether,?) (?=\S)', re.I)
 # Prose around the value. Yes: `So the answer is `; ` is the answer`. No: `is 5`; ` is an answer`.
 _SAYS = re.compile(
   r'\*{0,2}(?:so |thus |therefore,? |hence )?(?:it is |there are |(?:the |my )?'
@@ -81,15 +102,16 @@ _INLINE = re.compile(
 _BOXED = re.compile(r'\\f?box(?:ed)? ?\{')
 # A box in a text. Yes: `\boxed{5}` of `x = \boxed{5}`. No: `\boxed{\frac{\sqrt{2}}{2}}`.
 _BOX = re.compile(r'\\f?box(?:ed)? ?\{((?:[^{}]|\{[^{}]*\})*)\}')
-# What the value is called. Yes: `x = ` of `x = 5`, `f(3)=`, `total cost = `. No: `3 = `.
+# What the value is called. Yes: `x = ` of `x = 5`, `f(3)=`, `total cost = `, `Total: `.
+# No: `3 = `, `AB : `.
 _NAMED = re.compile(
-  r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z0-9]+\)'
-  r"|[A-Za-z][A-Za-z' ]{2,30}) ?(?:=|\\approx) ?(?=\S)"
+  r'(?:(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z0-9]+\)'
+  r"|[A-Za-z][A-Za-z' ]{2,30}) ?(?:=|\\approx)|[A-Za-z][A-Za-z' ]{2,30}(?<=[a-z]{3}):) ?(?=\S)"
 )
 # Yes: `x \in ` of `x \in \{5\}`. No: `x \int`.
 _MEMBER = re.compile(r'\A[A-Za-z] ?\\in(?![a-z]) ?')
-# Yes: `(`, `,`. No: `5`.
-_BRACKET = re.compile(r'[(){},]')
+# What a value in brackets does not hold, but a fraction. Yes: `(`, `,`, `{`. No: `\frac{3}{4}`.
+_BRACKET = re.compile(r'[(),]|(?<!\\frac)(?<!\d\})\{')
 # Spaces but those between two numbers. Yes: ` ` of `x + 1`. No: ` ` of `4 2`.
 _TIGHT = re.compile(r'(?<![\d.]) +| +(?![\d.])')
 # Between items. Yes: `and` of `7 and 9`. No: `sand`.
@@ -117,11 +139,12 @@ def clean(text):
   if not text.isascii():
     text = _RAISED.sub(lambda m: '^{' + m.group().translate(_RAISED_TO) + '}', text)
     text = text.translate(_SIGNS)
-  text = _GROUPED.sub(',', text)
-  text = _SPACED.sub(' ', _DROPPED.sub('', text)).strip()
+  text = _GROUPED.sub(',', text).replace('\\$', _MONEY)
+  text = _SPACED.sub(' ', _DROPPED.sub('', text)).rstrip(' \\').lstrip()
   for latex, plain in _PLAINER:
     text = text.replace(latex, plain)
-  text = _FRAC.sub(r'\\frac', text)
+  text = _OVER.sub(r'\\frac{\1}{\2}', _FRAC.sub(r'\\frac', text))
+  text = _FRAC_OF.sub(lambda m: f'\\frac{{{m[1] or m[2]}}}{{{m[3] or m[4]}}}', text)
   # Of two boxes the digits must not become one number.
   if text.count('box') == 1:
     text = _BOX.sub(r' \1 ', text).strip()
@@ -131,6 +154,8 @@ def clean(text):
     text = _unwrapped(_undelimited(_WRAPPED.sub(r'\1', text).strip()))
     if text == before:
       break
+  text = _EXACTLY.sub('', text).replace(_MONEY, '$')
+  text = _ROUGHLY_ASIDE.sub(r' \1', _ROUGHLY.sub(' \\\\approx ', text).strip())
   return text.removeprefix('\\approx').removeprefix('= ').lstrip()
 
 

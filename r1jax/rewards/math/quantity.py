@@ -5,7 +5,7 @@ import fractions
 import math
 import re
 
-from r1jax.rewards.math import number_words
+from r1jax.rewards.math import money, number_words
 
 LONGEST_NUMBER = 120  # characters of one plain number; longer ones are nobody's answer
 
@@ -29,21 +29,20 @@ _BODY = re.compile(
   rf'|(?P<num>{_DEC})(?:[eE](?P<e>[+-]?\d{{1,3}})'
   rf'| ?(?:\*|\\times|\\cdot|x) ?10 ?(?:\^|\*\*) ?\{{?(?P<p>[+-]?\d{{1,3}})\}}?)?)'
 )
-_CURRENCY = {
-  '$': 'dollar',
-  '\\$': 'dollar',
-  '€': 'euro',
-  '£': 'pound_money',
-  '¥': 'yen',
-  '₹': 'rupee',
-}
-# Sign and currency, in either order. Yes: `-$`, `$ -`, ``. It matches everything, if with nothing.
-_PREFIX = re.compile(r'(?P<s1>[+-]?) ?(?P<c>\\?\$|[€£¥₹])? ?(?P<s2>[+-]?) ?')
+# Sign and currency, in either order. Yes: `-$`, `$ -`, `minus `, ``. It matches everything, if
+# with nothing.
+_PREFIX = re.compile(rf'(?P<s1>[+-]|(?i:minus|negative) |) ?(?P<c>{money.SIGN})? ?(?P<s2>[+-]?) ?')
 # Signs after the number. Yes: ` €`, `\$`; `%`, ` per cent`; `°`, `^\circ`.
 # No: `$5`; `percentage`; ` degrees`.
-_MONEY = re.compile(r' ?(\\?\$|[€£¥₹])(?! ?\d)')
+_MONEY = re.compile(rf' ?({money.SIGN})(?! ?\d)')
 _PERCENT = re.compile(r' ?(?:\\?%|percent\b|per cent\b)', re.I)
-_DEGREE = re.compile(r' ?(?:°|\\degree(?![a-z])|\^ ?\{? ?\\circ ?\}?)')
+_DEGREE = re.compile(r' ?(?:°|\\degree(?![a-z])|\^ ?\{? ?(?:\\circ|[oO](?![a-z])) ?\}?)')
+# Between the words of a number. Yes: ` `, `-`, `, ` of `two thousand, twenty`. No: `one, two`.
+_SPELLED = re.compile(r'(?:(?<=sand),|(?<=lion),)? +|-+')
+# Yes: `half an ` of `half an hour`. No: `half`.
+_HALF_A = re.compile(r'half (?:of )?an? (?=[a-z])', re.I)
+# Powers below the bar. Yes: ` s^{-1}`, ` s^-2`. No: `s^2`.
+_BELOW = re.compile(r' ?([A-Za-z]+)\^(?:\{-([12])\}|-([12]))')
 _UNITS = {
   'length': {'mm': '1/1000', 'cm': '1/100', 'm': '1', 'km': '1000', 'inch': '127/5000',
   'in': '127/5000',
@@ -115,22 +114,48 @@ def read(text):
   """The Quantity that the whole of `text` (cleaned by `notation.clean`) states, or None."""
   if not text or len(text) > LONGEST_NUMBER:
     return None
-  spelled = number_words.value(re.split(r'[ -]+', text.lower().rstrip('.')))
+  words = _SPELLED.split(text.lower().rstrip('.'))
+  spelled, part = number_words.value(words), number_words.part(words)
   if spelled is not None:
     return Quantity(fractions.Fraction(spelled))
+  if part is not None:
+    return Quantity(fractions.Fraction(*part), worked=math.gcd(*part) == 1)
   text = _ELLIPSIS.sub(_with_period, text)
   prefix = _PREFIX.match(text)
   body = _BODY.match(text, prefix.end())
   if not body or (prefix['s1'] and prefix['s2']):
-    return None
+    return _negative(text, prefix) if prefix['s1'] and not body else None
   value, digits = _value(body)
   if value is None:
     return None
   worked = _in_lowest_terms(body)
-  if '-' in (prefix['s1'], prefix['s2']):
+  if prefix['s2'] == '-' or prefix['s1'] not in ('', '+'):
     value = -value
-  found = _with_tail(value, digits, _CURRENCY.get(prefix['c'], ''), text, body.end())
+  found = _with_tail(value, digits, money.unit(prefix['c']), text, body.end())
   return found and dataclasses.replace(found, worked=worked)
+
+
+def stated(text):
+  """The Quantity of an answer: as `read`, or a number in words with its unit (`two cats`).
+
+  A gold that begins with a number word may be a name, such as Three Mile Island.
+  """
+  found = read(text)
+  if found is not None or not text or len(text) > LONGEST_NUMBER or not text[0].isalpha():
+    return found
+  half = _HALF_A.match(text)
+  if half:
+    return read('1/2 ' + text[half.end() :])
+  spelled = number_words.spelled(_SPELLED.split(text.lower().rstrip('.')))
+  return spelled and read(f'{spelled[0]} {" ".join(spelled[1])}')
+
+
+def _negative(text, prefix):
+  """The Quantity of `minus` and a number in words, or None."""
+  number = read(text[prefix.end() :]) if text[prefix.end() :].isalpha() else None
+  if number is None or prefix['s1'] in '+-':
+    return None
+  return dataclasses.replace(number, value=-number.value)
 
 
 def same(gold, answer):
@@ -150,7 +175,16 @@ def last_place(text):
 def is_unit(word):
   """Whether `word` is a unit of the table, in any number."""
   word = word.lower()
-  return _singular(word) in _TABLE or word in ('unit', 'units', 'square', 'cubic', 'sq')
+  return _singular(word) in _TABLE or word in (
+    'unit',
+    'units',
+    'square',
+    'cubic',
+    'sq',
+    'rad',
+    'radian',
+    'radians',
+  )
 
 
 def close(gold, answer, gold_digits=0, answer_digits=0, exact_is_finite=None):
@@ -294,7 +328,7 @@ def _with_tail(value, digits, unit, text, at):
   """The Quantity of a number that was read up to `at`, or None where what follows is no unit."""
   percent, paid = False, _MONEY.match(text, at)
   if paid and not unit:
-    unit, at = _CURRENCY[paid[1]], paid.end()
+    unit, at = money.unit(paid[1]), paid.end()
   for pattern, name in ((_PERCENT, '%'), (_DEGREE, 'degree')):
     found = pattern.match(text, at)
     if found:
@@ -307,6 +341,8 @@ def _with_tail(value, digits, unit, text, at):
     return Quantity(value, f'degree {_SCALES[tail.strip(" .").upper()]}', percent, digits)
   # `5cm` is a quantity, `5x` a product.
   glued, tail = not tail[0].isspace(), _ASIDE.sub(r'\1', tail.strip())
+  # m s^{-1} is m/s.
+  tail = _BELOW.sub(lambda m: f'/{m[1]}{"2" if "2" in (m[2], m[3]) else ""}', tail)
   if not _WORDS.match(tail) or (glued and not _GLUED.match(tail)):
     return None
   return _with_words(value, digits, unit, percent, tail)

@@ -16,19 +16,20 @@ _MATRIX = re.compile(
 _MEMBER = re.compile(r'[A-Za-z] ?\\in(?![a-z]) ?')
 _REALS = ('\\mathbb{R}', '\\mathbb R', '\\R', 'all real numbers', 'all reals')
 # A set by its condition. Yes: `\{x \mid x > 2\}`, `\{x : x > 2\}`. No: `\{1, 2\}`.
-_CONDITION = re.compile(r'\\\{ ?[A-Za-z] ?(?:\\mid|\||:) ?(.*)\\\}\Z')
+_CONDITION = re.compile(
+  r'\\\{ ?[A-Za-z](?: ?\\in ?(?:\\mathbb ?\{?R\}?|\\R))? ?(?:\\mid|\||:) ?(.*)\\\}\Z'
+)
 # What a point is called. Yes: `(x, y) = ` of `(x, y) = (1, 2)`. No: `(x, 1) = (2, 1)`.
 _POINT_NAME = re.compile(r'\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\) ?= ?(?=\()')
 # A lone variable. Yes: `x`, `\theta`, `a_{12}`, `f(x)`. No: `xy`, `f(2)`, `3`.
 _NAME = re.compile(r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z]\))\Z')
-# What relates two sides. Yes: `=`, `\le`, `<=`, `\approx`. No: `\left`, `\in`.
+# What relates two sides. Yes: `=`, `\le`, `!=`, `\approx`. No: `\left`, `\in`, the `!` of `4!=24`.
 _LINKS = re.compile(
-  r'\\(?:leq?|geq?|neq?|lt|gt)(?![a-z])(?: ?slant)?|<=|>=|!=|[<>=]|\\approx(?![a-z])'
+  r'\\(?:leq?|geq?|neq?|lt|gt)(?![a-z])(?: ?slant)?|<=|>=|(?<![\d)])!=|[<>=]|\\approx(?![a-z])'
 )
 _LINK = {
   '\\le': '<=', '\\leq': '<=', '\\ge': '>=', '\\geq': '>=', '\\ne': '!=', '\\neq': '!=',
-  '\\lt': '<', '\\gt': '>',
-  '\\approx': '=',
+  '\\lt': '<', '\\gt': '>', '\\approx': '=',
 }  # fmt: skip
 _FLIPPED = {'>': '<', '>=': '<='}
 # Yes: `\cup`, `U` of `[1,2] U [3,4]`. No: `\cupx`, `or` of `x or y`.

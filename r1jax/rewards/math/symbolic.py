@@ -281,7 +281,8 @@ def _same_leaf(gold, answer):
   truth, stated = quantity.read(gold), quantity.read(notation.unnamed(answer))
   if truth is not None and stated is not None:
     return quantity.same(truth, stated)
-  if truth is not None and not notation.worked_out(answer):
+  angle = truth is not None and truth.unit == 'degree' and '\\pi' in answer
+  if truth is not None and not angle and not notation.worked_out(answer):
     raise expressions.UnreadableError('a calculation, not its result')
   gold, answer = shapes.without_unit(gold), shapes.without_unit(answer)
   if truth is not None or stated is not None:
@@ -308,8 +309,8 @@ def _same_number(gold, truth, answer, stated):
   if value is None or not value.is_Float:
     return False
   read = truth if truth is not None else stated
-  if truth is None and stated.unit == 'degree' and expression.has(sympy.pi):
-    angle = sympy.Rational(stated.value.numerator, stated.value.denominator)
+  if read.unit == 'degree' and expression.has(sympy.pi):
+    angle = sympy.Rational(read.value.numerator, read.value.denominator)
     return _same_expression(expression, angle * sympy.pi / 180)
   target = read.value / 100 if read.percent else read.value
   exact = (

@@ -21,6 +21,18 @@ DEADLINE_SECONDS = 2.0
 _INTEGER = re.compile(r'[+-]?\d{1,40}\Z', re.ASCII)
 # Numbers that more than one sign separates. Yes: `2:3`, `10_{10}`. No: `2/3`, `2 3`.
 _LITERAL = re.compile(r'\d{1,40} ?: ?\d{1,40}\Z|\d{1,40} ?_ ?\{?10\}?\Z', re.ASCII)
+# An angle, for a gold in degrees. Yes: `\frac{\pi}{6}`, `2\pi/3`, `\frac{1}{6}\pi`. No: `\pi + 1`.
+_RADIANS = re.compile(
+  r'-?(?:\\frac ?\{ ?\d{0,9} ?\\pi ?\} ?\{ ?\d{1,9} ?\}|(?:\d{1,9}|\\frac\{\d{1,9}\}\{\d{1,9}\})? ?'
+  r'\\pi ?(?:/ ?\d{1,9})?)(?: rad(?:ians?)?)?\Z',
+  re.ASCII,
+)
+# The result line of a worked solution (GSM8K). Yes: `#### 72`. No: `### 72`.
+_MARKED = re.compile(r'^####[ \t]*(\S.*?)\s*$', re.M)
+# What a calculation is written in. Yes: `\frac{10}{32}`, `3+2`. No: `x + 2`, `5 cm`.
+_CALCULATED = re.compile(
+  r'(?:[^A-Za-z\\]|\\(?:[dt]?frac|times|cdot|sqrt|pi|binom|div)(?![a-z]))+\Z'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +54,7 @@ class Value(Gold):
     if not isinstance(given, (str, int)) or isinstance(given, bool):
       raise ValueError(f"field 'gold' holds {given!r:.40}, expected text")
     text = str(given)
-    return cls((accuracy.last_box(text) or text).strip() or text)
+    return cls(_of_solution(text).strip() or text)
 
   def check(self, completion, reply, config):
     """At once where exact reading decides, otherwise by a worker within `config.math_seconds`."""
@@ -63,6 +75,18 @@ class Value(Gold):
   def same(self, one, other):
     """Whether two answers have the same value, however they are written."""
     return equal(one, other).kind == Kind.CORRECT
+
+
+def _of_solution(text):
+  """The final answer of a gold text: of a worked one its line `####` or its last box."""
+  marked, box = _MARKED.findall(text), accuracy.last_box(text)
+  if marked:
+    return marked[-1]
+  if box is None:
+    return text
+  # `\boxed{\frac{10}{32} = \frac{5}{16}}` ends on its result.
+  *work, last = box.split('=')
+  return last if all(map(_CALCULATED.match, work)) else box
 
 
 def equal(gold, answer):
@@ -120,7 +144,7 @@ def _against_number(gold, answer, expected, found):
   exact, rounded = notation.approximated(stated)
   if rounded:
     return _approximated(gold, exact, rounded, expected, found)
-  value = quantity.read(stated)
+  value = quantity.stated(stated)
   if value is not None:
     if not value.worked and quantity.same(gold, value):
       return Verdict(0.0, Kind.WRONG, f'expected {expected:.80}, got {found:.80}: not worked out')
@@ -130,7 +154,7 @@ def _against_number(gold, answer, expected, found):
   if notation.is_words(stated):
     return Verdict(0.0, Kind.UNPARSEABLE, f'words where a number is asked: {stated:.80}')
   # A ratio in lowest terms, or digits with their base, are read by the worker.
-  if _LITERAL.match(stated):
+  if _LITERAL.match(stated) or gold.unit == 'degree' and _RADIANS.match(stated):
     return None
   why = f'expected {expected:.80} as a number, got {found:.80}: no single number worked out'
   return Verdict(0.0, Kind.WRONG, why)
