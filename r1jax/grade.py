@@ -104,6 +104,9 @@ def _record(fields):
     if name == 'answer':
       raise ValueError(f"a {kind} is judged of a whole reply: give field 'completion'")
     return Record(fields, kind, None, judge(text, fields.get('gold')))
+  if not isinstance(kind, str) or kind not in golds.NAMES:
+    known = ', '.join((*golds.NAMES, *_judges()))
+    raise ValueError(f"field 'kind' holds {kind!r:.40}, expected one of {known}")
   gold, config = golds.graded(fields), service.RewardConfig()
   if name == 'answer' and kind == 'code':
     # In the tags a program needs no fence.

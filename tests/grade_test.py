@@ -74,7 +74,8 @@ def test_unreadable_lines_are_named_and_nothing_is_judged(tmp_path, capsys):
   for line in (
     'completions.jsonl: 4 lines cannot be judged, so none was',
     'line 2: not JSON',
-    "line 3: field 'kind' holds 'x', expected one of math",
+    "line 3: field 'kind' holds 'x', expected one of math, letter, numbers, order, code, json, "
+    'format, language, repetition',
     "line 4: no field 'completion' or 'answer'",
     'line 5: expected a JSON object, found str',
   ):

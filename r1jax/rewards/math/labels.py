@@ -23,9 +23,12 @@ _FIGURE = re.compile(
   r'm? ?\\(?:measured)?(?:angle|triangle|odot) ?[A-Z0-9]{1,4}|\[[A-Z]{3,6}\]'
   r'|(?<![A-Za-z\\])[A-Z]{2,4}(?![A-Za-z(])'
 )
-# What only the question knows. Yes: `E[X]`, `\det(A)`, `\det A`. No: `\det(2)`.
-_OF_CAPITAL = re.compile(
-  r'E ?\[[^\[\]]*\]|\\(?:det|operatorname\{tr\}|dim) ?\(?[A-Z]\)?(?![A-Za-z])'
+# What only the question knows. Yes: `E[X]`, `\det(A)`, `\gcd(a, b)`, `\#A`, `\|v\|`, `\sum x_i`,
+# `(f \circ g)(2)`. No: `\det(2)`, `\gcd(4, 6)`.
+_ASKED = re.compile(
+  r'E ?\[[^\[\]]*\]|\\(?:det|dim|#) ?\(?[A-Z]\)?(?![A-Za-z])'
+  r'|(?:\\(?:gcd|max|min)|\\?lcm) ?\([a-z](?:, ?[a-z])+\)|\\(?:max|min) ?[a-z](?![A-Za-z])'
+  r'|\\\|[^|\\]*\\\||\([a-z] ?\\circ ?[a-z]\)\([^()]*\)|\\sum ?[a-z]_\{?[a-z]\}?'
 )
 # Yes: `\lim_{x \to 0} ` of `\lim_{x \to 0} f(x)`. No: `\lim`.
 _LIMIT = re.compile(r'\\lim ?_ ?\{[^{}]*\} ?')
@@ -66,7 +69,7 @@ def is_label(text, of_gold=False):
     return False
   if _WORDS.match(text) and not number_words.names(text):
     return True
-  text = _OF_CAPITAL.sub('§', _LIMIT.sub('', text))
+  text = _ASKED.sub('§', _LIMIT.sub('', text))
   text = _FIGURE.sub('§', _SUBSCRIPT.sub('', _DRAWN.sub('§', text)))
   text = _VALUE.sub(_of_names, _TRIGONOMETRIC.sub('§', text))
   if of_gold and re.search(r'(?<![A-Za-z\\])[xyz](?![A-Za-z])|\^', text):

@@ -17,7 +17,9 @@ _SIGNS = str.maketrans(
     '％': '%',
     '“': '"', '”': '"', '‘': "'", '’': "'", '′': "'", '（': '(', '）': ')', '，': ',', '。': '.',
     '＝': '=',
-    '＋': '+', '／': '/', 'θ': '\\theta ', '\u00a0': ' ', '\u2009': ' ', '\u202f': ' ',
+    '＋': '+', '／': '/', 'θ': '\\theta ',
+    'ℝ': '\\mathbb{R}', '⇒': '\\Rightarrow ', '⟹': '\\implies ', '∴': '\\therefore ',
+    '\u00a0': ' ', '\u2009': ' ', '\u202f': ' ',
     '\u3000': ' ',
     '½': ' 1/2', '⅓': ' 1/3', '⅔': ' 2/3', '¼': ' 1/4', '¾': ' 3/4', '⅕': ' 1/5', '⅛': ' 1/8',
     '⅜': ' 3/8',
@@ -66,10 +68,15 @@ _MONEY = '\uff04'
 # `\sim ` of `\sim 7.2`. No: `about` of `about half`; `A \sim B`.
 _ROUGHLY = re.compile(
   r'(?:,? ?\b(?:or|which is|i\.e\.,?|that is,?) |, )?(?:\\approx ?)?(?<![A-Za-z\\])'
-  r'(?:approximately|approx\.?|about|roughly|around)(?: equal to)? ?(?=-?[\d.])'
+  r'(?:approximately|approx\.?|about|roughly|around)(?: equal to)? ?(?=[-+$]?[\d.])'
   r'|\\(?:sim|simeq|cong|doteq)(?![a-z]) ?(?=-?[\d.])',
   re.I,
 )
+_REPEATED = re.compile(r'  +')
+# Yes: `\cdot` at the end. No: `cdot`.
+_COMMAND = re.compile(r'\\[A-Za-z]+\Z')
+# A unit at the end. Yes: ` m^2`, ` cm`. No: `2m`.
+_UNIT = re.compile(r' [A-Za-z]+(?:\^\{?[23]\}?)?\Z')
 # Yes: `(\approx 7.21)` at the end. No: `(\approx 7.21) + 1`.
 _ROUGHLY_ASIDE = re.compile(r',? ?\( ?(\\approx [^()]*)\)\Z')
 # Yes: `exactly ` of `exactly 18`, `a total of `. No: `not exactly 18`.
@@ -151,10 +158,10 @@ def clean(text):
   # Wrappers stand in wrappers; nobody means more than four, and each round is linear.
   for _ in range(4):
     before = text
-    text = _unwrapped(_undelimited(_WRAPPED.sub(r'\1', text).strip()))
+    text = _unwrapped(_undelimited(_WRAPPED.sub(_inner, text).strip()))
     if text == before:
       break
-  text = _EXACTLY.sub('', text).replace(_MONEY, '$')
+  text = _REPEATED.sub(' ', _EXACTLY.sub('', text).replace(_MONEY, '$'))
   text = _ROUGHLY_ASIDE.sub(r' \1', _ROUGHLY.sub(' \\\\approx ', text).strip())
   return text.removeprefix('\\approx').removeprefix('= ').lstrip()
 
@@ -212,6 +219,10 @@ def approximated(text):
   named = _NAMED.match(f'{exact} = 0')
   if not sign or not exact or '\\approx' in exact or named and named.end() == len(exact) + 3:
     return text, ''
+  unit = _UNIT.search(exact)
+  # `25\pi m^2 \approx 78.54 m^2`: a unit that both have is none of the formula.
+  if unit and rounded.endswith(unit.group()):
+    exact = exact[: unit.start()]
   return exact, rounded
 
 
@@ -239,7 +250,13 @@ def _undelimited(text):
   """`text` without the signs around each of its formulas; a space keeps their digits apart."""
   if '$' not in text and '\\(' not in text:
     return text
-  return re.sub(r'  +', ' ', _INLINE.sub(lambda m: f' {m[1] or m[2]} ', text)).strip()
+  return _REPEATED.sub(' ', _INLINE.sub(lambda m: f' {m[1] or m[2]} ', text)).strip()
+
+
+def _inner(found):
+  """What a change of font holds; apart from a command before it, of which it is no letter."""
+  before = found.string[max(0, found.start() - 20) : found.start()]
+  return f' {found[1]}' if _COMMAND.search(before) else found[1]
 
 
 def _unwrapped(text):

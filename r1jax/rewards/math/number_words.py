@@ -45,7 +45,7 @@ _ORDINALS = frozenset(
 )
 # Larger scales than any table has. Yes: `quadrillion`, `sevenfold`. No: `pavilion`, `fold`.
 _LARGE = re.compile(r'(?:[a-z]+(?:illion|illiard)|[a-z]+-?fold)\Z')
-_DENIED = frozenset(_DENIED_WORDS.split()) | _TIMES | _ORDINALS
+_DENIED = frozenset((*_DENIED_WORDS.split(), *_SMALL, *_TENS)) | _TIMES | _ORDINALS
 
 
 def value(words):
@@ -91,7 +91,12 @@ def part(words):
   """(above, below) of the fraction that lower-case words spell, or None: three quarters: (3, 4)."""
   *count, name = words
   below = _PARTS.get(name) or _PARTS.get(name.removesuffix('s'))
-  above = 1 if count == ['a'] else value(count) if count else None
+  if 'and' in count:
+    # Two and a half; above the bar is the whole's share too.
+    at = words.index('and')
+    whole, below_one = value(words[:at]), part(words[at + 1 :])
+    return below_one and whole and (whole * below_one[1] + below_one[0], below_one[1])
+  above = 1 if count == ['a'] or words == ['half'] else value(count) if count else None
   return (above, below) if below and above else None
 
 

@@ -5,7 +5,7 @@ import fractions
 import math
 import re
 
-from r1jax.rewards.math import money, number_words
+from r1jax.rewards.math import money, number_words, units
 
 LONGEST_NUMBER = 120  # characters of one plain number; longer ones are nobody's answer
 
@@ -43,32 +43,10 @@ _SPELLED = re.compile(r'(?:(?<=sand),|(?<=lion),)? +|-+')
 _HALF_A = re.compile(r'half (?:of )?an? (?=[a-z])', re.I)
 # Powers below the bar. Yes: ` s^{-1}`, ` s^-2`. No: `s^2`.
 _BELOW = re.compile(r' ?([A-Za-z]+)\^(?:\{-([12])\}|-([12]))')
-_UNITS = {
-  'length': {'mm': '1/1000', 'cm': '1/100', 'm': '1', 'km': '1000', 'inch': '127/5000',
-  'in': '127/5000',
-    'ft': '381/1250', 'foot': '381/1250', 'yd': '1143/1250', 'yard': '1143/1250',
-    'mile': '201168/125',
-    'meter': '1', 'metre': '1', 'centimeter': '1/100', 'centimetre': '1/100',
-    'millimeter': '1/1000',
-    'kilometer': '1000', 'kilometre': '1000', 'mi': '201168/125'},
-  'mass': {'mg': '1/1000', 'g': '1', 'gram': '1', 'kg': '1000', 'kilogram': '1000',
-  'ton': '1000000'},
-  'weight': {'lb': '16', 'pound': '16', 'ounce': '1', 'oz': '1'},
-  'time': {'s': '1', 'sec': '1', 'second': '1', 'min': '60', 'minute': '60', 'h': '3600',
-  'hr': '3600',
-    'hour': '3600', 'day': '86400', 'week': '604800'},
-  'months': {'month': '1', 'year': '12', 'yr': '12'},
-  'volume': {'ml': '1/1000', 'milliliter': '1/1000', 'l': '1', 'liter': '1', 'litre': '1'},
-  'money': {'cent': '1/100', 'dollar': '1', 'usd': '1', 'buck': '1', '¢': '1/100'},
-  'angle': {'degree': '1', 'deg': '1'},
-}  # fmt: skip
-_TABLE = {
-  word: (dimension, fractions.Fraction(factor))
-  for dimension, words in _UNITS.items()
-  for word, factor in words.items()
-}
 # Units that may touch their number. Yes: `5cm`, `60mph`. No: `5m`, which may be five times m.
-_GLUED = re.compile(r'¢|(?:mm|cm|km|kg|mg|ml|ft|lb|oz|mph|min|hr|sec|inch|inches|lbs|hrs|mins)\b')
+_GLUED = re.compile(
+  r'¢|(?:mm|cm|km|kg|mg|ml|ft|lb|oz|mph|min|hr|sec|inch|inches|lbs|hrs|mins|deg)\b'
+)
 # Yes: `...` and `\ldots` at the end. No: `..`.
 _ELLIPSIS = re.compile(r'(?:\.\.\.|…|\\l?dots)\Z')
 # Digits that repeat: one thrice, several twice. Yes: `0.1666`, `0.1212`. No: `0.166`, `3.14`.
@@ -87,8 +65,12 @@ _WORDS = re.compile(
 )
 # A lone capital but the litre's: 5 M may be millions or mega. Yes: `M`, `K m`. No: `L`, `Mb`.
 _CAPITAL = re.compile(r'(?<![A-Za-z])[A-KM-Z](?![A-Za-z])')
-# A unit in brackets. Yes: `(square meters)`. No: `(5)`, `(a, b)`.
-_ASIDE = re.compile(r'\(([A-Za-z ]+)\)\Z')
+# A unit in brackets. Yes: `(square meters)`, `[cm]`. No: `(5)`, `(a, b)`.
+_ASIDE = re.compile(r'[(\[]([A-Za-z ]+)[)\]]\Z')
+# The number again. Yes: `15 (fifteen)`. No: `15 (16) 17`, `f(15)`.
+_AGAIN = re.compile(r'([A-Za-z -]{3,}|\d[\d,.]*) \(([^()]+)\)\Z')
+# Yes: `12 dollars and 50 cents`. No: `12 dollars`.
+_CENTS = re.compile(r'(\d+) dollars? and (\d{1,2}) cents?\Z')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +123,16 @@ def stated(text):
   A gold that begins with a number word may be a name, such as Three Mile Island.
   """
   found = read(text)
-  if found is not None or not text or len(text) > LONGEST_NUMBER or not text[0].isalpha():
+  if found is not None or not text or len(text) > LONGEST_NUMBER:
     return found
+  cents, again = _CENTS.match(text), _AGAIN.match(text)
+  if cents:
+    return read(f'{cents[1]}.{cents[2]:0>2} dollars')
+  if again:
+    first, second = read(again[1]), read(again[2])
+    return first if first is not None and first == second else None
+  if not text[0].isalpha():
+    return None
   half = _HALF_A.match(text)
   if half:
     return read('1/2 ' + text[half.end() :])
@@ -170,21 +160,6 @@ def last_place(text):
   """What the last digit of a plain decimal (cleaned text, signs and a unit around it) counts."""
   places = re.search(r'\d+\.?(\d*)', text.replace(',', ''))
   return fractions.Fraction(1, 10 ** len(places[1] or '')) if places else fractions.Fraction(0)
-
-
-def is_unit(word):
-  """Whether `word` is a unit of the table, in any number."""
-  word = word.lower()
-  return _singular(word) in _TABLE or word in (
-    'unit',
-    'units',
-    'square',
-    'cubic',
-    'sq',
-    'rad',
-    'radian',
-    'radians',
-  )
 
 
 def close(gold, answer, gold_digits=0, answer_digits=0, exact_is_finite=None):
@@ -240,7 +215,7 @@ def _power(words):
 
 def _known(words):
   """(kind, size) of each word that is no power; a word that is no unit is a kind of its own."""
-  return [_TABLE.get(word, (word, 1)) for word in words if word not in _POWERS.values()]
+  return [units.TABLE.get(word, (word, 1)) for word in words if word not in _POWERS.values()]
 
 
 def _same_percent(gold, answer):
@@ -342,6 +317,7 @@ def _with_tail(value, digits, unit, text, at):
   # `5cm` is a quantity, `5x` a product.
   glued, tail = not tail[0].isspace(), _ASIDE.sub(r'\1', tail.strip())
   # m s^{-1} is m/s.
+  tail = units.SYMBOL.sub(lambda m: units.SYMBOLS[m.group()], tail)
   tail = _BELOW.sub(lambda m: f'/{m[1]}{"2" if "2" in (m[2], m[3]) else ""}', tail)
   if not _WORDS.match(tail) or (glued and not _GLUED.match(tail)):
     return None
@@ -352,18 +328,18 @@ def _with_words(value, digits, unit, percent, tail):
   """The Quantity whose unit is the words `tail`; None where they may change the number."""
   plain = re.sub(r'[{}.]+$|\{', '', tail.lower())
   words = [w.strip("'.") for w in re.split(r'[ /-]+', plain)]
-  if _singular(words[0]) in number_words.SCALE:
-    value, words = value * number_words.SCALE[_singular(words[0])], words[1:]
+  if units.singular(words[0]) in number_words.SCALE:
+    value, words = value * number_words.SCALE[units.singular(words[0])], words[1:]
   if len(words) > 1:
     words = [w for w in words if w not in ('of', 'per', 'the', 'a', 'in')]
   bare = [re.sub(r'[\W\d]+$', '', w) for w in words]
   # `18 points` are counted; `18 point` may go on.
-  singular = [_singular(w) for w in bare if w != 'points']
+  singular = [units.singular(w) for w in bare if w != 'points']
   if any(map(number_words.changes, (*bare, *singular))):
     return None
   # Two letters that are no unit may be variables.
   if any(
-    len(w) < 3 and w not in _TABLE and w not in _COMPOUND for w in bare if w
+    len(w) < 3 and w not in units.TABLE and w not in _COMPOUND for w in bare if w
   ) or _CAPITAL.search(tail):
     return None
   named = ' '.join(map(_canonical, words))
@@ -375,14 +351,5 @@ def _with_words(value, digits, unit, percent, tail):
 def _canonical(word):
   power = _POWER.match(word)
   if power:
-    return f'{_POWERS[power[2]]} {_singular(power[1])}'
-  return _COMPOUND.get(word) or _singular(word)
-
-
-def _singular(word):
-  if word in _TABLE:
-    return word
-  for ending, new in (('inches', 'inch'), ('feet', 'foot'), ('ies', 'y'), ('s', '')):
-    if word.endswith(ending) and len(word) > 2 and not word.endswith('ss'):
-      return word[: -len(ending)] + new
-  return word
+    return f'{_POWERS[power[2]]} {units.singular(power[1])}'
+  return _COMPOUND.get(word) or units.singular(word)

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import re
 
-from r1jax.rewards.math import labels, quantity
+from r1jax.rewards.math import labels, quantity, units
 
 # Yes: `\begin{pmatrix}1\\2\end{pmatrix}`, `[\begin{array}{cc}1&2\end{array}]`. No: `\begin{cases}`.
 _MATRIX = re.compile(
@@ -17,12 +17,12 @@ _MEMBER = re.compile(r'[A-Za-z] ?\\in(?![a-z]) ?')
 _REALS = ('\\mathbb{R}', '\\mathbb R', '\\R', 'all real numbers', 'all reals')
 # A set by its condition. Yes: `\{x \mid x > 2\}`, `\{x : x > 2\}`. No: `\{1, 2\}`.
 _CONDITION = re.compile(
-  r'\\\{ ?[A-Za-z](?: ?\\in ?(?:\\mathbb ?\{?R\}?|\\R))? ?(?:\\mid|\||:) ?(.*)\\\}\Z'
+  r'\\\{ ?[A-Za-z](?: ?\\in ?(?:\\mathbb ?\{?R\}?|\\R))? ?(?:\\mid|\||:) ?((?:(?!\\\}).)*)\\\}\Z'
 )
 # What a point is called. Yes: `(x, y) = ` of `(x, y) = (1, 2)`. No: `(x, 1) = (2, 1)`.
 _POINT_NAME = re.compile(r'\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\) ?= ?(?=\()')
 # A lone variable. Yes: `x`, `\theta`, `a_{12}`, `f(x)`. No: `xy`, `f(2)`, `3`.
-_NAME = re.compile(r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z]\))\Z')
+_NAME = re.compile(r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\\?\w+\}?|[A-Za-z]\([A-Za-z]\))\Z')
 # What relates two sides. Yes: `=`, `\le`, `!=`, `\approx`. No: `\left`, `\in`, the `!` of `4!=24`.
 _LINKS = re.compile(
   r'\\(?:leq?|geq?|neq?|lt|gt)(?![a-z])(?: ?slant)?|<=|>=|(?<![\d)])!=|[<>=]|\\approx(?![a-z])'
@@ -202,7 +202,7 @@ def leaf_text(shape):
 def without_unit(text):
   """`text` without a unit of the table at its end (`5\\sqrt{2} cm`)."""
   tail = _TAIL.search(text)
-  if tail and all(quantity.is_unit(word.strip('.')) for word in tail[1].split()):
+  if tail and all(units.is_unit(word.strip('.')) for word in tail[1].split()):
     return text[: tail.start()].rstrip()
   return text
 

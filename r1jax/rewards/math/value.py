@@ -11,7 +11,7 @@ import dataclasses
 import re
 
 from r1jax.rewards import accuracy
-from r1jax.rewards.math import labels, notation, quantity
+from r1jax.rewards.math import labels, notation, number_words, quantity
 from r1jax.rewards.verdict import Gold, Kind, Task, Verdict, judged
 from r1jax.rewards.workers import pool
 
@@ -21,6 +21,14 @@ DEADLINE_SECONDS = 2.0
 _INTEGER = re.compile(r'[+-]?\d{1,40}\Z', re.ASCII)
 # Numbers that more than one sign separates. Yes: `2:3`, `10_{10}`. No: `2/3`, `2 3`.
 _LITERAL = re.compile(r'\d{1,40} ?: ?\d{1,40}\Z|\d{1,40} ?_ ?\{?10\}?\Z', re.ASCII)
+# Signs of a conclusion. Yes: `\Rightarrow`, `→` at the start. No: `\to`.
+_ARROWS = re.compile(r'\\(?:Rightarrow|implies|Longrightarrow|therefore)(?![A-Za-z])|\A(?:→|->)')
+# A sentence up to its number. Yes: `She has ` of `She has 15 apples`. No: `x is `, `is 15`.
+_SENTENCE = re.compile(
+  r'(?:[A-Za-z]{2,20} ){1,6}?(?:is|are|was|were|has|have|had|gets?|got|gives?|equals?|costs?|needs?'
+  r'|earns?|makes?|pays?|takes?|weighs?|sold|bought|ate|left)(?: equal to)? (?=[-+$]?\d)'
+  r"|[Ii]t's (?=[-+$]?\d)"
+)
 # An angle, for a gold in degrees. Yes: `\frac{\pi}{6}`, `2\pi/3`, `\frac{1}{6}\pi`. No: `\pi + 1`.
 _RADIANS = re.compile(
   r'-?(?:\\frac ?\{ ?\d{0,9} ?\\pi ?\} ?\{ ?\d{1,9} ?\}|(?:\d{1,9}|\\frac\{\d{1,9}\}\{\d{1,9}\})? ?'
@@ -140,7 +148,7 @@ def _written_alike(gold, answer):
 
 def _against_number(gold, answer, expected, found):
   """The verdict where the gold is a plain number: the answer is one too, not work to be done."""
-  stated = notation.bare(answer)
+  stated = notation.bare(_concluded(answer))
   exact, rounded = notation.approximated(stated)
   if rounded:
     return _approximated(gold, exact, rounded, expected, found)
@@ -158,6 +166,15 @@ def _against_number(gold, answer, expected, found):
     return None
   why = f'expected {expected:.80} as a number, got {found:.80}: no single number worked out'
   return Verdict(0.0, Kind.WRONG, why)
+
+
+def _concluded(answer):
+  """Cleaned `answer` without what led to its value: a calculation's arrow, a sentence's start."""
+  answer = _ARROWS.split(answer)[-1].strip(' :')
+  sentence = _SENTENCE.match(answer)
+  if sentence and not number_words.names(sentence.group()):
+    return answer[sentence.end() :]
+  return answer
 
 
 def _chain(gold, text, expected, found):
