@@ -35,8 +35,9 @@ _DROPPED = re.compile(
 )
 # A comma that groups digits. Yes: `,\! ` of `11,\! 111`. No: `,\! ` of `1,\! 2`.
 _GROUPED = re.compile(r',\\!\s*(?=\d{3}(?!\d))')
-# Spacing. Yes: `\;`, `\quad`, `~`, `\,` of `5\,cm`. No: `\,` of `1\,234`, which groups digits.
-_SPACED = re.compile(r'(?<!\\)\\(?:[ ;:]|,(?!\d{3})|q?quad(?![A-Za-z]))|~|\s+')
+# Spacing. Yes: `\;`, `\quad`, also of `\quadx_{2}`, `~`, `\,` of `5\,cm`. No: `\,` of `1\,234`,
+# which groups digits.
+_SPACED = re.compile(r'(?<!\\)\\(?:[ ;:]|,(?!\d{3})|q?quad(?![A-Za-z](?!_)))|~|\s+')
 # A change of font around plain text. Yes: `\text{cm}`, `\mathrm{m s^{-1}}`. No: `\text{a\%}`.
 _WRAPPED = re.compile(
   r'\\(?:text|mathrm|textbf|mathbf|textit|operatorname|mbox|textnormal|underline|rm)\s*'
@@ -87,6 +88,24 @@ _SAYS = re.compile(
   r'(?:final |correct )?(?:answer|result|value|solution)(?: is| =|:)+:?\*{0,2} )'
   r'|(?:所以|因此)?,? ?答案(?:是|为)[:：]? ?',
   re.I,
+)
+# A sentence that ends in its only formula: that. Yes: `The matrix is $A$.`, `Thus $x < 3$ is our
+# answer`, `Answer \[ 9 \]`. No: `Let $n$ be $5$`; `It is not that $5$`, for its word.
+_TOLD = re.compile(
+  r"\A\s*((?:[A-Za-z][A-Za-z,' ]{0,80}?)?)(?:\b(?:is|are|that|answer|therefore|thus|hence|so),?|:)"
+  r'\s*'
+  r'(?:\$\$?|\\\(|\\\[)\s*((?:(?!\$|\\[()\[\]]).)+?)\s*(?:\$\$?|\\\)|\\\])'
+  r'(?: is (?:the|my|our) (?:solution|answer))?[\s.]*\Z',
+  re.I | re.S,
+)
+_DENIED = re.compile(
+  r"\b(?:not?|never|n?or|neither|cannot|twice|half|double|wrong|incorrect|than|but)\b|n't", re.I
+)
+# A command whose backslash was escaped twice. Yes: `\\frac`. No: `\\x`, a new line before x.
+_DOUBLED = re.compile(
+  r'\\\\(?=(?:[dt]?frac|left|right|sqrt|pi|leq?|geq?|text|cdot|times|infty|cup|cap|in|pm|circ'
+  r'|binom'
+  r'|boxed|mathbb|quad|theta|alpha|beta|overline|angle|ln|log|sin|cos|tan)(?![A-Za-z]))'
 )
 _SAID = re.compile(
   r' is (?:the|my) (?:final |correct )?(?:answer|result|value|solution)\.?\Z', re.I
@@ -143,6 +162,11 @@ _FUNCTIONS = frozenset(_FUNCTIONS_WORDS.split())
 
 def clean(text):
   """`text` without delimiters, prose before the value, spacing commands and Unicode look-alikes."""
+  told = _TOLD.match(text)
+  if told and not _DENIED.search(told[1]):
+    text = told[2]
+  if '\\begin' not in text:
+    text = _DOUBLED.sub(r'\\', text)
   if not text.isascii():
     text = _RAISED.sub(lambda m: '^{' + m.group().translate(_RAISED_TO) + '}', text)
     text = text.translate(_SIGNS)

@@ -9,8 +9,8 @@ from r1jax.rewards.math import money, number_words, units
 
 LONGEST_NUMBER = 120  # characters of one plain number; longer ones are nobody's answer
 
-# Digits, in groups or not; a decimal. Yes: `1,234`, `12345`; `1,234.5`, `.5`. No: `12,34`; `.`.
-_INT = r'(?:\d{1,3}(?:(?:,|\{,\}|\\,| )\d{3})+|\d+)'
+# Digits, in groups or not; a decimal. Yes: `1,234`, `12345`; `1,234.5`, `.5`. No: `0,123`; `.`.
+_INT = r'(?:[1-9]\d{0,2}(?:(?:,|\{,\}|\\,| )\d{3})+|\d+)'
 _DEC = rf'(?:{_INT}(?:\.\d*)?|\.\d+)'
 _SHORT = r'\d{1,40}'
 # A fraction. Yes: `\frac{3}{4}`, `\frac34`, `3/4`. No: `\frac{a}{4}`, `1/2/3` as a whole.
@@ -69,6 +69,8 @@ _CAPITAL = re.compile(r'(?<![A-Za-z])[A-KM-Z](?![A-Za-z])')
 _ASIDE = re.compile(r'[(\[]([A-Za-z ]+)[)\]]\Z')
 # The number again. Yes: `15 (fifteen)`. No: `15 (16) 17`, `f(15)`.
 _AGAIN = re.compile(r'([A-Za-z -]{3,}|\d[\d,.]*) \(([^()]+)\)\Z')
+# A comma for the point. Yes: `1000,99`, `0,125`. No: `1,000`, `2,5`, which may be a list.
+_COMMA = re.compile(r'[+-]?(?:0,\d{2,}|\d+,(?:\d{2}|\d{4,}))(?!\d)(?![,\d])')
 # Yes: `12 dollars and 50 cents`. No: `12 dollars`.
 _CENTS = re.compile(r'(\d+) dollars? and (\d{1,2}) cents?\Z')
 
@@ -103,6 +105,8 @@ def read(text):
   if part is not None:
     return Quantity(fractions.Fraction(*part), worked=math.gcd(*part) == 1)
   text = _ELLIPSIS.sub(_with_period, text)
+  if text.startswith('0,') and _COMMA.match(text) and text[2:5].isdigit():
+    text = text.replace(',', '.', 1)  # no group of thousands begins with 0
   prefix = _PREFIX.match(text)
   body = _BODY.match(text, prefix.end())
   if not body or (prefix['s1'] and prefix['s2']):
@@ -125,6 +129,9 @@ def stated(text):
   found = read(text)
   if found is not None or not text or len(text) > LONGEST_NUMBER:
     return found
+  comma = _COMMA.match(text)
+  if comma:
+    return read(text.replace(',', '.', 1))
   cents, again = _CENTS.match(text), _AGAIN.match(text)
   if cents:
     return read(f'{cents[1]}.{cents[2]:0>2} dollars')

@@ -25,7 +25,8 @@ _LITERAL = re.compile(r'\d{1,40} ?: ?\d{1,40}\Z|\d{1,40} ?_ ?\{?10\}?\Z', re.ASC
 _ARROWS = re.compile(r'\\(?:Rightarrow|implies|Longrightarrow|therefore)(?![A-Za-z])|\A(?:→|->)')
 # A sentence up to its number. Yes: `She has ` of `She has 15 apples`. No: `x is `, `is 15`.
 _SENTENCE = re.compile(
-  r'(?:[A-Za-z]{2,20} ){1,6}?(?:is|are|was|were|has|have|had|gets?|got|gives?|equals?|costs?|needs?'
+  r'((?:[A-Za-z]{1,20} ){1,6}?)(?:is|are|was|were|has|have|had|gets?|got|gives?|equals?'
+  r'|costs?|needs?'
   r'|earns?|makes?|pays?|takes?|weighs?|sold|bought|ate|left)(?: equal to)? (?=[-+$]?\d)'
   r"|[Ii]t's (?=[-+$]?\d)"
 )
@@ -172,7 +173,7 @@ def _concluded(answer):
   """Cleaned `answer` without what led to its value: a calculation's arrow, a sentence's start."""
   answer = _ARROWS.split(answer)[-1].strip(' :')
   sentence = _SENTENCE.match(answer)
-  if sentence and not number_words.names(sentence.group()):
+  if sentence and not number_words.names(sentence[1] or ''):
     return answer[sentence.end() :]
   return answer
 
