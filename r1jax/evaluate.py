@@ -13,7 +13,7 @@ import sys
 
 from r1jax import ranges, terminal
 from r1jax.cli import commands, flags
-from r1jax.interchange import checkpoints
+from r1jax.interchange import checkpoints, tensors
 
 _EXAMPLES = """
 r1jax evaluate --checkpoint=tiny --benchmark=tiny_world
@@ -217,6 +217,8 @@ def examine(given):
   programs.keep()
   with jax.set_mesh(_mesh(given.mesh)):
     folder = opening.open_model(given.checkpoint, lambda line: _say(line, sys.stderr))
+    if tensors.leftover(folder):
+      _say(tensors.leftover(folder), sys.stderr)
     made = examination.Examination(given.checkpoint, folder, choice, proto, asking)
     output = pathlib.Path(given.output or made.output)
     # Before the first call, as all of them may take hours.
