@@ -11,9 +11,9 @@ import math
 import pathlib
 import sys
 
-from r1jax import ranges
+from r1jax import ranges, terminal
 from r1jax.cli import commands, flags
-from r1jax.interchange import checkpoints
+from r1jax.interchange import checkpoints, tensors
 
 _EXAMPLES = """
 r1jax evaluate --checkpoint=tiny --benchmark=tiny_world
@@ -173,7 +173,7 @@ def print_score_card(given):
   # Those that are repelled are only counted, in the card below.
   for outcome in outcomes:
     if not outcome.repelled:
-      print(f'NOT REPELLED  {outcome.verifier}: {outcome.name}  ({outcome.why})')
+      _say(f'NOT REPELLED  {outcome.verifier}: {outcome.name}  ({outcome.why})')
   for name, value in card.items():
     print(f'{name:18} {value}')
   if given.json:
@@ -216,7 +216,9 @@ def examine(given):
   # 2. Who is asked: all below is computed on this mesh.
   programs.keep()
   with jax.set_mesh(_mesh(given.mesh)):
-    folder = opening.open_model(given.checkpoint, lambda line: print(line, file=sys.stderr))
+    folder = opening.open_model(given.checkpoint, lambda line: _say(line, sys.stderr))
+    if tensors.leftover(folder):
+      _say(tensors.leftover(folder), sys.stderr)
     made = examination.Examination(given.checkpoint, folder, choice, proto, asking)
     output = pathlib.Path(given.output or made.output)
     # Before the first call, as all of them may take hours.
@@ -225,9 +227,7 @@ def examine(given):
   # 3. What came of it.
   console = rich.console.Console()
   console.print(result.table(content))
-  console.print(
-    f'result {output}, replies {examination.samples_file(output)}', soft_wrap=True, highlight=False
-  )
+  _say(f'result {output}, replies {examination.samples_file(output)}')
   return content
 
 
@@ -240,8 +240,13 @@ def compare(given, content):
   found = result.compare(content, other, given.mixed)
   # Here only with --mixed: without it the comparison above has refused.
   if apart:
-    print(f"not the same in both: {', '.join(apart)}; the difference is not the model's alone")
-  print(result.judgement(content, other, found))
+    _say(f"not the same in both: {', '.join(apart)}; the difference is not the model's alone")
+  _say(result.judgement(content, other, found))
+
+
+def _say(text, out=None):
+  """Prints what may hold a name or a text of others."""
+  print(terminal.plain(text), file=out)
 
 
 def _levels(text):
@@ -291,7 +296,7 @@ def run(given):
     return 0
   # A status of its own: neither the model nor the command is wrong, but this machine.
   except sandbox.SandboxError as error:
-    print(error, file=sys.stderr)
+    _say(str(error), sys.stderr)
     return 2
   except service.VerifierFailure as error:
     return commands.fail(error)

@@ -23,6 +23,7 @@ r1jax grade completions.jsonl                         # a table by kind
 r1jax grade completions.jsonl --json=graded.jsonl     # and each record with its verdict
 """
 _NAMED = 10  # unreadable lines that are named with their reason; of more there is a count
+_START_SECONDS = 600.0  # that workers may take to start: nobody trains meanwhile
 _GIB = 2  # address space of a worker, for programs' tests too
 
 
@@ -104,6 +105,9 @@ def _record(fields):
     if name == 'answer':
       raise ValueError(f"a {kind} is judged of a whole reply: give field 'completion'")
     return Record(fields, kind, None, judge(text, fields.get('gold')))
+  if not isinstance(kind, str) or kind not in golds.NAMES:
+    known = ', '.join((*golds.NAMES, *_judges()))
+    raise ValueError(f"field 'kind' holds {kind!r:.40}, expected one of {known}")
   gold, config = golds.graded(fields), service.RewardConfig()
   if name == 'answer' and kind == 'code':
     # In the tags a program needs no fence.
@@ -141,7 +145,7 @@ def _extracted(gold, text, reply):
 def judge(records, advance):
   """The Verdict of each `Record`, in order; all cores work on what takes more than reading.
 
-  `advance()` is called after each.
+  An answer that is given again to the same gold is judged once. `advance()` is called after each.
   """
   from r1jax.rewards import code
   from r1jax.rewards.code import sandbox
@@ -150,14 +154,14 @@ def judge(records, advance):
 
   if any(record.kind == code.Tests.name for record in records):
     sandbox.require(False)
-  workers, found = None, []
+  workers, found, asked = None, [], {}
   try:
     waiting = []
     for record in records:
       one = record.check()
       if isinstance(one, Task):
-        workers = workers or pool.Pool(len(os.sched_getaffinity(0)), _GIB << 30)
-        one = workers.submit(one)
+        workers = workers or pool.Pool(len(os.sched_getaffinity(0)), _GIB << 30, _START_SECONDS)
+        one = _submitted(one, workers, asked)
       waiting.append(one)
       if not _comes(one):
         advance()
@@ -169,6 +173,15 @@ def judge(records, advance):
     if workers:
       workers.close()
   return found
+
+
+def _submitted(task, workers, asked):
+  """The future of a task's verdict; of mathematics that of an equal one before, kept in `asked`."""
+  if task.check != 'math':
+    return workers.submit(task)
+  if task not in asked:
+    asked[task] = workers.submit(task)
+  return asked[task]
 
 
 def _comes(found):

@@ -126,6 +126,12 @@ def test_every_id_that_the_folder_lists_ends_a_reply(r1, tmp_path):
   assert conversation.load(tmp_path).stop_ids == {1, 2, 5}
 
 
+def test_of_two_sets_of_weights_it_is_said_which_one_is_talked_to(r1, tmp_path, capsys):
+  (tmp_path / 'model.safetensors.index.json').write_text('{"weight_map": {}}')
+  conversation.load(tmp_path)
+  assert 'model.safetensors is read' in capsys.readouterr().err
+
+
 def test_an_empty_pipe_is_refused(monkeypatch):
   monkeypatch.setattr('sys.stdin', io.StringIO(' \n'))
   with pytest.raises(ValueError, match='no question'):

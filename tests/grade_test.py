@@ -6,6 +6,7 @@ import pytest
 
 from r1jax import grade
 from r1jax.rewards.code import isolation
+from r1jax.rewards.workers import pool
 
 GAME = {'numbers': [2, 3], 'target': 6}
 RECORDS = (
@@ -74,7 +75,8 @@ def test_unreadable_lines_are_named_and_nothing_is_judged(tmp_path, capsys):
   for line in (
     'completions.jsonl: 4 lines cannot be judged, so none was',
     'line 2: not JSON',
-    "line 3: field 'kind' holds 'x', expected one of math",
+    "line 3: field 'kind' holds 'x', expected one of math, letter, numbers, order, code, json, "
+    'format, language, repetition',
     "line 4: no field 'completion' or 'answer'",
     'line 5: expected a JSON object, found str',
   ):
@@ -85,6 +87,26 @@ def test_of_many_unreadable_lines_ten_are_told_and_the_rest_counted(tmp_path, ca
   assert grade.main([str(_file(tmp_path, *[{'kind': 'math'}] * 15))]) == 1
   error = capsys.readouterr().err
   assert 'line 10: ' in error and 'line 11: ' not in error and error.endswith('; and 5 more\n')
+
+
+def test_an_answer_given_again_is_judged_once_and_told_to_all(tmp_path, monkeypatch):
+  submitted = []
+  submit = pool.Pool.submit
+  monkeypatch.setattr(
+    pool.Pool, 'submit', lambda self, task: submitted.append(task) or submit(self, task)
+  )
+  right, wrong = (
+    {'kind': 'math', 'gold': '\\sqrt{8}', 'answer': answer}
+    for answer in ('2\\sqrt{2}', '3\\sqrt{2}')
+  )
+  found = _graded(tmp_path, right, wrong, right, right, wrong)
+  assert [row['score'] for row in found] == [1, 0, 1, 1, 0] and len(submitted) == 2
+
+
+def test_records_wait_for_a_pool_that_starts_late(tmp_path, monkeypatch):
+  monkeypatch.setattr(pool, 'START_SECONDS', 0.01)  # what a pool of rewards would give up after
+  record = {'kind': 'math', 'gold': '\\sqrt{8}', 'answer': '2\\sqrt{2}'}
+  assert [row['verdict'] for row in _graded(tmp_path, record)] == ['correct']
 
 
 @pytest.mark.parametrize(

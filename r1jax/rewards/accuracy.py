@@ -11,6 +11,7 @@ That is `reward.answer='tags'`. A model that was taught to talk, but not these t
 last box ('box') or by the last number that it writes ('last_number').
 """
 
+import collections
 import dataclasses
 import re
 
@@ -22,6 +23,14 @@ NONE = Verdict(0.0, Kind.UNPARSEABLE, 'no answer outside the thought')
 
 # Where a box opens. Yes: `\boxed {`, `\fbox{`. No: `boxed{`, `\boxed5`.
 _BOX = re.compile(r'\\f?box(?:ed)?\s*\{')
+# A box of one number or letter without braces. Yes: `\boxed 5`, `\boxed B`. No: `\boxed{5}`.
+_BARE_BOX = re.compile(r'\\f?boxed\s*(-?\d+(?:[.,]\d+)*|(?<=\s)[A-Za-z](?![A-Za-z]))')
+# Between the boxes of a list. Yes: `, `, `\) and \(`, ` \quad \text{and} \quad `, with the start
+# `\boxed{` of the second. No: ` then `, `. So `.
+_JOINED = re.compile(
+  r'(?:[\s$;]|\\[()\[\]]|\\q?quad|\\ )*(?:,|(?:,\s*)?(?:\\text\s*\{\s*)?\band\b\s*\}?)'
+  r'(?:[\s$;]|\\[()\[\]]|\\q?quad|\\ )*\\f?box(?:ed)?\s*\{\Z'
+)
 # What may close a box or hide a brace. Yes: `\{` as one sign, `}`. No: `(`.
 _BRACE = re.compile(r'\\.|[{}]', re.S)
 # A number as people write it. Yes: `1,234`, `-3.5`, `1/2`, the 2 of `5-3=2`. No: the 7 of `x7`.
@@ -53,20 +62,35 @@ def final_answer(completion, reply):
 
 def boxes(completion):
   """How many boxes open outside of thoughts."""
-  return len(_BOX.findall(outside_thought(completion)))
+  text = outside_thought(completion)
+  return len(_BOX.findall(text)) + len(_BARE_BOX.findall(text))
 
 
 def last_box(text):
   """Content of the last complete `\\boxed{..}` with balanced braces, or None.
 
-  Of a million unclosed ones only the last eight are looked at.
+  Boxes joined by commas or `and` state one list: `\\boxed{1} and \\boxed{2}` is `1, 2`. Of a
+  million unclosed ones only the last eight are looked at.
   """
-  starts = [found.end() for found in _BOX.finditer(text)][-8:]
-  for start in reversed(starts):
-    end = _closing(text, start)
+  found = []
+  for opened in [box.end() for box in _BOX.finditer(text)][-8:]:
+    end = _closing(text, opened)
     if end is not None:
-      return text[start:end]
-  return None
+      found.append((opened, end))
+  bare = collections.deque(_BARE_BOX.finditer(text), maxlen=1)
+  if bare and not (found and found[-1][0] > bare[0].start()):
+    return bare[0][1]
+  if not found:
+    return None
+  (start, end), listed = found[-1], []
+  for opened, closed in reversed(found[:-1]):
+    between = text[closed + 1 : start]
+    if len(between) > 60 or not _JOINED.match(between):
+      break
+    listed.append(text[opened:closed])
+    start = opened
+  last = text[found[-1][0] : end]
+  return ', '.join((*reversed(listed), last)) if listed else last
 
 
 def _closing(text, at):

@@ -17,23 +17,26 @@ from r1jax.rewards.verdict import Gold, Kind, Verdict, judged
 
 # Words before the letter. Yes: `So the correct answer is `, `option `. No: `this is `.
 _LEAD = re.compile(
-  r'(?:(?:so|thus|therefore|hence),? )?'
-  r'(?:I (?:would )?(?:choose|pick|select) |(?:(?:the |my )?(?:correct |right |final |best )*'
-  r'(?:answer|option|choice)(?: is|:| =)?:? ?))+',
+  r'(?:(?:so|thus|therefore|hence),? )?(?:I (?:would )?(?:choose|pick|select) '
+  r'|(?:(?:the |my )?(?:correct |right |final |best )*'
+  r'(?:answer|option|choice|letter)(?: is|:| =)?:? ?))+'
+  r'|(?:so|thus|therefore|hence),? (?=[(\[]?[A-Z][)\]]?\W*\Z)',
   re.I,
 )
 # A letter, and what follows its mark. Yes: `B`, `(B) cat`, `B. cat`, `B - cat`, `B, since x`,
-# `B is correct`. No: `Bad`, `B cat`, `B is wrong`, `B, C`.
+# `B is correct`, `B (cat)`. No: `Bad`, `B cat`, `B is wrong`, `B, C`.
 _LETTER = re.compile(
-  r'[(\[]?([A-Z])[)\]]?(?:$|[.:)](?:\s|$)(.*)$|(?<=[)\]]) (.*)$| - (.*)$'
-  r'|,? (?:because|since|as|due to|given|for|so)\b(.*)$'
+  r'[(\[]?([A-Z])[)\]]?(?:$|[.:)!](?:\s|$)(.*)$|(?<=[)\]]) (.*)$| - (.*)$| (\(.*)$'
+  r'| (?:=|→|->|\\to) (.*)$'
+  r'|,? (?:because|since|as|due to|given|for|so|i\.e\.|that is|namely|which)(?![A-Za-z])(.*)$'
   r'|[.,:]? is (?:the )?(?:correct|right|best|true|answer|final answer)\b(.*)$)',
   re.I | re.S,
 )
 # Another letter in that. Yes: `(C)`, a lone `C`, `A,`. No: the article of `A cat`, `cat`.
 _OTHER = re.compile(
   r'[(\[]([A-Z])[)\]]|(?<![A-Za-z\'])([B-HJ-Z])(?![A-Za-z\'])'
-  r'|(?<![A-Za-z\'])(A)(?=\s*(?:$|[.,;:)]))'
+  r'|(?<![A-Za-z\'])(A)(?=\s*(?:$|[.,;:)])| (?:instead|too|as well|also|is (?:right|correct))\b)'
+  r'|\b(?i:think|choose|pick|option|choice|answer is) (A)(?![A-Za-z])'
 )
 # A small letter, or an option by its place, after a word that offers it. Yes: `or c`, `no, the
 # third`, `but (d)`. No: `or a cat`, `the third law`.
@@ -48,16 +51,29 @@ _OFFERED = re.compile(
 _TAKEN_BACK = re.compile(
   r'(?:^|[.!?;,:)(-])\s*(?:(?:or|and|but|nor|else|wait|actually|maybe|perhaps|possibly|hmm|sorry'
   r'|alternatively|correction|otherwise|rather|instead|on second thought|scratch that|i mean'
-  r'|not sure|no(?=[,.;:!]))\b)',
+  r'|not sure|on (?:second thoughts|reflection)|hold on|hang on|oops|strike that|or rather'
+  r'|never mind|(?:no|nope|not|wrong|false|incorrect)(?=\s*(?:[,.;:!]|$)))\b'
+  r'|(?:the )?(?:first|second|third|fourth|fifth|last|other|next|previous)'
+  r'(?: one| option| choice| answer)?\s*(?:$|[.;?!]))',
   re.I,
 )
+# An option set aside beside the one that is chosen. Yes: `, not C`, ` rather than (C)`.
+# No: `not c`.
+_SET_ASIDE = re.compile(
+  r'(?<=\w|[.)\]])[,;]? ?\(?\b(?i:and not|not|rather than|instead of|as opposed to|unlike) '
+  r'[(\[]?[A-Z](?![A-Za-z])[)\]]?(?:(?:, (?:n?or )?| n?or | and )[(\[]?[A-Z](?![A-Za-z])[)\]]?)*'
+)
+# A letter on a line of its own, before its reason. Yes: `B` of `B\n\nIt falls.`. No: `B it falls`.
+_OWN_LINE = re.compile(r'(\A\W{0,3}[A-Z]\W{0,3}?)[.:)*\s]*\n\s*(?=\S)')
 # A letter that looks like a Latin one. Yes: the Cyrillic `В`. No: `B`, `7`.
 _FOREIGN = re.compile(r'[^\W\d_a-zA-Z]')
-# A benchmark's last line. Yes: `ANSWER: B`, `**Final Answer:** (B)`, `so ANSWER: B`.
+# A benchmark's last line. Yes: `ANSWER: B`, `**Final Answer:** (B)`, `so ANSWER: B`, `### Final
+# Answer` above a line `B`.
 # No: `answers: B`.
 _LETTER_LINE = re.compile(
-  r'^(?:(?-i:.*\bANSWER)|[#>*_ \t-]*(?:the |my )?(?:(?:final|correct) )*answer)'
-  r'[*_ ]*(?: is)?[:\uff1a][*_ \t]*(\S.*|\n+.*)$',
+  r'^(?:(?:(?-i:.*\bANSWER)|[#>*_` \t-]*(?:the |my )?(?:(?:final|correct) )*answer)'
+  r'[*_ ]*(?: is)?[:\uff1a][*_ \t]*|(?:#+ |\*\*)(?:the |my )?(?:final|correct) answer[*_ ]*(?=\n))'
+  r'(\S.*|\n+.*)$',
   re.I | re.M,
 )
 
@@ -140,7 +156,8 @@ def read(answer, options):
   """The option letter (upper case) that `answer` states, or None."""
   if len(answer) > accuracy.LONGEST_ANSWER or _FOREIGN.search(answer[:4]):
     return None
-  text = notation.clean(answer.replace('**', '').replace('__', '')).strip('*_` \n')
+  text = _OWN_LINE.sub(r'\1. ', answer.replace('**', '').replace('__', '').strip())
+  text = _SET_ASIDE.sub(' ', notation.clean(text)).strip("*_` '\n")
   text = _LEAD.sub('', text, count=1) if _LEAD.match(text) else text
   found = _LETTER.match(text.strip('*_` '))
   if not found or found[1].upper() not in options.upper():

@@ -25,6 +25,7 @@ KINDS = (
 )
 _BY_FIELD = {kind.field: kind for kind in KINDS if kind.field}
 _BY_NAME = {kind.name: kind for kind in KINDS}
+NAMES = tuple(_BY_NAME)
 
 
 def of(answer):

@@ -23,7 +23,7 @@ class Json(Gold):
   Whole numbers compare exactly, by value (`1.0` is 1); a decimal counts as the double that readers
   of JSON make of it; true is not 1, and a list has its order. An object that has a key twice, NaN
   and Infinity are no JSON here. The answer stands in the tags, in the last fenced block of them or
-  of what follows the thought, or in a box.
+  of what follows the thought, or in a box; where `reward.answer` says so, in the box or number.
 
   Attributes:
     text: the value as JSON, keys sorted.
@@ -56,7 +56,9 @@ class Json(Gold):
 
   def check(self, completion, reply, config):
     """Whether the final answer is JSON of the same value; where not, what differs first."""
-    answer = self.stated(completion, reply)
+    # A fenced block is looked at where tags are asked for, not where a box or a number is.
+    tags = config.answer == 'tags'
+    answer = (self.stated if tags else accuracy.final_answer)(completion, reply)
     if answer is None:
       return accuracy.NONE
     longest = LONGEST_JSON + 4 * len(self.text)

@@ -4,8 +4,9 @@ import jax
 import rich.box
 import rich.console
 import rich.table
+import rich.text
 
-from r1jax import kernels, sharding
+from r1jax import kernels, sharding, terminal
 from r1jax import params as params_lib
 from r1jax.interchange import exporting
 from r1jax.model import transformer
@@ -20,7 +21,8 @@ def table(title, rows):
   out.add_column(style='bold')
   out.add_column()
   for name, text in rows:
-    out.add_row(name, text)
+    # Paths and names of others: no escape sequence is obeyed, no `[x]` taken for a style.
+    out.add_row(*(rich.text.Text(terminal.plain(cell)) for cell in (name, text)))
   return out
 
 

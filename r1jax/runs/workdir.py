@@ -19,6 +19,9 @@ from r1jax.runs.graph import fingerprint
 _FREE = (
   'workdir', 'mesh', 'loop', 'runtime.cache', 'rl.updates', 'rl.rollout_mesh', 'pretrain.updates',
 )  # fmt: skip
+# And where replies have been drawn but nothing learned: what is made of them, and how many.
+_CURATED = ('filter', 'cold_start', 'rejection', 'samples.most_per_question', 'samples.heldout',
+            'samples.questions')  # fmt: skip
 _PACKAGES = (
   'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy', 'sentencepiece',
   'tokenizers', 'math-verify', 'ml-collections',
@@ -73,8 +76,10 @@ def prepare(path, config):
   learned = data_digests(config)
   with _writing(folder):
     folder.mkdir(parents=True, exist_ok=True)
-    if _holds(folder, 'checkpoints/step_*'):
-      _check_same(folder, _saved(folder / 'config.json'), content)
+    drawn = _holds(folder, 'samples/part_*')
+    if drawn or _holds(folder, 'checkpoints/step_*'):
+      free = _FREE + (_CURATED if drawn else ())
+      _check_same(folder, _saved(folder / 'config.json'), content, free)
     if _holds(folder, 'checkpoints/step_*', 'samples/part_*'):
       _check_data(folder, _saved(folder / 'data.json'), learned, config)
     for name, value in (('config', content), ('versions', versions()), ('data', learned)):
@@ -154,14 +159,14 @@ def _check_data(folder, saved, now, config):
       )
 
 
-def _check_same(folder, saved, now, where=''):
+def _check_same(folder, saved, now, free, where=''):
   # A key of one of the two only is a difference too: the code has gained or lost it.
   for key in sorted(saved.keys() | now.keys()):
-    if f'{where}{key}' in _FREE:
+    if f'{where}{key}' in free:
       continue
     old, new = saved.get(key), now.get(key)
     if isinstance(old, dict) and isinstance(new, dict):
-      _check_same(folder, old, new, f'{where}{key}.')
+      _check_same(folder, old, new, free, f'{where}{key}.')
     elif old != new:
       raise ValueError(
         f'{folder} holds a run with config.{where}{key}={old!r}, now it is {new!r}; go on with the '

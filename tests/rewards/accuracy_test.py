@@ -2,6 +2,7 @@
 
 import pytest
 
+from r1jax.data import chat_template
 from r1jax.rewards import accuracy, service
 from r1jax.rewards.verdict import Kind
 
@@ -46,6 +47,21 @@ def test_a_million_characters_get_a_defined_verdict(unit):
   completion = unit * (1_000_000 // len(unit))  # in quadratic time this test would not end
   for text in (completion, f'<answer>{completion}</answer>'):
     assert service.judge(text, '7').kind in (Kind.UNPARSEABLE, Kind.WRONG)
+
+
+@pytest.mark.parametrize('line_end', ['', '\\n'])
+def test_a_box_in_a_thought_that_the_prompt_opened_and_nobody_closed_is_no_answer(line_end):
+  # DeepSeek-V3.1's template ends in `<think>` without a line end.
+  form = chat_template.HubTemplate(
+    "{{ messages[0]['content'] }}{% if add_generation_prompt %}{{ '<think>"
+    + line_end
+    + "' }}{% endif %}"
+  )
+  opened = chat_template.prefill(form.render([{'role': 'user', 'content': 'What is 2 + 2?'}]))
+  cut = opened + 'First guess \\boxed{4}, but let me check again and again'
+  assert service.judge(cut, '4').kind == Kind.UNPARSEABLE
+  assert service.judge(f'{cut}</think> It is \\boxed{{4}}.', '4').kind == Kind.CORRECT
+  assert service.judge('First guess \\boxed{4}', '4').kind == Kind.CORRECT
 
 
 @pytest.mark.parametrize(

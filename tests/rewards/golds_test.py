@@ -151,6 +151,12 @@ def test_every_kind_says_what_it_is_and_asks_for_its_answer_in_its_own_words():
   [
     ({'kind': 'math', 'gold': '1/2'}, golds.of('1/2')),
     ({'kind': 'math', 'gold': 18}, golds.of('18')),
+    ({'kind': 'math', 'gold': 'So $1+4=\\boxed{5}$.'}, golds.of('5')),
+    ({'kind': 'math', 'gold': 'First 2.\nThen $\\fbox{3}$.'}, golds.of('3')),
+    ({'kind': 'math', 'gold': 'It is $\\boxed{\\frac{4}{6}=\\frac23}$.'}, golds.of('\\frac23')),
+    ({'kind': 'math', 'gold': 'So \\boxed{x = 3 + y}.'}, golds.of('x = 3 + y')),
+    ({'kind': 'math', 'gold': '48/2 = <<48/2=24>>24.\n#### 24'}, golds.of('24')),
+    ({'kind': 'math', 'gold': '### 24'}, golds.of('### 24')),
     ({'kind': 'letter', 'gold': 'b'}, choice.Letter('B')),
     ({'kind': 'letter', 'gold': 'b', 'choices': ['x', 'y']}, choice.Letter('B', 'AB')),
     ({'kind': 'numbers', 'gold': {'numbers': [3, 8], 'target': 24}}, puzzles.Numbers((3, 8), 24)),

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from r1jax.data import template
-from r1jax.rewards import json_value, service
+from r1jax.rewards import accuracy, json_value, service
 from r1jax.rewards.verdict import Kind
 
 
@@ -104,6 +104,16 @@ def test_the_value_stands_in_tags_a_block_or_a_box(completion, text):
   assert gold.stated(completion, template.parse(completion)) == text
   found = service.judge(completion, gold).kind
   assert found == (Kind.CORRECT if text else Kind.UNPARSEABLE)
+
+
+@pytest.mark.parametrize('way, right', [('tags', '[2]'), ('box', '[3]'), ('last_number', '5')])
+def test_the_value_stands_where_the_config_says(way, right):
+  completion = '```json\n[2]\n```\n\\boxed{[3]} of 5'
+  config = service.RewardConfig(answer=way)
+  for text in ('[2]', '[3]', '5'):
+    gold = json_value.Json(text)
+    found = gold.check(completion, accuracy.read(completion, way), config)
+    assert (found.kind == Kind.CORRECT) is (text == right), found
 
 
 def test_equal_values_are_one_vote_and_text_that_is_no_json_votes_by_its_spelling():

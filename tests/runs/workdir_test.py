@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from r1jax import config as config_lib
+from r1jax import files
 from r1jax.experiments import r1_zero
 from r1jax.runs import lock, workdir
 
@@ -58,6 +60,19 @@ def test_a_folder_in_which_nothing_has_begun_takes_any_config(tmp_path):
   config.seed = 5
   workdir.prepare(tmp_path, config)
   assert json.loads((tmp_path / 'config.json').read_text())['seed'] == 5
+
+
+def test_replies_on_disk_are_not_joined_by_those_of_another_config(tmp_path):
+  config = config_lib.default('cold_start')
+  folder = workdir.prepare(tmp_path, config)
+  files.write_rows(folder / 'samples' / 'part_000000.jsonl', [])
+  # What is made of the replies may change, and how many there are to be.
+  config.samples.questions *= 2
+  config.filter.ngram += 1
+  workdir.prepare(folder, config)
+  config.sample.temperature = 0.5
+  with pytest.raises(ValueError, match='config.sample.temperature=1.0, now it is 0.5'):
+    workdir.prepare(folder, config)
 
 
 def test_a_damaged_config_is_named(begun):

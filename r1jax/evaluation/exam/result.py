@@ -6,8 +6,9 @@ import pathlib
 
 import numpy as np
 import rich.table
+import rich.text
 
-from r1jax import files
+from r1jax import files, terminal
 from r1jax.evaluation import intervals, passk
 from r1jax.evaluation.exam import answers
 from r1jax.rewards.verdict import Kind
@@ -169,7 +170,8 @@ def read(path):
 def table(content):
   """The result for a person, as a rich table."""
   count = f'{content["questions"]:,} questions x {content["samples"]} samples'
-  drawn = rich.table.Table(title=f'{content["benchmark"]}: {count}', title_justify='left')
+  title = _foreign(f'{content["benchmark"]}: {count}')
+  drawn = rich.table.Table(title=title, title_justify='left')
   drawn.add_column('')
   drawn.add_column('mean', justify='right')
   names = {'wilson': '95 % (Wilson)', 'bootstrap': '95 % (bootstrap)'}
@@ -183,11 +185,18 @@ def table(content):
     drawn.add_row(name, f'{one["mean"]:.1%}', *cells)
   drawn.add_section()
   for name, one in content['apart'].items():
-    drawn.add_row(f'{name} ({one["questions"]})', f'{one["mean"]:.1%}', _between(one['ci95']))
+    drawn.add_row(
+      _foreign(f'{name} ({one["questions"]})'), f'{one["mean"]:.1%}', _between(one['ci95'])
+    )
   drawn.add_section()
   for name, text in _share_rows(content['shares'], content['protocol']['max_tokens']):
     drawn.add_row(name, text)
   return drawn
+
+
+def _foreign(text):
+  """Names that a file of questions gives, which are neither obeyed nor taken for a style."""
+  return rich.text.Text(terminal.plain(text))
 
 
 def _between(ends):

@@ -1,8 +1,9 @@
 """Programs that try to pass tests without solving them, or to harm the machine that runs them.
 
 They are data: `assets/attacks/programs/*.jsonl`, a row each with its name, the verdicts that
-are right here (two where a race decides) and its program, or the `parts` of a long one, each text
-with how often it is repeated. By file: `called`
+are right here and its program, or the `parts` of a long one, each text with how often it is
+repeated. Two verdicts are right where a program runs into several limits at once: a fast machine
+fills its output or its memory (wrong) before a slow one's time is over (timeout). By file: `called`
 is asked for `solve(a, b)`, which returns a + b; `printed` is to print it; `secret` tries to read
 what is hidden here, and its test expects the hidden text, so that a leak would score.
 """

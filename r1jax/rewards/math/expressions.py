@@ -23,6 +23,7 @@ _NAMES = re.compile(
   r'(?<![\\A-Za-z])(arcsin|arccos|arctan|sin|cos|tan|ln|log|exp|pi|infty|theta|infinity|oo|inf)(?![A-Za-z])'
 )
 _DEGREES = re.compile(r'(\d+(?:\.\d+)?) ?(?:\^ ?\{?\\circ\}?|°)')
+_DEGREE_SIGN = re.compile(r'\\circ(?![a-z])|°')
 _ASCII = {'infinity': '\\infty ', 'oo': '\\infty ', 'inf': '\\infty '}
 # Roots without braces. Yes: `sqrt(2)`; `\sqrt 2`; `\sqrt[3]5`. No: `\sqrt{2}`, `\sqrt[n]5`.
 _ROOT = re.compile(r'\\?sqrt ?\(([^()]*(?:\([^()]*\)[^()]*)*)\)')
@@ -63,6 +64,8 @@ def read(text):
     )
   if _TOO_LARGE.search(text):
     raise UnreadableError('a number too large to compare')
+  if '\\pi' in text and _DEGREE_SIGN.search(_DEGREES.sub('', text)):
+    raise UnreadableError('radians and degrees at once')
   text = _FACTORS.sub(r'\1 \\cdot ', text)
   if _TWO_NUMBERS.search(text):
     raise UnreadableError('two numbers side by side')

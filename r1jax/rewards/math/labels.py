@@ -6,6 +6,8 @@ nor is one unknown with a number at its side (`2x`, `x^2`, `\\sqrt{x}`): its val
 
 import re
 
+from r1jax.rewards.math import number_words
+
 # A subscript or primes. Yes: `_1`, `_{\triangle ABC}`, `'`. No: `_`.
 _SUBSCRIPT = re.compile(r"_ ?(?:\{[^{}]*\}|\w)|'+")
 # Named things, each of which becomes one sign. Yes: `\overline{AB}`, `\vec a`, `S_{\triangle ABC}`.
@@ -14,11 +16,22 @@ _DRAWN = re.compile(
   r'\\(?:overline|widehat|hat|overrightarrow|overleftrightarrow|vec|bar|mathbb|mathbf|mathcal)'
   r'(?: ?\{[^{}]*\}| [A-Za-z])|[A-Z] ?_ ?\{ ?\\[^{}]*\}'
 )
+# Yes: `Area`, `total cost`. No: `xyz`, `AB`, `sin`.
+_WORDS = re.compile(r"(?:[A-Z][a-z]{2,}|[a-z]{4,})(?:[ '][a-z]{1,20}){0,4}\Z")
 # Yes: `\angle PQR`, `m\angle 1`, `\triangle ABC`, `[ABC]`. No: `\angle`, `[a, b]`.
 _FIGURE = re.compile(
   r'm? ?\\(?:measured)?(?:angle|triangle|odot) ?[A-Z0-9]{1,4}|\[[A-Z]{3,6}\]'
   r'|(?<![A-Za-z\\])[A-Z]{2,4}(?![A-Za-z(])'
 )
+# What only the question knows. Yes: `E[X]`, `\det(A)`, `\gcd(a, b)`, `\#A`, `\|v\|`, `\sum x_i`,
+# `(f \circ g)(2)`. No: `\det(2)`, `\gcd(4, 6)`.
+_ASKED = re.compile(
+  r'E ?\[[^\[\]]*\]|\\(?:det|dim|#) ?\(?[A-Z]\)?(?![A-Za-z])'
+  r'|(?:\\(?:gcd|max|min)|\\?lcm) ?\([a-z](?:, ?[a-z])+\)|\\(?:max|min) ?[a-z](?![A-Za-z])'
+  r'|\\\|[^|\\]*\\\||\([a-z] ?\\circ ?[a-z]\)\([^()]*\)|\\sum ?[a-z]_\{?[a-z]\}?'
+)
+# Yes: `\lim_{x \to 0} ` of `\lim_{x \to 0} f(x)`. No: `\lim`.
+_LIMIT = re.compile(r'\\lim ?_ ?\{[^{}]*\} ?')
 # A function's value. Yes: `f(2)`, `P(X > 2)`, `f^{-1}(3)`, `Var(X)`. No: `\sin(x)`, `(x)`.
 _VALUE = re.compile(r'(?<![A-Za-z\\])(?P<name>[A-Za-z]{1,4}|§)(?: ?\^ ?\{?-1\}?)?\([^()]*\)')
 # Yes: `\sin A`, `\cos^2 \theta`, `\tan(A + B)`. No: `\sin 30`.
@@ -54,6 +67,9 @@ def is_label(text, of_gold=False):
   """
   if len(text) > 80:
     return False
+  if _WORDS.match(text) and not number_words.names(text):
+    return True
+  text = _ASKED.sub('§', _LIMIT.sub('', text))
   text = _FIGURE.sub('§', _SUBSCRIPT.sub('', _DRAWN.sub('§', text)))
   text = _VALUE.sub(_of_names, _TRIGONOMETRIC.sub('§', text))
   if of_gold and re.search(r'(?<![A-Za-z\\])[xyz](?![A-Za-z])|\^', text):

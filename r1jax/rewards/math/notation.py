@@ -17,7 +17,9 @@ _SIGNS = str.maketrans(
     '％': '%',
     '“': '"', '”': '"', '‘': "'", '’': "'", '′': "'", '（': '(', '）': ')', '，': ',', '。': '.',
     '＝': '=',
-    '＋': '+', '／': '/', 'θ': '\\theta ', '\u00a0': ' ', '\u2009': ' ', '\u202f': ' ',
+    '＋': '+', '／': '/', 'θ': '\\theta ',
+    'ℝ': '\\mathbb{R}', '⇒': '\\Rightarrow ', '⟹': '\\implies ', '∴': '\\therefore ',
+    '\u00a0': ' ', '\u2009': ' ', '\u202f': ' ',
     '\u3000': ' ',
     '½': ' 1/2', '⅓': ' 1/3', '⅔': ' 2/3', '¼': ' 1/4', '¾': ' 3/4', '⅕': ' 1/5', '⅛': ' 1/8',
     '⅜': ' 3/8',
@@ -33,15 +35,19 @@ _DROPPED = re.compile(
 )
 # A comma that groups digits. Yes: `,\! ` of `11,\! 111`. No: `,\! ` of `1,\! 2`.
 _GROUPED = re.compile(r',\\!\s*(?=\d{3}(?!\d))')
-# Spacing. Yes: `\;`, `\quad`, `~`, `\,` of `5\,cm`. No: `\,` of `1\,234`, which groups digits.
-_SPACED = re.compile(r'(?<!\\)\\(?:[ ;:]|,(?!\d{3})|q?quad(?![A-Za-z]))|~|\s+')
-# A change of font around plain text. Yes: `\text{cm}`. No: `\text{a\%}`, `\sqrt{2}`.
+# Spacing. Yes: `\;`, `\quad`, also of `\quadx_{2}`, `~`, `\,` of `5\,cm`. No: `\,` of `1\,234`,
+# which groups digits.
+_SPACED = re.compile(r'(?<!\\)\\(?:[ ;:]|,(?!\d{3})|q?quad(?![A-Za-z](?!_)))|~|\s+')
+# A change of font around plain text. Yes: `\text{cm}`, `\mathrm{m s^{-1}}`. No: `\text{a\%}`.
 _WRAPPED = re.compile(
-  r'\\(?:text|mathrm|textbf|mathbf|textit|operatorname|mbox|textnormal|underline|rm)\s*\{([^{}\\]*)\}'
+  r'\\(?:text|mathrm|textbf|mathbf|textit|operatorname|mbox|textnormal|underline|rm)\s*'
+  r'\{([^{}\\]*(?:\^\{-?\d\}[^{}\\]*)*)\}'
 )
 _PLAINER = (
   ('\\%', '%'),
-  ('\\$', '$'),
+  ('\\lor ', ' or '),
+  ('\\vee ', ' or '),
+  ('\\land ', ' and '),
   ('\\langle', '('),
   ('\\rangle', ')'),
   ('{}', ''),
@@ -53,12 +59,53 @@ _PLAINER = (
 )
 # Yes: `\dfrac`. No: `\frac`, `\dfracs`.
 _FRAC = re.compile(r'\\[dtc]frac(?![a-z])')
+# Numbers that a fraction is made of. Yes: `\frac 3 4`, `\frac{3} 4`, `\frac3{4}`. No: `\frac3x`.
+_FRAC_OF = re.compile(r'\\frac ?(?:\{ ?(-?\d+) ?\}|(\d)) ?(?:\{ ?(-?\d+) ?\}|(\d))')
+# Yes: `{3 \over 4}`. No: `\overline{3}`.
+_OVER = re.compile(r'\{([^{}]*)\\over(?![a-z])([^{}]*)\}')
+# A dollar sign that is money keeps apart from one that opens a formula until both are read.
+_MONEY = '\uff04'
+# Words and signs for "about", before a decimal. Yes: `, or about ` of `\sqrt{2}, or about 1.41`;
+# `\sim ` of `\sim 7.2`. No: `about` of `about half`; `A \sim B`.
+_ROUGHLY = re.compile(
+  r'(?:,? ?\b(?:or|which is|i\.e\.,?|that is,?) |, )?(?:\\approx ?)?(?<![A-Za-z\\])'
+  r'(?:approximately|approx\.?|about|roughly|around)(?: equal to)? ?(?=[-+$]?[\d.])'
+  r'|\\(?:sim|simeq|cong|doteq)(?![a-z]) ?(?=-?[\d.])',
+  re.I,
+)
+_REPEATED = re.compile(r'  +')
+# Yes: `\cdot` at the end. No: `cdot`.
+_COMMAND = re.compile(r'\\[A-Za-z]+\Z')
+# A unit at the end. Yes: ` m^2`, ` cm`. No: `2m`.
+_UNIT = re.compile(r' [A-Za-z]+(?:\^\{?[23]\}?)?\Z')
+# Yes: `(\approx 7.21)` at the end. No: `(\approx 7.21) + 1`.
+_ROUGHLY_ASIDE = re.compile(r',? ?\( ?(\\approx [^()]*)\)\Z')
+# Yes: `exactly ` of `exactly 18`, `a total of `. No: `not exactly 18`.
+_EXACTLY = re.compile(r'\A(?:exactly|precisely|a total of|in total,?|altogether,?) (?=\S)', re.I)
 # Prose around the value. Yes: `So the answer is `; ` is the answer`. No: `is 5`; ` is an answer`.
 _SAYS = re.compile(
   r'\*{0,2}(?:so |thus |therefore,? |hence )?(?:it is |there are |(?:the |my )?'
   r'(?:final |correct )?(?:answer|result|value|solution)(?: is| =|:)+:?\*{0,2} )'
   r'|(?:所以|因此)?,? ?答案(?:是|为)[:：]? ?',
   re.I,
+)
+# A sentence that ends in its only formula: that. Yes: `The matrix is $A$.`, `Thus $x < 3$ is our
+# answer`, `Answer \[ 9 \]`. No: `Let $n$ be $5$`; `It is not that $5$`, for its word.
+_TOLD = re.compile(
+  r"\A\s*((?:[A-Za-z][A-Za-z,' ]{0,80}?)?)(?:\b(?:is|are|that|answer|therefore|thus|hence|so),?|:)"
+  r'\s*'
+  r'(?:\$\$?|\\\(|\\\[)\s*((?:(?!\$|\\[()\[\]]).)+?)\s*(?:\$\$?|\\\)|\\\])'
+  r'(?: is (?:the|my|our) (?:solution|answer))?[\s.]*\Z',
+  re.I | re.S,
+)
+_DENIED = re.compile(
+  r"\b(?:not?|never|n?or|neither|cannot|twice|half|double|wrong|incorrect|than|but)\b|n't", re.I
+)
+# A command whose backslash was escaped twice. Yes: `\\frac`. No: `\\x`, a new line before x.
+_DOUBLED = re.compile(
+  r'\\\\(?=(?:[dt]?frac|left|right|sqrt|pi|leq?|geq?|text|cdot|times|infty|cup|cap|in|pm|circ'
+  r'|binom'
+  r'|boxed|mathbb|quad|theta|alpha|beta|overline|angle|ln|log|sin|cos|tan)(?![A-Za-z]))'
 )
 _SAID = re.compile(
   r' is (?:the|my) (?:final |correct )?(?:answer|result|value|solution)\.?\Z', re.I
@@ -81,15 +128,16 @@ _INLINE = re.compile(
 _BOXED = re.compile(r'\\f?box(?:ed)? ?\{')
 # A box in a text. Yes: `\boxed{5}` of `x = \boxed{5}`. No: `\boxed{\frac{\sqrt{2}}{2}}`.
 _BOX = re.compile(r'\\f?box(?:ed)? ?\{((?:[^{}]|\{[^{}]*\})*)\}')
-# What the value is called. Yes: `x = ` of `x = 5`, `f(3)=`, `total cost = `. No: `3 = `.
+# What the value is called. Yes: `x = ` of `x = 5`, `f(3)=`, `total cost = `, `Total: `.
+# No: `3 = `, `AB : `.
 _NAMED = re.compile(
-  r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z0-9]+\)'
-  r"|[A-Za-z][A-Za-z' ]{2,30}) ?(?:=|\\approx) ?(?=\S)"
+  r'(?:(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z0-9]+\)'
+  r"|[A-Za-z][A-Za-z' ]{2,30}) ?(?:=|\\approx)|[A-Za-z][A-Za-z' ]{2,30}(?<=[a-z]{3}):) ?(?=\S)"
 )
 # Yes: `x \in ` of `x \in \{5\}`. No: `x \int`.
 _MEMBER = re.compile(r'\A[A-Za-z] ?\\in(?![a-z]) ?')
-# Yes: `(`, `,`. No: `5`.
-_BRACKET = re.compile(r'[(){},]')
+# What a value in brackets does not hold, but a fraction. Yes: `(`, `,`, `{`. No: `\frac{3}{4}`.
+_BRACKET = re.compile(r'[(),]|(?<!\\frac)(?<!\d\})\{')
 # Spaces but those between two numbers. Yes: ` ` of `x + 1`. No: ` ` of `4 2`.
 _TIGHT = re.compile(r'(?<![\d.]) +| +(?![\d.])')
 # Between items. Yes: `and` of `7 and 9`. No: `sand`.
@@ -114,23 +162,31 @@ _FUNCTIONS = frozenset(_FUNCTIONS_WORDS.split())
 
 def clean(text):
   """`text` without delimiters, prose before the value, spacing commands and Unicode look-alikes."""
+  told = _TOLD.match(text)
+  if told and not _DENIED.search(told[1]):
+    text = told[2]
+  if '\\begin' not in text:
+    text = _DOUBLED.sub(r'\\', text)
   if not text.isascii():
     text = _RAISED.sub(lambda m: '^{' + m.group().translate(_RAISED_TO) + '}', text)
     text = text.translate(_SIGNS)
-  text = _GROUPED.sub(',', text)
-  text = _SPACED.sub(' ', _DROPPED.sub('', text)).strip()
+  text = _GROUPED.sub(',', text).replace('\\$', _MONEY)
+  text = _SPACED.sub(' ', _DROPPED.sub('', text)).rstrip(' \\').lstrip()
   for latex, plain in _PLAINER:
     text = text.replace(latex, plain)
-  text = _FRAC.sub(r'\\frac', text)
+  text = _OVER.sub(r'\\frac{\1}{\2}', _FRAC.sub(r'\\frac', text))
+  text = _FRAC_OF.sub(lambda m: f'\\frac{{{m[1] or m[2]}}}{{{m[3] or m[4]}}}', text)
   # Of two boxes the digits must not become one number.
   if text.count('box') == 1:
     text = _BOX.sub(r' \1 ', text).strip()
   # Wrappers stand in wrappers; nobody means more than four, and each round is linear.
   for _ in range(4):
     before = text
-    text = _unwrapped(_undelimited(_WRAPPED.sub(r'\1', text).strip()))
+    text = _unwrapped(_undelimited(_WRAPPED.sub(_inner, text).strip()))
     if text == before:
       break
+  text = _REPEATED.sub(' ', _EXACTLY.sub('', text).replace(_MONEY, '$'))
+  text = _ROUGHLY_ASIDE.sub(r' \1', _ROUGHLY.sub(' \\\\approx ', text).strip())
   return text.removeprefix('\\approx').removeprefix('= ').lstrip()
 
 
@@ -187,6 +243,10 @@ def approximated(text):
   named = _NAMED.match(f'{exact} = 0')
   if not sign or not exact or '\\approx' in exact or named and named.end() == len(exact) + 3:
     return text, ''
+  unit = _UNIT.search(exact)
+  # `25\pi m^2 \approx 78.54 m^2`: a unit that both have is none of the formula.
+  if unit and rounded.endswith(unit.group()):
+    exact = exact[: unit.start()]
   return exact, rounded
 
 
@@ -214,7 +274,13 @@ def _undelimited(text):
   """`text` without the signs around each of its formulas; a space keeps their digits apart."""
   if '$' not in text and '\\(' not in text:
     return text
-  return re.sub(r'  +', ' ', _INLINE.sub(lambda m: f' {m[1] or m[2]} ', text)).strip()
+  return _REPEATED.sub(' ', _INLINE.sub(lambda m: f' {m[1] or m[2]} ', text)).strip()
+
+
+def _inner(found):
+  """What a change of font holds; apart from a command before it, of which it is no letter."""
+  before = found.string[max(0, found.start() - 20) : found.start()]
+  return f' {found[1]}' if _COMMAND.search(before) else found[1]
 
 
 def _unwrapped(text):

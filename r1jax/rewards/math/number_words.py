@@ -17,16 +17,20 @@ _TENS = {word: 10 * number for number, word in enumerate(_TENS_WORDS.split(), 2)
 _DENIED_WORDS = """
   or and not nor but either maybe plus minus times over divided multiplied squared cubed halves
   half thirds third quarter quarters fourths tenths hundredths percent factorial pi sin cos tan
-  log ln exp sqrt max min mod than more less fewer if else unless one two three four five six
+  log ln exp sqrt max min mod than less if else unless one two three four five six
   seven eight nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety
   hundred thousand million billion trillion dozen score to versus vs is was would could infinity
   inf nan mul add sub alternatively otherwise instead possibly perhaps wrong incorrect false
   about approximately point power choose negative positive zero frac cdot dfrac alpha beta gamma
-  theta lambda mathbb mathrm text left right fourth fifth fifths sixth sixths seventh sevenths
+  theta lambda mathbb mathrm text fourth fifth fifths sixth sixths seventh sevenths
   eighth eighths ninth ninths tenth twelfth twelfths hundredth thousandth thousandths millionth
   millionths below under above root base remainder mil grand lakh crore bn myriad gross except
   without
 """
+_PARTS = {
+  'half': 2, 'halves': 2, 'third': 3, 'quarter': 4, 'fourth': 4, 'fifth': 5, 'sixth': 6,
+  'seventh': 7, 'eighth': 8, 'ninth': 9, 'tenth': 10, 'twelfth': 12,
+}  # fmt: skip
 _TIMES_WORDS = """
   doubled double doubly trebled treble tripled triple quadrupled quadruple quintupled quintuple
   sextupled octupled halved quartered twice thrice once ten hundred thousand squared cubed fold
@@ -41,7 +45,7 @@ _ORDINALS = frozenset(
 )
 # Larger scales than any table has. Yes: `quadrillion`, `sevenfold`. No: `pavilion`, `fold`.
 _LARGE = re.compile(r'(?:[a-z]+(?:illion|illiard)|[a-z]+-?fold)\Z')
-_DENIED = frozenset(_DENIED_WORDS.split()) | _TIMES | _ORDINALS
+_DENIED = frozenset((*_DENIED_WORDS.split(), *_SMALL, *_TENS)) | _TIMES | _ORDINALS
 
 
 def value(words):
@@ -81,6 +85,33 @@ def _below_hundred(words):
   if len(words) == 2 and words[0] in _TENS and 0 < _SMALL.get(words[1], 0) < 10:
     return _TENS[words[0]] + _SMALL[words[1]]
   return _SMALL.get(words[0], _TENS.get(words[0])) if len(words) == 1 else None
+
+
+def part(words):
+  """(above, below) of the fraction that lower-case words spell, or None: three quarters: (3, 4)."""
+  *count, name = words
+  below = _PARTS.get(name) or _PARTS.get(name.removesuffix('s'))
+  if 'and' in count:
+    # Two and a half; above the bar is the whole's share too.
+    at = words.index('and')
+    whole, below_one = value(words[:at]), part(words[at + 1 :])
+    return below_one and whole and (whole * below_one[1] + below_one[0], below_one[1])
+  above = 1 if count == ['a'] or words == ['half'] else value(count) if count else None
+  return (above, below) if below and above else None
+
+
+def spelled(words):
+  """(number, words after it) of the longest start of lower-case words that spells one, or None."""
+  for end in range(len(words), 0, -1):
+    number = value(words[:end])
+    if number is not None:
+      return number, words[end:]
+  return None
+
+
+def names(text):
+  """Whether one of the words of a text spells, scales or changes a number."""
+  return any(value([w]) is not None or w in SCALE or changes(w) for w in text.lower().split())
 
 
 def changes(word):

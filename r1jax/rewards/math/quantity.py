@@ -5,12 +5,12 @@ import fractions
 import math
 import re
 
-from r1jax.rewards.math import number_words
+from r1jax.rewards.math import money, number_words, units
 
 LONGEST_NUMBER = 120  # characters of one plain number; longer ones are nobody's answer
 
-# Digits, in groups or not; a decimal. Yes: `1,234`, `12345`; `1,234.5`, `.5`. No: `12,34`; `.`.
-_INT = r'(?:\d{1,3}(?:(?:,|\{,\}|\\,| )\d{3})+|\d+)'
+# Digits, in groups or not; a decimal. Yes: `1,234`, `12345`; `1,234.5`, `.5`. No: `0,123`; `.`.
+_INT = r'(?:[1-9]\d{0,2}(?:(?:,|\{,\}|\\,| )\d{3})+|\d+)'
 _DEC = rf'(?:{_INT}(?:\.\d*)?|\.\d+)'
 _SHORT = r'\d{1,40}'
 # A fraction. Yes: `\frac{3}{4}`, `\frac34`, `3/4`. No: `\frac{a}{4}`, `1/2/3` as a whole.
@@ -29,47 +29,24 @@ _BODY = re.compile(
   rf'|(?P<num>{_DEC})(?:[eE](?P<e>[+-]?\d{{1,3}})'
   rf'| ?(?:\*|\\times|\\cdot|x) ?10 ?(?:\^|\*\*) ?\{{?(?P<p>[+-]?\d{{1,3}})\}}?)?)'
 )
-_CURRENCY = {
-  '$': 'dollar',
-  '\\$': 'dollar',
-  '€': 'euro',
-  '£': 'pound_money',
-  '¥': 'yen',
-  '₹': 'rupee',
-}
-# Sign and currency, in either order. Yes: `-$`, `$ -`, ``. It matches everything, if with nothing.
-_PREFIX = re.compile(r'(?P<s1>[+-]?) ?(?P<c>\\?\$|[€£¥₹])? ?(?P<s2>[+-]?) ?')
+# Sign and currency, in either order. Yes: `-$`, `$ -`, `minus `, ``. It matches everything, if
+# with nothing.
+_PREFIX = re.compile(rf'(?P<s1>[+-]|(?i:minus|negative) |) ?(?P<c>{money.SIGN})? ?(?P<s2>[+-]?) ?')
 # Signs after the number. Yes: ` €`, `\$`; `%`, ` per cent`; `°`, `^\circ`.
 # No: `$5`; `percentage`; ` degrees`.
-_MONEY = re.compile(r' ?(\\?\$|[€£¥₹])(?! ?\d)')
+_MONEY = re.compile(rf' ?({money.SIGN})(?! ?\d)')
 _PERCENT = re.compile(r' ?(?:\\?%|percent\b|per cent\b)', re.I)
-_DEGREE = re.compile(r' ?(?:°|\\degree(?![a-z])|\^ ?\{? ?\\circ ?\}?)')
-_UNITS = {
-  'length': {'mm': '1/1000', 'cm': '1/100', 'm': '1', 'km': '1000', 'inch': '127/5000',
-  'in': '127/5000',
-    'ft': '381/1250', 'foot': '381/1250', 'yd': '1143/1250', 'yard': '1143/1250',
-    'mile': '201168/125',
-    'meter': '1', 'metre': '1', 'centimeter': '1/100', 'centimetre': '1/100',
-    'millimeter': '1/1000',
-    'kilometer': '1000', 'kilometre': '1000', 'mi': '201168/125'},
-  'mass': {'mg': '1/1000', 'g': '1', 'gram': '1', 'kg': '1000', 'kilogram': '1000',
-  'ton': '1000000'},
-  'weight': {'lb': '16', 'pound': '16', 'ounce': '1', 'oz': '1'},
-  'time': {'s': '1', 'sec': '1', 'second': '1', 'min': '60', 'minute': '60', 'h': '3600',
-  'hr': '3600',
-    'hour': '3600', 'day': '86400', 'week': '604800'},
-  'months': {'month': '1', 'year': '12', 'yr': '12'},
-  'volume': {'ml': '1/1000', 'milliliter': '1/1000', 'l': '1', 'liter': '1', 'litre': '1'},
-  'money': {'cent': '1/100', 'dollar': '1', 'usd': '1', 'buck': '1', '¢': '1/100'},
-  'angle': {'degree': '1', 'deg': '1'},
-}  # fmt: skip
-_TABLE = {
-  word: (dimension, fractions.Fraction(factor))
-  for dimension, words in _UNITS.items()
-  for word, factor in words.items()
-}
+_DEGREE = re.compile(r' ?(?:°|\\degree(?![a-z])|\^ ?\{? ?(?:\\circ|[oO](?![a-z])) ?\}?)')
+# Between the words of a number. Yes: ` `, `-`, `, ` of `two thousand, twenty`. No: `one, two`.
+_SPELLED = re.compile(r'(?:(?<=sand),|(?<=lion),)? +|-+')
+# Yes: `half an ` of `half an hour`. No: `half`.
+_HALF_A = re.compile(r'half (?:of )?an? (?=[a-z])', re.I)
+# Powers below the bar. Yes: ` s^{-1}`, ` s^-2`. No: `s^2`.
+_BELOW = re.compile(r' ?([A-Za-z]+)\^(?:\{-([12])\}|-([12]))')
 # Units that may touch their number. Yes: `5cm`, `60mph`. No: `5m`, which may be five times m.
-_GLUED = re.compile(r'¢|(?:mm|cm|km|kg|mg|ml|ft|lb|oz|mph|min|hr|sec|inch|inches|lbs|hrs|mins)\b')
+_GLUED = re.compile(
+  r'¢|(?:mm|cm|km|kg|mg|ml|ft|lb|oz|mph|min|hr|sec|inch|inches|lbs|hrs|mins|deg)\b'
+)
 # Yes: `...` and `\ldots` at the end. No: `..`.
 _ELLIPSIS = re.compile(r'(?:\.\.\.|…|\\l?dots)\Z')
 # Digits that repeat: one thrice, several twice. Yes: `0.1666`, `0.1212`. No: `0.166`, `3.14`.
@@ -88,8 +65,14 @@ _WORDS = re.compile(
 )
 # A lone capital but the litre's: 5 M may be millions or mega. Yes: `M`, `K m`. No: `L`, `Mb`.
 _CAPITAL = re.compile(r'(?<![A-Za-z])[A-KM-Z](?![A-Za-z])')
-# A unit in brackets. Yes: `(square meters)`. No: `(5)`, `(a, b)`.
-_ASIDE = re.compile(r'\(([A-Za-z ]+)\)\Z')
+# A unit in brackets. Yes: `(square meters)`, `[cm]`. No: `(5)`, `(a, b)`.
+_ASIDE = re.compile(r'[(\[]([A-Za-z ]+)[)\]]\Z')
+# The number again. Yes: `15 (fifteen)`. No: `15 (16) 17`, `f(15)`.
+_AGAIN = re.compile(r'([A-Za-z -]{3,}|\d[\d,.]*) \(([^()]+)\)\Z')
+# A comma for the point. Yes: `1000,99`, `0,125`. No: `1,000`, `2,5`, which may be a list.
+_COMMA = re.compile(r'[+-]?(?:0,\d{2,}|\d+,(?:\d{2}|\d{4,}))(?!\d)(?![,\d])')
+# Yes: `12 dollars and 50 cents`. No: `12 dollars`.
+_CENTS = re.compile(r'(\d+) dollars? and (\d{1,2}) cents?\Z')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,22 +98,61 @@ def read(text):
   """The Quantity that the whole of `text` (cleaned by `notation.clean`) states, or None."""
   if not text or len(text) > LONGEST_NUMBER:
     return None
-  spelled = number_words.value(re.split(r'[ -]+', text.lower().rstrip('.')))
+  words = _SPELLED.split(text.lower().rstrip('.'))
+  spelled, part = number_words.value(words), number_words.part(words)
   if spelled is not None:
     return Quantity(fractions.Fraction(spelled))
+  if part is not None:
+    return Quantity(fractions.Fraction(*part), worked=math.gcd(*part) == 1)
   text = _ELLIPSIS.sub(_with_period, text)
+  if text.startswith('0,') and _COMMA.match(text) and text[2:5].isdigit():
+    text = text.replace(',', '.', 1)  # no group of thousands begins with 0
   prefix = _PREFIX.match(text)
   body = _BODY.match(text, prefix.end())
   if not body or (prefix['s1'] and prefix['s2']):
-    return None
+    return _negative(text, prefix) if prefix['s1'] and not body else None
   value, digits = _value(body)
   if value is None:
     return None
   worked = _in_lowest_terms(body)
-  if '-' in (prefix['s1'], prefix['s2']):
+  if prefix['s2'] == '-' or prefix['s1'] not in ('', '+'):
     value = -value
-  found = _with_tail(value, digits, _CURRENCY.get(prefix['c'], ''), text, body.end())
+  found = _with_tail(value, digits, money.unit(prefix['c']), text, body.end())
   return found and dataclasses.replace(found, worked=worked)
+
+
+def stated(text):
+  """The Quantity of an answer: as `read`, or a number in words with its unit (`two cats`).
+
+  A gold that begins with a number word may be a name, such as Three Mile Island.
+  """
+  found = read(text)
+  if found is not None or not text or len(text) > LONGEST_NUMBER:
+    return found
+  comma = _COMMA.match(text)
+  if comma:
+    return read(text.replace(',', '.', 1))
+  cents, again = _CENTS.match(text), _AGAIN.match(text)
+  if cents:
+    return read(f'{cents[1]}.{cents[2]:0>2} dollars')
+  if again:
+    first, second = read(again[1]), read(again[2])
+    return first if first is not None and first == second else None
+  if not text[0].isalpha():
+    return None
+  half = _HALF_A.match(text)
+  if half:
+    return read('1/2 ' + text[half.end() :])
+  spelled = number_words.spelled(_SPELLED.split(text.lower().rstrip('.')))
+  return spelled and read(f'{spelled[0]} {" ".join(spelled[1])}')
+
+
+def _negative(text, prefix):
+  """The Quantity of `minus` and a number in words, or None."""
+  number = read(text[prefix.end() :]) if text[prefix.end() :].isalpha() else None
+  if number is None or prefix['s1'] in '+-':
+    return None
+  return dataclasses.replace(number, value=-number.value)
 
 
 def same(gold, answer):
@@ -145,12 +167,6 @@ def last_place(text):
   """What the last digit of a plain decimal (cleaned text, signs and a unit around it) counts."""
   places = re.search(r'\d+\.?(\d*)', text.replace(',', ''))
   return fractions.Fraction(1, 10 ** len(places[1] or '')) if places else fractions.Fraction(0)
-
-
-def is_unit(word):
-  """Whether `word` is a unit of the table, in any number."""
-  word = word.lower()
-  return _singular(word) in _TABLE or word in ('unit', 'units', 'square', 'cubic', 'sq')
 
 
 def close(gold, answer, gold_digits=0, answer_digits=0, exact_is_finite=None):
@@ -206,7 +222,7 @@ def _power(words):
 
 def _known(words):
   """(kind, size) of each word that is no power; a word that is no unit is a kind of its own."""
-  return [_TABLE.get(word, (word, 1)) for word in words if word not in _POWERS.values()]
+  return [units.TABLE.get(word, (word, 1)) for word in words if word not in _POWERS.values()]
 
 
 def _same_percent(gold, answer):
@@ -294,7 +310,7 @@ def _with_tail(value, digits, unit, text, at):
   """The Quantity of a number that was read up to `at`, or None where what follows is no unit."""
   percent, paid = False, _MONEY.match(text, at)
   if paid and not unit:
-    unit, at = _CURRENCY[paid[1]], paid.end()
+    unit, at = money.unit(paid[1]), paid.end()
   for pattern, name in ((_PERCENT, '%'), (_DEGREE, 'degree')):
     found = pattern.match(text, at)
     if found:
@@ -307,6 +323,9 @@ def _with_tail(value, digits, unit, text, at):
     return Quantity(value, f'degree {_SCALES[tail.strip(" .").upper()]}', percent, digits)
   # `5cm` is a quantity, `5x` a product.
   glued, tail = not tail[0].isspace(), _ASIDE.sub(r'\1', tail.strip())
+  # m s^{-1} is m/s.
+  tail = units.SYMBOL.sub(lambda m: units.SYMBOLS[m.group()], tail)
+  tail = _BELOW.sub(lambda m: f'/{m[1]}{"2" if "2" in (m[2], m[3]) else ""}', tail)
   if not _WORDS.match(tail) or (glued and not _GLUED.match(tail)):
     return None
   return _with_words(value, digits, unit, percent, tail)
@@ -316,18 +335,18 @@ def _with_words(value, digits, unit, percent, tail):
   """The Quantity whose unit is the words `tail`; None where they may change the number."""
   plain = re.sub(r'[{}.]+$|\{', '', tail.lower())
   words = [w.strip("'.") for w in re.split(r'[ /-]+', plain)]
-  if _singular(words[0]) in number_words.SCALE:
-    value, words = value * number_words.SCALE[_singular(words[0])], words[1:]
+  if units.singular(words[0]) in number_words.SCALE:
+    value, words = value * number_words.SCALE[units.singular(words[0])], words[1:]
   if len(words) > 1:
     words = [w for w in words if w not in ('of', 'per', 'the', 'a', 'in')]
   bare = [re.sub(r'[\W\d]+$', '', w) for w in words]
   # `18 points` are counted; `18 point` may go on.
-  singular = [_singular(w) for w in bare if w != 'points']
+  singular = [units.singular(w) for w in bare if w != 'points']
   if any(map(number_words.changes, (*bare, *singular))):
     return None
   # Two letters that are no unit may be variables.
   if any(
-    len(w) < 3 and w not in _TABLE and w not in _COMPOUND for w in bare if w
+    len(w) < 3 and w not in units.TABLE and w not in _COMPOUND for w in bare if w
   ) or _CAPITAL.search(tail):
     return None
   named = ' '.join(map(_canonical, words))
@@ -339,14 +358,5 @@ def _with_words(value, digits, unit, percent, tail):
 def _canonical(word):
   power = _POWER.match(word)
   if power:
-    return f'{_POWERS[power[2]]} {_singular(power[1])}'
-  return _COMPOUND.get(word) or _singular(word)
-
-
-def _singular(word):
-  if word in _TABLE:
-    return word
-  for ending, new in (('inches', 'inch'), ('feet', 'foot'), ('ies', 'y'), ('s', '')):
-    if word.endswith(ending) and len(word) > 2 and not word.endswith('ss'):
-      return word[: -len(ending)] + new
-  return word
+    return f'{_POWERS[power[2]]} {units.singular(power[1])}'
+  return _COMPOUND.get(word) or units.singular(word)

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import re
 
-from r1jax.rewards.math import labels, quantity
+from r1jax.rewards.math import brackets, labels, quantity, units
 
 # Yes: `\begin{pmatrix}1\\2\end{pmatrix}`, `[\begin{array}{cc}1&2\end{array}]`. No: `\begin{cases}`.
 _MATRIX = re.compile(
@@ -16,19 +16,20 @@ _MATRIX = re.compile(
 _MEMBER = re.compile(r'[A-Za-z] ?\\in(?![a-z]) ?')
 _REALS = ('\\mathbb{R}', '\\mathbb R', '\\R', 'all real numbers', 'all reals')
 # A set by its condition. Yes: `\{x \mid x > 2\}`, `\{x : x > 2\}`. No: `\{1, 2\}`.
-_CONDITION = re.compile(r'\\\{ ?[A-Za-z] ?(?:\\mid|\||:) ?(.*)\\\}\Z')
+_CONDITION = re.compile(
+  r'\\\{ ?[A-Za-z](?: ?\\in ?(?:\\mathbb ?\{?R\}?|\\R))? ?(?:\\mid|\||:) ?((?:(?!\\\}).)*)\\\}\Z'
+)
 # What a point is called. Yes: `(x, y) = ` of `(x, y) = (1, 2)`. No: `(x, 1) = (2, 1)`.
 _POINT_NAME = re.compile(r'\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\) ?= ?(?=\()')
 # A lone variable. Yes: `x`, `\theta`, `a_{12}`, `f(x)`. No: `xy`, `f(2)`, `3`.
-_NAME = re.compile(r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z]\))\Z')
-# What relates two sides. Yes: `=`, `\le`, `<=`, `\approx`. No: `\left`, `\in`.
+_NAME = re.compile(r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\\?\w+\}?|[A-Za-z]\([A-Za-z]\))\Z')
+# What relates two sides. Yes: `=`, `\le`, `!=`, `\approx`. No: `\left`, `\in`, the `!` of `4!=24`.
 _LINKS = re.compile(
-  r'\\(?:leq?|geq?|neq?|lt|gt)(?![a-z])(?: ?slant)?|<=|>=|!=|[<>=]|\\approx(?![a-z])'
+  r'\\(?:leq?|geq?|neq?|lt|gt)(?![a-z])(?: ?slant)?|<=|>=|(?<![\d)])!=|[<>=]|\\approx(?![a-z])'
 )
 _LINK = {
   '\\le': '<=', '\\leq': '<=', '\\ge': '>=', '\\geq': '>=', '\\ne': '!=', '\\neq': '!=',
-  '\\lt': '<', '\\gt': '>',
-  '\\approx': '=',
+  '\\lt': '<', '\\gt': '>', '\\approx': '=',
 }  # fmt: skip
 _FLIPPED = {'>': '<', '>=': '<='}
 # Yes: `\cup`, `U` of `[1,2] U [3,4]`. No: `\cupx`, `or` of `x or y`.
@@ -38,17 +39,13 @@ _MINUS = re.compile(r'\\(?:setminus|backslash|smallsetminus)(?![a-z])|(?<=\}) ?-
 # Yes: `12:30`. No: `2:3`, `1:75`.
 _CLOCK = re.compile(r'\d{1,2} ?: ?[0-5]\d\Z')
 _COLON = re.compile(r':')
+_GROUPS = re.compile(r';')
 # Between items. Yes: `,`, ` and ` of `1 and 2`. No: `\land`, `or` of `for`.
 _ITEMS = re.compile(r',|;|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])')
-_OPENING, _CLOSING = '([{', ')]}'
 # Yes: `\pm`, `+/-`. No: `\pmod`, `-+`.
 _PLUS_MINUS = re.compile(r'\\pm(?![a-z])|\+/-|\+-')
 # Words after a value. Yes: ` cm` of `5\sqrt{2} cm`, ` square meters`. No: `x` of `2x`, `cm` alone.
 _TAIL = re.compile(r'(?<=[\d}) ]) ?([A-Za-z]{2,}\.?(?: [A-Za-z]+)*)(?:\^\{?[23]\}?)? ?\Z')
-
-
-class ShapeError(ValueError):
-  """An answer whose brackets or members make no sense."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +113,14 @@ class Narrowed:
 
 
 @dataclasses.dataclass(frozen=True)
+class Bounded:
+  """`1 < x + 1 < 4`: an expression that is no name, and the `Ranges` that it is in."""
+
+  middle: Leaf
+  ranges: Ranges
+
+
+@dataclasses.dataclass(frozen=True)
 class Ratio:
   """`a : b`, two members or more; `clock` when it is written like a time of day."""
 
@@ -124,11 +129,11 @@ class Ratio:
 
 
 def read(text):
-  """The shape of cleaned `text`; raises ShapeError when brackets do not match."""
+  """The shape of cleaned `text`; raises `brackets.ShapeError` when brackets do not match."""
   text = _POINT_NAME.sub('', text.strip())
   text = _CONDITION.sub(r'\1', text)
   if not text:
-    raise ShapeError('an empty part')
+    raise brackets.ShapeError('an empty part')
   if _without_member(text) in _REALS:
     return Ranges((Range(False, Leaf('-\\infty'), Leaf('\\infty'), False),))
   matrix = _MATRIX.match(text)
@@ -138,13 +143,17 @@ def read(text):
   if quantity.read(text) is not None:
     return Leaf(text)
   # From what binds least to what binds most.
-  parts = _split(text, _MINUS)
+  parts = brackets.split(text, _MINUS)
   if len(parts) == 2:
     return Narrowed((read(_without_member(parts[0])), read(parts[1])), without=True)
-  parts = _split(text, _UNION)
+  parts = brackets.split(text, _UNION)
   if len(parts) > 1:
     return Ranges(tuple(_as_range(read(_without_member(p))) for p in parts))
-  parts = _split(text, _ITEMS)
+  # Of `p = 5, q = 2; p = 7, q = 2` the semicolon parts two points.
+  parts = brackets.split(text, _GROUPS)
+  if len(parts) > 1 and any(len(brackets.split(part, _ITEMS)) > 1 for part in parts):
+    return Items('list', tuple(read(part) for part in parts))
+  parts = brackets.split(text, _ITEMS)
   if len(parts) > 1:
     return _listed(parts, ' and ' in text)
   return _related(text)
@@ -162,6 +171,7 @@ def leaves(shape):
     Range: lambda s: (s.low, s.high),
     Ranges: lambda s: s.parts,
     Narrowed: lambda s: s.parts,
+    Bounded: lambda s: (s.middle, s.ranges),
     Ratio: lambda s: s.parts,
   }[type(shape)](shape)
   return [text for child in children for text in leaves(child)]
@@ -192,16 +202,16 @@ def by_name(items):
 
 
 def leaf_text(shape):
-  """The text of a leaf; raises ShapeError for anything else."""
+  """The text of a leaf; raises `brackets.ShapeError` for anything else."""
   if not isinstance(shape, Leaf):
-    raise ShapeError('one expression expected where several stand')
+    raise brackets.ShapeError('one expression expected where several stand')
   return without_unit(shape.text)
 
 
 def without_unit(text):
   """`text` without a unit of the table at its end (`5\\sqrt{2} cm`)."""
   tail = _TAIL.search(text)
-  if tail and all(quantity.is_unit(word.strip('.')) for word in tail[1].split()):
+  if tail and all(units.is_unit(word.strip('.')) for word in tail[1].split()):
     return text[: tail.start()].rstrip()
   return text
 
@@ -210,7 +220,7 @@ def _matrix(body):
   rows = [row for row in re.split(r'\\\\(?:\[[^\]]*\])?', body) if row.strip()]
   cells = [[read(cell) for cell in row.split('&')] for row in rows]
   if not cells or len({len(row) for row in cells}) != 1:
-    raise ShapeError('a matrix with rows of different lengths')
+    raise brackets.ShapeError('a matrix with rows of different lengths')
   return Matrix((len(cells), len(cells[0])), tuple(cell for row in cells for cell in row))
 
 
@@ -221,7 +231,7 @@ def _listed(parts, every):
     if every and len(items) == 2:
       return Narrowed(tuple(items), without=False)  # x > 1 and x < 2
     if every:
-      raise ShapeError('more than two conditions joined by and')
+      raise brackets.ShapeError('more than two conditions joined by and')
     return Ranges(tuple(part for item in items for part in item.parts))  # x < 1 or x > 2
   named = [i for i in items if isinstance(i, Equation) and i.relation == '=' and is_label(i.left)]
   if len(named) == len(items) and len({i.left for i in items}) == 1:
@@ -238,22 +248,25 @@ def _spread(shape):
 def _related(text):
   text = text.strip()
   if not text:
-    raise ShapeError('an empty part')
-  links = list(_top_level(text, _LINKS))
+    raise brackets.ShapeError('an empty part')
+  links = list(brackets.top_level(text, _LINKS))
   if not links:
     return _bracketed(_without_member(text))
-  parts = _split(text, _LINKS)
+  parts = brackets.split(text, _LINKS)
   names = [_LINK.get(link.group().replace(' ', ''), link.group()) for link in links]
   directions = [name[0] for name in names]
   # 1 < x <= 2, or the same turned around.
   if directions in (['<', '<'], ['>', '>']):
     closed = [name.endswith('=') for name in names]
+    middle = _without_member(parts[1].strip())
     ends = [(closed[0], read(parts[0])), (closed[1], read(parts[2]))]
     low, high = ends if directions[0] == '<' else reversed(ends)
-    return Ranges((Range(*low, high[1], high[0]),))
+    found = Ranges((Range(*low, high[1], high[0]),))
+    named = is_label(Leaf(middle)) and '|' not in middle
+    return found if named else Bounded(Leaf(middle), found)
   if len(links) > 1:
     if set(names) != {'='}:
-      raise ShapeError('a chain of relations')
+      raise brackets.ShapeError('a chain of relations')
     return Chain(tuple(read(part) for part in parts))
   left, right = (_related(part) for part in parts)
   return _relation(left, names[0], right)
@@ -297,10 +310,10 @@ def _bracketed(text):
     return _set(text[2:-2])
   if text in ('\\emptyset', '\\varnothing', '\\phi'):
     return Items('set', ())
-  if text[0] in _OPENING and text[-1] in _CLOSING and _encloses(text):
+  if text[0] in brackets.OPENING and text[-1] in brackets.CLOSING and brackets.encloses(text):
     return _enclosed(text)
   # After the brackets: those of (1:2) enclose a ratio.
-  parts = _split(text, _COLON)
+  parts = brackets.split(text, _COLON)
   if len(parts) > 1:
     return Ratio(tuple(Leaf(part.strip()) for part in parts), bool(_CLOCK.match(text)))
   return _signed(text)
@@ -314,7 +327,7 @@ def _signed(text):
   if '\\mp' in text and signs == 1:
     return Items('list', tuple(_with_signs(text, (a,), b) for a, b in ('+-', '-+')))
   if signs > 3 or '\\mp' in text:
-    raise ShapeError(f'{signs} times plus or minus')
+    raise brackets.ShapeError(f'{signs} times plus or minus')
   return Items('list', tuple(_with_signs(text, s) for s in itertools.product('+-', repeat=signs)))
 
 
@@ -326,9 +339,11 @@ def _with_signs(text, signs, opposite=''):
 
 def _enclosed(text):
   inside = text[1:-1]
-  parts = _split(inside, _ITEMS)
+  parts = brackets.split(inside, _ITEMS)
   if text[0] == '{':
-    return _set(inside)
+    # LaTeX shows no such braces; in the ASCII of programs they are a set. Either has no order.
+    found = _set(inside)
+    return Items('list', found.items) if len(found.items) > 1 else found
   if len(parts) == 1:
     return _bracketed(inside.strip()) if inside.strip() and text[0] == '(' else Leaf(text)
   # Of (1, 2) nobody can say whether it is a point or an interval; (1, 2] and (1, oo) tell.
@@ -348,7 +363,9 @@ def _is_infinite(leaf):
 def _set(inside):
   if not inside.strip():
     return Items('set', ())
-  return Items('set', tuple(i for part in _split(inside, _ITEMS) for i in _spread(read(part))))
+  return Items(
+    'set', tuple(i for part in brackets.split(inside, _ITEMS) for i in _spread(read(part)))
+  )
 
 
 def _as_range(shape):
@@ -359,41 +376,9 @@ def _as_range(shape):
     return Range(closed, shape.items[0], shape.items[1], closed)
   if isinstance(shape, Items) and shape.kind == 'set':
     return shape
-  raise ShapeError('a union of something that is no interval')
+  raise brackets.ShapeError('a union of something that is no interval')
 
 
 def _without_member(text):
   member = _MEMBER.match(text)
   return text[member.end() :].strip() if member else text
-
-
-def _encloses(text):
-  """Whether the first bracket closes at the last character (half-open intervals count)."""
-  depth = 0
-  for at, sign in enumerate(text):
-    depth += (sign in _OPENING) - (sign in _CLOSING)
-    if depth == 0:
-      return at == len(text) - 1
-  return False
-
-
-def _top_level(text, pattern):
-  """Matches of `pattern` outside of all brackets."""
-  depths, depth = [], 0
-  for sign in text:
-    depth -= sign in _CLOSING
-    if depth < 0:
-      raise ShapeError('a bracket closes that was never opened')
-    depths.append(depth)
-    depth += sign in _OPENING
-  if depth:
-    raise ShapeError('a bracket stays open')
-  return (found for found in pattern.finditer(text) if depths[found.start()] == 0)
-
-
-def _split(text, pattern):
-  parts, at = [], 0
-  for found in _top_level(text, pattern):
-    parts.append(text[at : found.start()])
-    at = found.end()
-  return [*parts, text[at:]]

@@ -12,7 +12,7 @@ import re
 import sympy
 
 from r1jax.rewards import verdict
-from r1jax.rewards.math import expressions, labels, notation, quantity, shapes
+from r1jax.rewards.math import brackets, expressions, intervals, labels, notation, quantity, shapes
 from r1jax.rewards.verdict import Kind, Verdict
 
 _DIGITS = 40  # of the numeric comparison that comes before the symbolic one
@@ -24,7 +24,6 @@ _FRACTION = re.compile(r'\\frac ?\{.*\} ?\{.*\}\Z|\d+ ?/ ?\d+\Z')
 _BASED = re.compile(r'(\d+) ?_ ?\{?(\d{1,2})\}?\Z')
 # What evaluates slowly to hundreds of digits.
 _SLOW = (sympy.factorial, sympy.binomial, sympy.gamma, sympy.Integral, sympy.Sum, sympy.Product)
-_REAL_SETS = (shapes.Ranges, shapes.Narrowed)
 # Formulas with each construction that the parser compiles or caches at first use.
 _WARM = r"""x^2+2x+1 (x+1)^2 \frac{x^2+1}{2} 2\sqrt{3}+\pi \sin(x)-2x 5^{2}\cdot{e} n(n+1)/2
   \frac{n(n+1)}{2} \log_{2}8 \ln(2)
@@ -50,7 +49,7 @@ def compare(gold, answer):
   try:
     truth = shapes.read(gold)
     _touch(truth)
-  except (expressions.UnreadableError, shapes.ShapeError) as error:
+  except (expressions.UnreadableError, brackets.ShapeError) as error:
     # A gold that nobody can read is still stated by whoever writes it down.
     if _plain(gold) == _plain(answer):
       return Verdict(1.0, Kind.CORRECT)
@@ -59,7 +58,7 @@ def compare(gold, answer):
     )
   try:
     return verdict.judged(_states(gold, truth, answer), expected, found)
-  except (expressions.UnreadableError, shapes.ShapeError) as error:
+  except (expressions.UnreadableError, brackets.ShapeError) as error:
     return Verdict(0.0, Kind.UNPARSEABLE, str(error)[:200])
   except MemoryError:
     raise
@@ -110,8 +109,11 @@ def same(gold, answer):
     return _same_chain(gold, answer)
   if isinstance(gold, shapes.Equation) or isinstance(answer, shapes.Equation):
     return _same_equation(gold, answer)
-  if isinstance(gold, _REAL_SETS) or isinstance(answer, _REAL_SETS):
-    return _same_ranges(gold, answer)
+  if isinstance(gold, shapes.Bounded) or isinstance(answer, shapes.Bounded):
+    bounded = isinstance(gold, shapes.Bounded) and isinstance(answer, shapes.Bounded)
+    return bounded and same(gold.middle, answer.middle) and same(gold.ranges, answer.ranges)
+  if isinstance(gold, intervals.KINDS) or isinstance(answer, intervals.KINDS):
+    return intervals.same(gold, answer, same)
   if isinstance(gold, shapes.Items) and isinstance(answer, shapes.Items):
     return _same_items(gold, answer)
   return _same_single(gold, answer)
@@ -131,12 +133,12 @@ def _same_items(gold, answer):
   for whole, part in ((gold, answer), (answer, gold)):
     if whole.kind == 'set' and len(whole.items) == 1 and part.kind == 'point':
       return same(whole.items[0], part)
-  if len(gold.items) != len(answer.items):
-    return False
   kinds = {gold.kind, answer.kind}
   # Sets and bare lists have no order, points and vectors have one.
   if kinds <= {'set', 'list'}:
     return _matched(gold.items, answer.items)
+  if len(gold.items) != len(answer.items):
+    return False
   if kinds == {'point', 'vector'} and len(gold.items) == 2:
     return False  # (1, 2) and [1, 2] are an open and a closed interval
   if not kinds & {'set'}:
@@ -145,8 +147,15 @@ def _same_items(gold, answer):
 
 
 def _matched(gold, answer):
-  """Whether each item of `gold` is one of `answer` and none is left; items may occur twice."""
+  """Whether each item of `gold` is one of `answer` and none is left.
+
+  What `gold` has twice must stand twice; what an answer says again is said once, as in a set.
+  """
   rest = list(answer)
+  if len(rest) > len(gold):
+    rest = [one for i, one in enumerate(rest) if not any(same(one, o) for o in rest[:i])]
+  if len(rest) != len(gold):
+    return False
   for item in gold:
     found = next((i for i, other in enumerate(rest) if same(item, other)), None)
     if found is None:
@@ -222,55 +231,6 @@ def _difference(equation):
   )
 
 
-def _same_ranges(gold, answer):
-  if _same_ends(gold, answer):
-    return True
-  one, other = _real_set(gold), _real_set(answer)
-  return one is not None and other is not None and bool(one == other)
-
-
-def _same_ends(gold, answer):
-  """Whether two unions of intervals have equal ends in one order, decimals as rounded ones."""
-  if not (isinstance(gold, shapes.Ranges) and isinstance(answer, shapes.Ranges)):
-    return False
-  pairs = list(zip(gold.parts, answer.parts))
-  if len(gold.parts) != len(answer.parts):
-    return False
-  if not all(isinstance(part, shapes.Range) for pair in pairs for part in pair):
-    return False
-  closed = lambda part: (part.closed_low, part.closed_high)
-  return all(
-    closed(one) == closed(two) and same(one.low, two.low) and same(one.high, two.high)
-    for one, two in pairs
-  )
-
-
-def _real_set(shape):
-  """The SymPy set of a shape, or None where it is no set of reals."""
-  if isinstance(shape, shapes.Narrowed):
-    first, second = map(_real_set, shape.parts)
-    if first is None or second is None:
-      return None
-    return first - second if shape.without else first & second
-  if isinstance(shape, shapes.Ranges):
-    return sympy.Union(*(_one_range(part) for part in shape.parts))
-  if isinstance(shape, shapes.Items) and shape.kind == 'set':
-    return sympy.FiniteSet(*(expressions.read(shapes.leaf_text(item)) for item in shape.items))
-  if (
-    isinstance(shape, shapes.Items) and shape.kind in ('point', 'vector') and len(shape.items) == 2
-  ):
-    closed = shape.kind == 'vector'
-    return _one_range(shapes.Range(closed, shape.items[0], shape.items[1], closed))
-  return None
-
-
-def _one_range(part):
-  if isinstance(part, shapes.Items):
-    return _real_set(part)
-  low, high = (expressions.read(shapes.leaf_text(end)) for end in (part.low, part.high))
-  return sympy.Interval(low, high, not part.closed_low, not part.closed_high)
-
-
 def _same_leaf(gold, answer):
   if notation.tight(gold) == notation.tight(answer):
     return True
@@ -281,7 +241,8 @@ def _same_leaf(gold, answer):
   truth, stated = quantity.read(gold), quantity.read(notation.unnamed(answer))
   if truth is not None and stated is not None:
     return quantity.same(truth, stated)
-  if truth is not None and not notation.worked_out(answer):
+  angle = truth is not None and truth.unit == 'degree' and '\\pi' in answer
+  if truth is not None and not angle and not notation.worked_out(answer):
     raise expressions.UnreadableError('a calculation, not its result')
   gold, answer = shapes.without_unit(gold), shapes.without_unit(answer)
   if truth is not None or stated is not None:
@@ -308,8 +269,8 @@ def _same_number(gold, truth, answer, stated):
   if value is None or not value.is_Float:
     return False
   read = truth if truth is not None else stated
-  if truth is None and stated.unit == 'degree' and expression.has(sympy.pi):
-    angle = sympy.Rational(stated.value.numerator, stated.value.denominator)
+  if read.unit == 'degree' and expression.has(sympy.pi):
+    angle = sympy.Rational(read.value.numerator, read.value.denominator)
     return _same_expression(expression, angle * sympy.pi / 180)
   target = read.value / 100 if read.percent else read.value
   exact = (

@@ -11,7 +11,7 @@ import dataclasses
 import re
 
 from r1jax.rewards import accuracy
-from r1jax.rewards.math import labels, notation, quantity
+from r1jax.rewards.math import labels, notation, number_words, quantity
 from r1jax.rewards.verdict import Gold, Kind, Task, Verdict, judged
 from r1jax.rewards.workers import pool
 
@@ -21,6 +21,27 @@ DEADLINE_SECONDS = 2.0
 _INTEGER = re.compile(r'[+-]?\d{1,40}\Z', re.ASCII)
 # Numbers that more than one sign separates. Yes: `2:3`, `10_{10}`. No: `2/3`, `2 3`.
 _LITERAL = re.compile(r'\d{1,40} ?: ?\d{1,40}\Z|\d{1,40} ?_ ?\{?10\}?\Z', re.ASCII)
+# Signs of a conclusion. Yes: `\Rightarrow`, `→` at the start. No: `\to`.
+_ARROWS = re.compile(r'\\(?:Rightarrow|implies|Longrightarrow|therefore)(?![A-Za-z])|\A(?:→|->)')
+# A sentence up to its number. Yes: `She has ` of `She has 15 apples`. No: `x is `, `is 15`.
+_SENTENCE = re.compile(
+  r'((?:[A-Za-z]{1,20} ){1,6}?)(?:is|are|was|were|has|have|had|gets?|got|gives?|equals?'
+  r'|costs?|needs?'
+  r'|earns?|makes?|pays?|takes?|weighs?|sold|bought|ate|left)(?: equal to)? (?=[-+$]?\d)'
+  r"|[Ii]t's (?=[-+$]?\d)"
+)
+# An angle, for a gold in degrees. Yes: `\frac{\pi}{6}`, `2\pi/3`, `\frac{1}{6}\pi`. No: `\pi + 1`.
+_RADIANS = re.compile(
+  r'-?(?:\\frac ?\{ ?\d{0,9} ?\\pi ?\} ?\{ ?\d{1,9} ?\}|(?:\d{1,9}|\\frac\{\d{1,9}\}\{\d{1,9}\})? ?'
+  r'\\pi ?(?:/ ?\d{1,9})?)(?: rad(?:ians?)?)?\Z',
+  re.ASCII,
+)
+# The result line of a worked solution (GSM8K). Yes: `#### 72`. No: `### 72`.
+_MARKED = re.compile(r'^####[ \t]*(\S.*?)\s*$', re.M)
+# What a calculation is written in. Yes: `\frac{10}{32}`, `3+2`. No: `x + 2`, `5 cm`.
+_CALCULATED = re.compile(
+  r'(?:[^A-Za-z\\]|\\(?:[dt]?frac|times|cdot|sqrt|pi|binom|div)(?![a-z]))+\Z'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +63,7 @@ class Value(Gold):
     if not isinstance(given, (str, int)) or isinstance(given, bool):
       raise ValueError(f"field 'gold' holds {given!r:.40}, expected text")
     text = str(given)
-    return cls((accuracy.last_box(text) or text).strip() or text)
+    return cls(_of_solution(text).strip() or text)
 
   def check(self, completion, reply, config):
     """At once where exact reading decides, otherwise by a worker within `config.math_seconds`."""
@@ -63,6 +84,18 @@ class Value(Gold):
   def same(self, one, other):
     """Whether two answers have the same value, however they are written."""
     return equal(one, other).kind == Kind.CORRECT
+
+
+def _of_solution(text):
+  """The final answer of a gold text: of a worked one its line `####` or its last box."""
+  marked, box = _MARKED.findall(text), accuracy.last_box(text)
+  if marked:
+    return marked[-1]
+  if box is None:
+    return text
+  # `\boxed{\frac{10}{32} = \frac{5}{16}}` ends on its result.
+  *work, last = box.split('=')
+  return last if all(map(_CALCULATED.match, work)) else box
 
 
 def equal(gold, answer):
@@ -116,11 +149,11 @@ def _written_alike(gold, answer):
 
 def _against_number(gold, answer, expected, found):
   """The verdict where the gold is a plain number: the answer is one too, not work to be done."""
-  stated = notation.bare(answer)
+  stated = notation.bare(_concluded(answer))
   exact, rounded = notation.approximated(stated)
   if rounded:
     return _approximated(gold, exact, rounded, expected, found)
-  value = quantity.read(stated)
+  value = quantity.stated(stated)
   if value is not None:
     if not value.worked and quantity.same(gold, value):
       return Verdict(0.0, Kind.WRONG, f'expected {expected:.80}, got {found:.80}: not worked out')
@@ -130,10 +163,19 @@ def _against_number(gold, answer, expected, found):
   if notation.is_words(stated):
     return Verdict(0.0, Kind.UNPARSEABLE, f'words where a number is asked: {stated:.80}')
   # A ratio in lowest terms, or digits with their base, are read by the worker.
-  if _LITERAL.match(stated):
+  if _LITERAL.match(stated) or gold.unit == 'degree' and _RADIANS.match(stated):
     return None
   why = f'expected {expected:.80} as a number, got {found:.80}: no single number worked out'
   return Verdict(0.0, Kind.WRONG, why)
+
+
+def _concluded(answer):
+  """Cleaned `answer` without what led to its value: a calculation's arrow, a sentence's start."""
+  answer = _ARROWS.split(answer)[-1].strip(' :')
+  sentence = _SENTENCE.match(answer)
+  if sentence and not number_words.names(sentence[1] or ''):
+    return answer[sentence.end() :]
+  return answer
 
 
 def _chain(gold, text, expected, found):

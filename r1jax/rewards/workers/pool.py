@@ -49,12 +49,16 @@ class _Worker:
 
 
 class Pool:
-  """`workers` processes that each judge one item at a time, none larger than `memory_bytes`."""
+  """`workers` processes that each judge one item at a time, none larger than `memory_bytes`.
 
-  def __init__(self, workers, memory_bytes):
+  Items wait for workers to start; one not ready in `start_seconds` (START_SECONDS) is replaced.
+  """
+
+  def __init__(self, workers, memory_bytes, start_seconds=None):
     if workers < 1:
       raise ValueError(f'a pool needs at least one worker, got {workers}')
     self._memory_bytes = memory_bytes
+    self._start_seconds = start_seconds or START_SECONDS
     self._jobs = collections.deque()
     self._lock = threading.Lock()
     self._selector = selectors.DefaultSelector()
@@ -123,7 +127,7 @@ class Pool:
       start_new_session=True,
     )
     os.set_blocking(process.stderr.fileno(), False)
-    worker = _Worker(process, deadline=time.monotonic() + START_SECONDS)
+    worker = _Worker(process, deadline=time.monotonic() + self._start_seconds)
     self._selector.register(process.stdout, selectors.EVENT_READ, worker)
     return worker
 
@@ -202,7 +206,7 @@ class Pool:
     if not worker.ready:
       self._unstarted += 1
       limit = f'at most {self._memory_bytes / 2**30:g} GiB (reward.worker_gib)'
-      self._why = f'{_why_not_ready(worker)}, {limit}'
+      self._why = f'{_why_not_ready(worker, self._start_seconds)}, {limit}'
     if job and job.tries:
       why = f'the worker died twice on this item, exit status {worker.process.wait()}'
       job.future.set_result(Verdict(0.0, Kind.VERIFIER_ERROR, why))
@@ -247,10 +251,10 @@ def own():
   return Pool(workers=1, memory_bytes=OWN_BYTES)
 
 
-def _why_not_ready(worker):
+def _why_not_ready(worker, seconds):
   """Why a worker died, or was too late, before it was ready: in its own words where it has any."""
   if worker.process.poll() is None and worker.deadline <= time.monotonic():
-    return f'not ready after {START_SECONDS:.0f} seconds; is the machine overloaded?'
+    return f'not ready after {seconds:.0f} seconds; is the machine overloaded?'
   status = worker.process.wait()
   told = (worker.process.stderr.read() or b'').decode(errors='replace').strip()
   # The last line of a traceback is the error itself.

@@ -8,6 +8,7 @@ import base64
 import ctypes
 import json
 import os
+import pathlib
 import pickle
 import resource
 import signal
@@ -83,9 +84,20 @@ def main(memory_bytes, parent):
   print('"ready"', file=channel, flush=True)
   # Nobody reads what is said from now on: a full pipe would stop this process.
   os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+  first = _address_space()
   for line in sys.stdin:
     print(json.dumps(_answer(line)), file=channel, flush=True)
+    # The parser takes a MemoryError for a text that is no formula. So a worker whose caches have
+    # taken half of what it had ends, before right answers are called unparseable; another follows.
+    if _address_space() - first > (memory_bytes - first) // 2:
+      break
   _codes.close()
+
+
+def _address_space():
+  """Bytes of address space that this process takes."""
+  pages = int(pathlib.Path('/proc/self/statm').read_text().split()[0])
+  return pages * resource.getpagesize()
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ import rich.console
 from r1jax.data.problem import Problem
 from r1jax.evaluation import passk
 from r1jax.evaluation.exam import result
+from r1jax.runs import tables
 
 PRINTS = {'questions': 'a', 'prompts': 'b', 'sampler': 'c', 'grader': 'd'}
 HEADER = {'benchmark': 'b', 'checkpoint': 'run', 'protocol': {'max_tokens': 9}}
@@ -79,6 +80,17 @@ def test_the_table_shows_figures_lengths_and_what_was_left_out():
     assert part in text
   for part in ('cut off at 9 tokens', 'too long to ask, counted wrong', 'not marked, left out'):
     assert part in text
+
+
+def test_names_of_a_file_are_neither_obeyed_nor_taken_for_a_style():
+  console = rich.console.Console(file=io.StringIO(), width=100, force_terminal=True)
+  made = content()
+  made['apart'] = {'\x1b[2J[red]odd': made['apart']['odd']}
+  console.print(result.table(made))
+  console.print(tables.table('Plan', [('data', '[bold]\x1b]0;a\x07 runs/[x]/a.jsonl')]))
+  text = console.file.getvalue()
+  assert '\x1b[2J' not in text and '\x1b]0' not in text and '\x07' not in text
+  assert '\u241b[2J[red]odd' in text and '[bold]\u241b]0;a\u2407 runs/[x]/a.jsonl' in text
 
 
 def test_a_result_comes_back_from_its_file_and_other_files_are_refused(tmp_path):

@@ -17,6 +17,24 @@ def test_rows_are_named_once_and_none_may_be_paid():
   assert all(row.verdicts and set(row.verdicts) <= judged for row in rows)
 
 
+def test_a_program_that_does_not_compile_attacks_the_compiler_on_purpose():
+  meant = {
+    'deep scopes',
+    'a syntax bomb',
+    'a null byte',
+    'an endless compilation',
+    'a lone surrogate in the source',
+  }
+  broken = set()
+  for row in attacks.load():
+    try:
+      compile(row.program, row.name, 'exec')
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+      broken.add(row.name)
+  # Which of these a compiler takes depends on the Python; no other may be broken.
+  assert broken <= meant
+
+
 @needs_bubblewrap
 def test_an_attack_that_works_is_reported_as_paid(monkeypatch):
   works = attacks.Attack('printed', 'x', 'print(sum(map(int, input().split())))', ('wrong',))

@@ -53,7 +53,9 @@ OPERATIONS = {
 DRESSES = (
   '{}', '${}$', '\\boxed{{{}}}', '\\fbox{{{}}}', 'x = {}', 'the answer is {}', '{} apples',
   '{} \\text{{ cm}}', '\\text{{total }} = {}', '\\({}\\)', 'AB = {}', 'm + n = {}', '({})',
-  '\\left({}\\right)', '{}.', '**{}**', '\\${}', '\\approx {}', '\\mathbf{{{}}}',
+  '\\left({}\\right)', '{}.', '**{}**', '\\${}', '\\approx {}', '\\mathbf{{{}}}', 'about {}',
+  'exactly {}', 'Total: {}', 'She has {} apples.', 'x = 3y \\Rightarrow {}', '{} EUR', 'USD {}',
+  '{} \\text{{ m s}}^{{-1}}', '\\gcd(a, b) = {}', '$\\${}$', '{} N',
 )  # fmt: skip
 
 

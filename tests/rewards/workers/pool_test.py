@@ -38,6 +38,15 @@ def test_an_item_that_kills_its_worker_twice_is_a_verifier_error_and_others_live
   assert after.result(60).kind == Kind.CORRECT
 
 
+def test_a_worker_whose_memory_is_half_gone_is_followed_by_another(one_worker):
+  assert _compare(one_worker, '\\sqrt{2}+0', 5) == Kind.CORRECT
+  (before,) = one_worker.pids()
+  one_worker.submit(Task('language', 20, (_Hoarder(), 'en'))).result(60)
+  # With what is left the parser would find no formula in the next one.
+  assert _compare(one_worker, '\\frac{2}{\\sqrt{2}}', 5) == Kind.CORRECT
+  assert one_worker.pids() != [before]
+
+
 def test_an_exception_in_a_verifier_is_its_error_with_the_reason(one_worker):
   verdict = one_worker.submit(Task('language', 5, ('<think>a</think>', 'fr'))).result(60)
   assert verdict.kind == Kind.VERIFIER_ERROR and 'fr' in verdict.why
@@ -111,6 +120,13 @@ def _isolated(folder):
   script.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
   script.chmod(0o755)
   return str(script)
+
+
+class _Hoarder:
+  """Fills most of the memory of the worker that unpickles it, for as long as that lives."""
+
+  def __reduce__(self):
+    return eval, ("__import__('json').__dict__.setdefault('hoard', bytearray(800 << 20))",)
 
 
 class _Killer:

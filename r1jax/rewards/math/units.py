@@ -1,0 +1,61 @@
+"""Units of measure: what they measure, their size in one unit of each kind, and their symbols."""
+
+import fractions
+import re
+
+_UNITS = {
+  'length': {'mm': '1/1000', 'cm': '1/100', 'm': '1', 'km': '1000', 'inch': '127/5000',
+  'in': '127/5000',
+    'ft': '381/1250', 'foot': '381/1250', 'yd': '1143/1250', 'yard': '1143/1250',
+    'mile': '201168/125',
+    'meter': '1', 'metre': '1', 'centimeter': '1/100', 'centimetre': '1/100',
+    'millimeter': '1/1000',
+    'kilometer': '1000', 'kilometre': '1000', 'mi': '201168/125'},
+  'mass': {'mg': '1/1000', 'g': '1', 'gram': '1', 'kg': '1000', 'kilogram': '1000',
+  'ton': '1000000'},
+  'weight': {'lb': '16', 'pound': '16', 'ounce': '1', 'oz': '1'},
+  'time': {'s': '1', 'sec': '1', 'second': '1', 'min': '60', 'minute': '60', 'h': '3600',
+  'hr': '3600',
+    'hour': '3600', 'day': '86400', 'week': '604800'},
+  'months': {'month': '1', 'year': '12', 'yr': '12'},
+  'volume': {'ml': '1/1000', 'milliliter': '1/1000', 'l': '1', 'liter': '1', 'litre': '1'},
+  'money': {'cent': '1/100', 'dollar': '1', 'usd': '1', 'buck': '1', '¢': '1/100'},
+  'angle': {'degree': '1', 'deg': '1'},
+}  # fmt: skip
+TABLE = {
+  word: (dimension, fractions.Fraction(factor))
+  for dimension, words in _UNITS.items()
+  for word, factor in words.items()
+}
+# Units of one capital and their kin. Yes: `N`, `kPa` of `5 kPa`. No: `K`, which may be thousands.
+SYMBOL = re.compile(r'(?<![A-Za-z])(?:N|J|V|W|Hz|Pa|kPa|kJ|kW|kN|eV|mL|kHz|MHz|Nm)(?![A-Za-z])')
+SYMBOLS = {
+  'N': 'newton', 'J': 'joule', 'V': 'volt', 'W': 'watt', 'Hz': 'hertz', 'Pa': 'pascal',
+  'kPa': 'kilopascal', 'kJ': 'kilojoule', 'kW': 'kilowatt', 'kN': 'kilonewton',
+  'eV': 'electronvolt', 'mL': 'ml', 'kHz': 'kilohertz', 'MHz': 'megahertz', 'Nm': 'newton meter',
+}  # fmt: skip
+
+
+def is_unit(word):
+  """Whether `word` is a unit of the table, in any number."""
+  word = word.lower()
+  return singular(word) in TABLE or word in (
+    'unit',
+    'units',
+    'square',
+    'cubic',
+    'sq',
+    'rad',
+    'radian',
+    'radians',
+  )
+
+
+def singular(word):
+  """The unit `word` in the singular."""
+  if word in TABLE:
+    return word
+  for ending, new in (('inches', 'inch'), ('feet', 'foot'), ('ies', 'y'), ('s', '')):
+    if word.endswith(ending) and len(word) > 2 and not word.endswith('ss'):
+      return word[: -len(ending)] + new
+  return word
