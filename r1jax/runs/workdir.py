@@ -12,6 +12,7 @@ import jax
 
 import r1jax
 from r1jax import files
+from r1jax.rewards import functions as reward_functions
 from r1jax.runs import lock
 from r1jax.runs.graph import fingerprint
 
@@ -86,14 +87,24 @@ def data_digests(config):
   A folder of TFDS data sets is no such file: it is made from the seed, by whoever comes first.
   """
   found = {}
-  for key, inside in _DATA.items():
-    section, _, name = key.partition('.')
-    place = config.get(section, {}).get(name, '')
-    path = pathlib.Path(place or '', inside)
+  for key, path in _learned(config).items():
     # The name of a missing file is refused by whoever reads it, with a better reason.
-    if place and path.is_file():
+    if path.is_file():
       status = path.stat()
       found[key] = _digest(path, status.st_size, status.st_mtime_ns)
+  return found
+
+
+def _learned(config):
+  """Config key -> file that it names; of a key that names several, `key:FILE` for each."""
+  found = {}
+  for key, inside in _DATA.items():
+    section, _, name = key.partition('.')
+    if place := config.get(section, {}).get(name, ''):
+      found[key] = pathlib.Path(place, inside)
+  # The user's own rewards are what a run learns from as much as its questions are.
+  for place in reward_functions.files(config.get('reward', {}).get('function', '')):
+    found[f'reward.function:{place}'] = pathlib.Path(place)
   return found
 
 
@@ -144,10 +155,10 @@ def _check_data(folder, saved, now, config):
   """Raises ValueError where a file is not what the run has learned from so far."""
   for key in sorted(saved.keys() & now.keys()):
     if saved[key] != now[key]:
-      section, _, name = key.partition('.')
+      path, key_alone = _learned(config)[key], key.partition(':')[0]
       raise ValueError(
-        f'{config[section][name]} (config.{key}) has changed since {folder} began to learn from '
-        f'it: its SHA-256 was {saved[key]:.12}, now it is {now[key]:.12}; put the old data back, '
+        f'{path} (config.{key_alone}) has changed since {folder} began to learn from '
+        f'it: its SHA-256 was {saved[key]:.12}, now it is {now[key]:.12}; put the old file back, '
         'or give another --config.workdir'
       )
 

@@ -1,24 +1,13 @@
-"""A reward worker: reads one request a line, writes one verdict a line (`pool.Pool` talks to it).
+"""A reward worker that runs our own checks, in an address space of limited size."""
 
-Imports neither JAX nor NumPy. Its address space is limited, and it dies with the process that
-started it.
-"""
-
-import base64
-import ctypes
-import json
-import os
-import pickle
 import resource
-import signal
 import sys
 
 from r1jax.rewards import code, language, repetition
 from r1jax.rewards.code import sandbox
 from r1jax.rewards.math import symbolic
 from r1jax.rewards.verdict import Kind, Verdict
-
-_PR_SET_PDEATHSIG = 1
+from r1jax.rewards.workers import protocol
 
 
 class CodeChecks:
@@ -59,9 +48,9 @@ CHECKS = {
 }
 
 
-def _answer(line):
+def _answer(request):
   try:
-    check, arguments = pickle.loads(base64.b64decode(line))  # written by our own parent process
+    check, arguments = request()
     verdict = CHECKS[check](*arguments)
   except MemoryError:
     verdict = Verdict(0.0, Kind.TIMEOUT, 'over the memory limit')
@@ -72,19 +61,7 @@ def _answer(line):
 
 def main(memory_bytes, parent):
   """Serves requests until the input ends."""
-  ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-  if os.getppid() != parent:
-    return
-  channel = os.fdopen(os.dup(1), 'w')
-  os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a library that prints must not break the protocol
-  resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-  resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-  symbolic.warm_up()
-  print('"ready"', file=channel, flush=True)
-  # Nobody reads what is said from now on: a full pipe would stop this process.
-  os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-  for line in sys.stdin:
-    print(json.dumps(_answer(line)), file=channel, flush=True)
+  protocol.serve(_answer, parent, resource.RLIMIT_AS, memory_bytes, symbolic.warm_up)
   _codes.close()
 
 
