@@ -20,7 +20,7 @@ from r1jax.model import flops, transformer
 from r1jax.rewards import functions
 from r1jax.sampling import rollout
 from r1jax.stages import ahead, packing, rollouts, sample_log
-from r1jax.train import metrics, steps
+from r1jax.train import progress, steps
 from r1jax.train import state as state_lib
 
 
@@ -176,7 +176,7 @@ class Stage:
     self.job, self.cfg, self.form = job, cfg, form
     self.rewards, self.workdir, self.total = rewards, workdir, job.rl.updates
     own = (one.name for one in functions.parse(job.reward.function))
-    self.figures = metrics.rl_figures([*self.models, *own])
+    self.figures = progress.rl_figures([*self.models, *own])
     self.rollouts = rollouts.Rollouts(job, cfg, form, questions, rewards, rollout_mesh)
     self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
     self.layout = packing.Layout(
@@ -189,6 +189,8 @@ class Stage:
     self._tokens, self._training = 0, 0.0  # of the rollout being trained on
     self.initial = None  # set before `start`: the weights of the base model
     self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
+    # What the progress bar knows, and what it asks: what is being done beside an update.
+    self.cycle, self.examine_every, self.base, self.doing = job.rl.mini_batches, 0, {}, str
     self.watch_silence(0)
 
   def watch_silence(self, silent):
