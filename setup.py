@@ -23,6 +23,7 @@ INSTALL = [
   'absl-py>=2.1',
   'numpy>=2.0',
   'tokenizers>=0.21',
+  'huggingface-hub>=0.25',  # which tokenizers brings in any case
   'safetensors>=0.5',
   'gguf>=0.17',
   'jinja2>=3.1',
