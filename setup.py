@@ -77,6 +77,9 @@ setuptools.setup(
     'gpu': ['jax[cuda13]>=0.10'],
     'gpu-compiler': GPU_COMPILER,
     'tpu': ['jax[tpu]>=0.10'],
+    # Where figures may go beside TensorBoard: config.loop.sinks.
+    'wandb': ['wandb>=0.19'],
+    'trackio': ['trackio>=0.10'],
     'docs': ['mkdocs-material>=9.6'],
     'test': [
       'pytest>=8.3',

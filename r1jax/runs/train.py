@@ -17,7 +17,7 @@ from r1jax.data import source
 from r1jax.rewards import service
 from r1jax.runs import best_model, examiner, model, tables, workdir
 from r1jax.sampling import rollout
-from r1jax.train import loop, progress
+from r1jax.train import loop, progress, sinks
 
 SUMMARY = 'summary.json'
 
@@ -119,6 +119,7 @@ class Run:
     # All that can be refused is refused before the folder is touched.
     self.cfg.check_mesh(dict(self.mesh.shape))
     model.check_context(self.cfg, self.needed())
+    sinks.check(self.job.loop.sinks)
     data = self.read()
     with contextlib.closing(self.service()) as self.rewards:
       stage = self.stage(data)

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
@@ -44,6 +44,8 @@ class LoopConfig:
     keep: newest checkpoints that stay on disk; at least 2, as one may be torn.
     keep_best: keep the checkpoint of the best examination on the way too, whose model becomes
       `model-best/` at the end; needs `evaluation.every`.
+    sinks: what gets the figures beside `metrics.jsonl`: 'tensorboard', 'wandb', 'trackio'; the
+      latter two are packages to install, and their own variables say whose and where.
     minutes: after which the run saves and ends at the end of its update, to go on by the same
       command; 0 for none. They count from each start; in a graph, from that of each stage.
   """
@@ -51,6 +53,7 @@ class LoopConfig:
   checkpoint_every: ranges.Count = 50
   keep: Annotated[int, ranges.Range(2)] = 2
   keep_best: bool = False
+  sinks: tuple[Literal['tensorboard', 'wandb', 'trackio'], ...] = ('tensorboard',)
   minutes: Annotated[float, ranges.Range(0, 1e6)] = 0.0
 
   def __post_init__(self):
@@ -146,7 +149,7 @@ def run(cfg, stage, workdir, ocfg, began=None):
       stage.start()
       # So that a run that is killed in its first update begins from the same numbers.
       keeper.save(0)
-    with _reports(stage, step, workdir, signals) as (writer, bar):
+    with _reports(stage, step, workdir, signals, cfg.sinks) as (writer, bar):
       stop = lambda: signals.asked or _over(cfg, began)
       _updates(stage, step, keeper, stop, lambda row: _log(row, writer, bar, ocfg))
     return keeper.best
@@ -194,7 +197,7 @@ def _over(cfg, began):
 
 
 @contextlib.contextmanager
-def _reports(stage, step, workdir, signals):
+def _reports(stage, step, workdir, signals, others):
   """The writer of metrics and the progress bar; silent ones but on the first process."""
   if jax.process_index():
     yield _Silent(), _Silent()
@@ -210,7 +213,7 @@ def _reports(stage, step, workdir, signals):
       base=stage.base,
       notice=lambda: signals.notice or stage.doing(),
     ) as bar,
-    metrics.MetricsWriter(workdir, step, bar.print) as writer,
+    metrics.MetricsWriter(workdir, step, bar.print, others) as writer,
   ):
     signals.shown = bar.live
     yield writer, bar
