@@ -23,6 +23,7 @@ INSTALL = [
   'absl-py>=2.1',
   'numpy>=2.0',
   'tokenizers>=0.21',
+  'huggingface-hub>=0.25',  # which tokenizers brings in any case
   'safetensors>=0.5',
   'gguf>=0.17',
   'jinja2>=3.1',
@@ -76,6 +77,9 @@ setuptools.setup(
     'gpu': ['jax[cuda13]>=0.10'],
     'gpu-compiler': GPU_COMPILER,
     'tpu': ['jax[tpu]>=0.10'],
+    # Where figures may go beside TensorBoard: config.loop.sinks.
+    'wandb': ['wandb>=0.19'],
+    'trackio': ['trackio>=0.10'],
     'docs': ['mkdocs-material>=9.6'],
     'test': [
       'pytest>=8.3',

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import ml_collections
 from ml_collections import config_dict
 
-from r1jax import kernels, programs, ranges
+from r1jax import kernels, precision, programs, ranges
 from r1jax.algorithms import filtering, grpo
 from r1jax.data import source
 from r1jax.data.tasks import general_files
@@ -37,7 +37,7 @@ class RuntimeConfig:
   """How a model is computed, whatever its architecture.
 
   Attributes:
-    compute_dtype: 'float32' or 'bfloat16'.
+    compute_dtype: 'float32' or 'bfloat16'; a GPU without units for bfloat16 takes float32 instead.
     param_dtype: of the weights; float32 unless memory forbids it, as at RL's learning rates most
       updates are smaller than half a bfloat16 step and would be lost (V3 keeps float32 master
       weights, reference §2.6).
@@ -127,6 +127,12 @@ class Job:
       '{sample.temperature} makes all samples of a group the same, from which {stage} learns '
       'nothing',
     )
+
+  def on(self, device):
+    """The job as a device computes it: where that lacks bfloat16, in float32."""
+    chosen = precision.compute_dtype(self.runtime.compute_dtype, device)
+    change = lambda part: part and dataclasses.replace(part, compute_dtype=chosen)
+    return dataclasses.replace(self, runtime=change(self.runtime), model=change(self.model))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,6 @@ import argparse
 import collections
 import dataclasses
 import json
-import os
 import pathlib
 import sys
 import time
@@ -160,7 +159,7 @@ def judge(records, advance):
     for record in records:
       one = record.check()
       if isinstance(one, Task):
-        workers = workers or pool.Pool(len(os.sched_getaffinity(0)), _GIB << 30, _START_SECONDS)
+        workers = workers or pool.Pool(pool.cores(), _GIB << 30, start_seconds=_START_SECONDS)
         one = _submitted(one, workers, asked)
       waiting.append(one)
       if not _comes(one):

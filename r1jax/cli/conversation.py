@@ -5,7 +5,7 @@ import sys
 
 import jax
 
-from r1jax import terminal
+from r1jax import precision, terminal
 from r1jax.data import chat_template, template, tokenizer
 from r1jax.interchange import checkpoints, huggingface, tensors
 from r1jax.runs import opening
@@ -36,8 +36,10 @@ def load(path, dtype=None):
   cfg = huggingface.read_config(
     folder, compute_dtype=dtype, param_dtype=dtype, remat=False, scan_layers=not cpu
   )
+  # Weights keep their type; a type that is given is what is computed in, whatever it costs.
+  chosen = dtype or precision.compute_dtype(cfg.compute_dtype, jax.devices()[0])
   # Replies do not depend on the multi-token module, so it is not read.
-  cfg = dataclasses.replace(cfg, mtp_layers=0)
+  cfg = dataclasses.replace(cfg, mtp_layers=0, compute_dtype=chosen)
   cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
   tok = checkpoints.tokenizer_of(folder, cfg)
   chat, stop = chat_template.load(folder, tok), tokenizer.stop_ids(folder, tok)

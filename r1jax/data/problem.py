@@ -15,6 +15,7 @@ class Problem:
     level: difficulty; 0 where unknown.
     steps: lines of a correct solution, each ending in the number that it establishes.
     language: 'en' or 'zh', what the thought is to be written in.
+    extra: the other columns of its row, which are only read; functions of the user's get them.
   """
 
   question: str
@@ -23,6 +24,7 @@ class Problem:
   level: int
   steps: tuple[str, ...] = ()
   language: str = 'en'
+  extra: dict = dataclasses.field(default_factory=dict, hash=False)
 
 
 def is_text(value):

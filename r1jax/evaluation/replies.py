@@ -118,6 +118,7 @@ def items(texts, problems, rollout):
       gold=problem.answer,
       question=problem.question,
       language=problem.language,
+      extra=problem.extra,
     )
     for text, problem in zip(texts, asked)
   ]

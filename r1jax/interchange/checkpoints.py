@@ -1,16 +1,16 @@
-"""Where a model is: a hub folder, a GGUF file, a run's work directory, or shipped with r1jax."""
+"""Where a model is: a folder, a GGUF file, a run's work directory, with r1jax, or on the hub."""
 
 import pathlib
 
 from r1jax.data import tokenizer
-from r1jax.interchange import fetched, tensors
+from r1jax.interchange import fetched, hub_download, tensors
 
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / 'assets'
 # The bases that ship with r1jax: one of English, one that mixes English and Chinese.
 SHIPPED = {'tiny': 'tiny_base', 'tiny_bilingual': 'tiny_bilingual_base'}
 PLACES = (
-  f'hub folder, GGUF file, work directory of a run, a shipped model ({", ".join(SHIPPED)}), or '
-  f'one that r1jax fetch brought ({", ".join(fetched.MODELS)})'
+  f'hub folder, GGUF file, work directory of a run, a shipped model ({", ".join(SHIPPED)}), one '
+  f'that r1jax fetch brought ({", ".join(fetched.MODELS)}), or org/name of a model on the hub'
 )
 
 
@@ -18,7 +18,8 @@ def open(path):
   """Folder with config.json, weights and tokenizer for what the user named.
 
   Args:
-    path: a hub folder, a GGUF file, a work directory (its `model/`), or one of SHIPPED.
+    path: a hub folder, a GGUF file, a work directory (its `model/`), one of SHIPPED, or where
+      nothing of that name is here `org/name` of huggingface.co, see `hub_download`.
 
   Raises:
     ValueError: there is no model there.
@@ -33,8 +34,8 @@ def open(path):
     )
   raise ValueError(
     f'{path}: no config.json with *.safetensors here or in model/{_held(pathlib.Path(path))}; give '
-    'a hub folder, a GGUF file, the work directory of a finished run, or one of '
-    f'{", ".join(SHIPPED)}'
+    'a hub folder, a GGUF file, the work directory of a finished run, org/name of a model on the '
+    f'hub (where no folder org is here), or one of {", ".join(SHIPPED)}'
   )
 
 
@@ -50,6 +51,8 @@ def find(path):
     return ASSETS / SHIPPED[str(path)]
   if str(path) in fetched.MODELS:
     path = fetched.find(str(path))
+  if hub_download.is_name(path):
+    path = hub_download.folder(str(path))
   folder = pathlib.Path(path)
   if _is_gguf(folder):
     from r1jax.interchange import gguf_import  # imports gguf, which takes half a second

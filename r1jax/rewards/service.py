@@ -14,7 +14,7 @@ import time
 from typing import Annotated, Literal
 
 from r1jax import processes, ranges
-from r1jax.rewards import accuracy, code, format, golds
+from r1jax.rewards import accuracy, code, format, functions, golds
 from r1jax.rewards.verdict import Kind, Task, Verdict
 from r1jax.rewards.workers import pool
 
@@ -38,6 +38,10 @@ class RewardConfig:
     answer: where an answer is looked for: 'tags' (R1-Zero's answer tags, else the last box),
       'box' (the last box) or 'last_number' (the last number outside the thought).
     repetition: weight of the share of distinct 6-grams, 0 is off.
+    function: rewards of your own, FILE.py:NAME, each perhaps with *WEIGHT, several with commas
+      between; '' for none.
+    function_seconds: deadline of one call of such a function, and of loading its file.
+    function_gib: memory that the process of such a function may write.
     programs: how code is run and scored.
     workers: worker processes for what exact reading cannot decide; they start when first needed.
     math_seconds: deadline of one comparison; a slower one is a timeout and its process is killed.
@@ -51,6 +55,9 @@ class RewardConfig:
   target_language: Literal['en', 'zh'] = 'en'
   answer: Literal['tags', 'box', 'last_number'] = 'tags'
   repetition: ranges.Weight = 0.0
+  function: str = ''
+  function_seconds: Annotated[float, ranges.Range(0, 1e6, above=True)] = 60.0
+  function_gib: Annotated[float, ranges.Range(1 / 4, 1 << 20)] = 8.0
   programs: code.CodeConfig = code.CodeConfig()
   workers: ranges.Count = 2
   math_seconds: Annotated[float, ranges.Range(0, 1e6, above=True)] = 2.0
@@ -59,6 +66,10 @@ class RewardConfig:
 
   def __post_init__(self):
     ranges.check(self)
+    try:
+      functions.parse(self.function)
+    except ValueError as error:
+      raise ranges.RangeError(f'{{function}}: {error}', {'function': self.function}) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,14 +80,16 @@ class Item:
     completion: the text.
     gold: a str, which is compared as mathematics, or another gold of `golds`; a `preference.Query`
       has no right answer, so its item gets no `accuracy`.
-    question: read by reward models only.
+    question: read by reward models and by functions of the user's.
     language: `en` or `zh`, what its thought is to be written in; '' is `target_language`.
+    extra: further columns of the question's row, read by functions of the user's.
   """
 
   completion: str
   gold: object
   question: str = ''
   language: str = ''
+  extra: dict = dataclasses.field(default_factory=dict, hash=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,24 +109,38 @@ class RewardService:
   """Judges batches of `Item`s; deterministic; `close` it when done."""
 
   def __init__(self, config=None):
+    """Loads the user's functions, if there are any.
+
+    Raises:
+      ValueError: one of them cannot be used; in one line.
+    """
     self.config = config or RewardConfig()
     self._pool, self._starting = None, threading.Lock()  # rollouts and examinations may ask at once
     self._failed = collections.deque(maxlen=_WINDOW)
     self._wait_seconds = 0.0
+    given = self.config
+    self._own = functions.start(given.function, given.function_seconds, given.function_gib)
+    self._weights = {judge.function.name: judge.function.weight for judge in self._own}
 
   def submit(self, items):
     """A `Batch` whose `result()` is the Rewards of `items` (sequence of Item), in order.
 
     All processes of a job pass the same items and ask for the results in the same order.
     """
-    return Batch(self, [self.start(item) for item in items[processes.share(len(items))]])
+    items = items[processes.share(len(items))]
+    parts = [self.start(item) for item in items]
+    # The user's functions see all of it at once.
+    for judge in self._own:
+      for part, future in zip(parts, judge.submit(items), strict=True):
+        part[judge.function.name] = future
+    return Batch(self, parts)
 
   def metrics(self):
     """Seconds waited for verdicts, rate of verifier errors (latest 1000), workers replaced."""
     return {
       'reward/wait_seconds': self._wait_seconds,
       'reward/verifier_error_rate': self.verifier_error_rate(),
-      'reward/worker_restarts': self._pool.restarts if self._pool else 0,
+      'reward/worker_restarts': sum(one.restarts for one in (self._pool, *self._own) if one),
     }
 
   def verifier_error_rate(self):
@@ -122,6 +149,8 @@ class RewardService:
 
   def close(self):
     """Stops the worker processes."""
+    for judge in self._own:
+      judge.close()
     if self._pool:
       self._pool.close()
       self._pool = None
@@ -165,7 +194,10 @@ class RewardService:
     return rewards
 
   def _total(self, verdicts):
-    return sum(getattr(self.config, name) * verdict.score for name, verdict in verdicts.items())
+    weigh = lambda name: (
+      self._weights[name] if name in self._weights else getattr(self.config, name)
+    )
+    return sum(weigh(name) * verdict.score for name, verdict in verdicts.items())
 
   def _stop_if_failing(self, rewards):
     rate = self.verifier_error_rate()

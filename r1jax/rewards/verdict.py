@@ -41,13 +41,15 @@ class Task:
 
   Attributes:
     check: its name in `workers.serve.CHECKS`.
-    seconds: deadline; a check that takes longer is a timeout and its process is killed.
+    seconds: deadline; the process of a check that takes longer is killed.
     arguments: what it is called with, anything that can be pickled.
+    late: what a check that takes longer is: the completion's fault by default.
   """
 
   check: str
   seconds: float
   arguments: tuple
+  late: Kind = Kind.TIMEOUT
 
 
 class Gold:

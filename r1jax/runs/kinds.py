@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import jax
 
-from r1jax import programs, sharding
+from r1jax import precision, programs, sharding
 from r1jax.runs import curation, report_cards, rl, supervised, train
 from r1jax.stages import ahead
 
@@ -68,5 +68,9 @@ def run(job, config):
   programs.keep(job.runtime.cache)
   training, _ = ahead.devices(job.rl)
   mesh = sharding.make_mesh(job.mesh, training)
+  device = mesh.devices.flat[0]
+  if job.on(device) != job and jax.process_index() == 0:
+    print(precision.told(device))
+  job = job.on(device)
   with jax.set_mesh(mesh):
     KINDS[job.stage].run(job, config, mesh)

@@ -15,9 +15,9 @@ from r1jax import files
 from r1jax import params as params_lib
 from r1jax.data import source
 from r1jax.rewards import service
-from r1jax.runs import examiner, model, tables, workdir
+from r1jax.runs import best_model, examiner, model, tables, workdir
 from r1jax.sampling import rollout
-from r1jax.train import loop, progress
+from r1jax.train import loop, progress, sinks
 
 SUMMARY = 'summary.json'
 
@@ -119,12 +119,14 @@ class Run:
     # All that can be refused is refused before the folder is touched.
     self.cfg.check_mesh(dict(self.mesh.shape))
     model.check_context(self.cfg, self.needed())
+    sinks.check(self.job.loop.sinks)
     data = self.read()
     with contextlib.closing(self.service()) as self.rewards:
       stage = self.stage(data)
       # What reading and compiling took is a part of the run's seconds.
       stage.began = began
       self.examiner = self.examine()
+      best_model.check(self.job, self.examiner)
       with workdir.opened(self.job.workdir, config):
         self._learn(stage)
 
@@ -143,9 +145,11 @@ class Run:
       stage.doing = lambda: self.examiner.doing()
     # A stage may hold threads that ask ahead: they end with the loop, however that ends.
     with contextlib.closing(stage):
-      loop.run(self.job.loop, stage, self.folder, self.job.optimizer)
+      best = loop.run(self.job.loop, stage, self.folder, self.job.optimizer, stage.began)
     after = self.after(stage)
     self.close(stage, before, after)
+    if best:
+      best_model.write(self, stage, best)
 
   def close(self, stage, before, after):
     """Saves the model and `summary.json`, shows what came of it."""

@@ -12,6 +12,8 @@ import jax
 
 import r1jax
 from r1jax import files
+from r1jax.interchange import hub_download
+from r1jax.rewards import functions as reward_functions
 from r1jax.runs import lock
 from r1jax.runs.graph import fingerprint
 
@@ -28,6 +30,8 @@ _PACKAGES = (
 )  # fmt: skip
 
 
+# Keys that may name a model of the hub, whose commit is kept as a file's digest is.
+_MODELS = ('checkpoint', 'distill.teacher')
 # Keys that name a file that is learned from; of a folder, the file in it that is read.
 _DATA = {
   'data.path': '',
@@ -90,17 +94,35 @@ def prepare(path, config):
 def data_digests(config):
   """Config key -> SHA-256 of the file of data that it names, where that is there.
 
+  Of a key that names a model of the hub it is the commit.
+
   A folder of TFDS data sets is no such file: it is made from the seed, by whoever comes first.
   """
   found = {}
-  for key, inside in _DATA.items():
-    section, _, name = key.partition('.')
-    place = config.get(section, {}).get(name, '')
-    path = pathlib.Path(place or '', inside)
+  for key, path in _learned(config).items():
     # The name of a missing file is refused by whoever reads it, with a better reason.
-    if place and path.is_file():
+    if path.is_file():
       status = path.stat()
       found[key] = _digest(path, status.st_size, status.st_mtime_ns)
+  commits = {key: hub_download.commit(_value(config, key)) for key in _MODELS}
+  return found | {key: commit for key, commit in commits.items() if commit}
+
+
+def _value(config, key):
+  """The value of a dotted key; '' where the stage has no such key."""
+  section, _, name = key.rpartition('.')
+  return (config.get(section, {}) if section else config).get(name, '')
+
+
+def _learned(config):
+  """Config key -> file that it names; of a key that names several, `key:FILE` for each."""
+  found = {}
+  for key, inside in _DATA.items():
+    if place := _value(config, key):
+      found[key] = pathlib.Path(place, inside)
+  # The user's own rewards are what a run learns from as much as its questions are.
+  for place in reward_functions.files(_value(config, 'reward.function')):
+    found[f'reward.function:{place}'] = pathlib.Path(place)
   return found
 
 
@@ -150,11 +172,17 @@ def versions():
 def _check_data(folder, saved, now, config):
   """Raises ValueError where a file is not what the run has learned from so far."""
   for key in sorted(saved.keys() & now.keys()):
-    if saved[key] != now[key]:
-      section, _, name = key.partition('.')
+    if saved[key] != now[key] and key in _MODELS:
+      place = hub_download.repository(_value(config, key))
       raise ValueError(
-        f'{config[section][name]} (config.{key}) has changed since {folder} began to learn from '
-        f'it: its SHA-256 was {saved[key]:.12}, now it is {now[key]:.12}; put the old data back, '
+        f'{place} (config.{key}) is now at commit {now[key]}, {folder} began from {saved[key]}: go '
+        f'on with --config.{key}={place}@{saved[key]}'
+      )
+    if saved[key] != now[key]:
+      path, key_alone = _learned(config)[key], key.partition(':')[0]
+      raise ValueError(
+        f'{path} (config.{key_alone}) has changed since {folder} began to learn from '
+        f'it: its SHA-256 was {saved[key]:.12}, now it is {now[key]:.12}; put the old file back, '
         'or give another --config.workdir'
       )
 
@@ -167,6 +195,11 @@ def _check_same(folder, saved, now, free, where=''):
     old, new = saved.get(key), now.get(key)
     if isinstance(old, dict) and isinstance(new, dict):
       _check_same(folder, old, new, free, f'{where}{key}.')
+    # The commit of a model of the hub stands in data.json, however its name says it.
+    elif f'{where}{key}' in _MODELS and hub_download.repository(old) == hub_download.repository(
+      new
+    ):
+      continue
     elif old != new:
       raise ValueError(
         f'{folder} holds a run with config.{where}{key}={old!r}, now it is {new!r}; go on with the '

@@ -16,14 +16,6 @@ from r1jax.data import batches
 from r1jax.evaluation import scenarios
 from r1jax.rewards import preference
 from r1jax.stages import judge, reasoning_rl, rollouts
-from r1jax.train import progress
-
-FIGURES = (
-  *progress.RL_FIGURES[:3],
-  ('helpful', 'reward/helpful', '.2f'),
-  ('harmless', 'reward/harmless', '.2f'),
-  *progress.RL_FIGURES[3:],
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +194,7 @@ class Stage(reasoning_rl.Stage):
   """Reasoning RL whose last rollouts hold general requests too."""
 
   title = 'RL for all scenarios'
-  figures = FIGURES
+  models = (preference.HELPFUL, preference.HARMLESS)
 
   def __init__(self, job, *rest):
     """Arguments as for `reasoning_rl.Stage`, the questions being `Questions`."""

@@ -17,6 +17,7 @@ from r1jax.algorithms import advantages
 from r1jax.data import batches
 from r1jax.evaluation import prospects
 from r1jax.model import flops, transformer
+from r1jax.rewards import functions
 from r1jax.sampling import rollout
 from r1jax.stages import ahead, packing, rollouts, sample_log
 from r1jax.train import progress, steps
@@ -161,7 +162,7 @@ class Stage:
   """The RL stage as `train.loop` drives it: see `loop.run` for the contract."""
 
   title = 'GRPO'
-  figures = progress.RL_FIGURES
+  models = ()  # reward models whose parts the bar shows
 
   def __init__(self, job, cfg, form, questions, rewards, workdir, rollout_mesh=None):
     """Nothing is sampled yet.
@@ -177,6 +178,8 @@ class Stage:
     """
     self.job, self.cfg, self.form = job, cfg, form
     self.rewards, self.workdir, self.total = rewards, workdir, job.rl.updates
+    own = (one.name for one in functions.parse(job.reward.function))
+    self.figures = progress.rl_figures([*self.models, *own])
     self.rollouts = rollouts.Rollouts(job, cfg, form, questions, rewards, rollout_mesh)
     self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
     self.layout = packing.Layout(

@@ -83,13 +83,14 @@ class Checkpoints:
     found = (_STEP.fullmatch(entry.name) for entry in self._folder.glob('step_*'))
     return sorted(int(match.group(1)) for match in found if match)
 
-  def save(self, step, arrays, host):
+  def save(self, step, arrays, host, kept=()):
     """Starts to save; returns as soon as `arrays` may be donated, changed or deleted.
 
     Args:
       step: number of complete steps; the checkpoint's name. One that exists is replaced.
       arrays: tree of jax.Array (any sharding, typed keys too) and np.ndarray.
       host: what JSON can hold: iterator state, counters. Process 0's is written.
+      kept: steps whose checkpoints stay, however old.
 
     Raises:
       CheckpointError: the previous save failed.
@@ -119,7 +120,7 @@ class Checkpoints:
     # All processes write their shards into the folder that the first one makes.
     _barrier('checkpoint folder is there')
     self._orbax.save(tmp / 'arrays', args=ocp.args.PyTreeSave(stored))
-    commit = (step, tmp, final, text, list(zip(names, described)))
+    commit = (step, tmp, final, text, list(zip(names, described)), kept)
     self._thread = threading.Thread(target=self._finish, args=commit, name='checkpoint')
     self._thread.start()
 
@@ -174,13 +175,23 @@ class Checkpoints:
     """
     self.wait()
     step = self._newest_intact()
-    if step is None:
-      return None
+    return None if step is None else (step, *self._read(step, abstract))
+
+  def load(self, step, abstract):
+    """(arrays, host) of the checkpoint of `step`; `abstract` and errors as in `latest`."""
+    self.wait()
+    # Every process looks, as every one reads: what one finds damaged none can use.
+    damage = _damage(self._path(step), step)
+    if damage:
+      raise CheckpointError(f'{self._path(step)} is damaged ({damage})')
+    return self._read(step, abstract)
+
+  def _read(self, step, abstract):
     path = self._path(step)
     leaves = _read_manifest(path)['leaves']
     host = json.loads((path / 'host.json').read_text())
     tree = abstract(host) if callable(abstract) else abstract
-    return step, self._restore(path, tree, leaves), host
+    return self._restore(path, tree, leaves), host
 
   def _check_still_there(self, step):
     """Raises CheckpointError where the folder is not the one that was opened.
@@ -250,7 +261,7 @@ class Checkpoints:
           # A full disk would stay so. What is still being written goes with the next save.
           shutil.rmtree(commit[1], ignore_errors=True)
 
-  def _commit(self, step, tmp, final, host, leaves):
+  def _commit(self, step, tmp, final, host, leaves, kept):
     (tmp / 'host.json').write_text(host)
     _write_manifest(tmp, step, leaves)
     for other in self.steps():
@@ -259,6 +270,8 @@ class Checkpoints:
     os.rename(tmp, final)
     _sync(self._folder)
     for old in self.steps()[: -self._keep]:
+      if old in kept:
+        continue
       stale = self._path(old).with_name(self._path(old).name + _TMP)
       os.rename(self._path(old), stale)  # a kill inside rmtree must not leave half of a final name
       shutil.rmtree(stale)

@@ -7,13 +7,16 @@ import signal
 import sys
 import threading
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
 
 from r1jax import programs, ranges
 from r1jax.train import checkpoint, metrics, optimizer, progress
+
+_OUT_OF_TIME = 'loop.minutes'  # a reason to stop beside the names of signals
+_JUDGED_BY = 'eval/pass_at_1'  # the higher, the better a checkpoint
 
 
 class Interrupted(RuntimeError):  # noqa: N818 - a stop that was asked for, not an error
@@ -24,20 +27,45 @@ class Interrupted(RuntimeError):  # noqa: N818 - a stop that was asked for, not 
     self.status = 128 + number
 
 
+class OutOfTime(Interrupted):
+  """`loop.minutes` are over and the run is saved: for the shell this is a success."""
+
+  def __init__(self, text):
+    super().__init__(text, 0)
+    self.status = 0
+
+
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
-  """How often a run is saved.
+  """How often a run is saved, and when it ends.
 
   Attributes:
     checkpoint_every: updates between checkpoints.
     keep: newest checkpoints that stay on disk; at least 2, as one may be torn.
+    keep_best: keep the checkpoint of the best examination on the way too, whose model becomes
+      `model-best/` at the end; needs `evaluation.every`.
+    sinks: what gets the figures beside `metrics.jsonl`: 'tensorboard', 'wandb', 'trackio'; the
+      latter two are packages to install, and their own variables say whose and where.
+    minutes: after which the run saves and ends at the end of its update, to go on by the same
+      command; 0 for none. They count from each start; in a graph, from that of each stage.
   """
 
   checkpoint_every: ranges.Count = 50
   keep: Annotated[int, ranges.Range(2)] = 2
+  keep_best: bool = False
+  sinks: tuple[Literal['tensorboard', 'wandb', 'trackio'], ...] = ('tensorboard',)
+  minutes: Annotated[float, ranges.Range(0, 1e6)] = 0.0
 
   def __post_init__(self):
     ranges.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+  """The best examination on the way: after which update, and its pass@1, 0 to 1."""
+
+  step: int
+  value: float
 
 
 class Signals:
@@ -78,7 +106,7 @@ class Signals:
         os.write(1, f'{self.notice}\n'.encode())
 
 
-def run(cfg, stage, workdir, ocfg):
+def run(cfg, stage, workdir, ocfg, began=None):
   """Drives `stage` from its newest checkpoint (or its start) to its last update.
 
   A stage has: `title`, `total` updates, `figures` for the progress bar, `cycle` updates that make
@@ -88,11 +116,22 @@ def run(cfg, stage, workdir, ocfg):
     makes the run), and `update(step)`, which dispatches update number `step` and returns its
     metrics without waiting for them.
 
+  Args:
+    cfg: `LoopConfig`.
+    stage: what is driven.
+    workdir: folder of the run.
+    ocfg: `optimizer.OptimizerConfig`.
+    began: `time.monotonic()` from which `cfg.minutes` count; by default now.
+
+  Returns:
+    The `Best` examination, of earlier starts too; None without `cfg.keep_best`.
+
   Raises:
-    Interrupted: a signal came; everything is saved.
+    Interrupted: a signal came or the time is up; everything is saved.
     CheckpointError, NonFiniteError: with the reason.
   """
   say = print if jax.process_index() == 0 else lambda text: None
+  began = time.monotonic() if began is None else began
   folder = workdir / 'checkpoints'
   with (
     Signals() as signals,
@@ -100,21 +139,65 @@ def run(cfg, stage, workdir, ocfg):
   ):
     # Signals are caught already: one that comes while this takes its time is not lost.
     found = saved.latest(stage.abstract)
-    step = 0
+    step, keeper = 0, _Keeper(cfg, stage, saved)
     if found:
       step, arrays, host = found
       stage.restore(arrays, host)
+      keeper.restore(host)
       say(f'resumed from {folder} at update {step} of {stage.total}')
     else:
       stage.start()
       # So that a run that is killed in its first update begins from the same numbers.
-      saved.save(0, stage.arrays(), stage.host())
-    with _reports(stage, step, workdir, signals) as (writer, bar):
-      _updates(stage, step, saved, signals, lambda row: _log(row, writer, bar, ocfg))
+      keeper.save(0)
+    with _reports(stage, step, workdir, signals, cfg.sinks) as (writer, bar):
+      stop = lambda: signals.asked or _over(cfg, began)
+      _updates(stage, step, keeper, stop, lambda row: _log(row, writer, bar, ocfg))
+    return keeper.best
+
+
+class _Keeper:
+  """What of a run is saved, and when: by count, and where it is the best so far."""
+
+  def __init__(self, cfg, stage, saved):
+    self._cfg, self._stage, self._saved, self.best = cfg, stage, saved, None
+
+  def restore(self, host):
+    """Goes on with the best that an earlier start has saved."""
+    if self._cfg.keep_best and host.get('best'):
+      self.best = Best(**host['best'])
+
+  def note(self, step, figures):
+    """Whether the examination among the figures of an update, if there is one, is the best."""
+    value = figures.get(_JUDGED_BY) if self._cfg.keep_best else None
+    # Of equal ones the first: nothing was gained by going on.
+    if value is None or (self.best and value <= self.best.value):
+      return False
+    self.best = Best(step, float(value))
+    return True
+
+  def due(self, step):
+    """Whether an update is saved by count."""
+    return self._saved.due(step) or step == self._stage.total
+
+  def save(self, step):
+    """Saves the run as it is after `step`, the best so far named in it and kept beside it."""
+    best = {'best': dataclasses.asdict(self.best)} if self.best else {}
+    kept = (self.best.step,) if self.best else ()
+    self._saved.save(step, self._stage.arrays(), self._stage.host() | best, kept)
+
+  def wait(self):
+    """Returns when what was saved is on disk."""
+    self._saved.wait()
+
+
+def _over(cfg, began):
+  """The reason to stop where the time is up, else ''."""
+  late = cfg.minutes and time.monotonic() - began >= cfg.minutes * 60
+  return _OUT_OF_TIME if late else ''
 
 
 @contextlib.contextmanager
-def _reports(stage, step, workdir, signals):
+def _reports(stage, step, workdir, signals, others):
   """The writer of metrics and the progress bar; silent ones but on the first process."""
   if jax.process_index():
     yield _Silent(), _Silent()
@@ -130,13 +213,13 @@ def _reports(stage, step, workdir, signals):
       base=stage.base,
       notice=lambda: signals.notice or stage.doing(),
     ) as bar,
-    metrics.MetricsWriter(workdir, step, bar.print) as writer,
+    metrics.MetricsWriter(workdir, step, bar.print, others) as writer,
   ):
     signals.shown = bar.live
     yield writer, bar
 
 
-def _updates(stage, step, saved, signals, log):
+def _updates(stage, step, keeper, stop, log):
   watch, pending = programs.watch(), None
   while step < stage.total:
     # It is only dispatched: while the device works on it the figures of the last are fetched.
@@ -149,31 +232,40 @@ def _updates(stage, step, saved, signals, log):
       log(pending)
     step += 1
     pending = (step, figures, now)
+    better = keeper.note(step, figures)
     # Asked at every update: processes that disagree would wait for each other for ever.
-    stop = _agreed(signals.asked)
-    if stop or saved.due(step) or step == stage.total:
+    why = _agreed(stop())
+    if why or better or keeper.due(step):
       log(pending)
       pending = None
-      saved.save(step, stage.arrays(), stage.host())
-    if stop:
+      keeper.save(step)
+    # After the last update only a signal asks for more than the end that comes anyway.
+    if why and (step < stage.total or why != _OUT_OF_TIME):
       # It is not over before it is on disk: the process ends when this is raised.
-      saved.wait()
-      raise Interrupted(
-        f'stopped by {stop} after update {step} of {stage.total}; everything is saved, '
-        'the same command goes on from here',
-        signal.Signals[stop],
-      )
+      keeper.wait()
+      raise _stopped(why, step, stage.total)
 
 
-def _agreed(asked):
-  """The signal any process was given: all of them stop after the same update."""
+def _stopped(why, step, total):
+  """The exception of a run that ends before its last update."""
+  rest = 'everything is saved, the same command goes on from here'
+  if why == _OUT_OF_TIME:
+    return OutOfTime(f'stopped after update {step} of {total}, as {why} are over; {rest}')
+  number = signal.Signals[why]
+  return Interrupted(f'stopped by {why} after update {step} of {total}; {rest}', number)
+
+
+def _agreed(why):
+  """Why any process is to stop: all of them stop after the same update."""
   if jax.process_count() == 1:
-    return asked
+    return why
   from jax.experimental import multihost_utils
 
   # The larger number wins where two differ: any one does, as long as all take the same.
-  numbers = multihost_utils.process_allgather(np.int32(signal.Signals[asked] if asked else 0))
-  return signal.Signals(int(numbers.max())).name if numbers.any() else ''
+  names = {int(one): one.name for one in signal.Signals}
+  names |= {0: '', max(names) + 1: _OUT_OF_TIME}
+  number = next(number for number, name in names.items() if name == why)
+  return names[int(multihost_utils.process_allgather(np.int32(number)).max())]
 
 
 def _log(row, writer, bar, ocfg):

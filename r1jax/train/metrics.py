@@ -1,4 +1,4 @@
-"""Figures of a run: `metrics.jsonl` and TensorBoard events.
+"""Figures of a run: `metrics.jsonl`, TensorBoard events, and services that are asked for.
 
 A metric is a float called `family/name`. JSON has no NaN or infinity: such a value is written as
 null and the row's `metrics/nonfinite` counts them; TensorBoard gets the finite ones only.
@@ -17,22 +17,24 @@ from tensorboardX import event_file_writer
 from tensorboardX.proto import event_pb2, summary_pb2
 
 from r1jax import files
+from r1jax.train import sinks
 
 
 class MetricsWriter:
-  """Appends one row per step to `metrics.jsonl` and to TensorBoard; only process 0 writes.
+  """Appends one row per step to `metrics.jsonl` and to the other sinks; only process 0 writes.
 
   A row is on disk, but for a power cut, when `write` returns. Figures never stop a run: a file that
   cannot be written any more is given up, which is said once.
   """
 
-  def __init__(self, workdir, resumed_from=0, notify=print):
+  def __init__(self, workdir, resumed_from=0, notify=print, others=('tensorboard',)):
     """Opens the files in `workdir`; drops rows after step `resumed_from`, which will run again.
 
     Args:
       workdir: path.
       resumed_from: number of steps that are complete.
       notify: called with one line of text where a file is given up.
+      others: of 'tensorboard' and `sinks.SERVICES`, those that get the rows too.
 
     Raises:
       ValueError: `metrics.jsonl` is damaged; the message names the line.
@@ -48,7 +50,11 @@ class MetricsWriter:
       files.write_rows(path, [row for row in _rows(path) if row['step'] <= resumed_from])
     self._files[path] = _Lines(path)
     board = path.parent / 'tensorboard'
-    self._files[board] = _Board(board, resumed_from + 1 if again else None)
+    if board.name in others:
+      self._files[board] = _Board(board, resumed_from + 1 if again else None)
+    for name in (one for one in sinks.SERVICES if one in others):
+      if sink := sinks.opened(name, path.parent, notify):
+        self._files[name] = sink
 
   def __enter__(self):
     return self
@@ -77,7 +83,7 @@ class MetricsWriter:
         )
 
   def close(self):
-    """Closes both files."""
+    """Closes all of them."""
     for file in self._files.values():
       with contextlib.suppress(OSError):  # all rows have been written by `write`
         file.close()

@@ -32,6 +32,14 @@ RL_FIGURES = (
   ('rollout tok/s', 'speed/rollout_tokens_per_s', ',.0f'),
   ('train tok/s', 'speed/train_tokens_per_s', ',.0f'),
 )
+
+
+def rl_figures(parts):
+  """`RL_FIGURES` with further parts of the reward, given by name, behind the accuracy."""
+  added = tuple((name, f'reward/{name}', '.2f') for name in parts)
+  return (*RL_FIGURES[:2], *added, *RL_FIGURES[2:])
+
+
 # What it shows of a step of supervised learning.
 SFT_FIGURES = (
   ('loss', 'loss/total', '.3f'),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from r1jax.train import loop, optimizer
+from r1jax.train import checkpoint, loop, optimizer
 from tests import small_runs
 
 OCFG = optimizer.OptimizerConfig(lr=1.0)
@@ -55,9 +56,9 @@ def mesh(one_device):
   return one_device
 
 
-def run(stage, folder, every=2):
+def run(stage, folder, every=2, **more):
   """Runs the stage; returns the rows of metrics.jsonl."""
-  loop.run(loop.LoopConfig(every, 2), stage, folder, OCFG)
+  loop.run(loop.LoopConfig(every, 2, **more), stage, folder, OCFG)
   return rows(folder)
 
 
@@ -99,6 +100,102 @@ def test_a_signal_while_the_run_begins_is_not_lost(tmp_path):
   stage.start = lambda: (begin(), signal.raise_signal(signal.SIGTERM))
   with pytest.raises(loop.Interrupted, match='after update 1 of 6'):
     run(stage, tmp_path)
+
+
+def later(monkeypatch, seconds):
+  """Sets the clock of the loop: what it reads is what the list of one number holds."""
+  clock = [seconds]
+  monkeypatch.setattr(loop.time, 'monotonic', lambda: clock[0])
+  return clock
+
+
+def test_a_run_whose_time_is_over_is_saved_and_goes_on_with_as_much_again(tmp_path, monkeypatch):
+  clock = later(monkeypatch, 1000.0)
+
+  def tick(step):
+    clock[0] += 50
+
+  with pytest.raises(loop.OutOfTime, match='after update 3 of 6, as loop.minutes are over') as stop:
+    run(Counting(tick), tmp_path, every=100, minutes=2.5)
+  assert stop.value.status == 0 and isinstance(stop.value, loop.Interrupted)
+  again = Counting(tick)
+  # At its last update a run is not stopped: its end is what the user waits for.
+  found = run(again, tmp_path, every=100, minutes=2.5)
+  assert again.ran == [3, 4, 5] and [row['step'] for row in found] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_time_of_a_run_counts_from_where_it_began(tmp_path, monkeypatch):
+  clock = later(monkeypatch, 1000.0)
+  with pytest.raises(loop.OutOfTime, match='after update 1 of 6'):
+    loop.run(loop.LoopConfig(minutes=1.0), Counting(), tmp_path, OCFG, began=clock[0] - 60)
+
+
+def test_a_reason_to_stop_is_told_from_the_others(monkeypatch):
+  assert str(pickle.loads(pickle.dumps(loop.OutOfTime('saved')))) == 'saved'
+  monkeypatch.setattr(loop.jax, 'process_count', lambda: 2)
+  # The other process says nothing, or the one thing that it was told.
+  for ours, other, all_of_them in (
+    ('', 0, ''),
+    ('loop.minutes', 0, 'loop.minutes'),
+    ('', int(signal.SIGINT), 'SIGINT'),
+    ('SIGTERM', int(signal.SIGINT), 'SIGTERM'),
+  ):
+    gather = lambda number, other=other: np.array([number, other])
+    monkeypatch.setattr('jax.experimental.multihost_utils.process_allgather', gather)
+    assert loop._agreed(ours) == all_of_them
+
+
+class Examined(Counting):
+  """Counts, and is examined after every update."""
+
+  def __init__(self, scores, during=lambda step: None):
+    super().__init__(during)
+    self.scores = scores
+
+  def update(self, step):
+    score = self.scores[step]
+    return super().update(step) | ({} if score is None else {'eval/pass_at_1': score})
+
+
+def saved(folder):
+  """Steps of the checkpoints in a run's folder."""
+  return sorted(int(path.name[5:]) for path in (folder / 'checkpoints').glob('step_*'))
+
+
+@pytest.mark.parametrize(
+  'scores, best, kept',
+  [
+    ((0.1, 0.5, 0.5, None, 0.4, 0.3), loop.Best(2, 0.5), [2, 4, 6]),
+    ((0.9, 0.5, None, None, None, None), loop.Best(1, 0.9), [1, 4, 6]),
+    ((0.1, 0.2, 0.3, 0.4, 0.5, 0.6), loop.Best(6, 0.6), [5, 6]),
+    ((None,) * 6, None, [4, 6]),
+  ],
+)
+def test_the_best_checkpoint_stays_beside_the_newest(tmp_path, scores, best, kept):
+  cfg = loop.LoopConfig(2, 2, keep_best=True)
+  assert loop.run(cfg, Examined(scores), tmp_path, OCFG) == best
+  assert saved(tmp_path) == kept
+  # A run that has ended tells it again.
+  assert loop.run(cfg, Examined(scores), tmp_path, OCFG) == best
+  if best:
+    with checkpoint.Checkpoints(tmp_path / 'checkpoints') as there:
+      arrays, _ = there.load(best.step, Counting().abstract)
+    assert arrays['sum'] == sum(range(best.step))
+
+
+def test_without_being_asked_for_no_checkpoint_is_the_best(tmp_path):
+  cfg = loop.LoopConfig(2, 2)
+  assert loop.run(cfg, Examined((0.9, 0.5, 0.4, 0.3, 0.2, 0.1)), tmp_path, OCFG) is None
+  assert saved(tmp_path) == [4, 6]
+
+
+def test_the_best_is_known_after_a_stop_and_is_still_there(tmp_path):
+  cfg, scores = loop.LoopConfig(100, 2, keep_best=True), (0.2, 0.8, 0.3, 0.4, 0.5, 0.6)
+  with pytest.raises(loop.Interrupted):
+    loop.run(cfg, Examined(scores, stop_at(3)), tmp_path, OCFG)
+  assert saved(tmp_path) == [2, 4]
+  assert loop.run(cfg, Examined(scores), tmp_path, OCFG) == loop.Best(2, 0.8)
+  assert saved(tmp_path) == [2, 4, 6]
 
 
 def test_updates_after_the_last_checkpoint_run_again_and_have_one_row_each(tmp_path):

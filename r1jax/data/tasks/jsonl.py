@@ -33,7 +33,8 @@ def read(path, question_key='question', answer_key='answer'):
   dropped ('1,234' becomes '1234'), blank lines are passed over.
 
   A record with a field such as `options` or `tests` has no such text as its answer but what a
-  verifier checks by: see `r1jax.rewards.golds`. Options become lines of the question.
+  verifier checks by: see `r1jax.rewards.golds`. Options become lines of the question. Fields other
+  than question and answer are kept in `extra`.
 
   Args:
     path: file of one JSON object per line, UTF-8.
@@ -124,6 +125,12 @@ def check_lengths(problems, form, max_prompt):
 
 
 def _problem(record, kind, question_key, answer_key):
+  found = _asked(record, kind, question_key, answer_key)
+  extra = {key: value for key, value in record.items() if key not in (question_key, answer_key)}
+  return dataclasses.replace(found, extra=extra)
+
+
+def _asked(record, kind, question_key, answer_key):
   question = text(record, question_key, (str,))
   checked = golds.read(record, answer_key)
   if checked:

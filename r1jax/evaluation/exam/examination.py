@@ -8,6 +8,7 @@ import time
 
 import jax
 
+from r1jax import precision
 from r1jax.data import chat_template, prompts, tokenizer
 from r1jax.evaluation.exam import benchmarks, draw, protocol, result
 from r1jax.interchange import huggingface
@@ -188,8 +189,9 @@ def _architecture(folder, dtype):
   cpu = jax.default_backend() == 'cpu'
   how = {'scan_layers': False, 'dispatch': 'dense'} if cpu else {}
   cfg = huggingface.read_config(folder, dtype, dtype, remat=False, **how)
+  chosen = dtype or precision.compute_dtype(cfg.compute_dtype, jax.devices()[0])
   # Replies do not depend on the multi-token module (reference §2.5), so it is not read.
-  return dataclasses.replace(cfg, mtp_layers=0)
+  return dataclasses.replace(cfg, mtp_layers=0, compute_dtype=chosen)
 
 
 def _check_free(output, header):

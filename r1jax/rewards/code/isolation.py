@@ -6,6 +6,7 @@ inside is never the one who trains: a root inside would own the machine's device
 what only root may read.
 """
 
+import ctypes
 import dataclasses
 import functools
 import importlib.util
@@ -13,6 +14,7 @@ import os
 import pathlib
 import secrets
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -52,6 +54,15 @@ ROOT_WAYS = (Way(_SWITCH, inside=True), Way(_NAMESPACE, outside=True))
 
 class NoWayError(RuntimeError):
   """Bubblewrap cannot give a program of root a user of its own."""
+
+
+def lacking():
+  """The first of what the kernel must have that it has not, by name; '' on Linux."""
+  there = {
+    'pidfd_open': hasattr(os, 'pidfd_open') and hasattr(signal, 'pidfd_send_signal'),
+    'prctl': hasattr(ctypes.CDLL(None), 'prctl'),
+  }
+  return next((name for name, found in there.items() if not found), '')
 
 
 def available():

@@ -14,6 +14,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from typing import Annotated
@@ -86,6 +87,12 @@ def running():
 
 def require(allow_unsandboxed):
   """Raises SandboxError, with what to do, where programs cannot be run as they are asked to."""
+  lacking = isolation.lacking()
+  if lacking:
+    raise SandboxError(
+      f'rewards for code need Linux: this system ({sys.platform}) has no {lacking}, by which '
+      'programs are held. Train on Linux, in WSL2 or in a container; other rewards work here'
+    )
   bubblewrap = isolation.available()
   if bubblewrap:
     try:

@@ -27,6 +27,7 @@ from r1jax.rewards.verdict import Kind, Verdict
 OWN_BYTES = 1 << 30  # address space of the worker of `own`
 START_SECONDS = 60.0  # a loaded machine may import slowly; a worker that takes longer is a failure
 _WORKER = 'r1jax.rewards.workers.serve'
+_OWN_WORKER = 'r1jax.rewards.workers.serve_function'
 _LONGEST = 300  # characters that are told of why a worker did not start
 _PACKAGE_ROOT = str(pathlib.Path(__file__).resolve().parents[3])
 
@@ -35,6 +36,7 @@ _PACKAGE_ROOT = str(pathlib.Path(__file__).resolve().parents[3])
 class _Job:
   line: bytes
   seconds: float
+  late: Kind
   future: concurrent.futures.Future
   tries: int = 0
 
@@ -48,15 +50,32 @@ class _Worker:
   received: bytearray = dataclasses.field(default_factory=bytearray)
 
 
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """What a worker process runs.
+
+  Attributes:
+    module: its `main` talks to the pool as `workers.protocol` has it.
+    limit: config key of its memory, for messages.
+    environment: variables that it gets beside those that all workers get.
+  """
+
+  module: str
+  limit: str
+  environment: dict = dataclasses.field(default_factory=dict)
+
+
 class Pool:
   """`workers` processes that each judge one item at a time, none larger than `memory_bytes`.
 
   Items wait for workers to start; one not ready in `start_seconds` (START_SECONDS) is replaced.
+  `program` is by default that of our own checks.
   """
 
-  def __init__(self, workers, memory_bytes, start_seconds=None):
+  def __init__(self, workers, memory_bytes, program=None, start_seconds=None):
     if workers < 1:
       raise ValueError(f'a pool needs at least one worker, got {workers}')
+    self._program = program or Program(_WORKER, 'reward.worker_gib')
     self._memory_bytes = memory_bytes
     self._start_seconds = start_seconds or START_SECONDS
     self._jobs = collections.deque()
@@ -77,13 +96,17 @@ class Pool:
     atexit.register(self.close)
 
   def submit(self, task):
-    """A Future of the Verdict of a `verdict.Task`."""
+    """A Future of the Verdict of a `verdict.Task`.
+
+    Of a check that judges a list it is a tuple of them, and one Verdict where none was made: of a
+    call that was late, or whose worker died.
+    """
     future = concurrent.futures.Future()
     line = base64.b64encode(pickle.dumps((task.check, task.arguments))) + b'\n'
     with self._lock:
       if self._closing:
         raise ValueError('the reward pool is closed')
-      self._jobs.append(_Job(line, task.seconds, future))
+      self._jobs.append(_Job(line, task.seconds, task.late, future))
       self._wake()
     return future
 
@@ -106,7 +129,7 @@ class Pool:
       os.write(self._wake_write, b'.')
 
   def _start(self):
-    environment = {
+    environment = self._program.environment | {
       'PATH': os.environ.get('PATH', os.defpath),
       'PYTHONHASHSEED': '0',
       'LC_ALL': 'C.UTF-8',
@@ -116,14 +139,14 @@ class Pool:
         sys.executable,
         '-P',
         '-m',
-        _WORKER,
+        self._program.module,
         str(self._memory_bytes),
         str(os.getpid()),
       ],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,  # until it is ready: then it says nothing more
-      env=environment | {'PYTHONPATH': _PACKAGE_ROOT},
+      env=environment | {'PYTHONPATH': _paths(environment)},
       start_new_session=True,
     )
     os.set_blocking(process.stderr.fileno(), False)
@@ -187,7 +210,7 @@ class Pool:
       worker.ready, self._unstarted = True, 0
       return
     job, worker.job = worker.job, None
-    job.future.set_result(Verdict(reply[0], Kind(reply[1]), reply[2]))
+    job.future.set_result(_verdicts(reply))
 
   def _expire(self):
     now = time.monotonic()
@@ -196,7 +219,7 @@ class Pool:
         continue
       if worker.job:
         job, worker.job = worker.job, None
-        job.future.set_result(Verdict(0.0, Kind.TIMEOUT, f'over {job.seconds:g} s'))
+        job.future.set_result(Verdict(0.0, job.late, f'over {job.seconds:g} s'))
         self._replace(worker)
       elif not worker.ready:
         self._lost(worker)
@@ -205,8 +228,9 @@ class Pool:
     job, worker.job = worker.job, None
     if not worker.ready:
       self._unstarted += 1
-      limit = f'at most {self._memory_bytes / 2**30:g} GiB (reward.worker_gib)'
-      self._why = f'{_why_not_ready(worker, self._start_seconds)}, {limit}'
+      limit = f'at most {self._memory_bytes / 2**30:g} GiB ({self._program.limit})'
+      why = _why_not_ready(worker, self._program.module, self._start_seconds)
+      self._why = f'{why}, {limit}'
     if job and job.tries:
       why = f'the worker died twice on this item, exit status {worker.process.wait()}'
       job.future.set_result(Verdict(0.0, Kind.VERIFIER_ERROR, why))
@@ -251,7 +275,31 @@ def own():
   return Pool(workers=1, memory_bytes=OWN_BYTES)
 
 
-def _why_not_ready(worker, seconds):
+def cores():
+  """Cores that this process may use."""
+  # macOS does not say which they are.
+  return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def own_function(environment):
+  """The `Program` that calls a user's function, with the user's variables."""
+  return Program(_OWN_WORKER, 'reward.function_gib', dict(environment))
+
+
+def _paths(environment):
+  """PYTHONPATH of a worker: our package first, then what its environment says."""
+  return os.pathsep.join(filter(None, [_PACKAGE_ROOT, environment.get('PYTHONPATH')]))
+
+
+def _verdicts(reply):
+  """The Verdict that a worker wrote, or the tuple of them."""
+  if reply and isinstance(reply[0], list):
+    return tuple(map(_verdicts, reply))
+  score, kind, why = reply
+  return Verdict(score, Kind(kind), why)
+
+
+def _why_not_ready(worker, module, seconds):
   """Why a worker died, or was too late, before it was ready: in its own words where it has any."""
   if worker.process.poll() is None and worker.deadline <= time.monotonic():
     return f'not ready after {seconds:.0f} seconds; is the machine overloaded?'
@@ -260,7 +308,7 @@ def _why_not_ready(worker, seconds):
   # The last line of a traceback is the error itself.
   reason = told.splitlines()[-1][:_LONGEST] if told else 'it said nothing'
   how = f'killed by {signal.Signals(-status).name}' if status < 0 else f'exit status {status}'
-  return f'{reason} ({how} of `{sys.executable} -P -m {_WORKER}`)'
+  return f'{reason} ({how} of `{sys.executable} -P -m {module}`)'
 
 
 def _kill_all(workers):

@@ -1,25 +1,13 @@
-"""A reward worker: reads one request a line, writes one verdict a line (`pool.Pool` talks to it).
+"""A reward worker that runs our own checks, in an address space of limited size."""
 
-Imports neither JAX nor NumPy. Its address space is limited, and it dies with the process that
-started it.
-"""
-
-import base64
-import ctypes
-import json
-import os
-import pathlib
-import pickle
 import resource
-import signal
 import sys
 
 from r1jax.rewards import code, language, repetition
 from r1jax.rewards.code import sandbox
 from r1jax.rewards.math import symbolic
 from r1jax.rewards.verdict import Kind, Verdict
-
-_PR_SET_PDEATHSIG = 1
+from r1jax.rewards.workers import protocol
 
 
 class CodeChecks:
@@ -60,9 +48,9 @@ CHECKS = {
 }
 
 
-def _answer(line):
+def _answer(request):
   try:
-    check, arguments = pickle.loads(base64.b64decode(line))  # written by our own parent process
+    check, arguments = request()
     verdict = CHECKS[check](*arguments)
   except MemoryError:
     verdict = Verdict(0.0, Kind.TIMEOUT, 'over the memory limit')
@@ -73,31 +61,8 @@ def _answer(line):
 
 def main(memory_bytes, parent):
   """Serves requests until the input ends."""
-  ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-  if os.getppid() != parent:
-    return
-  channel = os.fdopen(os.dup(1), 'w')
-  os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a library that prints must not break the protocol
-  resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-  resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-  symbolic.warm_up()
-  print('"ready"', file=channel, flush=True)
-  # Nobody reads what is said from now on: a full pipe would stop this process.
-  os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-  first = _address_space()
-  for line in sys.stdin:
-    print(json.dumps(_answer(line)), file=channel, flush=True)
-    # The parser takes a MemoryError for a text that is no formula. So a worker whose caches have
-    # taken half of what it had ends, before right answers are called unparseable; another follows.
-    if _address_space() - first > (memory_bytes - first) // 2:
-      break
+  protocol.serve(_answer, parent, resource.RLIMIT_AS, memory_bytes, symbolic.warm_up, retires=True)
   _codes.close()
-
-
-def _address_space():
-  """Bytes of address space that this process takes."""
-  pages = int(pathlib.Path('/proc/self/statm').read_text().split()[0])
-  return pages * resource.getpagesize()
 
 
 if __name__ == '__main__':

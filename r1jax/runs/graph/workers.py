@@ -133,12 +133,14 @@ def _hand_out(made, worker, waiting, finished, say):
 
 
 def _taken(worker):
-  """The name of the stage that a worker has made; StageError where it has not."""
+  """The name of the stage that a worker has made; StageError, or OutOfTime, where it has not."""
   try:
     fault = worker.pipe.recv()
   except (EOFError, ConnectionResetError):  # the latter where it had not read all
     worker.process.join(_TICK)
     fault = f'its process ended with status {worker.process.exitcode} (-9: out of memory?)'
+  if isinstance(fault, loop.OutOfTime):
+    raise loop.OutOfTime(f'stage {worker.stage}: {fault}')
   if fault:
     raise graph.StageError(f'stage {worker.stage}: {fault}')
   return worker.stage
@@ -219,9 +221,11 @@ def _work(build, config, pipe):
 
 
 def _fault(made, node):
-  """Makes a stage; '' or why it is not made."""
+  """Makes a stage; '' or why it is not made, as text or as what ends the whole graph."""
   try:
     made.make(node)
+  except loop.OutOfTime as stop:
+    return stop
   except (loop.Interrupted, *graph.EXPECTED) as error:
     return str(error)
   except Exception as error:

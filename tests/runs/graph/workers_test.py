@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import multiprocessing
 import os
 import pathlib
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from r1jax.runs import lock
 from r1jax.runs.graph import workers
+from r1jax.train import loop
 from tests import small_runs
 from tests.runs.graph import side_by_side
 
@@ -123,3 +125,11 @@ def test_a_graph_that_another_run_makes_is_refused_and_nothing_is_made(tmp_path)
   ):
     workers.run(side_by_side.build, side_by_side.settings(tmp_path, 1))
   assert not (tmp_path / 'manifest.json').exists() and not (tmp_path / 'first').exists()
+
+
+def test_a_stage_whose_time_is_over_ends_the_graph_as_a_success():
+  ours, theirs = multiprocessing.Pipe()
+  theirs.send(loop.OutOfTime('all is saved'))
+  with pytest.raises(loop.OutOfTime, match='stage dev1: all is saved') as stop:
+    workers._taken(workers._Worker(None, ours, 'dev1'))
+  assert stop.value.status == 0
