@@ -25,6 +25,7 @@ INSTALL = [
   'tokenizers>=0.21',
   'safetensors>=0.5',
   'gguf>=0.17',
+  'pyarrow>=15',
   'jinja2>=3.1',
   'math-verify>=0.9',
   'rich>=13.9',

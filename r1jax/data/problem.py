@@ -15,6 +15,7 @@ class Problem:
     level: difficulty; 0 where unknown.
     steps: lines of a correct solution, each ending in the number that it establishes.
     language: 'en' or 'zh', what the thought is to be written in.
+    extra: what else its record held, by name, for a reward that wants it.
   """
 
   question: str
@@ -23,6 +24,8 @@ class Problem:
   level: int
   steps: tuple[str, ...] = ()
   language: str = 'en'
+  # A dict has no hash; two problems that differ in it alone are still two.
+  extra: dict = dataclasses.field(default_factory=dict, hash=False)
 
 
 def is_text(value):

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import importlib.metadata
 import json
 import pathlib
@@ -12,6 +13,7 @@ import jax
 
 import r1jax
 from r1jax import files
+from r1jax.data import records, source
 from r1jax.runs import lock
 from r1jax.runs.graph import fingerprint
 
@@ -83,7 +85,8 @@ def prepare(path, config):
 def data_digests(config):
   """Config key -> SHA-256 of the file of data that it names, where that is there.
 
-  A folder of TFDS data sets is no such file: it is made from the seed, by whoever comes first.
+  Of a folder of shards those count that are read. A folder of TFDS data sets has none: it is made
+  from the seed, by whoever comes first.
   """
   found = {}
   for key, inside in _DATA.items():
@@ -92,9 +95,27 @@ def data_digests(config):
     path = pathlib.Path(place or '', inside)
     # The name of a missing file is refused by whoever reads it, with a better reason.
     if place and path.is_file():
-      status = path.stat()
-      found[key] = _digest(path, status.st_size, status.st_mtime_ns)
+      found[key] = _of_file(path)
+    elif place and path.is_dir() and (shards := _shards(config, key, path)):
+      names = ''.join(f'{one.name} {_of_file(one)}\n' for one in shards)
+      found[key] = hashlib.sha256(names.encode()).hexdigest()
   return found
+
+
+def _shards(config, key, path):
+  """The data files of a folder that the run reads; none of a folder of another kind."""
+  held = key == 'data.heldout_path'
+  try:
+    # As in `data.source`, so that a split that nobody reads may change.
+    split = source.heldout_split(config.data) if held else config[key.split('.')[0]].get('split')
+    return records.files(path, split)
+  except records.RecordError:
+    return []
+
+
+def _of_file(path):
+  status = path.stat()
+  return _digest(path, status.st_size, status.st_mtime_ns)
 
 
 @functools.cache

@@ -102,6 +102,23 @@ def test_changed_data_is_refused_with_the_file_and_changes_nothing(learning, tmp
   assert {path: path.read_bytes() for path in folder.glob('*.json')} == before
 
 
+def test_shards_of_a_folder_count_where_they_are_read(learning, tmp_path):
+  folder, config = learning
+  shards = tmp_path / 'hub' / 'data'
+  shards.mkdir(parents=True)
+  for name in ('train-00000-of-00002', 'train-00001-of-00002', 'test-00000-of-00001'):
+    (shards / f'{name}.parquet').write_bytes(name.encode())
+  config.data.path = config.data.heldout_path = str(tmp_path / 'hub')
+  first = workdir.data_digests(config)
+  assert first['data.path'] != first['data.heldout_path']
+  (shards / 'test-00000-of-00001.parquet').write_bytes(b'other')
+  second = workdir.data_digests(config)
+  assert second['data.path'] == first['data.path']
+  assert second['data.heldout_path'] != first['data.heldout_path']
+  (shards / 'train-00001-of-00002.parquet').write_bytes(b'other')
+  assert workdir.data_digests(config)['data.path'] != first['data.path']
+
+
 def test_samples_of_other_data_are_not_mixed_in(learning, tmp_path):
   folder, config = learning
   (folder / 'checkpoints' / 'step_00000000').rmdir()
