@@ -108,6 +108,12 @@ def each(path, make, split='', limit=0, wanted=None):
     RecordError: no record, a file that can't be read, or one that `make` refuses. OSError where a
       file can't be opened.
   """
+  for _, made in placed(path, make, split, limit, wanted):
+    yield made
+
+
+def placed(path, make, split='', limit=0, wanted=None):
+  """As `each`, with the place of each record before it, such as 'train.jsonl, line 3'."""
   count = 0
   for file in files(path, split):
     rows = _parquet(file, wanted) if file.suffix == PARQUET else _jsonl(file, wanted)
@@ -116,7 +122,7 @@ def each(path, make, split='', limit=0, wanted=None):
         made = make(load())
       except ValueError as error:
         raise RecordError(f'{file}, {where}: {error}') from error
-      yield made
+      yield f'{file}, {where}', made
       count += 1
       # Asked here, so that the record after the last is not even read.
       if count == limit:
