@@ -12,6 +12,7 @@ from r1jax.rewards import service
 from r1jax.runs import model, tables, train
 from r1jax.sampling import rollout
 from r1jax.stages import distill, judge, pretrain, reward_model, sft
+from r1jax.train import progress
 
 
 class Pretrain(train.Run):
@@ -156,7 +157,8 @@ class Sft(train.Run):
     """The loss of the held-out examples, printed; None without any."""
     if not stage.held.tokens:
       return None
-    loss = stage.heldout_loss(params)
+    with progress.Status(f'held-out loss {when}'):
+      loss = stage.heldout_loss(params)
     if jax.process_index() == 0:
       print(
         f'held-out loss {when}: {loss:.3f} nats per token of {len(stage.held.tokens):,} examples'
@@ -181,7 +183,7 @@ class Distill(Sft):
       return super().architecture()
     self.place = checkpoints.open(self.job.distill.teacher)
     teacher_tok = tokenizer.load(self.place)
-    cfg = huggingface.read_config(self.place, **dataclasses.asdict(self.job.runtime))
+    cfg = huggingface.read_config(self.place, **self.job.runtime.of_model())
     # Its next-token distribution is all that is learned from: no module that looks further.
     self.teacher_cfg = dataclasses.replace(cfg, mtp_layers=0)
     data = self.job.data
@@ -225,7 +227,8 @@ class Distill(Sft):
       stage.teacher = distill.Teacher(params, cfg)
     if not self.asks:
       return None, loss
-    return self.asking(self.held, cfg, self.teacher_form).judge(params), loss
+    examiner = self.asking(self.held, cfg, self.teacher_form)
+    return examiner.judge(params, 'the teacher'), loss
 
   def examine(self):
     """Asks teacher and student the same held-out problems, where there are any to ask."""

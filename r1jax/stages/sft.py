@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from r1jax import ranges, sharding
 from r1jax.data import batches, conversations, examples, records
 from r1jax.stages import packing, supervised
-from r1jax.train import metrics, steps
+from r1jax.train import progress, steps
 from r1jax.train import state as state_lib
 
 
@@ -116,7 +116,7 @@ class Stage(supervised.Stage):
   """Supervised fine-tuning as `train.loop` drives it: see `loop.run` for the contract."""
 
   title = 'SFT'
-  figures = metrics.SFT_FIGURES
+  figures = progress.SFT_FIGURES
 
   def __init__(self, job, cfg, form, source, held=()):
     """Encodes what is learned and what is held out.
