@@ -16,6 +16,8 @@ PREFILL = template.THINK + '\n'
 _OPENED = re.compile(re.escape(template.THINK) + r'\s*\Z')
 # Stand round what an assistant said where a template is rendered for training; no text has them.
 _MARKS = ('\0said\0', '\0end of what was said\0')
+# Matches '{%- generation %}', not '{% if add_generation_prompt %}'.
+_MARKED = re.compile(r'\{%[-+]?\s*generation\b')
 # Two names of one switch: Qwen3's and SmolLM3's, DeepSeek-V3.1's and Granite's.
 _THINKING = {'enable_thinking': True, 'thinking': True}
 
@@ -68,15 +70,14 @@ class HubTemplate:
     Raises:
       ChatTemplateError: it refuses the conversation, or writes another text where it is marked.
     """
+    if not _MARKED.search(self.source):
+      return []
     self._environment.marks = _MARKS
     try:
       marked = self.render(messages, add_generation_prompt=False)
     finally:
       self._environment.marks = ('', '')
-    begin, end = _MARKS
-    if begin not in marked:
-      return []
-    found = []
+    (begin, end), found = _MARKS, []
     for part in marked.split(begin):
       # The first part comes before all marks; each other one ends what was said.
       said, mark, rest = part.partition(end)

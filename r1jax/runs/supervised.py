@@ -92,7 +92,7 @@ class Sft(train.Run):
   """
 
   def check(self):
-    """Raises ValueError where rows do not divide over the mesh."""
+    """Raises ValueError where there is no file, or rows do not divide over the mesh."""
     sft.check(self.job, self.mesh)
 
   @property
@@ -110,13 +110,15 @@ class Sft(train.Run):
 
   def read(self):
     """(examples to learn, held-out ones)."""
-    return sft.read(self.job.sft)
+    with progress.Status(f'reading {self.job.sft.path}'):
+      return sft.read(self.job.sft)
 
   def stage(self, data):
     """The `sft.Stage`."""
     learned, held = data
     self.size = len(learned)
-    return sft.Stage(self.job, self.cfg, self.form, learned, held)
+    with progress.Status(f'encoding {self.size:,} examples'):
+      return sft.Stage(self.job, self.cfg, self.form, learned, held)
 
   def rows(self, stage):
     """What is learned, and for how long."""
@@ -207,7 +209,8 @@ class Distill(Sft):
     self.job = distill.with_epochs(self.job, learned, self.form, self.cfg, self.teacher_cfg)
     # Without that term its weights need not be there while the student learns.
     taught = self.teacher if self.job.distill.kl.weight else None
-    return distill.Stage(self.job, self.cfg, self.form, learned, held, taught)
+    with progress.Status(f'encoding {self.size:,} examples'):
+      return distill.Stage(self.job, self.cfg, self.form, learned, held, taught)
 
   def rows(self, stage):
     """Who teaches, what is learned, and for how long."""

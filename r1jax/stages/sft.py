@@ -80,8 +80,6 @@ def read(cfg):
     ValueError: there is no such file, a record of it is nothing to learn from (it names the line or
       row), or one of the two parts is empty.
   """
-  if not cfg.path:
-    raise ValueError('config.sft.path is empty: give a file of conversations, or of examples')
   if records.is_records(cfg.path):
     found = conversations.read(cfg.path, cfg.columns, cfg.split, cfg.limit)
   else:
@@ -108,7 +106,9 @@ def held_out(question, share):
 
 
 def check(job, mesh):
-  """Raises ValueError where rows do not divide over the mesh."""
+  """Raises ValueError where there is no file, or rows do not divide over the mesh."""
+  if not job.sft.path:
+    raise ValueError('config.sft.path is empty: give a file of conversations, or of examples')
   sharding.check_rows('sft.rows', job.sft.rows, job.sft.capacity, mesh)
 
 

@@ -174,8 +174,11 @@ def test_examples_are_read_from_each_kind_of_file_and_split(tmp_path):
   assert all(parts[0])
   with pytest.raises(ValueError, match='10 examples to learn and 0 held out'):
     sft.read(dataclasses.replace(cfg, heldout=1e-6))
+
+
+def test_a_run_without_a_file_is_refused_before_anything_is_read(job, one_device):
   with pytest.raises(ValueError, match='config.sft.path is empty'):
-    sft.read(CONFIG)
+    sft.check(job, None)
 
 
 @pytest.mark.parametrize(
