@@ -33,7 +33,7 @@ def smollm2(config):
   config.runtime.scan_layers = True  # thirty layers unrolled take minutes to compile
   config.data.update(name='arithmetic', system='Answer with the number only.', max_prompt=64)
   config.reward.update(answer='last_number', format=0.0)
-  config.sample.update(group=4, max_new=24)
+  config.sample.update(group=4, max_new=32)
   config.samples.update(questions=64, batch=16, heldout=256, most_per_question=1)
   config.filter.ngram = 20  # all questions of a kind share more than ten words and signs
 

@@ -1,7 +1,10 @@
 """What is learned of a conversation in real templates: replies and their ends, token by token."""
 
+import hypothesis
+import numpy as np
 import pytest
 import tokenizers
+from hypothesis import strategies as st
 
 from r1jax.data import conversations, prompts, tokenizer
 from tests import shared_data
@@ -99,6 +102,19 @@ def test_in_chatml_the_mask_is_that_of_the_whole_text_by_character_places(qwen):
   )
   ids, mask = spans(qwen, text, said)
   assert (found.ids.tolist(), found.learned.tolist()) == (ids, mask)
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(st.lists(st.text('ab 1\n\t.,é猫🦙<|', min_size=1), min_size=2, max_size=6))
+def test_whatever_is_said_the_learned_runs_are_the_replies_and_their_ends(qwen, texts):
+  texts = texts[: len(texts) // 2 * 2]
+  roles = ('user', 'assistant')
+  messages = [{'role': roles[i % 2], 'content': text} for i, text in enumerate(texts)]
+  (found,) = of(messages).tokens(qwen)
+  edges = np.flatnonzero(np.diff(found.learned.astype(int), prepend=0, append=0))
+  runs = [found.ids[b:e] for b, e in zip(edges[::2], edges[1::2], strict=True)]
+  assert [qwen.tokenizer.decode(run[:-1]) for run in runs] == texts[1::2]
+  assert {int(run[-1]) for run in runs} == {qwen.tokenizer.piece_id('<|im_end|>')}
 
 
 def test_a_given_reply_is_read_and_not_learned(qwen):
