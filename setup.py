@@ -26,6 +26,7 @@ INSTALL = [
   'huggingface-hub>=0.25',  # which tokenizers brings in any case
   'safetensors>=0.5',
   'gguf>=0.17',
+  'pyarrow>=15',
   'jinja2>=3.1',
   'math-verify>=0.9',
   'rich>=13.9',

@@ -12,11 +12,11 @@ from r1jax.model import presets
 
 # Llama-3.1-8B, a base, and Llama-3.3-70B-Instruct (reference §1.8).
 RATES = {'8b': 5e-5, '70b': 2e-5}
-PRESETS = ('tiny', *RATES)
+PRESETS = ('tiny', *RATES, 'traces')
 
 
 def get_config(preset='tiny'):
-  """`tiny`: two CPU cores. `8b`, `70b`: the paper's."""
+  """`tiny`: two CPU cores. `8b`, `70b`: the paper's. `traces`: published ones, no teacher."""
   if preset not in PRESETS:
     raise ValueError(
       f'experiments/distill_llama.py has no preset {preset!r}; it has {", ".join(PRESETS)}'
@@ -25,6 +25,8 @@ def get_config(preset='tiny'):
   config.workdir = f'runs/distill_llama_{preset}'
   if preset == 'tiny':
     distill_qwen.tiny(config, presets.tiny_llama())
+  elif preset == 'traces':
+    distill_qwen.traces(config, RATES['8b'])
   else:
     distill_qwen.hub(config, RATES[preset])
   return config.lock()

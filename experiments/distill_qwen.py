@@ -4,20 +4,25 @@
       --config.distill.teacher=DIR --config.sft.path=DIR/data.array_record
 
 The teacher is a hub folder or the work directory of a run; the data set is that of the pipeline's
-rejection sampling, or any that `r1jax.data.examples.write` wrote. `--config.distill.kl.weight=0.5`
-learns the teacher's distribution too, where both have one tokenizer.
+rejection sampling, or conversations as for experiments/sft.py. `--config.distill.kl.weight=0.5`
+learns the teacher's distribution too, where both have one tokenizer. The preset `traces` needs no
+teacher: it learns what somebody has published of R1's (OpenR1-Math's columns, or
+`--config.sft.columns=s1k`).
 """
 
 from r1jax import config as config_lib
+from r1jax.experiments import sft
 from r1jax.model import presets
 
 # Rates of the students on the hub (reference §1.8); their bases are --config.checkpoint=DIR.
 RATES = {'1_5b': 1e-4, '7b': 8e-5, '14b': 7e-5, '32b': 6e-5}
-PRESETS = ('tiny', *RATES)
+PRESETS = ('tiny', *RATES, 'traces')
 
 
 def get_config(preset='tiny'):
-  """`tiny`: two CPU cores. `1_5b` (of Qwen2.5-Math-1.5B), `7b`, `14b`, `32b`: the paper's."""
+  """`tiny`: two CPU cores. `1_5b` (of Qwen2.5-Math-1.5B), `7b`, `14b`, `32b`: the paper's.
+  `traces`: published traces of R1 into the 1.5B student, without a teacher.
+  """
   if preset not in PRESETS:
     raise ValueError(
       f'experiments/distill_qwen.py has no preset {preset!r}; it has {", ".join(PRESETS)}'
@@ -26,6 +31,8 @@ def get_config(preset='tiny'):
   config.workdir = f'runs/distill_qwen_{preset}'
   if preset == 'tiny':
     tiny(config, presets.tiny_qwen2())
+  elif preset == 'traces':
+    traces(config, RATES['1_5b'])
   else:
     hub(config, RATES[preset])
   return config.lock()
@@ -51,3 +58,13 @@ def hub(config, rate):
   del config.model
   config.data.name = 'jsonl'
   config.optimizer.lr = rate
+
+
+def traces(config, rate):
+  """Published traces in the student's own chat, judged by the loss of those held out.
+
+  Give it --config.checkpoint=DIR and --config.sft.path=DIR of the downloaded data set.
+  """
+  hub(config, rate)
+  sft.conversations(config)
+  config.sft.update(columns='openr1_math', heldout=0.01, loss_every=200)

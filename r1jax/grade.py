@@ -70,13 +70,13 @@ def read(path):
     ValueError: lines can't be judged; it names them, and the reasons of the first ten.
     OSError: the file can't be opened.
   """
-  from r1jax.data.tasks import jsonl
+  from r1jax.data import records
 
   found, bad = [], []
   with path.open('rb') as lines:
     for number, raw in enumerate(lines, 1):
       try:
-        found += [_record(jsonl.record(raw))] if raw.strip() else []
+        found += [_record(records.line(raw))] if raw.strip() else []
       except ValueError as error:
         bad.append((number, error))
   if bad:

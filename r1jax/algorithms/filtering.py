@@ -28,6 +28,8 @@ class FilterConfig:
     longest: most tokens of a reply; 0 for as many as were sampled.
     paragraph: most words of one paragraph of the thought; 0 for any number.
     ngram: words in a row that, shared with a held-out text, contaminate a question; the paper's 10.
+    tags: whether a reply must be R1-Zero's two blocks; False for models that were asked otherwise,
+      whose whole reply then is the thought.
   """
 
   language: ranges.Share = 0.95
@@ -35,6 +37,7 @@ class FilterConfig:
   longest: ranges.Size = 0
   paragraph: ranges.Size = 0
   ngram: ranges.Count = 10
+  tags: bool = True
 
   def __post_init__(self):
     ranges.check(self)
@@ -73,21 +76,24 @@ def fault(candidate, cfg):
 
 def unreadable(candidate, cfg):
   """Why a reply can't be shown to a reader, whatever its answer; '' where it can."""
-  reply = template.parse(candidate.reply)
-  if not reply.well_formed:
-    return 'wrong format'
+  thought = candidate.reply
+  if cfg.tags:
+    reply = template.parse(candidate.reply)
+    if not reply.well_formed:
+      return 'wrong format'
+    thought = reply.thought
   if not candidate.stopped or (cfg.longest and candidate.tokens > cfg.longest):
     return 'too long'
   if repetition.check(candidate.reply).score < cfg.distinct:
     return 'repetition'
   # A thought without words has no language to be wrong in.
-  ours, words = language.count(reply.thought, candidate.language)
+  ours, words = language.count(thought, candidate.language)
   if ours < cfg.language * words:
     return 'mixed language'
-  if _CODE in reply.thought:
+  if _CODE in thought:
     return 'code block'
   # Paragraphs are parted by an empty line, spaces on it or not.
-  longest = max(len(_words(part)) for part in re.split(r'\n\s*\n', reply.thought))
+  longest = max(len(_words(part)) for part in re.split(r'\n\s*\n', thought))
   return 'long paragraph' if cfg.paragraph and longest > cfg.paragraph else ''
 
 

@@ -14,6 +14,10 @@ PREFILL = template.THINK + '\n'
 # The thought that a prompt leaves open. Matches the end of 'Hi<think>\n' and of DeepSeek-V3.1's
 # 'Hi<think>', not of 'Hi<think>\n\n</think>\n\n', which asks for no thought.
 _OPENED = re.compile(re.escape(template.THINK) + r'\s*\Z')
+# Stand round what an assistant said where a template is rendered for training; no text has them.
+_MARKS = ('\0said\0', '\0end of what was said\0')
+# Matches '{%- generation %}', not '{% if add_generation_prompt %}'.
+_MARKED = re.compile(r'\{%[-+]?\s*generation\b')
 # Two names of one switch: Qwen3's and SmolLM3's, DeepSeek-V3.1's and Granite's.
 _THINKING = {'enable_thinking': True, 'thinking': True}
 
@@ -57,6 +61,31 @@ class HubTemplate:
       return self._template.render(self._defaults | given | variables)
     except Exception as error:  # ZeroDivision, Overflow, Recursion, Memory, Key, Value, ...
       raise ChatTemplateError(f'chat template refuses the conversation: {_told(error)}') from error
+
+  def pieces(self, messages):
+    """[(text, whether the assistant said it)] of a conversation, by the template's own marks.
+
+    Those are its blocks `{% generation %}`; [] where it has none.
+
+    Raises:
+      ChatTemplateError: it refuses the conversation, or writes another text where it is marked.
+    """
+    if not _MARKED.search(self.source):
+      return []
+    self._environment.marks = _MARKS
+    try:
+      marked = self.render(messages, add_generation_prompt=False)
+    finally:
+      self._environment.marks = ('', '')
+    (begin, end), found = _MARKS, []
+    for part in marked.split(begin):
+      # The first part comes before all marks; each other one ends what was said.
+      said, mark, rest = part.partition(end)
+      found += [(said, True), (rest, False)] if mark else [(said, False)]
+    # A filter on a block, such as `trim`, would see the marks.
+    if ''.join(text for text, _ in found) != self.render(messages, add_generation_prompt=False):
+      raise ChatTemplateError('chat template changes what its blocks {% generation %} hold')
+    return [piece for piece in found if piece[0]]
 
 
 class R1Template:

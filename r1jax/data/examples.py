@@ -30,18 +30,28 @@ class Example:
   domain: str
   provenance: dict
 
+  @property
+  def where(self):
+    """What to call it in a message."""
+    return f'the example {self.question[:60]!r}'
+
+  def tokens(self, form):
+    """[`Tokens`] of what is learned of it."""
+    return [encode(self, form)]
+
 
 @dataclasses.dataclass(frozen=True)
 class Tokens:
-  """Ids of an example: int32 [T], of which the first `begin` are the prompt."""
+  """Ids of a text, int32 [T], and which of them are learned, bool [T]."""
 
   ids: np.ndarray
-  begin: int
+  learned: np.ndarray
 
 
 def encode(example, form):
   """`Tokens` of an example as `prompts.Form` puts it: prompt, reply, and the id that ends it."""
-  return Tokens(*form.example(example.question, example.reply))
+  ids, begin = form.example(example.question, example.reply)
+  return Tokens(ids, np.arange(len(ids)) >= begin)
 
 
 def write(path, examples):

@@ -38,6 +38,7 @@ class Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
   intercepted_binops = frozenset(['*', '**', '%', '+'])
 
   def __init__(self):
+    self.marks = ('', '')  # what stands before and after a block of `{% generation %}`
     super().__init__(
       trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols, _Generation]
     )
@@ -103,9 +104,9 @@ class Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
 
 class _Generation(jinja2.ext.Extension):
-  """`{% generation %}...{% endgeneration %}`: what stands between is written as it is.
+  """`{% generation %}...{% endgeneration %}`: what stands between is what the assistant said.
 
-  transformers finds by it which tokens the assistant said.
+  It is written as it is, between the environment's `marks`.
   """
 
   tags = frozenset(['generation'])
@@ -114,7 +115,14 @@ class _Generation(jinja2.ext.Extension):
     """The nodes between the two tags, in a scope of their own as in any block."""
     line = next(parser.stream).lineno
     body = parser.parse_statements(['name:endgeneration'], drop_needle=True)
-    return jinja2.nodes.Scope(body).set_lineno(line)
+    # Called when it is rendered: the same template is rendered with marks and without.
+    marks = [self.call_method('mark', [jinja2.nodes.Const(place)]) for place in (0, 1)]
+    before, after = (jinja2.nodes.Output([mark]) for mark in marks)
+    return jinja2.nodes.Scope([before, *body, after]).set_lineno(line)
+
+  def mark(self, place):
+    """The mark before (0) or after (1) a block."""
+    return self.environment.marks[place]
 
 
 def _check(value, most, what):

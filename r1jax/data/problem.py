@@ -15,7 +15,7 @@ class Problem:
     level: difficulty; 0 where unknown.
     steps: lines of a correct solution, each ending in the number that it establishes.
     language: 'en' or 'zh', what the thought is to be written in.
-    extra: the other columns of its row, which are only read; functions of the user's get them.
+    extra: the other columns of its row, by name, for a reward that wants them.
   """
 
   question: str
@@ -24,6 +24,7 @@ class Problem:
   level: int
   steps: tuple[str, ...] = ()
   language: str = 'en'
+  # A dict has no hash; two problems that differ in it alone are still two.
   extra: dict = dataclasses.field(default_factory=dict, hash=False)
 
 

@@ -47,6 +47,8 @@ class Form:
   Attributes:
     name: one of `NAMES`.
     chat: the chat template; None for the forms without turns.
+    before: messages that stand before the question of a chat: system prompt and examples.
+    end_id: ends a reply that is learned.
     stop_KW: token sequences that end a reply, as `sample.generate` takes them.
     tokenizer: of the model.
   """
@@ -73,10 +75,10 @@ class Form:
         "take data.prompt='chat'"
       )
     self.name, self.tokenizer, self._shots = name, tokenizer, tuple(shots)
-    self._system = [{'role': 'system', 'content': system}] if system else []
+    self.before = _before(system, self._shots)
     self.chat = _chat(name, folder, tokenizer)
     self.stop_KW = self._stops(folder)
-    self._end = self._end_of_turn()
+    self.end_id = self._end_of_turn()
 
   @property
   def title(self):
@@ -91,7 +93,7 @@ class Form:
     if not self.chat:
       shown = ''.join(f'{shot.question}\n{shot.reply}\n\n' for shot in self._shots)
       return self._prompt(f'{shown}{content}\n')
-    return self._prompt(self.chat.render(self._turns(content)))
+    return self._prompt(self.chat.render([*self.before, {'role': 'user', 'content': content}]))
 
   def decode(self, prompt, ids):
     """The text of a reply to `prompt`, the opened thought of the prompt first."""
@@ -100,10 +102,10 @@ class Form:
   def example(self, question, reply):
     """(ids, begin): prompt and reply to be learned, the reply and its end from `begin` on."""
     prompt = self.put(question)
-    text = reply.strip().removeprefix(prompt.prefill.strip()) if prompt.prefill else reply.strip()
+    text = continued(reply, prompt.prefill)
     # R1-Zero's template ends in a colon: the reply begins with a space, as the sampler writes it.
     said = self.tokenizer.encode(f' {text}' if self.name == 'zero' else text)
-    return np.array([*prompt.ids, *said, self._end], np.int32), len(prompt.ids)
+    return np.array([*prompt.ids, *said, self.end_id], np.int32), len(prompt.ids)
 
   @property
   def source(self):
@@ -114,14 +116,6 @@ class Form:
   def end_ids(self):
     """Single ids that end a reply, ascending."""
     return sorted({int(row[-1]) for row in self.stop_KW if (row[:-1] < 0).all()})
-
-  def _turns(self, content):
-    """The messages of a chat that ends in the question."""
-    turns = list(self._system)
-    for shot in self._shots:
-      turns.append({'role': 'user', 'content': shot.question})
-      turns.append({'role': 'assistant', 'content': shot.reply})
-    return [*turns, {'role': 'user', 'content': content}]
 
   def _prompt(self, text):
     if not self.chat:
@@ -147,6 +141,28 @@ class Form:
     text = self.chat.render(turns, add_generation_prompt=False)
     ids = chat_template.encode(self.chat, self.tokenizer, text)
     return next((one for one in reversed(ids) if one in self.end_ids), self.tokenizer.eos_id)
+
+
+def continued(reply, prefill):
+  """What is left to say of a reply, stripped, behind a prompt that ends in `prefill`.
+
+  Where the prompt has opened a thought and the reply has none, it is closed at once.
+  """
+  text = reply.strip()
+  if not prefill:
+    return text
+  if text.startswith(template.THINK):
+    return text.removeprefix(template.THINK).strip()
+  return text if template.END_THINK in text else f'{template.END_THINK}\n\n{text}'
+
+
+def _before(system, shots):
+  """Messages of a system prompt and of solved examples."""
+  found = [{'role': 'system', 'content': system}] if system else []
+  for shot in shots:
+    found.append({'role': 'user', 'content': shot.question})
+    found.append({'role': 'assistant', 'content': shot.reply})
+  return found
 
 
 def _chat(name, folder, tok):

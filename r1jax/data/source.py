@@ -1,10 +1,10 @@
-"""Where a job's problems come from: the tiny world, or JSONL files as published."""
+"""Where a job's problems come from: the tiny world, or files as published."""
 
 import dataclasses
 from typing import Literal
 
 from r1jax import ranges
-from r1jax.data import prompts
+from r1jax.data import prompts, records
 from r1jax.data.tasks import arithmetic, corpus, jsonl, phrases, tiny_world
 
 _ENDLESS = 1 << 24  # problems of the tiny world a run may draw; more than any run does
@@ -17,12 +17,18 @@ class DataConfig:
 
   Attributes:
     name: 'tiny_world' (generated when asked for), 'tfds' (the same world as a TFDS dataset of
-      array_record files, built once in the folder `path`), 'jsonl', or 'arithmetic' (whole numbers
-      in plain words, generated when asked for).
-    path: JSONL file of training problems, or the folder of TFDS datasets.
-    heldout_path: JSONL file of held-out problems; '' holds out one sixteenth of `path` by a hash of
-      the question.
-    question_key, answer_key: fields of a JSONL record; GSM8K's by default.
+      array_record files, built once in the folder `path`), 'jsonl' or 'parquet' (files, read as
+      their names end), 'arithmetic' (whole numbers in plain words, generated when asked for), or
+      'none' (no questions: SFT that is judged by its held-out loss alone).
+    path: file of training problems, or a folder of shards as the hub has it; with 'tfds' the
+      folder of datasets.
+    heldout_path: file or folder of held-out problems; '' holds out one sixteenth of `path` by a
+      hash of the question.
+    split: of a folder; '' takes 'train', or the only one there is.
+    heldout_split: of a folder of held-out problems; '' takes 'test', or the only one there is.
+    limit: training problems that are read, the first ones; 0 for all.
+    columns: what columns are called, such as 'question=problem,answer=final'; a name alone
+      ('level') stays with the problem for a reward, and then no other column is read.
     levels: lowest and highest difficulty of the tiny world, within 1..5.
     languages: (language, weight) pairs of what the tiny world asks in; `tiny_world.BILINGUAL` has
       two.
@@ -34,11 +40,13 @@ class DataConfig:
     few_shot: JSONL file of solved examples that stand before each question, with the same fields.
   """
 
-  name: Literal['tiny_world', 'tfds', 'jsonl', 'arithmetic'] = 'tiny_world'
+  name: Literal['tiny_world', 'tfds', 'jsonl', 'parquet', 'arithmetic', 'none'] = 'tiny_world'
   path: str = ''
   heldout_path: str = ''
-  question_key: str = 'question'
-  answer_key: str = 'answer'
+  split: str = ''
+  heldout_split: str = ''
+  limit: ranges.Size = 0
+  columns: str = ''
   levels: tuple[tiny_world.Level, tiny_world.Level] = (1, 5)
   languages: tuple[tuple[str, ranges.Weight], ...] = (('en', 1.0),)
   kinds: tuple[tuple[str, ranges.Weight], ...] = arithmetic.EASY
@@ -52,7 +60,8 @@ class DataConfig:
     ranges.require(self, self.levels[0] <= self.levels[1], '{levels} must be (lowest, highest)')
     tiny_world.check_weights(self, 'languages', phrases.LANGUAGES)
     tiny_world.check_weights(self, 'kinds', arithmetic.KINDS)
-    generated = self.name in ('tiny_world', 'arithmetic')
+    records.columns(self.columns)
+    generated = self.name in ('tiny_world', 'arithmetic', 'none')
     ranges.require(self, generated != bool(self.path), '{name} does not go with {path}')
 
 
@@ -60,12 +69,12 @@ def shots(cfg):
   """The solved examples of `cfg.few_shot`, a tuple of `prompts.Shot`.
 
   Raises:
-    JsonlError: the file is empty or a line of it is not a problem (it names the line).
+    RecordError: the file is empty or a record of it is not a problem (it names the line).
     ValueError: an answer is no text.
   """
   if not cfg.few_shot:
     return ()
-  solved = jsonl.load(cfg.few_shot, cfg.question_key, cfg.answer_key)
+  solved = jsonl.load(cfg.few_shot, records.columns(cfg.columns))
   odd = next((n for n, one in enumerate(solved, 1) if not isinstance(one.answer, str)), 0)
   if odd:
     raise ValueError(f'{cfg.few_shot}, record {odd}: an example is shown with its answer as text')
@@ -76,9 +85,12 @@ def problems(cfg, seed, form):
   """(training problems, held-out problems), two random-access sources that share no question.
 
   Raises:
-    JsonlError: a file is empty or a line of it is not a problem (it names the line).
-    ValueError: a question is longer than `cfg.max_prompt` tokens, or stands in both files.
+    RecordError: a file is empty or a record of it is not a problem (it names the line or row).
+    ValueError: a question is longer than `cfg.max_prompt` tokens, or stands in both files; there
+      are to be none.
   """
+  if cfg.name == 'none':
+    raise ValueError("config.data.name='none': there are no questions, and this asks some")
   # Generated: endless, so only its first questions can be looked at.
   if cfg.name in ('tiny_world', 'arithmetic'):
     make = tiny_world.World
@@ -94,10 +106,11 @@ def problems(cfg, seed, form):
   if cfg.name == 'tfds':
     return _dataset(cfg, seed)
   # Files as published.
-  train = jsonl.load(cfg.path, cfg.question_key, cfg.answer_key)
+  columns = records.columns(cfg.columns)
+  train = jsonl.load(cfg.path, columns, cfg.split, cfg.limit)
   jsonl.check_lengths(train, form, cfg.max_prompt)
   if cfg.heldout_path:
-    heldout = jsonl.load(cfg.heldout_path, cfg.question_key, cfg.answer_key)
+    heldout = jsonl.load(cfg.heldout_path, columns, heldout_split(cfg))
     jsonl.check_lengths(heldout, form, cfg.max_prompt)
   else:
     # The hash that splits the tiny world splits any file, whatever its order.
@@ -105,6 +118,12 @@ def problems(cfg, seed, form):
     train = [p for p in train if tiny_world.split_of(p.question) == tiny_world.TRAIN]
   _check_disjoint(cfg, train, heldout)
   return train, heldout
+
+
+def heldout_split(cfg):
+  """The split of `cfg.heldout_path` that is read; '' for a file or a folder of one split."""
+  there = records.splits(cfg.heldout_path)
+  return cfg.heldout_split or ('test' if len(there) > 1 else '')
 
 
 def _dataset(cfg, seed):

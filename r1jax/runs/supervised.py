@@ -2,15 +2,17 @@
 
 import dataclasses
 
+import jax
 import rich.console
 
-from r1jax.data import examples, pairs, prompts, source, tokenizer
+from r1jax.data import pairs, prompts, source, tokenizer
 from r1jax.data.tasks import corpus
 from r1jax.interchange import checkpoints, huggingface
 from r1jax.rewards import service
 from r1jax.runs import model, tables, train
 from r1jax.sampling import rollout
 from r1jax.stages import distill, judge, pretrain, reward_model, sft
+from r1jax.train import progress
 
 
 class Pretrain(train.Run):
@@ -84,39 +86,103 @@ class Pretrain(train.Run):
 
 
 class Sft(train.Run):
-  """Supervised fine-tuning of `job.checkpoint` on `job.sft.path`."""
+  """Supervised fine-tuning of `job.checkpoint` on `job.sft.path`.
+
+  It is judged by the loss of held-out examples, by held-out questions (`job.data`), or by both.
+  """
 
   def check(self):
-    """Raises ValueError where rows do not divide over the mesh."""
+    """Raises ValueError where there is no file, or rows do not divide over the mesh."""
     sft.check(self.job, self.mesh)
 
+  @property
+  def asks(self):
+    """Whether questions are asked."""
+    return self.job.data.name != 'none'
+
+  def needed(self):
+    """Tokens of a question and its reply; examples are measured when they are there."""
+    return super().needed() if self.asks else 1
+
+  def service(self):
+    """What judges replies; no worker where there are none."""
+    return super().service() if self.asks else service.RewardService()
+
   def read(self):
-    """The examples."""
-    return examples.Examples(self.job.sft.path)
+    """(examples to learn, held-out ones)."""
+    with progress.Status(f'reading {self.job.sft.path}'):
+      return sft.read(self.job.sft)
 
   def stage(self, data):
     """The `sft.Stage`."""
-    self.size = len(data)
-    return sft.Stage(self.job, self.cfg, self.form, data)
+    learned, held = data
+    self.size = len(learned)
+    with progress.Status(f'encoding {self.size:,} examples'):
+      return sft.Stage(self.job, self.cfg, self.form, learned, held)
 
   def rows(self, stage):
     """What is learned, and for how long."""
-    return tables.sft_rows(self.job, stage.total, self.size)
+    return tables.sft_rows(self.job, stage, self.size)
+
+  def examine(self):
+    """Asks held-out questions, where there are any to ask."""
+    return super().examine() if self.asks else None
+
+  def before(self, stage):
+    """Held-out loss of the weights that it begins with; None without held-out examples."""
+    return self._loss(stage, stage.initial, 'before the first update')
+
+  def after(self, stage):
+    """(`heldout.Result` or None, held-out loss or None)."""
+    loss = self._loss(stage, stage.state.params, 'after the last')
+    return (super().after(stage) if self.asks else None), loss
 
   def figures(self, stage, before, after):
     """Held-out scores and what was learned."""
-    return after.evaluation.as_json() | {'examples': self.size, 'updates': stage.total}
+    result, loss = after
+    found = result.evaluation.as_json() if result else {}
+    if loss is not None:
+      found |= {'heldout_loss': {'before': before, 'after': loss}}
+    long = {'too_long': len(stage.encoded.long)} if stage.encoded.long else {}
+    return found | {'examples': self.size, 'updates': stage.total} | long
+
+  def show(self, stage, before, after):
+    """Prints what came of it."""
+    result, loss = after
+    told = [f'pass@1 {result.evaluation.pass_at_1}'] if result else []
+    if loss is not None:
+      told.append(f'held-out loss {before:.3f} before, {loss:.3f} after')
+    told.append(f'the model is in {self.folder}/model')
+    rich.console.Console().print('; '.join(told))
+
+  def _loss(self, stage, params, when):
+    """The loss of the held-out examples, printed; None without any."""
+    if not stage.held.tokens:
+      return None
+    with progress.Status(f'held-out loss {when}'):
+      loss = stage.heldout_loss(params)
+    if jax.process_index() == 0:
+      print(
+        f'held-out loss {when}: {loss:.3f} nats per token of {len(stage.held.tokens):,} examples'
+      )
+    return loss
 
 
 class Distill(Sft):
-  """A student learns its teacher's samples; both are judged on the same held-out questions."""
+  """A student learns its teacher's samples; both are judged on the same held-out questions.
+
+  Without a teacher it learns samples that somebody has published, and is judged as in SFT.
+  """
 
   def check(self):
-    """Raises ValueError where there is no teacher or the arithmetic does not work out."""
+    """Raises ValueError where a teacher is missing or the arithmetic does not work out."""
     distill.check(self.job, self.mesh)
 
   def architecture(self):
     """(ModelConfig, tokenizer) of the student: its checkpoint's, or the teacher's tokenizer."""
+    self.place = self.teacher_cfg = None
+    if not self.job.distill.teacher:
+      return super().architecture()
     self.place = checkpoints.open(self.job.distill.teacher)
     teacher_tok = tokenizer.load(self.place)
     cfg = huggingface.read_config(self.place, **self.job.runtime.of_model())
@@ -138,50 +204,62 @@ class Distill(Sft):
 
   def stage(self, data):
     """The `distill.Stage`, for as many epochs as `distill.equal_to` asks for."""
-    self.size, self.teacher = len(data), distill.Teacher({}, self.teacher_cfg)
-    self.job = distill.with_epochs(self.job, data, self.form, self.cfg, self.teacher_cfg)
+    learned, held = data
+    self.size, self.teacher = len(learned), distill.Teacher({}, self.teacher_cfg)
+    self.job = distill.with_epochs(self.job, learned, self.form, self.cfg, self.teacher_cfg)
     # Without that term its weights need not be there while the student learns.
     taught = self.teacher if self.job.distill.kl.weight else None
-    return distill.Stage(self.job, self.cfg, self.form, data, taught)
+    with progress.Status(f'encoding {self.size:,} examples'):
+      return distill.Stage(self.job, self.cfg, self.form, learned, held, taught)
 
   def rows(self, stage):
     """Who teaches, what is learned, and for how long."""
-    return tables.distill_rows(self.job, stage.total, self.size)
+    return tables.distill_rows(self.job, stage, self.size)
 
   def before(self, stage):
-    """The teacher's `heldout.Result`; its weights are read here."""
+    """(the teacher's `heldout.Result` or None, the student's held-out loss or None).
+
+    The teacher's weights are read here.
+    """
+    loss = super().before(stage)
+    if self.place is None:
+      return None, loss
     cfg = self.teacher_cfg
     params = huggingface.load(self.place, cfg, cfg.param_dtype, lambda line: None)
     if stage.teacher:
       stage.teacher = distill.Teacher(params, cfg)
+    if not self.asks:
+      return None, loss
     examiner = self.asking(self.held, cfg, self.teacher_form)
-    return examiner.judge(params, 'the teacher')
+    return examiner.judge(params, 'the teacher'), loss
 
   def examine(self):
-    """Asks teacher and student the same held-out problems."""
+    """Asks teacher and student the same held-out problems, where there are any to ask."""
+    if not self.asks:
+      return None
     _, self.held = source.problems(self.job.data, self.job.seed, self.form)
     return self.asking(self.held)
 
   def figures(self, stage, before, after):
     """Held-out scores of teacher and student, and what the student's training took."""
-    return {
-      'teacher': before.evaluation.as_json(),
-      'student': after.evaluation.as_json(),
-      'examples': self.size,
-      'updates': stage.total,
-      'flops': distill.spent(self.folder / 'metrics.jsonl'),
-    }
+    (teacher, loss), (student, _) = before, after
+    scores = {'teacher': teacher, 'student': student}
+    found = {name: result.evaluation.as_json() for name, result in scores.items() if result}
+    # The student's score stands under its name.
+    told = super().figures(stage, loss, (None, after[1]))
+    return found | told | {'flops': distill.spent(self.folder / 'metrics.jsonl')}
 
   def show(self, stage, before, after):
     """Prints both scores."""
-    teacher, student = (result.evaluation.pass_at_1.mean for result in (before, after))
-    # A teacher that answers nothing has no share.
-    share = f' ({student / teacher:.0%} of it)' if teacher else ''
-    rich.console.Console().print(
-      f'pass@1: teacher {teacher:.1%}, student {student:.1%}{share}\n'
-      f'The student is in {self.folder}/model; next: python -m r1jax.chat '
-      f'--checkpoint={self.folder}'
-    )
+    teacher, loss = before
+    super().show(stage, loss, after)
+    lines = [f'Next: python -m r1jax.chat --checkpoint={self.folder}']
+    if teacher:
+      scores = [result.evaluation.pass_at_1.mean for result in (teacher, after[0])]
+      # A teacher that answers nothing has no share.
+      share = f' ({scores[1] / scores[0]:.0%} of it)' if scores[0] else ''
+      lines.insert(0, f'pass@1: teacher {scores[0]:.1%}, student {scores[1]:.1%}{share}')
+    rich.console.Console().print('\n'.join(lines))
 
 
 class RewardModel(train.Run):

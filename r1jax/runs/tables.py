@@ -108,21 +108,37 @@ def preference_rows(job):
   ]
 
 
-def sft_rows(job, updates, size):
-  """What is learned, and for how long."""
-  rate = job.optimizer
-  return [
-    ('data', f'{size:,} examples from {job.sft.path}'),
-    ('updates', f'{updates:,} of {job.sft.batch} examples = {job.sft.epochs:g} epochs'),
+def sft_rows(job, stage, size):
+  """What is learned and what is held out, what is left out, and for how long."""
+  rate, data = job.optimizer, stage.encoded
+  learned = sum(int(one.learned.sum()) for one in data.tokens)
+  rows = [
+    ('data', f'{size:,} examples from {job.sft.path}, {learned:,} tokens to learn per epoch'),
+    ('updates', f'{stage.total:,} of {job.sft.batch} examples = {job.sft.epochs:g} epochs'),
     ('rate', f'{rate.lr:g}, a cosine to {rate.lr * rate.end_fraction:g}'),
   ]
+  if job.sft.heldout:
+    held = len(stage.held.tokens)
+    rows.append(('held out', f'{held:,} examples, by a hash of the question'))
+  if data.long:
+    rows.append(('left out', data.told()))
+  if data.rewritten:
+    rows.append(
+      (
+        'turns',
+        f'{data.rewritten:,} conversations are learned reply by reply: the chat template rewrites '
+        'earlier replies',
+      )
+    )
+  return rows
 
 
-def distill_rows(job, updates, size):
+def distill_rows(job, stage, size):
   """Who teaches, what a student learns, and for how long."""
   kl = job.distill.kl
   more = f', {kl.weight:g} of the loss on its distribution' if kl.weight else ', samples only'
-  return [('teacher', f'{job.distill.teacher}{more}'), *sft_rows(job, updates, size)]
+  teacher = f'{job.distill.teacher}{more}' if job.distill.teacher else 'none: published samples'
+  return [('teacher', teacher), *sft_rows(job, stage, size)]
 
 
 def _memory(job, cfg, mesh):

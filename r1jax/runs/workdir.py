@@ -1,7 +1,6 @@
 """The folder of a run: what it was asked to do, by which code, and whether it may go on."""
 
 import contextlib
-import functools
 import importlib.metadata
 import json
 import pathlib
@@ -12,10 +11,7 @@ import jax
 
 import r1jax
 from r1jax import files
-from r1jax.interchange import hub_download
-from r1jax.rewards import functions as reward_functions
-from r1jax.runs import lock
-from r1jax.runs.graph import fingerprint
+from r1jax.runs import learned, lock
 
 # What may differ when a run goes on: it changes where, how often or how long, not what is computed.
 _FREE = (
@@ -28,21 +24,6 @@ _PACKAGES = (
   'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy', 'sentencepiece',
   'tokenizers', 'math-verify', 'ml-collections',
 )  # fmt: skip
-
-
-# Keys that may name a model of the hub, whose commit is kept as a file's digest is.
-_MODELS = ('checkpoint', 'distill.teacher')
-# Keys that name a file that is learned from; of a folder, the file in it that is read.
-_DATA = {
-  'data.path': '',
-  'data.heldout_path': '',
-  'data.few_shot': '',
-  'sft.path': '',
-  'reward_model.path': '',
-  'general.path': '',
-  'rejection.path': '',
-  'distill.equal_to': 'metrics.jsonl',
-}
 
 
 @contextlib.contextmanager
@@ -77,59 +58,17 @@ def prepare(path, config):
     return folder
   # Through JSON and back, as what it is compared with: tuples are lists there.
   content = json.loads(config.to_json_best_effort())
-  learned = data_digests(config)
+  data = learned.digests(config)
   with _writing(folder):
     folder.mkdir(parents=True, exist_ok=True)
     drawn = _holds(folder, 'samples/part_*')
     if drawn or _holds(folder, 'checkpoints/step_*'):
       free = _FREE + (_CURATED if drawn else ())
       _check_same(folder, _saved(folder / 'config.json'), content, free)
-    if _holds(folder, 'checkpoints/step_*', 'samples/part_*'):
-      _check_data(folder, _saved(folder / 'data.json'), learned, config)
-    for name, value in (('config', content), ('versions', versions()), ('data', learned)):
+      learned.check_same(folder, _saved(folder / 'data.json'), data, config)
+    for name, value in (('config', content), ('versions', versions()), ('data', data)):
       files.write_atomically(folder / f'{name}.json', json.dumps(value, indent=2) + '\n')
   return folder
-
-
-def data_digests(config):
-  """Config key -> SHA-256 of the file of data that it names, where that is there.
-
-  Of a key that names a model of the hub it is the commit.
-
-  A folder of TFDS data sets is no such file: it is made from the seed, by whoever comes first.
-  """
-  found = {}
-  for key, path in _learned(config).items():
-    # The name of a missing file is refused by whoever reads it, with a better reason.
-    if path.is_file():
-      status = path.stat()
-      found[key] = _digest(path, status.st_size, status.st_mtime_ns)
-  commits = {key: hub_download.commit(_value(config, key)) for key in _MODELS}
-  return found | {key: commit for key, commit in commits.items() if commit}
-
-
-def _value(config, key):
-  """The value of a dotted key; '' where the stage has no such key."""
-  section, _, name = key.rpartition('.')
-  return (config.get(section, {}) if section else config).get(name, '')
-
-
-def _learned(config):
-  """Config key -> file that it names; of a key that names several, `key:FILE` for each."""
-  found = {}
-  for key, inside in _DATA.items():
-    if place := _value(config, key):
-      found[key] = pathlib.Path(place, inside)
-  # The user's own rewards are what a run learns from as much as its questions are.
-  for place in reward_functions.files(_value(config, 'reward.function')):
-    found[f'reward.function:{place}'] = pathlib.Path(place)
-  return found
-
-
-@functools.cache
-def _digest(path, size, changed):
-  """Of a file as it was then: a graph asks for the same file once per stage."""
-  return fingerprint.digest(path)
 
 
 def _holds(folder, *patterns):
@@ -169,24 +108,6 @@ def versions():
   return {'r1jax': r1jax.__version__, 'commit': commit} | packages
 
 
-def _check_data(folder, saved, now, config):
-  """Raises ValueError where a file is not what the run has learned from so far."""
-  for key in sorted(saved.keys() & now.keys()):
-    if saved[key] != now[key] and key in _MODELS:
-      place = hub_download.repository(_value(config, key))
-      raise ValueError(
-        f'{place} (config.{key}) is now at commit {now[key]}, {folder} began from {saved[key]}: go '
-        f'on with --config.{key}={place}@{saved[key]}'
-      )
-    if saved[key] != now[key]:
-      path, key_alone = _learned(config)[key], key.partition(':')[0]
-      raise ValueError(
-        f'{path} (config.{key_alone}) has changed since {folder} began to learn from '
-        f'it: its SHA-256 was {saved[key]:.12}, now it is {now[key]:.12}; put the old file back, '
-        'or give another --config.workdir'
-      )
-
-
 def _check_same(folder, saved, now, free, where=''):
   # A key of one of the two only is a difference too: the code has gained or lost it.
   for key in sorted(saved.keys() | now.keys()):
@@ -196,7 +117,7 @@ def _check_same(folder, saved, now, free, where=''):
     if isinstance(old, dict) and isinstance(new, dict):
       _check_same(folder, old, new, free, f'{where}{key}.')
     # The commit of a model of the hub stands in data.json, however its name says it.
-    elif f'{where}{key}' in _MODELS and hub_download.repository(old) == hub_download.repository(
+    elif f'{where}{key}' in learned.MODELS and hub_download.repository(old) == hub_download.repository(
       new
     ):
       continue

@@ -9,7 +9,7 @@ import pathlib
 
 from r1jax import files, ranges
 from r1jax.algorithms import distillation
-from r1jax.data import examples, tokenizer
+from r1jax.data import tokenizer
 from r1jax.model import config as model_config
 from r1jax.model import flops
 from r1jax.stages import sft
@@ -22,7 +22,7 @@ class DistillConfig:
 
   Attributes:
     teacher: hub folder or work directory of the teacher; a student without a checkpoint of its own
-      takes over its tokenizer.
+      takes over its tokenizer. '' learns from samples that somebody else has published.
     equal_to: work directory of an RL run of the student: as many epochs as take its counted
       operations, in place of `sft.epochs`; '' leaves them.
     kl: weight of the teacher's distribution.
@@ -47,9 +47,12 @@ class Teacher:
 def check(job, mesh):
   """Raises ValueError, with the numbers, where the job does not work out."""
   sft.check(job, mesh)
-  if not job.distill.teacher:
-    raise ValueError('config.distill.teacher is empty: give the folder of the model that teaches')
   kl, capacity = job.distill.kl, job.sft.capacity
+  if not job.distill.teacher and (kl.weight or not job.checkpoint):
+    raise ValueError(
+      'config.distill.teacher is empty: give the folder of the model that teaches; without one a '
+      'student needs config.checkpoint and distill.kl.weight=0'
+    )
   # The logits of two models are made chunk by chunk, so a row is a whole number of chunks.
   if kl.weight and capacity % kl.chunk:
     raise ValueError(f'sft.capacity={capacity} is no multiple of distill.kl.chunk={kl.chunk}')
@@ -70,9 +73,9 @@ class Stage(sft.Stage):
 
   title = 'Distillation'
 
-  def __init__(self, job, cfg, form, source, teacher=None):
+  def __init__(self, job, cfg, form, source, held=(), teacher=None):
     """Arguments as for `sft.Stage`; a `Teacher` goes with a weight that is not 0."""
-    super().__init__(job, cfg, form, source)
+    super().__init__(job, cfg, form, source, held)
     self.teacher = teacher
     if bool(teacher) != bool(job.distill.kl.weight):
       raise ValueError(f'a teacher goes with a weight, {job.distill.kl.weight=}')
@@ -105,22 +108,33 @@ def spent(path):
   return sum(row.get('compute/flops', 0.0) for row in files.read_rows(path))
 
 
-def equal_epochs(budget, data, form, cfg, teacher_cfg=None):
+def equal_epochs(budget, tokens, cfg, teacher_cfg=None):
   """Epochs over a data set in which a student spends `budget` operations.
 
   Args:
-    data: random-access source of `examples.Example`.
-    form, cfg: the student's `prompts.Form` and `ModelConfig`.
+    budget: counted operations.
+    tokens: list of `examples.Tokens` of the data set.
+    cfg: the student's `ModelConfig`.
     teacher_cfg: of a teacher whose distribution is learned: its forward pass counts too.
   """
-  lengths = [len(examples.encode(data[i], form).ids) for i in range(len(data))]
+  lengths = [len(one.ids) for one in tokens]
   # Not rounded here: `SftConfig.updates` rounds once, to whole updates.
   epoch = flops.training(cfg, lengths)
   return budget / (epoch + (flops.forward(teacher_cfg, lengths) if teacher_cfg else 0))
 
 
 def with_epochs(job, data, form, cfg, teacher_cfg):
-  """The job with as many epochs as `distill.equal_to` asks for; arguments as in `equal_epochs`."""
+  """The job with as many epochs as `distill.equal_to` asks for.
+
+  Args:
+    job: its `distill` and `sft` are read.
+    data: random-access source of what is learned.
+    form, cfg: the student's `prompts.Form` and `ModelConfig`.
+    teacher_cfg: the teacher's `ModelConfig`.
+
+  Raises:
+    ValueError: that folder counts no operations.
+  """
   if not job.distill.equal_to:
     return job
   path = pathlib.Path(job.distill.equal_to) / 'metrics.jsonl'
@@ -129,7 +143,8 @@ def with_epochs(job, data, form, cfg, teacher_cfg):
     raise ValueError(f'distill.equal_to: {path} counts no operations; give the folder of an RL run')
   # Learning from samples alone runs no teacher; drawing them is counted with the data set.
   taught = teacher_cfg if job.distill.kl.weight else None
-  epochs = equal_epochs(budget, data, form, cfg, taught)
+  tokens = sft.encoded(job.sft, cfg, data, form).tokens
+  epochs = equal_epochs(budget, tokens, cfg, taught)
   return dataclasses.replace(job, sft=dataclasses.replace(job.sft, epochs=epochs))
 
 

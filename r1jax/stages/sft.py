@@ -5,12 +5,17 @@ epoch shows each example once, in a new order.
 """
 
 import dataclasses
-from typing import Annotated
+import functools
+import hashlib
+from typing import Annotated, Literal
+
+import jax
+import jax.numpy as jnp
 
 from r1jax import ranges, sharding
-from r1jax.data import batches, examples
+from r1jax.data import batches, conversations, examples, records
 from r1jax.stages import packing, supervised
-from r1jax.train import progress
+from r1jax.train import progress, steps
 from r1jax.train import state as state_lib
 
 
@@ -21,7 +26,17 @@ class SftConfig:
   The rate falls along a cosine from `optimizer.lr` to `end_fraction` of it over all updates.
 
   Attributes:
-    path: data set of `data.examples`.
+    path: data set of `data.examples`, or conversations (`data.conversations`): a JSONL or parquet
+      file, or a folder of shards as the hub has it.
+    split: of such a folder; '' takes 'train', or the only one there is.
+    limit: records that are read, the first ones; 0 for all.
+    columns: what columns are called, such as 'prompt=instruction,completion=output', or a preset:
+      'openr1_math', 's1k'.
+    heldout: share of the examples that is held out, by a hash of the question; their loss is
+      measured before the first update and after the last.
+    loss_every: updates between measurements of that loss on the way; 0 for none.
+    too_long: what to do where examples do not fit `capacity` or the model's context: 'refuse' to
+      run, or 'drop' them, which is counted and said.
     epochs: passes over it; the paper says two to three.
     batch: examples per update.
     rows: rows of a packed micro-batch.
@@ -33,6 +48,12 @@ class SftConfig:
   """
 
   path: str = ''
+  split: str = ''
+  limit: ranges.Size = 0
+  columns: str = ''
+  heldout: Annotated[float, ranges.Range(0, 1, below=True)] = 0.0
+  loss_every: ranges.Size = 0
+  too_long: Literal['refuse', 'drop'] = 'refuse'
   epochs: Annotated[float, ranges.Range(0, 1e6, above=True)] = 2.0
   batch: ranges.Count = 128
   rows: ranges.Count = 8
@@ -43,6 +64,8 @@ class SftConfig:
 
   def __post_init__(self):
     ranges.check(self)
+    records.columns(conversations.PRESETS.get(self.columns, self.columns))
+    ranges.require(self, self.heldout or not self.loss_every, '{loss_every} needs {heldout}')
 
   def updates(self, size):
     """Updates in all over a data set of `size` examples."""
@@ -50,8 +73,42 @@ class SftConfig:
     return max(1, round(self.epochs * size / self.batch))
 
 
+def read(cfg):
+  """(examples to learn, held-out ones) of `cfg.path`, lists.
+
+  Raises:
+    ValueError: there is no such file, a record of it is nothing to learn from (it names the line or
+      row), or one of the two parts is empty.
+  """
+  if records.is_records(cfg.path):
+    found = conversations.read(cfg.path, cfg.columns, cfg.split, cfg.limit)
+  else:
+    source = examples.Examples(cfg.path)
+    found = [source[i] for i in range(min(cfg.limit or len(source), len(source)))]
+  held = [one for one in found if held_out(one.question, cfg.heldout)]
+  train = [one for one in found if not held_out(one.question, cfg.heldout)]
+  if not train or (cfg.heldout and not held):
+    raise ValueError(
+      f'{cfg.path}: {len(train)} examples to learn and {len(held)} held out, by a hash of the '
+      f'question; give a larger file, or another share than sft.heldout={cfg.heldout:g}'
+    )
+  return train, held
+
+
+def held_out(question, share):
+  """Whether an example is held out, by a hash of its question: white space and case do not count.
+
+  All examples of one question fall on the same side, in every file.
+  """
+  canonical = f'sft {" ".join(question.lower().split())}'
+  digest = hashlib.blake2s(canonical.encode(), digest_size=4).digest()
+  return int.from_bytes(digest) < share * 2**32
+
+
 def check(job, mesh):
-  """Raises ValueError where rows do not divide over the mesh."""
+  """Raises ValueError where there is no file, or rows do not divide over the mesh."""
+  if not job.sft.path:
+    raise ValueError('config.sft.path is empty: give a file of conversations, or of examples')
   sharding.check_rows('sft.rows', job.sft.rows, job.sft.capacity, mesh)
 
 
@@ -61,20 +118,27 @@ class Stage(supervised.Stage):
   title = 'SFT'
   figures = progress.SFT_FIGURES
 
-  def __init__(self, job, cfg, form, source):
-    """`form` is the `prompts.Form` of the model, `source` holds `examples.Example`s.
+  def __init__(self, job, cfg, form, source, held=()):
+    """Encodes what is learned and what is held out.
+
+    Args:
+      job: its `sft`, `optimizer` and `seed` are read.
+      cfg: `ModelConfig`.
+      form: `prompts.Form` of the model.
+      source: random-access source of `examples.Example`s or `conversations.Conversation`s.
+      held: of those whose loss is measured.
 
     Raises:
-      ValueError: an example does not fit `capacity`.
+      ValueError: an example does not fit `capacity`, or not into the form.
     """
     self.job, self.cfg = job, cfg
-    self.total = job.sft.updates(len(source))
     self.layout = packing.Layout(job.sft.batch, job.sft.rows, job.sft.capacity)
     # Encoded once and kept on the host, as every epoch needs them.
-    self.tokens = [examples.encode(source[i], form) for i in range(len(source))]
-    _check_lengths(self.tokens, job.sft.capacity)
+    self.encoded, self.held = (encoded(job.sft, cfg, part, form) for part in (source, held))
+    self.tokens = self.encoded.tokens
+    self.total = job.sft.updates(len(self.tokens))
     # Of indices: the tokens are here already.
-    self.stream = batches.ProblemStream(range(len(source)), job.sft.batch, job.seed)
+    self.stream = batches.ProblemStream(range(len(self.tokens)), job.sft.batch, job.seed)
     # The data set decides the cosine's length, which has to go beyond the warm-up.
     self.rate = dataclasses.replace(
       job.optimizer, schedule='cosine', steps=max(self.total, job.optimizer.warmup + 1)
@@ -89,6 +153,9 @@ class Stage(supervised.Stage):
     figures = self.timed(lambda: self.learn(batch), learned, filled)
     # By the examples' own lengths: padding costs time but is no work that was asked for.
     figures |= self.cost([len(one.ids) for one in tokens])
+    every = self.job.sft.loss_every
+    if every and (step + 1) % every == 0:
+      figures['eval/loss'] = self.heldout_loss(self.state.params)
     return figures | self.examine(self.state.params, step + 1)
 
   def learn(self, batch):
@@ -99,6 +166,65 @@ class Stage(supervised.Stage):
     """Further metrics of an update on examples of these lengths."""
     return {}
 
+  def heldout_loss(self, params):
+    """Mean negative log-likelihood per learned token of the held-out examples, in nats."""
+    total, learned = 0.0, 0
+    for first in range(0, len(self.held.tokens), self.layout.sequences):
+      # The same shapes as in training, so that one program serves all.
+      batch, count, _ = pack(self.held.tokens[first : first + self.layout.sequences], self.layout)
+      total += float(_nll(params, self.cfg, batch))
+      learned += count
+    return total / learned
+
+
+class Encoded:
+  """Examples as tokens, without those that are too long.
+
+  Attributes:
+    tokens: list of `examples.Tokens`.
+    long: (length, place) of each that is too long, in order.
+    rewritten: conversations of which each reply is an example of its own, as the chat template
+      rewrites earlier ones.
+  """
+
+  def __init__(self, source, form, longest):
+    """`longest` is the most tokens of an example; arguments else as for `Stage`."""
+    self.tokens, self.long, self.rewritten, self._longest = [], [], 0, longest
+    for i in range(len(source)):
+      one = source[i]
+      found = one.tokens(form)
+      self.rewritten += len(found) > 1
+      self.long += [(len(t.ids), one.where) for t in found if len(t.ids) > longest]
+      self.tokens += [t for t in found if len(t.ids) <= longest]
+
+  def told(self):
+    """Says of the examples that are too long how many they are, and names the longest."""
+    count = len(self.long) + len(self.tokens)
+    length, where = max(self.long)
+    return (
+      f'{len(self.long):,} of {count:,} examples have more than {self._longest:,} tokens '
+      f'(sft.capacity and the context of the model), the longest {length:,}: {where}'
+    )
+
+
+def encoded(scfg, cfg, source, form):
+  """The `Encoded` examples of a source that fit a row and the model's context.
+
+  Raises:
+    ValueError: some do not, and `scfg.too_long` refuses them, or none is left.
+  """
+  found = Encoded(source, form, min(scfg.capacity, cfg.max_length))
+  if found.long and (scfg.too_long == 'refuse' or not found.tokens):
+    raise ValueError(f'{found.told()}; raise sft.capacity, or take sft.too_long=drop')
+  return found
+
+
+@functools.partial(jax.jit, static_argnames=('cfg',))
+def _nll(params, cfg, batch):
+  """Negative log-likelihood of the learned tokens of a batch, summed."""
+  logp_ABT = steps.score(params, cfg, batch.rows, batch.count, 1.0)
+  return -jnp.where(batch.loss.mask_BT, logp_ABT, 0).sum()
+
 
 def pack(tokens, layout):
   """Examples packed best-fit: (`steps.Batch` on the devices, tokens learned, share of places held).
@@ -107,16 +233,9 @@ def pack(tokens, layout):
     tokens: list of `examples.Tokens`.
     layout: `packing.Layout`.
   """
-  # `begin` is the first token of the reply: what is before it is read but not learned.
-  placed = packing.place([one.ids for one in tokens], [one.begin for one in tokens], layout)
-  batch = packing.for_sft(placed.rows, placed.shaped(placed.mask), placed.count)
-  return batch, int(placed.mask.sum()), placed.filled
-
-
-def _check_lengths(tokens, capacity):
-  long = [i for i, one in enumerate(tokens) if len(one.ids) > capacity]
-  if long:
-    raise ValueError(
-      f'example {long[0]} has {len(tokens[long[0]].ids)} tokens, sft.capacity={capacity}; '
-      f'{len(long)} of {len(tokens)} are too long'
-    )
+  placed = packing.place([one.ids for one in tokens], [0] * len(tokens), layout)
+  # Laid as the ids are: what is not learned (prompts, what the template writes) is read only.
+  marks = [one.learned for one in tokens]
+  mask = batches.lay(marks, placed.bins, layout.capacity, layout.micro * layout.rows).token > 0
+  batch = packing.for_sft(placed.rows, placed.shaped(mask), placed.count)
+  return batch, int(mask.sum()), placed.filled

@@ -257,6 +257,13 @@ _EVAL = (
   Metric('eval/format', 'share', EXAM, 'Well-formed replies.', 'near 1'),
   Metric('eval/length', 'tokens', EXAM, 'Mean length of a reply.'),
   Metric('eval/truncated', 'share', EXAM, 'Replies that ran into the cap.', 'below 0.1'),
+  Metric(
+    'eval/loss',
+    'nats per token',
+    EXAM,
+    'Negative log-likelihood of the learned tokens of held-out examples of SFT.',
+    'falls; where it rises the examples are learned by heart',
+  ),
   Metric('eval/preference', 'share', EXAM, 'Held-out pairs that a reward model has in order.'),
   *_manner('eval', EXAM),
 )

@@ -43,6 +43,7 @@ def rl_figures(parts):
 # What it shows of a step of supervised learning.
 SFT_FIGURES = (
   ('loss', 'loss/total', '.3f'),
+  ('held out', 'eval/loss', '.3f'),
   ('lr', 'optimizer/lr', '.2e'),
   ('grad', 'optimizer/grad_norm', '.2f'),
   ('filled', 'packing/filled', '.0%'),

@@ -39,6 +39,21 @@ def test_each_fault_has_its_name(given, why):
   assert filtering.fault(given, CFG) == why
 
 
+@pytest.mark.parametrize(
+  'reply, why',
+  [
+    ('3 and 4 make 7.', ''),
+    ('so it is ' * 20, 'repetition'),
+    ('first 加 three', 'mixed language'),
+    ('see ```x = 3``` here', 'code block'),
+    ('one two three four five six seven eight nine', 'long paragraph'),
+  ],
+)
+def test_of_models_that_were_asked_without_tags_the_whole_reply_is_read(reply, why):
+  assert filtering.fault(candidate(reply=reply), CFG) == 'wrong format'
+  assert filtering.fault(candidate(reply=reply), dataclasses.replace(CFG, tags=False)) == why
+
+
 def test_readability_does_not_ask_whether_the_answer_is_right():
   assert filtering.unreadable(candidate(correct=False), CFG) == ''
 

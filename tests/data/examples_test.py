@@ -42,5 +42,5 @@ def test_prompt_and_reply_are_the_ids_of_their_text_and_an_end():
                              'en', 'symbols', {})  # fmt: skip
   found = examples.encode(example, prompts.Form(tok))
   assert found.ids[0] == tok.bos_id and found.ids[-1] == tok.eos_id
-  assert tok.decode(found.ids[found.begin :]) == f' {example.reply}'
-  assert tok.decode(found.ids[: found.begin]).endswith('5 + 5. Assistant:')
+  assert tok.decode(found.ids[found.learned]) == f' {example.reply}'
+  assert tok.decode(found.ids[~found.learned]).endswith('5 + 5. Assistant:')

@@ -2,10 +2,11 @@
 
 import json
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
-from r1jax.data import prompts, source, tokenizer
-from r1jax.data.tasks import jsonl
+from r1jax.data import prompts, records, source, tokenizer
 from r1jax.interchange import checkpoints
 from tests import shared_data
 
@@ -67,6 +68,17 @@ def test_a_held_out_file_is_taken_as_it_is(tok, tmp_path):
   assert [p.question for p in heldout] == ['3 + 3']
 
 
+def test_a_hub_folder_of_parquet_gives_its_train_and_test_splits(tok, tmp_path):
+  rows = {'train': range(8), 'test': range(20, 23)}
+  for split, numbers in rows.items():
+    table = pa.table({'q': [f'{i} + 1' for i in numbers], 'answer': [i + 1 for i in numbers]})
+    parquet.write_table(table, tmp_path / f'{split}-00000-of-00001.parquet')
+  cfg = source.DataConfig('parquet', str(tmp_path), str(tmp_path), columns='question=q', limit=5)
+  train, heldout = source.problems(cfg, 0, prompts.Form(tok))
+  assert [(p.question, p.answer) for p in train] == [(f'{i} + 1', f'{i + 1}') for i in range(5)]
+  assert [p.question for p in heldout] == [f'{i} + 1' for i in range(20, 23)]
+
+
 def test_a_question_in_both_files_is_refused_whatever_its_case_and_spaces(tok, tmp_path):
   cfg = source.DataConfig(
     'jsonl',
@@ -87,7 +99,7 @@ def test_a_file_too_small_to_hold_anything_out_is_refused(tok, tmp_path):
 def test_a_wrong_line_of_the_held_out_file_is_named(tok, tmp_path):
   (tmp_path / 'b').write_text('{"question": "1"}\n')
   cfg = source.DataConfig('jsonl', write(tmp_path / 'a', ['1']), str(tmp_path / 'b'), max_prompt=64)
-  with pytest.raises(jsonl.JsonlError, match='line 1'):
+  with pytest.raises(records.RecordError, match='line 1'):
     source.problems(cfg, 0, prompts.Form(tok))
 
 
@@ -97,9 +109,16 @@ def test_a_wrong_line_of_the_held_out_file_is_named(tok, tmp_path):
     ({'name': 'csv'}, "'csv'"),
     ({'path': 'x.jsonl'}, "name='tiny_world' does not go with path='x.jsonl'"),
     ({'name': 'jsonl'}, "name='jsonl' does not go with path=''"),
+    ({'name': 'none', 'path': 'x.jsonl'}, "name='none' does not go with path='x.jsonl'"),
+    ({'columns': 'question='}, "columns: 'question=' is no new FIELD=COLUMN"),
     ({'levels': (1,)}, r'levels=\(1,\) is not \(a whole number within 1'),
   ],
 )
 def test_a_source_that_makes_no_sense_is_refused(fields, message):
   with pytest.raises(ValueError, match=message):
     source.DataConfig(**fields)
+
+
+def test_a_run_that_asks_wants_a_source_of_questions(tok):
+  with pytest.raises(ValueError, match="data.name='none': there are no questions"):
+    source.problems(source.DataConfig('none'), 0, prompts.Form(tok))

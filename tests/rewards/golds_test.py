@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from r1jax.data import template
+from r1jax.data import records, template
 from r1jax.data.tasks import jsonl
 from r1jax.rewards import choice, code, golds, json_value, preference, puzzles, service
 from r1jax.rewards.code import isolation
@@ -60,7 +60,7 @@ def test_options_are_lettered_lines_of_the_question(tmp_path):
 def test_the_letter_stands_in_the_field_that_the_user_names(tmp_path):
   path = tmp_path / 'some.jsonl'
   path.write_text('{"q": "Q", "options": ["a", "b"], "correct": "A"}')
-  (problem,) = jsonl.load(path, question_key='q', answer_key='correct')
+  (problem,) = jsonl.load(path, records.columns('question=q,answer=correct'))
   assert problem.answer == choice.Letter('A', 'AB')
 
 
@@ -104,7 +104,7 @@ def test_the_letter_stands_in_the_field_that_the_user_names(tmp_path):
   ],
 )
 def test_a_malformed_record_is_named_with_its_line(tmp_path, record, why):
-  with pytest.raises(jsonl.JsonlError, match=rf'some\.jsonl, line 2: {re.escape(why)}'):
+  with pytest.raises(records.RecordError, match=rf'some\.jsonl, line 2: {re.escape(why)}'):
     _load(tmp_path, GAME, record)
 
 

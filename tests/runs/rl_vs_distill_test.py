@@ -54,11 +54,12 @@ def test_epochs_are_as_many_as_take_the_operations_of_rl(tmp_path):
   budget = distill.spent(tmp_path / 'metrics.jsonl')
   assert budget == 4e9
   source = examples.Examples(tmp_path / 'data')
-  epochs = distill.equal_epochs(budget, source, prompts.Form(tok), cfg)
+  tokens = [one for i in range(len(source)) for one in source[i].tokens(prompts.Form(tok))]
+  epochs = distill.equal_epochs(budget, tokens, cfg)
   lengths = [len(examples.encode(one, prompts.Form(tok)).ids) for one in data]
   assert epochs * flops.training(cfg, lengths) == pytest.approx(budget)
   teacher = presets.tiny()
-  taught = distill.equal_epochs(budget, source, prompts.Form(tok), cfg, teacher)
+  taught = distill.equal_epochs(budget, tokens, cfg, teacher)
   cost = flops.training(cfg, lengths) + flops.forward(teacher, lengths)
   assert taught * cost == pytest.approx(budget)
 

@@ -8,7 +8,7 @@ import pytest
 from r1jax import config as config_lib
 from r1jax import files
 from r1jax.experiments import r1_zero
-from r1jax.runs import lock, workdir
+from r1jax.runs import learned, lock, workdir
 
 
 @pytest.fixture
@@ -115,6 +115,23 @@ def test_changed_data_is_refused_with_the_file_and_changes_nothing(learning, tmp
   with pytest.raises(ValueError, match=rf'{tmp_path}/{name} \(config.data.{name}\) has changed'):
     workdir.prepare(folder, config)
   assert {path: path.read_bytes() for path in folder.glob('*.json')} == before
+
+
+def test_shards_of_a_folder_count_where_they_are_read(learning, tmp_path):
+  folder, config = learning
+  shards = tmp_path / 'hub' / 'data'
+  shards.mkdir(parents=True)
+  for name in ('train-00000-of-00002', 'train-00001-of-00002', 'test-00000-of-00001'):
+    (shards / f'{name}.parquet').write_bytes(name.encode())
+  config.data.path = config.data.heldout_path = str(tmp_path / 'hub')
+  first = learned.digests(config)
+  assert first['data.path'] != first['data.heldout_path']
+  (shards / 'test-00000-of-00001.parquet').write_bytes(b'other')
+  second = learned.digests(config)
+  assert second['data.path'] == first['data.path']
+  assert second['data.heldout_path'] != first['data.heldout_path']
+  (shards / 'train-00001-of-00002.parquet').write_bytes(b'other')
+  assert learned.digests(config)['data.path'] != first['data.path']
 
 
 def test_samples_of_other_data_are_not_mixed_in(learning, tmp_path):

@@ -139,7 +139,7 @@ def test_only_replies_are_learned_and_the_rate_ends_at_a_tenth(given, tmp_path):
     job, cfg, prompts.Form(tokenizer.load(given / 'teacher')), examples.Examples(given / 'data')
   )
   batch, learned, _ = sft.pack(stage.tokens[:16], stage.layout)
-  expected = sum(len(one.ids) - one.begin for one in stage.tokens[:16])
+  expected = sum(int(one.learned.sum()) for one in stage.tokens[:16])
   assert learned == expected == int(np.asarray(batch.loss.mask_BT).sum())
   schedule = optimizer.schedule(dataclasses.replace(stage.rate, warmup=0, steps=100))
   first, last = (float(optimizer.learning_rate(schedule, n)) for n in (0, 100))
@@ -154,7 +154,7 @@ def test_interrupted_it_ends_in_the_same_bits(students, given, tmp_path, mesh):
   teacher_cfg = huggingface.read_config(given / 'teacher', remat=False, scan_layers=False)
   weights = huggingface.load(given / 'teacher', teacher_cfg, 'float32')
   new = lambda: distill.Stage(
-    job, cfg, prompts.Form(tok), data, distill.Teacher(weights, teacher_cfg)
+    job, cfg, prompts.Form(tok), data, (), distill.Teacher(weights, teacher_cfg)
   )
   first = new()
   first.initial = model.weights(job, cfg)

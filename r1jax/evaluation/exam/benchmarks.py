@@ -8,6 +8,7 @@ import datetime
 import pathlib
 from collections.abc import Callable
 
+from r1jax.data import records
 from r1jax.data.tasks import jsonl, tiny_world
 from r1jax.evaluation.exam import datasets
 from r1jax.rewards import code, golds, service
@@ -149,7 +150,9 @@ def _own(choice_):
     )
   if choice_.data:
     raise ValueError(f'--benchmark={path} is the file itself: leave --data={choice_.data} out')
-  return jsonl.load(path, *choice_.keys)
+  names = dict(zip(('question', 'answer'), choice_.keys, strict=True))
+  other = {field: column for field, column in names.items() if field != column}
+  return jsonl.load(path, records.Columns(other))
 
 
 def instruction(problem):

@@ -18,6 +18,7 @@ import zlib
 
 import numpy as np
 
+from r1jax.data import records
 from r1jax.data.problem import Problem
 from r1jax.data.tasks import jsonl
 from r1jax.rewards import code, golds
@@ -48,10 +49,10 @@ def math500(path):
     # Not isinstance, to which true is a whole number too.
     if type(level) is not int or not 1 <= level <= 5:
       raise ValueError(f"field 'level' holds {level!r:.40}, expected 1 to 5")
-    answer, subject = jsonl.text(record, 'answer'), jsonl.text(record, 'subject')
-    return Problem(jsonl.text(record, 'problem'), answer, subject, level)
+    answer, subject = records.text(record, 'answer'), records.text(record, 'subject')
+    return Problem(records.text(record, 'problem'), answer, subject, level)
 
-  return list(jsonl.each(path, one))
+  return list(records.each(path, one))
 
 
 def aime(path):
@@ -64,14 +65,14 @@ def aime(path):
     names = [name for name in ('problem', 'Problem', 'question') if name in record]
     if not names:
       raise ValueError(f"no field 'problem', 'Problem' or 'question', found {sorted(record)}")
-    answer = jsonl.text(record, 'Answer' if 'Answer' in record else 'answer', (str, int))
+    answer = records.text(record, 'Answer' if 'Answer' in record else 'answer', (str, int))
     number = quantity.read(notation.clean(answer))
     if not _WHOLE.match(notation.clean(answer)) or number is None or number.value > 999:
       raise ValueError(f'the answer is {answer!r:.40}, expected a whole number from 0 to 999')
     # Some files write 25 as '025'.
-    return Problem(jsonl.text(record, names[0]), str(number.value), 'aime', 0)
+    return Problem(records.text(record, names[0]), str(number.value), 'aime', 0)
 
-  return list(jsonl.each(path, one))
+  return list(records.each(path, one))
 
 
 def gpqa(path):
@@ -84,15 +85,15 @@ def gpqa(path):
     # A byte-order mark would become part of the first column's name; -sig takes it off.
     text = path.read_bytes().decode('utf-8-sig')
   except UnicodeDecodeError as error:
-    raise jsonl.JsonlError(f'{path}: not UTF-8 (byte {error.start}: {error.reason})') from error
+    raise records.RecordError(f'{path}: not UTF-8 (byte {error.start}: {error.reason})') from error
   rows = csv.DictReader(io.StringIO(text, newline=''), strict=True)
   try:
     for row in rows:
       found.append(_choice(row))
   except (ValueError, csv.Error) as error:
-    raise jsonl.JsonlError(f'{path}, line {rows.line_num}: {error}') from error
+    raise records.RecordError(f'{path}, line {rows.line_num}: {error}') from error
   if not found:
-    raise jsonl.JsonlError(f'{path}: no question in it')
+    raise records.RecordError(f'{path}: no question in it')
   return found
 
 
@@ -100,8 +101,8 @@ def _choice(row):
   # csv puts surplus fields under the key None and fills missing ones with None.
   if None in row or None in row.values():
     raise ValueError(f'not as many fields as the header names ({len(row) - (None in row)})')
-  question, right = jsonl.text(row, 'Question'), jsonl.text(row, 'Correct Answer')
-  options = [right, *(jsonl.text(row, name) for name in _WRONG)]
+  question, right = records.text(row, 'Question'), records.text(row, 'Correct Answer')
+  options = [right, *(records.text(row, name) for name in _WRONG)]
   # In the file the right answer comes first. Python's own hash changes from process to process.
   digest = hashlib.blake2s(question.encode(), digest_size=8).digest()
   order = np.random.default_rng(int.from_bytes(digest, 'big')).permutation(4).tolist()
@@ -123,7 +124,7 @@ def livecodebench(path, dates=None):
   """
 
   def one(record):
-    held = jsonl.text(record, 'contest_date')
+    held = records.text(record, 'contest_date')
     try:
       day = datetime.datetime.fromisoformat(held).date()
     except ValueError as error:
@@ -131,7 +132,7 @@ def livecodebench(path, dates=None):
     # Looked at first: unpacking the tests is what takes long.
     return _program(record) if not dates or dates[0] <= day <= dates[1] else None
 
-  return [problem for problem in jsonl.each(path, one) if problem]
+  return [problem for problem in records.each(path, one) if problem]
 
 
 def _program(record):
@@ -140,17 +141,17 @@ def _program(record):
     raise ValueError('no test in public_test_cases or private_test_cases')
   metadata = _json(record.get('metadata') or '{}', 'metadata')
   made = tuple(_test(test, metadata) for test in tests)
-  question, starter = jsonl.text(record, 'question_content'), record.get('starter_code') or ''
+  question, starter = records.text(record, 'question_content'), record.get('starter_code') or ''
   if starter.strip():
     question += f'\n\nComplete this program:\n```python\n{starter.rstrip()}\n```'
   else:
     question += '\n\nThe program reads standard input and prints to standard output.'
   gold = code.Tests(made, rules='livecodebench')
-  return Problem(question, gold, jsonl.text(record, 'difficulty'), 0)
+  return Problem(question, gold, records.text(record, 'difficulty'), 0)
 
 
 def _tests(record, key):
-  held = jsonl.text(record, key)
+  held = records.text(record, key)
   # A JSON list begins with a bracket, which base64 has not.
   if held[0] != '[':
     held = _unpacked(held, key)

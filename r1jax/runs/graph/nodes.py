@@ -7,7 +7,7 @@ import pathlib
 import ml_collections
 
 from r1jax import config as config_lib
-from r1jax.runs import curation, kinds, report_cards, train, workdir
+from r1jax.runs import curation, kinds, learned, report_cards, train
 from r1jax.runs.graph import graph
 from r1jax.stages import samples
 
@@ -103,7 +103,7 @@ def node(config, name, section, recipe, key=''):
   told = {key: value for key, value in told.items() if key not in _FREE}
   told.get('runtime', {}).pop('cache', None)
   # Of the user's own files the content counts; what other stages leave has keys of its own.
-  if data := workdir.data_digests(alone(config, section, recipe)):
+  if data := learned.digests(alone(config, section, recipe)):
     told['data_sha256'] = data
   return graph.Node(name, recipe.needs, told, kinds.KINDS[recipe.stage].code, make, check)
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from r1jax.data import prompts, tokenizer
+from r1jax.data import prompts, records, tokenizer
 from r1jax.data.problem import Problem
 from r1jax.data.tasks import corpus, jsonl
 from tests import shared_data
@@ -69,7 +69,7 @@ def test_of_a_worked_solution_the_last_box_is_the_answer(tmp_path, answer, expec
 
 def test_keys_blank_lines_and_a_byte_order_mark(tmp_path):
   path = _file(tmp_path, b'\xef\xbb\xbf{"q": " Why ", "a": "7"}\r\n\r\n{"q": "How", "a": "8"}')
-  found = jsonl.load(path, question_key='q', answer_key='a')
+  found = jsonl.load(path, records.columns('question=q,answer=a'))
   assert found == [
     Problem('Why', '7', 'some', 0),
     Problem('How', '8', 'some', 0),
@@ -79,7 +79,7 @@ def test_keys_blank_lines_and_a_byte_order_mark(tmp_path):
 def test_lines_are_read_one_by_one(tmp_path):
   stream = jsonl.read(_file(tmp_path, '{"question": "Q", "answer": "1"}\nbroken'))
   assert next(stream).answer == '1'
-  with pytest.raises(jsonl.JsonlError, match='line 2'):
+  with pytest.raises(records.RecordError, match='line 2'):
     next(stream)
 
 
@@ -112,13 +112,13 @@ _GOOD = b'{"question": "Q", "answer": "1"}\n'
 )
 def test_a_wrong_line_is_named_with_its_number(tmp_path, line, why):
   path = _file(tmp_path, _GOOD + b'\n' + line + b'\n' + _GOOD)
-  with pytest.raises(jsonl.JsonlError, match=rf'some\.jsonl, line 3: .*{re.escape(why)}'):
+  with pytest.raises(records.RecordError, match=rf'some\.jsonl, line 3: .*{re.escape(why)}'):
     jsonl.load(path)
 
 
 @pytest.mark.parametrize('content', [b'', b'\n \n'])
 def test_a_file_without_problems_is_refused(tmp_path, content):
-  with pytest.raises(jsonl.JsonlError, match=r'some\.jsonl: no problem in it'):
+  with pytest.raises(records.RecordError, match=r'some\.jsonl: no record in it'):
     jsonl.load(_file(tmp_path, content))
 
 

@@ -10,7 +10,7 @@ import zlib
 
 import pytest
 
-from r1jax.data.tasks import jsonl
+from r1jax.data import records
 from r1jax.evaluation.exam import datasets
 from r1jax.rewards import choice, code
 from tests import shared_data
@@ -136,7 +136,7 @@ def test_livecodebench_keeps_the_contests_of_the_dates_given(tmp_path):
 def test_packed_tests_that_swell_beyond_all_measure_are_refused_unread(tmp_path, monkeypatch):
   monkeypatch.setattr(datasets, 'LARGEST_TESTS', 1 << 20)
   record = PROGRAM | {'private_test_cases': _packed('[]' + ' ' * (1 << 21))}
-  with pytest.raises(jsonl.JsonlError, match='unpacks to more than 1 MiB'):
+  with pytest.raises(records.RecordError, match='unpacks to more than 1 MiB'):
     datasets.livecodebench(_jsonl(tmp_path, record))
 
 
@@ -176,7 +176,7 @@ class _Evil:
 )
 def test_a_malformed_line_is_named_with_its_number(tmp_path, capsys, load, record, why):
   good = {'math500': MATH, 'aime': {'problem': 'Q', 'answer': 1}, 'livecodebench': PROGRAM}[load]
-  with pytest.raises(jsonl.JsonlError, match=rf'test\.jsonl, line 2: .*{re.escape(why)}'):
+  with pytest.raises(records.RecordError, match=rf'test\.jsonl, line 2: .*{re.escape(why)}'):
     getattr(datasets, load)(_jsonl(tmp_path, good, record))
   assert 'taken over' not in capsys.readouterr().out
 
@@ -187,9 +187,9 @@ def test_a_malformed_row_of_gpqa_is_named_with_its_line(tmp_path):
     (['Q', 'a', 'b', '', 'd', 'P', 'r'], "line 3: field 'Incorrect Answer 2' is empty"),
     (['Q', 'a', 'b'], 'line 3: not as many fields'),
   ):
-    with pytest.raises(jsonl.JsonlError, match=why):
+    with pytest.raises(records.RecordError, match=why):
       datasets.gpqa(_csv(tmp_path, good, row))
-  with pytest.raises(jsonl.JsonlError, match="line 2: no field 'Correct Answer'"):
+  with pytest.raises(records.RecordError, match="line 2: no field 'Correct Answer'"):
     datasets.gpqa(_csv(tmp_path, ['Q', 'a'], header=['Question', 'Answer']))
-  with pytest.raises(jsonl.JsonlError, match='no question in it'):
+  with pytest.raises(records.RecordError, match='no question in it'):
     datasets.gpqa(_csv(tmp_path))

@@ -1,0 +1,264 @@
+"""Records of data files that others made: JSONL, parquet, or a folder of either as the hub has it.
+
+A record is a dict. What is wrong with one is said with its file and line (of JSONL) or row (of
+parquet), counted from 1.
+"""
+
+import dataclasses
+import errno
+import json
+import math
+import os
+import pathlib
+import re
+
+from r1jax.data.problem import is_text
+
+PARQUET, JSONL = '.parquet', '.jsonl'
+# A shard and its split. Yes: `train-00000-of-00010`, `test-00000-of-00001-a09b7`. No: `train`.
+_SHARD = re.compile(r'(.+?)-\d+-of-\d+(-[0-9a-f]+)?')
+_BATCH = 256  # rows that are Python objects at once; a row of traces may have a megabyte
+_POINTER = b'version https://git-lfs'  # what git leaves in place of a large file
+
+
+class RecordError(ValueError):
+  """Data that can't be read; the message names the file, and the line or row."""
+
+
+def is_records(path):
+  """Whether `path` is a folder or a file that `each` reads, by its name."""
+  path = pathlib.Path(path)
+  return path.is_dir() or path.suffix in (PARQUET, JSONL, '.json')
+
+
+def files(path, split=''):
+  """The files that `each` reads, in order: `path` itself, or the shards of one split of a folder.
+
+  The parquet files of a folder are taken, or where it has none its .jsonl files; where it has
+  neither, those of the one folder in it. A split is what a file's name begins with
+  (`train-00000-of-00002.parquet`, `train.jsonl`) or, of files named by a number, their folder's
+  name.
+
+  Args:
+    path: file or folder.
+    split: name of the split; '' takes the only one there is, or 'train'.
+
+  Raises:
+    RecordError: there is no such split, or the folder leaves open what is meant (it names what is
+      there).
+  """
+  path = pathlib.Path(path)
+  if not path.is_dir():
+    return [path]
+  shards = _shards(_holding(path, split))
+  there = sorted({_split(one) for one in shards})
+  wanted = split or (there[0] if len(there) == 1 else 'train')
+  if wanted not in there:
+    raise RecordError(f'{path}: no split {wanted!r}, there are {", ".join(there)}')
+  return [one for one in shards if _split(one) == wanted]
+
+
+def splits(path):
+  """Names of the splits in a folder, sorted; () of a file. Errors as in `files`."""
+  path = pathlib.Path(path)
+  return tuple(sorted({_split(one) for one in _shards(_holding(path))})) if path.is_dir() else ()
+
+
+def _holding(path, split=''):
+  """The folder of the shards: `path`, or the one in it that has any or is called `split`."""
+  if _shards(path):
+    return path
+  # Hub folders keep their files in data/, or in a folder for each configuration or split.
+  inner = {one.name: one for one in sorted(path.iterdir()) if one.is_dir() and _shards(one)}
+  if split not in inner and len(inner) != 1:
+    told = f'data in {", ".join(inner)}: give one of them' if inner else 'no .parquet or .jsonl'
+    raise RecordError(f'{path}: {told}')
+  return inner.get(split) or next(iter(inner.values()))
+
+
+def _shards(folder):
+  """Data files that lie in a folder itself, sorted: of parquet, else of JSONL."""
+  for ending in (PARQUET, JSONL):
+    found = sorted(p for p in folder.iterdir() if p.suffix == ending and p.name[0] != '.')
+    if found:
+      return found
+  return []
+
+
+def _split(file):
+  """Name of the split that a data file belongs to."""
+  shard = _SHARD.fullmatch(file.stem)
+  if shard:
+    return shard[1]
+  # The hub's own conversion: default/train/0000.parquet.
+  return file.parent.name if file.stem.isdigit() else file.stem
+
+
+def each(path, make, split='', limit=0, wanted=None):
+  """Yields `make` of every record; a ValueError of it is raised with file and line or row.
+
+  Args:
+    path: JSONL or parquet file, or a folder of them: see `files`.
+    make: dict -> what is yielded.
+    split: of a folder.
+    limit: most records that are read; 0 for all.
+    wanted: columns that are read, where they are there; None for all.
+
+  Raises:
+    RecordError: no record, a file that can't be read, or one that `make` refuses. OSError where a
+      file can't be opened.
+  """
+  for _, made in placed(path, make, split, limit, wanted):
+    yield made
+
+
+def placed(path, make, split='', limit=0, wanted=None):
+  """As `each`, with the place of each record before it, such as 'train.jsonl, line 3'."""
+  count = 0
+  for file in files(path, split):
+    rows = _parquet(file, wanted) if file.suffix == PARQUET else _jsonl(file, wanted)
+    for where, load in rows:
+      try:
+        made = make(load())
+      except ValueError as error:
+        raise RecordError(f'{file}, {where}: {error}') from error
+      yield f'{file}, {where}', made
+      count += 1
+      # Asked here, so that the record after the last is not even read.
+      if count == limit:
+        return
+  if not count:
+    raise RecordError(f'{path}: no record in it, expected one JSON object per line, or rows')
+
+
+def first(path, split=''):
+  """The first record of a file or folder, whole; errors as in `each`."""
+  return next(each(path, dict, split, limit=1))
+
+
+def _jsonl(path, wanted):
+  """(place, () -> dict) of each line that is not blank."""
+  with path.open('rb') as lines:
+    for number, raw in enumerate(lines, 1):
+      if raw.strip():
+        yield f'line {number}', lambda raw=raw: _only(line(raw), wanted)
+
+
+def _only(record, wanted):
+  return record if wanted is None else {k: v for k, v in record.items() if k in wanted}
+
+
+def _parquet(path, wanted):
+  """(place, () -> dict) of each row."""
+  import pyarrow  # takes a fifth of a second, which commands that read no parquet save
+
+  if not path.exists():
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+  number = 0
+  try:
+    for number, found in enumerate(_rows(path, wanted), 1):
+      yield f'row {number}', lambda found=found: found
+  # OSError is pyarrow's for damage inside a file.
+  except (pyarrow.ArrowException, OSError) as error:
+    raise RecordError(f'{path}: {_damage(path, error, number)}') from error
+
+
+def _rows(path, wanted):
+  """The rows of a parquet file as dicts."""
+  from pyarrow import parquet
+
+  with parquet.ParquetFile(path) as file:
+    there = [name for name in file.schema_arrow.names if wanted is None or name in wanted]
+    for batch in file.iter_batches(_BATCH, columns=there):
+      yield from batch.to_pylist()
+
+
+def _damage(path, error, number):
+  """What is wrong with a file that is no parquet, in one line."""
+  with path.open('rb') as file:
+    if file.read(len(_POINTER)) == _POINTER:
+      return 'a Git LFS pointer, not the file itself: download it (hf download, git lfs pull)'
+  after = f' after row {number}' if number else ''
+  return f'cannot be read as parquet{after} ({" ".join(str(error).split())[:200]})'
+
+
+def line(raw):
+  """The dict of one line (bytes) of a JSONL file; ValueError says what it is instead."""
+  try:
+    found = json.loads(raw.decode('utf-8-sig'))
+  except UnicodeDecodeError as error:
+    raise ValueError(f'not UTF-8 (byte {error.start}: {error.reason})') from error
+  except json.JSONDecodeError as error:
+    raise ValueError(f'not JSON (column {error.colno}: {error.msg})') from error
+  except RecursionError as error:
+    raise ValueError('not JSON that can be read: nested too deeply') from error
+  if not isinstance(found, dict):
+    raise ValueError(f'expected a JSON object, found {type(found).__name__}')
+  return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+  """What the columns of a file are called.
+
+  Attributes:
+    names: field -> column, of those whose column has another name.
+    kept: further columns; where there are any, the others are not read.
+  """
+
+  names: dict = dataclasses.field(default_factory=dict)
+  kept: tuple = ()
+
+  def wanted(self, fields):
+    """Columns to be read for `fields`; None for all."""
+    if not self.kept:
+      return None
+    return {self.names.get(field, field) for field in (*fields, *self.names)} | set(self.kept)
+
+  def named(self, record):
+    """The record under the names of its fields; ValueError says which column is not there."""
+    missing = [column for column in self.names.values() if column not in record]
+    if missing:
+      raise ValueError(f'no column {missing[0]!r}, there are {", ".join(sorted(record))}')
+    taken = set(self.names.values())
+    rest = {name: value for name, value in record.items() if name not in taken}
+    return rest | {field: record[column] for field, column in self.names.items()}
+
+
+AS_NAMED = Columns()  # fields are called what their columns are
+
+
+def columns(text):
+  """The `Columns` of a text such as 'question=problem,answer=final,level'.
+
+  Raises:
+    ValueError: a part of it is neither FIELD=COLUMN nor COLUMN, or names a field again.
+  """
+  names, kept = {}, []
+  for part in filter(None, (part.strip() for part in text.split(','))):
+    field, sign, column = (piece.strip() for piece in part.partition('='))
+    if not field or (sign and not column) or field in (*names, *kept):
+      raise ValueError(
+        f'columns: {part!r} is no new FIELD=COLUMN, as in question=problem,answer=final'
+      )
+    if sign:
+      names[field] = column
+    else:
+      kept.append(field)
+  return Columns({f: c for f, c in names.items() if f != c}, tuple(kept))
+
+
+def text(record, key, kinds=(str,)):
+  """The field `key` of a record as text, stripped; ValueError where it is none of `kinds`."""
+  if key not in record:
+    raise ValueError(f'no field {key!r}, found {sorted(record)}')
+  value = record[key]
+  finite = not isinstance(value, float) or math.isfinite(value)
+  if not isinstance(value, kinds) or isinstance(value, bool) or not finite:
+    raise ValueError(f'field {key!r} holds {value!r:.40}, expected text or a finite number')
+  stripped = str(value).strip()
+  if not stripped:
+    raise ValueError(f'field {key!r} is empty')
+  if not is_text(stripped):
+    raise ValueError(f'field {key!r} holds half a surrogate pair, which no UTF-8 can write')
+  return stripped
