@@ -1,5 +1,6 @@
 """Where a model is: a hub folder, a GGUF file, a run's work directory, or shipped with r1jax."""
 
+import hashlib
 import pathlib
 
 from r1jax.data import tokenizer
@@ -68,6 +69,16 @@ def _is_gguf(path):
     return False
   with path.open('rb') as file:
     return file.read(4) == b'GGUF'
+
+
+def digest(folder):
+  """SHA-256 of the weights in a model's folder: of the bytes of its files, in order of names."""
+  whole = hashlib.sha256()
+  paths = [*pathlib.Path(folder).glob('*.safetensors'), pathlib.Path(folder) / tensors.GGUF]
+  for path in sorted(path for path in paths if path.exists()):
+    with path.open('rb') as file:
+      whole.update(hashlib.file_digest(file, 'sha256').digest())
+  return whole.hexdigest()
 
 
 def tokenizer_of(folder, cfg):

@@ -42,7 +42,9 @@ def of_tokens(cfg, tokens, pairs):
 
 def training(cfg, lengths):
   """Operations of a forward and a backward pass over whole sequences."""
-  return (1 + BACKWARD) * forward(cfg, lengths)
+  whole = (1 + BACKWARD) * forward(cfg, lengths)
+  # Of the backward pass's two products a frozen matrix has one: there is no gradient by it.
+  return whole - 2 * weights_per_token(cfg, frozen=True) * int(np.sum(lengths))
 
 
 def sampling(cfg, prompt_lengths, reply_lengths, group):
@@ -56,17 +58,21 @@ def sampling(cfg, prompt_lengths, reply_lengths, group):
   return forward(cfg, prompt_lengths) + forward(cfg, each + np.asarray(reply_lengths), each)
 
 
-def weights_per_token(cfg):
-  """Weights that multiply each token: of the experts those that are chosen, no look-ups."""
+def weights_per_token(cfg, frozen=False):
+  """Weights that multiply each token: of the experts those that are chosen, no look-ups.
+
+  With `frozen`, only those beside which adapters are trained.
+  """
   total = 0
   specs = dict(transformer.specs(cfg))
   specs.pop('mtp', None)
   leaves = jax.tree_util.tree_flatten_with_path(specs, is_leaf=params_lib.is_param)[0]
   for path, spec in leaves:
-    names = [key.key for key in path]
+    # An adapter's matrices are attributes of a record in the tree of dicts.
+    names = [key.key for key in path if isinstance(key, jax.tree_util.DictKey)]
     # Norms and biases multiply elementwise; a separate embedding is looked up.
     matrix = len([axis for axis in spec.axes if axis != 'layer']) > 1
-    if not matrix or (names == ['embed'] and not cfg.tied):
+    if not matrix or (names == ['embed'] and not cfg.tied) or (frozen and not spec.frozen):
       continue
     size = math.prod(spec.shape)
     # Of E experts a token meets K.

@@ -90,11 +90,11 @@ class Run:
 
   def after(self, stage):
     """What came of it."""
-    return self.examiner.judge(stage.state.params)
+    return self.examiner.judge(stage.weights)
 
   def save(self, folder, stage):
     """Writes the stage's model as a folder that others read."""
-    model.save(folder, stage.state.params, self.cfg, self.form)
+    model.save(folder, stage.weights, self.cfg, self.form)
 
   def figures(self, stage, before, after):
     """What `summary.json` holds beside the weights' digest and the seconds."""
@@ -134,7 +134,7 @@ class Run:
       self.cfg, self.form.tokenizer
     )
     tables.show('Plan', rows + self.rows(stage))
-    stage.initial = model.weights(self.job, self.cfg)
+    stage.initial, stage.base = model.weights(self.job, self.cfg), model.base(self.job)
     before = self.before(stage)
     if self.examiner:
       stage.examine = self.examiner.figures

@@ -51,7 +51,12 @@ class SftConfig:
 
 
 def check(job, mesh):
-  """Raises ValueError where rows do not divide over the mesh."""
+  """Raises ValueError where rows do not divide over the mesh, or a frozen bias is to be moved."""
+  if job.lora.rank and job.sft.bias_speed:
+    raise ValueError(
+      f'config.sft.bias_speed={job.sft.bias_speed} moves the bias of the router, which '
+      f'config.lora.rank={job.lora.rank} freezes: set one of them to 0'
+    )
   sharding.check_rows('sft.rows', job.sft.rows, job.sft.capacity, mesh)
 
 
@@ -89,7 +94,7 @@ class Stage(supervised.Stage):
     figures = self.timed(lambda: self.learn(batch), learned, filled)
     # By the examples' own lengths: padding costs time but is no work that was asked for.
     figures |= self.cost([len(one.ids) for one in tokens])
-    return figures | self.examine(self.state.params, step + 1)
+    return figures | self.examine(self.weights, step + 1)
 
   def learn(self, batch):
     """(state, metrics) after an update on the batch."""
