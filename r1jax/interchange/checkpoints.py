@@ -7,11 +7,13 @@ from r1jax.data import tokenizer
 from r1jax.interchange import fetched, tensors
 
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / 'assets'
+ADAPTER_CONFIG = 'adapter_config.json'
+BASE = 'r1jax_base'  # in the folder of an unpacked adapter, a link to its base
 # The bases that ship with r1jax: one of English, one that mixes English and Chinese.
 SHIPPED = {'tiny': 'tiny_base', 'tiny_bilingual': 'tiny_bilingual_base'}
 PLACES = (
-  f'hub folder, GGUF file, work directory of a run, a shipped model ({", ".join(SHIPPED)}), or '
-  f'one that r1jax fetch brought ({", ".join(fetched.MODELS)})'
+  'hub folder, GGUF file, PEFT folder of an adapter, work directory of a run, a shipped model '
+  f'({", ".join(SHIPPED)}), or one that r1jax fetch brought ({", ".join(fetched.MODELS)})'
 )
 
 
@@ -52,6 +54,10 @@ def find(path):
   if str(path) in fetched.MODELS:
     path = fetched.find(str(path))
   folder = pathlib.Path(path)
+  if _is_adapter(folder):
+    from r1jax.interchange import peft  # imports this module
+
+    return peft.unpack(folder)
   if _is_gguf(folder):
     from r1jax.interchange import gguf_import  # imports gguf, which takes half a second
 
@@ -61,6 +67,13 @@ def find(path):
     if weights and (candidate / 'config.json').exists():
       return candidate
   return None
+
+
+def _is_adapter(folder):
+  """Whether `folder` holds an adapter and no model; a base's config.json is often left in it."""
+  whole = (tensors.SINGLE, tensors.INDEX, tensors.GGUF, BASE)
+  config = folder / ADAPTER_CONFIG
+  return config.is_file() and not any((folder / name).exists() for name in whole)
 
 
 def _is_gguf(path):
@@ -74,7 +87,9 @@ def _is_gguf(path):
 def digest(folder):
   """SHA-256 of the weights in a model's folder: of the bytes of its files, in order of names."""
   whole = hashlib.sha256()
-  paths = [*pathlib.Path(folder).glob('*.safetensors'), pathlib.Path(folder) / tensors.GGUF]
+  if (folder / BASE).exists():
+    whole.update(digest(folder / BASE).encode())
+  paths = [*folder.glob('*.safetensors'), folder / tensors.GGUF]
   for path in sorted(path for path in paths if path.exists()):
     with path.open('rb') as file:
       whole.update(hashlib.file_digest(file, 'sha256').digest())

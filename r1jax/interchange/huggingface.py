@@ -17,7 +17,7 @@ import numpy as np
 
 from r1jax import params as params_lib
 from r1jax import sharding
-from r1jax.interchange import hub_config, names, placement, tensors
+from r1jax.interchange import checkpoints, hub_config, names, placement, tensors
 from r1jax.model import lora, transformer
 
 read_config = hub_config.read
@@ -192,13 +192,20 @@ def check(folder, cfg):
   """The `Match` of a hub folder; raises what `load` would, as far as headers tell."""
   folder = pathlib.Path(folder)
   hub, _ = hub_config.load_json(folder)
+  return match(tensors_of(folder, cfg), cfg, hub_config.block_size(hub), folder)
+
+
+def tensors_of(folder, cfg):
+  """All tensors of a folder by name: of the hub's files, a GGUF file, or a base with adapters."""
   if (folder / tensors.GGUF).exists():
     from r1jax.interchange import gguf_import  # imports gguf, which takes half a second
 
-    found = gguf_import.tensors_of(folder, cfg)
-  else:
-    found = tensors.read_folder(folder)
-  return match(found, cfg, hub_config.block_size(hub), folder)
+    return gguf_import.tensors_of(folder, cfg)
+  if (folder / checkpoints.BASE).exists():
+    from r1jax.interchange import peft  # imports this module
+
+    return peft.tensors_of(folder, cfg)
+  return tensors.read_folder(folder)
 
 
 def _check_equal(tensor, original):

@@ -195,5 +195,5 @@ def outlook(job, target, listed, how_long, saved):
 
 def state_bytes(job, cfg, mesh):
   """Bytes of a checkpoint: the state, every value once."""
-  _, state = phases.state(job, cfg, mesh)
+  _, state, _ = phases.state(job, cfg, mesh)
   return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state))

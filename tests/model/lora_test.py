@@ -132,7 +132,11 @@ EXPERTS = dataclasses.replace(
     (GQA, {'targets': ('embed_tokens',)}, "'embed_tokens' takes no adapter: its rows are looked"),
     (tiny.MLA, {'targets': ('kv_b_proj',)}, "'kv_b_proj' takes no adapter: a step of decoding"),
     (tiny.MLA, {'targets': ('experts',)}, "'experts' takes no adapter: routed experts"),
-    (tiny.MLA, {'targets': ('v_proj',)}, "no 'v_proj' that takes an adapter, only o_proj, q_a_proj"),
+    (
+      tiny.MLA,
+      {'targets': ('v_proj',)},
+      "no 'v_proj' that takes an adapter, only o_proj, q_a_proj",
+    ),
     (EXPERTS, {}, "no 'ffn' that takes an adapter, only q_proj, k_proj, v_proj, o_proj"),
   ],
 )
