@@ -22,9 +22,10 @@ import numpy as np
 from r1jax import sharding
 from r1jax.data import hub_files
 from r1jax.interchange import checkpoints, fetched, huggingface, names, placement, tensors
-from r1jax.model import lora
+from r1jax.model import lora, transformer
 
 CONFIG, WEIGHTS = checkpoints.ADAPTER_CONFIG, 'adapter_model.safetensors'
+FOLDER = 'adapter'  # in the folder of a model that adapters were merged into
 _PREFIX = 'base_model.model.'
 _FORM = 1  # of what is unpacked: another number unpacks anew
 # Keys that change nothing of what the two matrices of a module mean.
@@ -52,12 +53,12 @@ def save(folder, params, cfg, base):
     cfg: ModelConfig with adapters.
     base: name or path of the model that they were trained beside.
   """
-  pairs, modules = [], []
+  pairs, modules = [], set()
   for entry in names.table(lora.without(cfg)):
     leaf = names.spec_at(params, entry.leaf)
     if lora.is_adapted(leaf):
       pairs += _pair(entry, leaf, cfg)
-      modules.append(entry.name.removesuffix('.weight'))
+      modules.add(entry.name.removesuffix('.weight').rpartition('.')[2])
   if jax.process_count() > 1:
     # Small, and gathered by all before the first one writes.
     pairs = [(*told, functools.partial(np.asarray, get())) for *told, get in pairs]
@@ -73,7 +74,7 @@ def save(folder, params, cfg, base):
     'r': cfg.lora.rank,
     'lora_alpha': cfg.lora.alpha,
     'lora_dropout': 0.0,
-    'target_modules': _targets(modules, cfg),
+    'target_modules': sorted(modules),
     'bias': 'none',
     'fan_in_fan_out': False,
     'init_lora_weights': True,
@@ -85,12 +86,40 @@ def save(folder, params, cfg, base):
   tensors.write_json(folder / CONFIG, told)
 
 
-def _targets(modules, cfg):
-  """What peft matches modules by: the ends of their names, or names where an end would match more.
+def copy(model, folder):
+  """Copies the adapter that lies beside a merged model into `folder`, for `r1jax export`.
 
-  Routed experts are called as the shared one is.
+  Raises:
+    ValueError: there is none, as all weights were trained.
   """
-  return modules if cfg.moe_layers else sorted({name.rpartition('.')[2] for name in modules})
+  source, folder = pathlib.Path(model) / FOLDER, pathlib.Path(folder)
+  if not (source / WEIGHTS).exists():
+    raise ValueError(
+      f'{model}: holds no {FOLDER}/: only a run with config.lora.rank above 0 leaves one, and its '
+      'plan says where peft could not load it'
+    )
+  if folder.resolve() == source.resolve():
+    raise ValueError(f'{folder} is the adapter itself; give another output folder')
+  folder.mkdir(parents=True, exist_ok=True)
+  for name in (WEIGHTS, CONFIG):
+    shutil.copy(source / name, folder / name)
+
+
+def limits(cfg):
+  """Why the adapters of a ModelConfig cannot be written for peft, in one line; '' where they can.
+
+  From transformers 5 on peft takes a target 'gate_proj', whatever stands before it, for the routed
+  experts: it would load such a folder with a warning and compute something else.
+  """
+  specs = transformer.specs(cfg)
+  blocks = [specs[kind] for kind in ('dense', 'moe') if kind in specs]
+  leaves = jax.tree.leaves([block['ffn'] for block in blocks], is_leaf=lora.is_adapted)
+  if cfg.moe_layers and any(map(lora.is_adapted, leaves)):
+    return (
+      'peft takes the dense and shared feed-forward of a model with routed experts for these; '
+      "config.lora.targets=('attention',) can be written"
+    )
+  return ''
 
 
 def _pair(entry, leaf, cfg):

@@ -1,6 +1,7 @@
 """Architecture, tokenizer and weights of a job, and the folder that its model is saved to."""
 
 import dataclasses
+import pathlib
 
 import jax
 
@@ -77,6 +78,12 @@ def base(job):
   if not job.lora.rank:
     return ''
   return state.describe_base(job.checkpoint, checkpoints.digest(checkpoints.open(job.checkpoint)))
+
+
+def named(checkpoint):
+  """A checkpoint as somebody in another folder finds it: a path in full, a name as it is."""
+  path = pathlib.Path(checkpoint)
+  return str(path.resolve()) if path.exists() else checkpoint
 
 
 def save(folder, params, cfg, how):

