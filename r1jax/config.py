@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import ml_collections
 from ml_collections import config_dict
 
-from r1jax import kernels, ranges
+from r1jax import kernels, programs, ranges
 from r1jax.algorithms import filtering, grpo
 from r1jax.data import source
 from r1jax.data.tasks import general_files
@@ -45,9 +45,13 @@ class RuntimeConfig:
     remat: recompute each layer in the backward pass instead of keeping its activations.
     offload: keep the inputs of those layers in the host's memory until the backward pass.
     scan_layers: one compiled layer in a loop; False unrolls (fast on CPU, slow to compile).
+    unroll_sampling: unroll where tokens are sampled, whatever `scan_layers` says: there a loop
+      copies the weights of each layer at every token.
     dispatch: 'sorted' or 'dense' experts, see `model.config.MoeConfig`.
     kernels: 'auto', 'reference', 'tpu' or 'gpu', see `kernels.resolve`; a form that does not exist
       where the run starts is refused.
+    cache: folder in which compiled programs are kept for the next start; 'auto' for one in the
+      user's cache, '' for none.
   """
 
   compute_dtype: ranges.Dtype = 'bfloat16'
@@ -55,14 +59,20 @@ class RuntimeConfig:
   remat: bool = True
   offload: bool = False
   scan_layers: bool = True
+  unroll_sampling: bool = False
   dispatch: Literal['sorted', 'dense'] = 'sorted'
   kernels: Literal['auto', 'reference', 'tpu', 'gpu'] = 'auto'
+  cache: str = programs.AUTO
 
   def __post_init__(self):
     ranges.check(self)
     ranges.require(
       self, self.remat or not self.offload, '{offload} moves what {remat} keeps: set remat too'
     )
+
+  def of_model(self):
+    """Name -> value of what decides how a model is computed, as `read_config` takes it."""
+    return {name: value for name, value in dataclasses.asdict(self).items() if name != 'cache'}
 
 
 _RL = ('reasoning_rl', 'general_rl')
@@ -148,7 +158,9 @@ class GraphConfig:
 
 _WEIGHTS = ('helpful_weight', 'harmless_weight')  # of a reward's parts: scores stand alone
 # Fields of ModelConfig that `runtime` decides.
-_RUNTIME = {'compute_dtype', 'param_dtype', 'remat', 'offload', 'scan_layers', 'kernels'}
+_RUNTIME = {
+  'compute_dtype', 'param_dtype', 'remat', 'offload', 'scan_layers', 'unroll_sampling', 'kernels',
+}  # fmt: skip
 # Stages that begin with a base and change it.
 _ADAPTING = ('reasoning_rl', 'general_rl', 'sft', 'distill', 'reward_model')
 

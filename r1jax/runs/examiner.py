@@ -7,6 +7,7 @@ import jax
 from r1jax import sharding
 from r1jax.evaluation import heldout
 from r1jax.sampling import handover, rollout
+from r1jax.train import progress
 
 
 class Examiner:
@@ -29,6 +30,7 @@ class Examiner:
     self.evaluation, self.limits, self.seed = job.evaluation, limits, job.seed
     self.cfg, self.form, self.rewards = cfg, form, rewards
     self.layout = job.rl.rollout_layout
+    self.doing = str  # () -> what is being done, for the progress bar
     # The same first questions each time, so that two policies can be compared in pairs.
     count = min(job.evaluation.questions, len(held))
     self.problems, self.seconds = [held[i] for i in range(count)], 0.0
@@ -41,18 +43,29 @@ class Examiner:
           f'there) do not divide over {shards} batch shards of the mesh'
         )
 
-  def judge(self, weights, questions=None):
-    """`heldout.Result` of the first `questions` held-out problems, by default of all."""
-    began = time.monotonic()
-    policy, _ = handover.take(rollout.Policy(weights, self.cfg, self.form), self.layout)
-    problems = self.problems[:questions]
-    # Not the step's: the luck of the draw is the same before, during and after.
-    key = heldout.key(self.seed)
-    result = heldout.evaluate(policy, self.evaluation, problems, self.limits, key, self.rewards)
-    self.seconds += time.monotonic() - began
-    return result
+  def judge(self, weights, who):
+    """`heldout.Result` on all held-out problems; `who` is examined is told while it goes on."""
+    total = len(self.problems) * self.evaluation.samples
+    with progress.Status(f'examining {who} on held-out questions', total) as status:
+      return self._result(weights, self.problems, status.advance)
 
   def figures(self, weights, step):
     """Metrics of an evaluation after update `step`; {} where none is due."""
-    every = self.evaluation.every
-    return self.judge(weights, self.evaluation.few).metrics if every and step % every == 0 else {}
+    if not self.evaluation.every or step % self.evaluation.every:
+      return {}
+    problems, began = self.problems[: self.evaluation.few], time.monotonic()
+    self.doing = lambda: f'examining {len(problems)} held-out questions'
+    found = self._result(weights, problems, lambda count: None).metrics
+    self.doing = str
+    return found | {progress.EXAMINING: time.monotonic() - began}
+
+  def _result(self, weights, problems, heard):
+    began = time.monotonic()
+    policy, _ = handover.take(rollout.Policy(weights, self.cfg, self.form), self.layout)
+    # Not the step's: the luck of the draw is the same before, during and after.
+    key = heldout.key(self.seed)
+    result = heldout.evaluate(
+      policy, self.evaluation, problems, self.limits, key, self.rewards, heard
+    )
+    self.seconds += time.monotonic() - began
+    return result

@@ -1,6 +1,5 @@
 """Architecture, tokenizer and weights of a job, and the folder that its model is saved to."""
 
-import dataclasses
 import pathlib
 
 import jax
@@ -22,7 +21,7 @@ def architecture(job):
   """
   folder = checkpoints.open(job.checkpoint or 'tiny')
   if job.model is None:
-    cfg = huggingface.read_config(folder, **dataclasses.asdict(job.runtime))
+    cfg = huggingface.read_config(folder, **job.runtime.of_model())
     huggingface.check(folder, cfg)
     cfg = transformer.with_adapters(cfg, job.lora)
     return cfg, checkpoints.tokenizer_of(folder, cfg)

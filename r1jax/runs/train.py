@@ -18,7 +18,7 @@ from r1jax.interchange import peft
 from r1jax.rewards import service
 from r1jax.runs import examiner, model, tables, workdir
 from r1jax.sampling import rollout
-from r1jax.train import loop
+from r1jax.train import loop, progress
 
 SUMMARY = 'summary.json'
 
@@ -91,7 +91,7 @@ class Run:
 
   def after(self, stage):
     """What came of it."""
-    return self.examiner.judge(stage.weights)
+    return self.examiner.judge(stage.weights, 'what has learned')
 
   def save(self, folder, stage):
     """Writes the stage's model as a folder that others read, adapters in a folder of it too."""
@@ -137,10 +137,13 @@ class Run:
       self.cfg, self.form.tokenizer
     )
     tables.show('Plan', rows + self.rows(stage))
-    stage.initial, stage.base = model.weights(self.job, self.cfg), model.base(self.job)
+    with progress.Status('loading the weights'):
+      stage.initial, stage.base = model.weights(self.job, self.cfg), model.base(self.job)
     before = self.before(stage)
     if self.examiner:
       stage.examine = self.examiner.figures
+      stage.examine_every = self.job.evaluation.every
+      stage.doing = lambda: self.examiner.doing()
     # A stage may hold threads that ask ahead: they end with the loop, however that ends.
     with contextlib.closing(stage):
       loop.run(self.job.loop, stage, self.folder, self.job.optimizer)

@@ -16,13 +16,13 @@ from r1jax.data import batches
 from r1jax.evaluation import scenarios
 from r1jax.rewards import preference
 from r1jax.stages import judge, reasoning_rl, rollouts
-from r1jax.train import metrics
+from r1jax.train import progress
 
 FIGURES = (
-  *metrics.RL_FIGURES[:3],
+  *progress.RL_FIGURES[:3],
   ('helpful', 'reward/helpful', '.2f'),
   ('harmless', 'reward/harmless', '.2f'),
-  *metrics.RL_FIGURES[3:],
+  *progress.RL_FIGURES[3:],
 )
 
 
@@ -104,7 +104,7 @@ def check(job, mesh):
 
 def judges(job):
   """kind -> `judge.Judge` of the job's reward models, on the mesh that is set."""
-  runtime = dataclasses.asdict(job.runtime)
+  runtime = job.runtime.of_model()
   found = {}
   for kind, folder in job.general.models.items():
     folder = pathlib.Path(folder)
