@@ -130,11 +130,6 @@ class Job:
       '{sample.temperature} makes all samples of a group the same, from which {stage} learns '
       'nothing',
     )
-    ranges.require(
-      self,
-      not self.lora.rank or self.checkpoint,
-      '{lora.rank} trains adapters beside the weights of a base: give {checkpoint}',
-    )
 
 
 @dataclasses.dataclass(frozen=True)

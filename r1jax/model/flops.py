@@ -27,11 +27,14 @@ def forward(cfg, lengths, cached=0):
   """
   lengths = np.asarray(lengths, np.int64)
   cached = np.broadcast_to(np.asarray(cached, np.int64), lengths.shape)
-  tokens = int((lengths - cached).sum())
+  return of_tokens(cfg, *_counted(lengths, cached))
+
+
+def _counted(lengths, cached):
+  """(tokens, pairs of query and key) of sequences, without those of the tokens cached."""
   # Token t of a sequence attends to t positions.
   pairs = lambda length: length * (length + 1) // 2
-  seen = int((pairs(lengths) - pairs(cached)).sum())
-  return of_tokens(cfg, tokens, seen)
+  return int((lengths - cached).sum()), int((pairs(lengths) - pairs(cached)).sum())
 
 
 def of_tokens(cfg, tokens, pairs):
@@ -42,9 +45,14 @@ def of_tokens(cfg, tokens, pairs):
 
 def training(cfg, lengths):
   """Operations of a forward and a backward pass over whole sequences."""
-  whole = (1 + BACKWARD) * forward(cfg, lengths)
+  return update(cfg, *_counted(np.asarray(lengths, np.int64), 0))
+
+
+def update(cfg, tokens, pairs):
+  """Operations of a forward and a backward pass; arguments as of `of_tokens`."""
+  whole = (1 + BACKWARD) * of_tokens(cfg, tokens, pairs)
   # Of the backward pass's two products a frozen matrix has one: there is no gradient by it.
-  return whole - 2 * weights_per_token(cfg, frozen=True) * int(np.sum(lengths))
+  return whole - 2 * weights_per_token(cfg, frozen=True) * tokens
 
 
 def sampling(cfg, prompt_lengths, reply_lengths, group):

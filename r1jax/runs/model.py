@@ -72,8 +72,17 @@ def weights(job, cfg):
   return make(jax.random.fold_in(jax.random.key(job.seed), 0xB0DE))
 
 
+def check_base(job):
+  """Raises ValueError where adapters would be trained beside random weights; a plan may do so."""
+  if job.lora.rank and not job.checkpoint:
+    raise ValueError(
+      f'config.lora.rank={job.lora.rank} trains adapters beside the weights of a base: give '
+      'config.checkpoint'
+    )
+
+
 def base(job):
-  """What adapters are trained beside, for `state.Held.base`; '' where all weights are trained."""
+  """What adapters are trained beside, for `state.Held.beside`; '' where all weights are trained."""
   if not job.lora.rank:
     return ''
   return state.describe_base(job.checkpoint, checkpoints.digest(checkpoints.open(job.checkpoint)))

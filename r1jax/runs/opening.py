@@ -46,7 +46,7 @@ def open_run(workdir, notify=print):
   run = kinds.KINDS[job.stage].learns(job, jax.sharding.get_mesh())
   # For the shapes of its state alone: the data may be gone from this machine.
   stage = run.stage(run.unread())
-  stage.base = model.base(job)
+  stage.beside = model.base(job)
   try:
     with checkpoint.Checkpoints(workdir / 'checkpoints', notify=notify) as saved:
       found = saved.latest(stage.abstract)
@@ -56,8 +56,8 @@ def open_run(workdir, notify=print):
     raise ValueError(f'{workdir}/checkpoints: no finished checkpoint')
   step, arrays, host = found
   # Of adapters the checkpoint has no more than themselves.
-  base = model.weights(job, run.cfg) if stage.base else None
-  stage.hold_again(base, host.get('base', ''))
+  base = model.weights(job, run.cfg) if stage.beside else None
+  stage.hold_again(base, host.get('frozen', ''))
   # RL saves more than its state; where a stage stood in its data does not matter here.
   stage.state = arrays['state'] if isinstance(arrays, dict) else arrays
   folder = workdir / f'model-at-{step}'

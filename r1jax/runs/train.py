@@ -33,6 +33,7 @@ class Run:
       ValueError: the job does not work out.
     """
     self.job, self.mesh, self.folder = job, mesh, pathlib.Path(job.workdir)
+    model.check_base(self.job)
     self.check()
     self.cfg, tok = self.architecture()
     self.form = self.asked(tok)
@@ -138,7 +139,7 @@ class Run:
     )
     tables.show('Plan', rows + self.rows(stage))
     with progress.Status('loading the weights'):
-      stage.initial, stage.base = model.weights(self.job, self.cfg), model.base(self.job)
+      stage.initial, stage.beside = model.weights(self.job, self.cfg), model.base(self.job)
     before = self.before(stage)
     if self.examiner:
       stage.examine = self.examiner.figures

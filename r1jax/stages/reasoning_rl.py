@@ -233,7 +233,7 @@ class Stage(state_lib.Held):
 
   def restore(self, arrays, host):
     """Continues exactly where `arrays` and `host` were saved."""
-    self.hold_again(self.initial, host.get('base', ''))
+    self.hold_again(self.initial, host.get('frozen', ''))
     self.state, self.initial = arrays['state'], None
     self.rollouts.hold(self.frozen)
     self.pending = arrays['pending']
@@ -254,7 +254,7 @@ class Stage(state_lib.Held):
   def host(self):
     """Position of the questions, counters, and the base of adapters."""
     return {
-      'base': self.base,
+      'frozen': self.beside,
       'iteration': self.iteration,
       'pending': len(self.pending),
       'versions': len(self.rollouts.versions),
@@ -350,7 +350,8 @@ class Stage(state_lib.Held):
     tokens = sum(int((one.segment > 0).sum()) for one in rows)
     # A token sees those before it, of a prompt that it shares too.
     pairs = sum(int((one.position + 1)[one.segment > 0].sum()) for one in rows)
-    return float(drawn + (passes + 1 + flops.BACKWARD) * flops.of_tokens(self.cfg, tokens, pairs))
+    scored = passes * flops.of_tokens(self.cfg, tokens, pairs)
+    return float(drawn + scored + flops.update(self.cfg, tokens, pairs))
 
   def notice(self, replies):
     """Further metrics of a rollout's replies."""

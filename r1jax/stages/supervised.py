@@ -37,7 +37,7 @@ class Stage(state_lib.Held):
 
   def restore(self, arrays, host):
     """Continues exactly where `arrays` and `host` were saved."""
-    self.hold_again(self.initial, host.get('base', ''))
+    self.hold_again(self.initial, host.get('frozen', ''))
     self.state, self.initial, self.seconds = arrays, None, host['seconds']
     self.stream.set_state(host['stream'])
 
@@ -47,7 +47,7 @@ class Stage(state_lib.Held):
 
   def host(self):
     """Position in the data, the time spent, and the base of adapters."""
-    return {'stream': self.stream.get_state(), 'seconds': self.seconds, 'base': self.base}
+    return {'stream': self.stream.get_state(), 'seconds': self.seconds, 'frozen': self.beside}
 
   def close(self):
     """Nothing: such a stage starts no thread."""

@@ -39,11 +39,11 @@ class Held:
 
   Attributes:
     frozen: the other half of `params.split`; None where all weights are trained.
-    base: what the frozen weights are of, 'FOLDER (SHA-256 ...)'; '' where all are trained. It goes
+    beside: what the frozen weights are of, by `describe_base`; '' where all are trained. It goes
       into every checkpoint, which does not hold the weights themselves.
   """
 
-  frozen, base = None, ''
+  frozen, beside = None, ''
 
   @property
   def specs(self):
@@ -69,18 +69,18 @@ class Held:
 
     Args:
       initial: all weights that the stage began with; not read where all are trained.
-      saved: `base` as it was when the checkpoint was written.
+      saved: `beside` as it was when the checkpoint was written.
 
     Raises:
       ValueError: this base is another one.
     """
-    if saved.partition(_DIGEST)[2] != self.base.partition(_DIGEST)[2]:
+    if saved.partition(_DIGEST)[2] != self.beside.partition(_DIGEST)[2]:
       held = f'adapters of the base {saved}' if saved else 'all weights and no adapters'
       raise ValueError(
-        f'the checkpoint holds {held}, this run has {self.base or "no adapters"}: put back what '
+        f'the checkpoint holds {held}, this run has {self.beside or "no adapters"}: put back what '
         'it was, or give another --config.workdir'
       )
-    if self.base:
+    if self.beside:
       self.hold(initial)
 
 

@@ -67,7 +67,7 @@ def test_a_checkpoint_holds_adapters_and_the_name_of_their_base_alone(run, base)
   held = [name for name, _ in leaves if 'params' in name or 'reference' in name or 'inner' in name]
   assert held and all(name.endswith(('.a', '.b', 'count')) for name in held)
   assert any(name.startswith('state.reference.') for name in held)
-  saved = json.loads((newest / 'host.json').read_text())['base']
+  saved = json.loads((newest / 'host.json').read_text())['frozen']
   assert saved == f'{base}, SHA-256 {checkpoints.digest(base)}'
   size = lambda folder: sum(p.stat().st_size for p in folder.rglob('*') if p.is_file())
   assert size(newest / 'arrays') < size(base)  # a full state holds the weights four times
@@ -133,5 +133,6 @@ def test_a_run_that_has_not_ended_has_a_merged_model_too(run, tmp_path, one_devi
 def test_adapters_without_a_base_are_refused():
   config = config_lib.default('sft')
   config.lora.rank = 16
-  with pytest.raises(ValueError, match='config.lora.rank=16 trains adapters.*config.checkpoint='):
-    config_lib.build(config)
+  job = config_lib.build(config)
+  with pytest.raises(ValueError, match='config.lora.rank=16 trains adapters.*config.checkpoint'):
+    kinds.KINDS['sft'].learns(job, None)

@@ -51,7 +51,7 @@ def make(name, rank=RANK):
     rest = (job, cfg, prompts.Form(tok), sft_test.SET)
     teacher = distill.Teacher(tiny.weights(base, seed=5), base)
     stage = distill.Stage(*rest, teacher) if name == 'distill' else sft.Stage(*rest)
-  stage.base = 'a base, SHA-256 0'
+  stage.beside = 'a base, SHA-256 0'
   stage.initial = initial(stage)
   return stage
 
@@ -92,7 +92,7 @@ def test_adapters_learn_beside_a_base_that_stays_and_go_on_in_the_same_bits(name
 
 def test_a_checkpoint_of_the_one_kind_is_no_checkpoint_of_the_other():
   adapted, full = make('sft'), make('sft', lora.LoraConfig())
-  full.base = ''
+  full.beside = ''
   for stage in (adapted, full):
     stage.start()
   with pytest.raises(ValueError, match='holds adapters of the base a base, SHA-256 0, .* has no'):
