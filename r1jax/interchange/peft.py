@@ -19,9 +19,9 @@ import tempfile
 import jax
 import numpy as np
 
-from r1jax import sharding
+from r1jax import files, sharding
 from r1jax.data import hub_files
-from r1jax.interchange import checkpoints, fetched, huggingface, names, placement, tensors
+from r1jax.interchange import checkpoints, huggingface, names, placement, tensors
 from r1jax.model import lora, transformer
 
 CONFIG, WEIGHTS = checkpoints.ADAPTER_CONFIG, 'adapter_model.safetensors'
@@ -156,9 +156,9 @@ def unpack(folder):
   except (ValueError, TypeError) as error:
     raise tensors.CheckpointFileError(f'{folder / CONFIG}: {error}') from error
   hub_files.check_regular(folder / WEIGHTS)
-  files = [path for path in (folder / CONFIG, folder / WEIGHTS, base / 'config.json')]
-  stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-  cache = fetched.cache() / 'peft'
+  read = (folder / CONFIG, folder / WEIGHTS, base / 'config.json')
+  stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in read]
+  cache = files.cache() / 'peft'
   named = hashlib.sha256(f'{_FORM} {base} {stats}'.encode()).hexdigest()[:16]
   kept = cache / f'{folder.name[:60]}-{named}'
   if kept.exists():
