@@ -284,10 +284,9 @@ class Stage(state_lib.Held):
       reference_every=self.job.rl.reference_every,
     )
     # Counted on the host's arrays, while the devices compute.
-    segment_ABT = minibatch.batch.rows.segment
-    self._tokens += int((segment_ABT > 0).sum())
+    self._tokens += minibatch.tokens
     figures['packing/filled'] = batches.filled(
-      segment_ABT, int(minibatch.batch.count) * self.layout.rows
+      minibatch.batch.rows.segment, int(minibatch.batch.count) * self.layout.rows
     )
     if not self.pending:  # the next rollout needs these weights anyway
       jax.block_until_ready(found)
@@ -346,12 +345,9 @@ class Stage(state_lib.Held):
     prompt_P = np.array([len(prompt) for prompt in out.prompts])
     drawn = flops.sampling(self.cfg, prompt_P, out.length_B, out.group)
     drawn *= 1 + experience.dropped / len(prompt_P)  # dropped groups cost what the others do
-    rows = [one.batch.rows for one in packed]
-    tokens = sum(int((one.segment > 0).sum()) for one in rows)
-    # A token sees those before it, of a prompt that it shares too.
-    pairs = sum(int((one.position + 1)[one.segment > 0].sum()) for one in rows)
-    scored = passes * flops.of_tokens(self.cfg, tokens, pairs)
-    return float(drawn + scored + flops.update(self.cfg, tokens, pairs))
+    read = sum(flops.of_tokens(self.cfg, one.tokens, one.pairs) for one in packed)
+    learned = sum(flops.update(self.cfg, one.tokens, one.pairs) for one in packed)
+    return float(drawn + passes * read + learned)
 
   def notice(self, replies):
     """Further metrics of a rollout's replies."""
