@@ -47,7 +47,7 @@ def config_page():
       own = [key for key in found[used[0]] if _section(key) == name]
       stages = ', '.join(f'`{stage}`' for stage in used)
       lines += ['', f'## {name}', '', f'Read by {stages}. Defaults are those of `{used[0]}`.']
-      lines += ['', *_prose(name, kind), '', *_table(own)]
+      lines += ['', *_prose(name, kind, own), '', *_table(own)]
   return '\n'.join([*lines, '', _CONFIG_LIMITS, ''])
 
 
@@ -56,15 +56,18 @@ def _section(key):
   return key.name.partition('.')[0]
 
 
-def _prose(where, kind):
-  """What the docstrings of a section's dataclasses say beside their attributes, a line each."""
+def _prose(where, kind, own):
+  """What the docstrings of a section's dataclasses say beside their attributes, a line each.
+
+  Of a part that has none of the section's `own` keys, as it is decided elsewhere, nothing is said.
+  """
   said = ' '.join((kind.__doc__ or '').split('Attributes:')[0].split())
   yield f'`{where}`: {said}' if '.' in where else said
   for name, hint in ranges.hints(kind).items():
     inner, _ = ranges.plain(hint)
-    if dataclasses.is_dataclass(inner):
+    if dataclasses.is_dataclass(inner) and any(k.name.startswith(f'{where}.{name}.') for k in own):
       yield ''
-      yield from _prose(f'{where}.{name}', inner)
+      yield from _prose(f'{where}.{name}', inner, own)
 
 
 def _table(found):

@@ -16,6 +16,7 @@ from r1jax.data import source
 from r1jax.data.tasks import general_files
 from r1jax.evaluation import heldout
 from r1jax.model import config as model_config
+from r1jax.model import lora
 from r1jax.rewards import service
 from r1jax.sampling import sample
 from r1jax.stages import (
@@ -91,6 +92,7 @@ class Job:
     checkpoint: hub folder, work directory of a run, or a shipped model, whose weights are the
       first; '' starts from random ones.
     model: the architecture; None where it comes with `checkpoint`.
+    lora: adapters that are trained in place of the weights; rank 0 trains the weights.
   """
 
   stage: str
@@ -100,6 +102,7 @@ class Job:
   checkpoint: str
   model: model_config.ModelConfig | None
   runtime: RuntimeConfig
+  lora: lora.LoraConfig
   data: source.DataConfig
   sample: sample.SampleConfig
   grpo: grpo.GrpoConfig
@@ -159,6 +162,8 @@ _WEIGHTS = ('helpful_weight', 'harmless_weight')  # of a reward's parts: scores 
 _RUNTIME = {
   'compute_dtype', 'param_dtype', 'remat', 'offload', 'scan_layers', 'unroll_sampling', 'kernels',
 }  # fmt: skip
+# Stages that begin with a base and change it.
+_ADAPTING = ('reasoning_rl', 'general_rl', 'sft', 'distill', 'reward_model')
 
 
 def default(stage):
@@ -182,6 +187,8 @@ def default(stage):
   config.reward = describe(service.RewardConfig())
   config.evaluation = describe(heldout.EvaluationConfig())
   # What a stage has beside that, and where its values differ.
+  if stage in _ADAPTING:
+    config.lora = describe(lora.LoraConfig())
   if stage == 'reasoning_rl':
     config.grpo = describe(grpo.GrpoConfig())
     config.rl = describe(reasoning_rl.RlConfig())
@@ -239,8 +246,9 @@ def _without_training(config, stage):
 
 
 def architecture(cfg):
-  """A ModelConfig's fields but those that `config.runtime` decides."""
+  """A ModelConfig's fields but those that `config.runtime` and `config.lora` decide."""
   section = describe(cfg)
+  del section['lora']
   for name in _RUNTIME:
     del section[name]
   if cfg.moe:

@@ -1,4 +1,4 @@
-"""Hands a model on, as a hub folder or as a GGUF file, and checks what was written."""
+"""Hands a model on, as a hub folder, a GGUF file or an adapter, and checks what was written."""
 
 import sys
 
@@ -9,6 +9,7 @@ from r1jax.interchange import checkpoints
 _EXAMPLES = """
 r1jax export --checkpoint=runs/r1_zero_tiny --output=hub
 r1jax export --checkpoint=runs/r1_zero_tiny --output=gguf --format=gguf --dtype=q8_0
+r1jax export --checkpoint=runs/lora --output=adapter --format=peft
 r1jax export --verify=hub
 """
 HUB_TYPES = ('float32', 'bfloat16', 'float16')
@@ -22,7 +23,10 @@ def parse(argv):
   parser.add_argument('--checkpoint', help=checkpoints.PLACES)
   parser.add_argument('--output', help='folder to write')
   parser.add_argument(
-    '--format', default='hub', choices=['hub', 'gguf'], help='layout of the output'
+    '--format',
+    default='hub',
+    choices=['hub', 'gguf', 'peft'],
+    help='layout of the output; peft is the adapter of a run with config.lora.rank',
   )
   parser.add_argument(
     '--dtype',
@@ -45,8 +49,9 @@ def parse(argv):
   parsed = parser.parse(argv)
   if not parsed.verify and not (parsed.checkpoint and parsed.output):
     raise ValueError('give --checkpoint=DIR and --output=DIR, or --verify=DIR')
-  # Each format has types of its own.
-  if parsed.dtype not in (None, *(gguf.TYPES if parsed.format == 'gguf' else HUB_TYPES)):
+  # Each format has types of its own; an adapter is float32.
+  types = {'hub': HUB_TYPES, 'gguf': gguf.TYPES, 'peft': ()}[parsed.format]
+  if parsed.dtype not in (None, *types):
     raise ValueError(f'--dtype={parsed.dtype} is not one of --format={parsed.format}')
   return parsed
 
@@ -57,7 +62,7 @@ def run(given):
     import jax
 
     from r1jax import sharding
-    from r1jax.interchange import exporting, gguf
+    from r1jax.interchange import exporting, gguf, peft
     from r1jax.runs import opening
   if given.verify:
     return _judge(given.verify, exporting.verify(given.verify))
@@ -68,6 +73,10 @@ def run(given):
     if given.format == 'gguf':
       path = gguf.export(folder, given.output, given.dtype or 'f16')
       print(f'{path} is written; next: ollama create my-model -f {path.parent}/Modelfile')
+      return 0
+    if given.format == 'peft':
+      peft.copy(folder, given.output)
+      print(f'{given.output} is written; r1jax and peft find the base by its adapter_config.json')
       return 0
     size = int(given.shard_gib * (1 << 30))
     # Read back and compared with what was meant, which the report tells.

@@ -21,14 +21,17 @@ from r1jax import sharding
 class Param:
   """One weight: its shape, the logical axis of each dimension, and how it starts.
 
-  `init` is 'normal' (std of the model), 'zeros' or 'ones'. `trainable=False` marks state that rides
-  with the weights but gets no gradient (the router's bias, reference §2.4).
+  `init` is 'normal' (std of the model), 'zeros', 'ones', or 'fan_in' (uniform up to the root of
+  1 / rows, as adapters begin). `trainable=False` marks state that rides with the weights but gets
+  no gradient (the router's bias, reference §2.4); `frozen` is a base's weight, which is no part of
+  the training state (`split`).
   """
 
   shape: tuple[int, ...]
   axes: tuple[str | None, ...]
   init: str = 'normal'
   trainable: bool = True
+  frozen: bool = False
   float32: bool = False
 
   def __post_init__(self):
@@ -90,15 +93,43 @@ def init(specs, key, std, dtype):
     kind = dtype_of(p, dtype)
     where = sharding.param(p.axes)
     # Norms begin at one, biases and new heads at zero, without a key.
-    if p.init != 'normal':
+    if p.init in ('zeros', 'ones'):
       fill = {'zeros': jnp.zeros, 'ones': jnp.ones}[p.init]
       return fill(p.shape, kind, out_sharding=where)
     named = jax.random.fold_in(key, zlib.crc32(jax.tree_util.keystr(path).encode()))
     # Drawn in float32 whatever the type, so that two types begin from the same numbers.
-    value = std * jax.random.truncated_normal(named, -3, 3, p.shape, jnp.float32)
+    if p.init == 'fan_in':
+      most = p.shape[-2] ** -0.5
+      value = jax.random.uniform(named, p.shape, jnp.float32, -most, most)
+    else:
+      value = std * jax.random.truncated_normal(named, -3, 3, p.shape, jnp.float32)
     return jax.reshard(value.astype(kind), where)
 
   return jax.tree_util.tree_map_with_path(one, specs, is_leaf=is_param)
+
+
+def trained(specs):
+  """The specs of what is trained, None in place of frozen weights."""
+  return tree_map(lambda p: None if p.frozen else p, specs)
+
+
+def split(specs, params):
+  """(trained, frozen) weights: two trees of one shape, None in each where the other has a leaf.
+
+  Where no spec is frozen, the first is `params` itself and the second None.
+  """
+  if not any(p.frozen for p in jax.tree.leaves(specs, is_leaf=is_param)):
+    return params, None
+  half = lambda frozen: tree_map(lambda p, w: w if p.frozen == frozen else None, specs, params)
+  return half(False), half(True)
+
+
+def join(trained, frozen):
+  """The whole tree of the two that `split` gave; nothing is copied."""
+  if frozen is None:
+    return trained
+  absent = lambda leaf: leaf is None
+  return jax.tree.map(lambda t, f: f if t is None else t, trained, frozen, is_leaf=absent)
 
 
 def trainable_mask(specs):

@@ -1,16 +1,20 @@
 """Where a model is: a folder, a GGUF file, a run's work directory, with r1jax, or on the hub."""
 
+import hashlib
 import pathlib
 
 from r1jax.data import tokenizer
 from r1jax.interchange import fetched, hub_download, tensors
 
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / 'assets'
+ADAPTER_CONFIG = 'adapter_config.json'
+BASE = 'r1jax_base'  # in the folder of an unpacked adapter, a link to its base
 # The bases that ship with r1jax: one of English, one that mixes English and Chinese.
 SHIPPED = {'tiny': 'tiny_base', 'tiny_bilingual': 'tiny_bilingual_base'}
 PLACES = (
-  f'hub folder, GGUF file, work directory of a run, a shipped model ({", ".join(SHIPPED)}), one '
-  f'that r1jax fetch brought ({", ".join(fetched.MODELS)}), or org/name of a model on the hub'
+  'hub folder, GGUF file, PEFT folder of an adapter, work directory of a run, a shipped model '
+  f'({", ".join(SHIPPED)}), one that r1jax fetch brought ({", ".join(fetched.MODELS)}), or org/name '
+  'of a model on the hub'
 )
 
 
@@ -54,6 +58,10 @@ def find(path):
   if hub_download.is_name(path):
     path = hub_download.folder(str(path))
   folder = pathlib.Path(path)
+  if _is_adapter(folder):
+    from r1jax.interchange import peft  # imports this module
+
+    return peft.unpack(folder)
   if _is_gguf(folder):
     from r1jax.interchange import gguf_import  # imports gguf, which takes half a second
 
@@ -65,12 +73,31 @@ def find(path):
   return None
 
 
+def _is_adapter(folder):
+  """Whether `folder` holds an adapter and no model; a base's config.json is often left in it."""
+  whole = (tensors.SINGLE, tensors.INDEX, tensors.GGUF, BASE)
+  config = folder / ADAPTER_CONFIG
+  return config.is_file() and not any((folder / name).exists() for name in whole)
+
+
 def _is_gguf(path):
   """Whether `path` is a GGUF file, by its first four bytes: Ollama's have no suffix."""
   if not path.is_file():
     return False
   with path.open('rb') as file:
     return file.read(4) == b'GGUF'
+
+
+def digest(folder):
+  """SHA-256 of the weights in a model's folder: of the bytes of its files, in order of names."""
+  whole = hashlib.sha256()
+  if (folder / BASE).exists():
+    whole.update(digest(folder / BASE).encode())
+  paths = [*folder.glob('*.safetensors'), folder / tensors.GGUF]
+  for path in sorted(path for path in paths if path.exists()):
+    with path.open('rb') as file:
+      whole.update(hashlib.file_digest(file, 'sha256').digest())
+  return whole.hexdigest()
 
 
 def tokenizer_of(folder, cfg):

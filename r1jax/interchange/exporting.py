@@ -11,7 +11,7 @@ import numpy as np
 
 from r1jax import sharding
 from r1jax.data import chat_template, hub_files, tokenizer
-from r1jax.interchange import checkpoints, families, gguf, huggingface, tensors
+from r1jax.interchange import checkpoints, families, gguf, huggingface, peft, tensors
 from r1jax.model import transformer
 
 REPORT = 'export_report.json'
@@ -67,14 +67,16 @@ def possible(cfg, tok):
     cfg: ModelConfig; tok: its tokenizer.
 
   Returns:
-    {'hub': ..., 'gguf': ...}, as `python -m r1jax.export --format` names them.
+    {'hub': ..., 'gguf': ..., 'peft': ...}, as `python -m r1jax.export --format` names them; the
+    last where there are adapters.
   """
   try:
     families.of(cfg)
   except ValueError as error:
     return {'hub': str(error), 'gguf': str(error)}
   # llama.cpp has no multi-token module: the export leaves it out.
-  return {'hub': '', 'gguf': gguf.limits(dataclasses.replace(cfg, mtp_layers=0), tok)}
+  found = {'hub': '', 'gguf': gguf.limits(dataclasses.replace(cfg, mtp_layers=0), tok)}
+  return found | ({'peft': peft.limits(cfg)} if cfg.lora.rank else {})
 
 
 def verify(folder):

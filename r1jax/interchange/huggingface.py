@@ -17,8 +17,8 @@ import numpy as np
 
 from r1jax import params as params_lib
 from r1jax import sharding
-from r1jax.interchange import hub_config, names, placement, tensors
-from r1jax.model import transformer
+from r1jax.interchange import checkpoints, hub_config, names, placement, tensors
+from r1jax.model import lora, transformer
 
 read_config = hub_config.read
 config_json = hub_config.write
@@ -192,13 +192,20 @@ def check(folder, cfg):
   """The `Match` of a hub folder; raises what `load` would, as far as headers tell."""
   folder = pathlib.Path(folder)
   hub, _ = hub_config.load_json(folder)
+  return match(tensors_of(folder, cfg), cfg, hub_config.block_size(hub), folder)
+
+
+def tensors_of(folder, cfg):
+  """All tensors of a folder by name: of the hub's files, a GGUF file, or a base with adapters."""
   if (folder / tensors.GGUF).exists():
     from r1jax.interchange import gguf_import  # imports gguf, which takes half a second
 
-    found = gguf_import.tensors_of(folder, cfg)
-  else:
-    found = tensors.read_folder(folder)
-  return match(found, cfg, hub_config.block_size(hub), folder)
+    return gguf_import.tensors_of(folder, cfg)
+  if (folder / checkpoints.BASE).exists():
+    from r1jax.interchange import peft  # imports this module
+
+    return peft.tensors_of(folder, cfg)
+  return tensors.read_folder(folder)
 
 
 def _check_equal(tensor, original):
@@ -241,8 +248,9 @@ def save(folder, params, cfg, dtype=None, shard_bytes=SHARD_BYTES, extra=None):
 
   Args:
     folder: created where absent.
-    params: tree of `transformer.specs(cfg)`. Of several processes all must call; the first one
-      writes, and every one of them holds the whole model for the time.
+    params: tree of `transformer.specs(cfg)`; adapters are merged, their matrices written in
+      float32. Of several processes all must call; the first one writes, and every one of them holds
+      the whole model for the time.
     cfg: ModelConfig.
     dtype: type of the matrices in the file; None keeps every tensor as it is, bit by bit.
     shard_bytes: files larger than this are split into shards with an index.
@@ -269,6 +277,8 @@ def save(folder, params, cfg, dtype=None, shard_bytes=SHARD_BYTES, extra=None):
   stale += [folder / tensors.INDEX] if len(files) == 1 else []
   for path in stale:
     path.unlink(missing_ok=True)
+  # The type that readers load in: a merged matrix must not be rounded to the base's.
+  dtype = 'float32' if cfg.lora.rank and dtype is None else dtype
   hub = config_json(cfg) | ({'torch_dtype': str(np.dtype(dtype))} if dtype else {}) | (extra or {})
   tensors.write_json(folder / 'config.json', hub)
   return contents
@@ -276,11 +286,13 @@ def save(folder, params, cfg, dtype=None, shard_bytes=SHARD_BYTES, extra=None):
 
 def hub_tensors(params, cfg, dtype=None):
   """What `save` writes: list of (name, dtype as 'BF16', shape, function returning the array)."""
+  cfg = lora.without(cfg)
   specs, contents = transformer.specs(cfg), {}
   for entry in names.table(cfg):
     leaf = names.spec_at(params, entry.leaf)
     spec = names.spec_at(specs, entry.leaf)
-    kind = np.dtype(leaf.dtype if dtype is None else params_lib.dtype_of(spec, dtype))
+    own = np.float32 if lora.is_adapted(leaf) else leaf.dtype
+    kind = np.dtype(own if dtype is None else params_lib.dtype_of(spec, dtype))
 
     def get(entry=entry, leaf=leaf, kind=kind):
       return placement.extract(leaf, entry, cfg).astype(kind)

@@ -5,6 +5,7 @@ import numpy as np
 
 from r1jax import sharding
 from r1jax.interchange import names
+from r1jax.model import lora
 
 _BLOCK = 256  # rows and columns copied at a time: such a square fits a cache both ways
 
@@ -76,8 +77,16 @@ def dequantise(rows, scale, block, first=0):
 
 
 def extract(leaf, entry, cfg):
-  """One hub tensor out of a leaf (of jax or NumPy), as a NumPy array in the hub's order."""
-  out = leaf[entry.index] if isinstance(leaf, np.ndarray) else _gather(leaf, entry.index)
+  """One hub tensor out of a leaf (of jax or NumPy), as a NumPy array in the hub's order.
+
+  A `lora.Adapted` is merged here, in float32: in bfloat16 most of what was learned would be rounded
+  away.
+  """
+  if lora.is_adapted(leaf):
+    base, a, b = (_at(array, entry.index) for array in (leaf.base, leaf.a, leaf.b))
+    out = base.astype(np.float32) + lora.delta(a, b, leaf.scale)
+  else:
+    out = _at(leaf, entry.index)
   if entry.rule.transposed:
     turned = np.empty(out.shape[::-1], out.dtype)
     _copy(turned, out.T)
@@ -88,6 +97,10 @@ def extract(leaf, entry, cfg):
     back[order] = out
     out = back
   return np.ascontiguousarray(out)
+
+
+def _at(leaf, index):
+  return leaf[index] if isinstance(leaf, np.ndarray) else _gather(leaf, index)
 
 
 def _gather(leaf, index):

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Annotated, Literal
 
 from r1jax import kernels, ranges
+from r1jax.model import lora as lora_lib
 
 Dtype = Literal['float32', 'bfloat16', 'float16']
 Form = Literal[kernels.FORMS]
@@ -121,6 +122,7 @@ class ModelConfig:
       weights (fast on CPU).
     unroll_sampling: unroll in sampling whatever `scan_layers` says of training.
     kernels: which form of the ops runs, as `kernels.resolve` found it.
+    lora: adapters beside frozen weights; rank 0 for none (`transformer.with_adapters` checks them).
   """
 
   vocab: ranges.Count = 129_280
@@ -152,6 +154,7 @@ class ModelConfig:
   scan_layers: bool = True
   unroll_sampling: bool = False
   kernels: Form = 'reference'
+  lora: lora_lib.LoraConfig = lora_lib.LoraConfig()
 
   def __post_init__(self):
     ranges.check(self)

@@ -27,11 +27,14 @@ def forward(cfg, lengths, cached=0):
   """
   lengths = np.asarray(lengths, np.int64)
   cached = np.broadcast_to(np.asarray(cached, np.int64), lengths.shape)
-  tokens = int((lengths - cached).sum())
+  return of_tokens(cfg, *_counted(lengths, cached))
+
+
+def _counted(lengths, cached):
+  """(tokens, pairs of query and key) of sequences, without those of the tokens cached."""
   # Token t of a sequence attends to t positions.
   pairs = lambda length: length * (length + 1) // 2
-  seen = int((pairs(lengths) - pairs(cached)).sum())
-  return of_tokens(cfg, tokens, seen)
+  return int((lengths - cached).sum()), int((pairs(lengths) - pairs(cached)).sum())
 
 
 def of_tokens(cfg, tokens, pairs):
@@ -42,7 +45,14 @@ def of_tokens(cfg, tokens, pairs):
 
 def training(cfg, lengths):
   """Operations of a forward and a backward pass over whole sequences."""
-  return (1 + BACKWARD) * forward(cfg, lengths)
+  return update(cfg, *_counted(np.asarray(lengths, np.int64), 0))
+
+
+def update(cfg, tokens, pairs):
+  """Operations of a forward and a backward pass; arguments as of `of_tokens`."""
+  whole = (1 + BACKWARD) * of_tokens(cfg, tokens, pairs)
+  # Of the backward pass's two products a frozen matrix has one: there is no gradient by it.
+  return whole - 2 * weights_per_token(cfg, frozen=True) * tokens
 
 
 def sampling(cfg, prompt_lengths, reply_lengths, group):
@@ -56,17 +66,21 @@ def sampling(cfg, prompt_lengths, reply_lengths, group):
   return forward(cfg, prompt_lengths) + forward(cfg, each + np.asarray(reply_lengths), each)
 
 
-def weights_per_token(cfg):
-  """Weights that multiply each token: of the experts those that are chosen, no look-ups."""
+def weights_per_token(cfg, frozen=False):
+  """Weights that multiply each token: of the experts those that are chosen, no look-ups.
+
+  With `frozen`, only those beside which adapters are trained.
+  """
   total = 0
   specs = dict(transformer.specs(cfg))
   specs.pop('mtp', None)
   leaves = jax.tree_util.tree_flatten_with_path(specs, is_leaf=params_lib.is_param)[0]
   for path, spec in leaves:
-    names = [key.key for key in path]
+    # An adapter's matrices are attributes of a record in the tree of dicts.
+    names = [key.key for key in path if isinstance(key, jax.tree_util.DictKey)]
     # Norms and biases multiply elementwise; a separate embedding is looked up.
     matrix = len([axis for axis in spec.axes if axis != 'layer']) > 1
-    if not matrix or (names == ['embed'] and not cfg.tied):
+    if not matrix or (names == ['embed'] and not cfg.tied) or (frozen and not spec.frozen):
       continue
     size = math.prod(spec.shape)
     # Of E experts a token meets K.

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from r1jax import sharding
+from r1jax.model import lora
 from r1jax.params import Param
 
 
@@ -36,7 +37,15 @@ def swiglu(params, x_XD):
 
 
 def project(x_XD, w_DF, axis):
-  """x @ w in x's type, its result's columns laid out along the logical `axis`."""
+  """x @ w in x's type, its result's columns laid out along the logical `axis`.
+
+  `w_DF` is a matrix, or a `lora.Adapted`, whose side path is added.
+  """
+  if lora.is_adapted(w_DF):
+    # Through the rank first, as the product AB has the size of the matrix; scaled there, where the
+    # activation is narrow.
+    narrow = w_DF.scale * project(x_XD, w_DF.a, None)
+    return project(x_XD, w_DF.base, axis) + project(narrow, w_DF.b, axis)
   # Explicit sharding: where the contraction lands is said, not guessed.
   out = sharding.act('batch', axis)
   return jnp.einsum('xd,df->xf', x_XD, w_DF.astype(x_XD.dtype), out_sharding=out)

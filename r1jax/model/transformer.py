@@ -1,5 +1,6 @@
 """The transformer: one function for training, scoring and prefill, one for a decoding step."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ from jax import ad_checkpoint
 
 from r1jax import params as params_lib
 from r1jax import sharding
-from r1jax.model import gqa, layers, mla, moe, mtp, rope
+from r1jax.model import gqa, layers, lora, mla, moe, mtp, rope
 from r1jax.model.attention import Context
 from r1jax.params import Param
 
@@ -39,7 +40,7 @@ class Output(NamedTuple):
 
 
 def specs(cfg):
-  """The spec tree of a model."""
+  """The spec tree of a model; with adapters, all other weights are frozen in it."""
   tree = {
     'embed': Param((cfg.vocab, cfg.width), ('vocab', 'embed')),
     'norm': layers.rms_norm_params(cfg.width),
@@ -51,21 +52,34 @@ def specs(cfg):
   if cfg.moe_layers:
     tree['moe'] = params_lib.stack(block_specs(cfg, 'moe'), cfg.moe_layers)
   if cfg.mtp_layers:
-    tree['mtp'] = params_lib.stack(
-      mtp.params(cfg, block_specs(cfg, _mtp_kind(cfg))), cfg.mtp_layers
-    )
-  return tree
+    tree['mtp'] = params_lib.stack(_mtp_specs(cfg), cfg.mtp_layers)
+  return lora.freeze(tree) if cfg.lora.rank else tree
+
+
+def with_adapters(cfg, settings):
+  """The ModelConfig with adapters by a `lora.LoraConfig`, which may be of rank 0.
+
+  Raises:
+    ValueError: they do not fit the model; one line that names the key.
+  """
+  if not settings.rank:
+    return cfg
+  kinds = [('dense', cfg.dense_layers), ('moe', cfg.moe_layers)]
+  blocks = [block_specs(lora.without(cfg), kind) for kind, count in kinds if count]
+  lora.check(settings, cfg.width, blocks)
+  return dataclasses.replace(cfg, lora=settings)
 
 
 def block_specs(cfg, kind):
   """The specs of one layer; `kind` is 'dense' or 'moe'."""
   # Both norms stand before what they feed; the residual itself is never normalised.
-  return {
+  block = {
     'norm_attention': layers.rms_norm_params(cfg.width),
     'attention': ATTENTION[cfg.attention].params(cfg),
     'norm_ffn': layers.rms_norm_params(cfg.width),
     'ffn': moe.params(cfg) if kind == 'moe' else layers.swiglu_params(cfg.width, cfg.ffn),
   }
+  return lora.adapt(cfg.lora, block)
 
 
 def forward(params, cfg, token_BT, segment_BT, position_BT, prefix_BT=None):
@@ -87,8 +101,7 @@ def predict_ahead(params, cfg, hidden_XD, next_BT, segment_BT, position_BT):
   `next_BT` is token t + 1 of the same segment, anything at its end. Returns (hidden_XD, router).
   """
   # One module, the first: the paper trains with one (reference §2.5).
-  specs_one = mtp.params(cfg, block_specs(cfg, _mtp_kind(cfg)))
-  module = params_lib.gather(unstack_one(params['mtp'])[0], specs_one)
+  module = params_lib.gather(unstack_one(params['mtp'])[0], _mtp_specs(cfg))
   x_XD = mtp.join(module, cfg, hidden_XD, _embed(params, cfg, next_BT))
   ctx = _context(cfg, position_BT, segment_BT=segment_BT)
   x_XD, _, router = _block(module['block'], cfg, _mtp_kind(cfg), x_XD, ctx, None)
@@ -140,6 +153,11 @@ def unstack(params, cfg):
 
 def _mtp_kind(cfg):
   return 'moe' if cfg.moe_layers else 'dense'
+
+
+def _mtp_specs(cfg):
+  # The module helps training and is left out of what other tools read: it has no adapters.
+  return mtp.params(cfg, block_specs(lora.without(cfg), _mtp_kind(cfg)))
 
 
 def _embed(params, cfg, token):

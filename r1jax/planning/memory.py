@@ -58,15 +58,16 @@ class Held:
 
 def held(job, cfg, mesh):
   """`Held` of a job on a mesh (which may be abstract)."""
-  _, state = phases.state(job, cfg, mesh)
-  weights = phases.bytes_held(state.params)
+  _, state, frozen = phases.state(job, cfg, mesh)
+  # Beside frozen weights, all that grows with what is trained is as small as adapters are.
+  trained = phases.bytes_held(state.params)
   return Held(
-    weights,
+    trained + phases.bytes_held(frozen),
     phases.bytes_held(state.reference),
     phases.bytes_held(state.optimizer),
     handover.held(cfg, mesh) if phases.hands_over(job, cfg, mesh) else 0.0,
-    job.rl.staleness * weights,
-    weights,
+    job.rl.staleness * trained,
+    trained,
     _cache(job, cfg, mesh),
   )
 
@@ -74,10 +75,12 @@ def held(job, cfg, mesh):
 def apart(job, cfg, train, sample):
   """`Held` of the devices that train and of those that only sample (`rl.rollout_mesh`).
 
-  The latter keep copies of the weights alone: the one they sample by, and `ahead` those after it.
+  The latter keep copies of the weights alone: the one they sample by, and `ahead` those of what is
+  trained after it.
   """
   trains, samples = (held(job, cfg, mesh) for mesh in (train, sample))
-  ahead = (job.rl.staleness - 1) * samples.parameters
+  # A gradient is as large as what is trained.
+  ahead = (job.rl.staleness - 1) * samples.gradients
   return (
     dataclasses.replace(trains, decoding=0.0, ahead=0.0, cache=0.0),
     dataclasses.replace(samples, reference=0.0, optimizer=0.0, gradients=0.0, ahead=ahead),
@@ -156,8 +159,10 @@ def activations(job, cfg, mesh):
   queries = min(length, max(64, length / 8), reference.BLOCK)
   scores = 3 * 4 * rows * heads / context * queries * length
   vocab = cfg.vocab / sharding.ways(mesh, 'vocab')
-  # The matrix and its gradient in float32, both again in bfloat16.
-  head = 12 * vocab * cfg.width + 3 * min(4 * tokens * vocab, output_head.CHUNK_BYTES)
+  # The matrix and, unless it is frozen, its gradient in float32, both again in bfloat16.
+  head = (6 if cfg.lora.rank else 12) * vocab * cfg.width + 3 * min(
+    4 * tokens * vocab, output_head.CHUNK_BYTES
+  )
   kept = 2 if cfg.offload else cfg.layers  # with `offload` those on their way
   # The input of each layer, kept for the backward pass.
   residual = kept * tokens * cfg.width * size

@@ -65,12 +65,15 @@ def hands_over(job, cfg, mesh):
 
 
 def state(job, cfg, mesh):
-  """(optimizer, abstract `TrainState`) of a job, placed on `mesh`."""
-  tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
-  weights = params_lib.abstract(transformer.specs(cfg), cfg.param_dtype, mesh)
+  """(optimizer, abstract `TrainState`, abstract frozen weights) of a job, placed on `mesh`."""
+  specs = transformer.specs(cfg)
+  tx = state_lib.make_optimizer(job.optimizer, specs)
+  whole = params_lib.abstract(specs, cfg.param_dtype, mesh)
+  trained, frozen = params_lib.split(specs, whole)
   # Where no mesh is set, JAX 0.12 places `zeros_like` of a sharded array on one device.
   with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-    return tx, jax.eval_shape(lambda w: reasoning_rl.initial_state(job, cfg, tx, w), weights)
+    make = lambda w: reasoning_rl.initial_state(job, cfg, tx, w)
+    return tx, jax.eval_shape(make, trained), frozen
 
 
 def bytes_held(tree):
@@ -163,16 +166,22 @@ def _batch(job, mesh):
   return jax.tree.map(put, one)
 
 
+def _weights(job, cfg, mesh):
+  """All weights, in the layout of training."""
+  _, held, frozen = state(job, cfg, mesh)
+  return params_lib.join(held.params, frozen)
+
+
 def _sampling(job, cfg, mesh):
   """The weights that a rollout reads."""
-  weights = state(job, cfg, mesh)[1].params
+  weights = _weights(job, cfg, mesh)
   if not hands_over(job, cfg, mesh):
     return weights
   return jax.eval_shape(lambda w: handover.lay_out(w, cfg), weights)
 
 
 def _hand_over(job, cfg, mesh):
-  return handover.lay_out.lower(state(job, cfg, mesh)[1].params, cfg)
+  return handover.lay_out.lower(_weights(job, cfg, mesh), cfg)
 
 
 def _rollout(job, cfg, mesh):
@@ -191,16 +200,16 @@ def _rollout(job, cfg, mesh):
 
 
 def _score(job, cfg, mesh):
-  _, abstract = state(job, cfg, mesh)
-  batch = _batch(job, mesh)
-  return steps.score.lower(abstract.params, cfg, batch.rows, batch.count, job.sample.temperature)
+  weights, batch = _weights(job, cfg, mesh), _batch(job, mesh)
+  return steps.score.lower(weights, cfg, batch.rows, batch.count, job.sample.temperature)
 
 
 def _update(job, cfg, mesh):
-  tx, abstract = state(job, cfg, mesh)
+  tx, abstract, frozen = state(job, cfg, mesh)
   return steps.grpo_update.lower(
     abstract,
     _batch(job, mesh),
+    frozen,
     cfg=cfg,
     gcfg=job.grpo,
     tx=tx,

@@ -10,6 +10,7 @@ from r1jax import config as config_lib
 from r1jax import kernels, sharding
 from r1jax.interchange import checkpoints, huggingface
 from r1jax.model import config as model_config
+from r1jax.model import transformer
 from r1jax.planning import estimate, fit, memory, phases, speed, topology
 
 _GIB = 2**30
@@ -88,11 +89,11 @@ class Plan:
 def architecture(job, device=None):
   """The job's ModelConfig, from its checkpoint where it names one; its kernels are `device`'s."""
   if job.model is not None:
-    return job.model
+    return transformer.with_adapters(job.model, job.lora)
   runtime = job.runtime.of_model()
   form = kernels.resolve(runtime.pop('kernels'), device)
   cfg = huggingface.read_config(checkpoints.open(job.checkpoint), **runtime)
-  return dataclasses.replace(cfg, kernels=form)
+  return transformer.with_adapters(dataclasses.replace(cfg, kernels=form), job.lora)
 
 
 def make(job, target, settings, say=lambda text: None):

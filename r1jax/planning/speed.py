@@ -88,7 +88,8 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
   tokens = sequences * (prompt + how_long.mean)
   micro = math.ceil(tokens / (rl.rows * rl.capacity))
   # What the model needs: one forward pass over what is trained on.
-  forward = flops_lib.of_tokens(cfg, tokens, sequences * (prompt + how_long.mean) ** 2 / 2)
+  pairs = sequences * (prompt + how_long.mean) ** 2 / 2
+  forward = flops_lib.of_tokens(cfg, tokens, pairs)
   # Scored by the reference, and by the old policy where a rollout has several updates.
   passes = bool(job.grpo.beta) + (rl.mini_batches > 1)
   chunks = rl.prompts / chunk / rl.mini_batches
@@ -101,16 +102,17 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
   steps = how_long.longest
   prefill = flops_lib.of_tokens(cfg, chunk * prompt, chunk * prompt**2 / 2)
   decode = steps * flops_lib.of_tokens(cfg, batch, batch * (prompt + steps / 2))
-  # Adam reads and writes weights and moments, and reads the gradient.
+  # Adam reads and writes what is trained, as large as its gradient, and moments, and reads that.
   handed = own.parameters + own.decoding
-  every = 2 * (kept.parameters + kept.optimizer) + kept.gradients
+  every = 2 * (kept.gradients + kept.optimizer) + kept.gradients
+  learned = flops_lib.update(cfg, tokens, pairs)
   # name, program, runs per update, FLOPs, bytes, (times once, times the loop) of the program.
   plans = [
     ('weight hand-over', 'weight hand-over', 1 / rl.mini_batches, 0, handed, (1, 0)),
     ('rollout prefill', 'rollout', chunks, prefill, decoded, (1, 0)),
     ('rollout decode', 'rollout', chunks, decode, steps * (decoded + own.cache), (0, steps)),
     ('log-probabilities', 'log-probabilities', passes, forward, micro * read, (1, micro)),
-    ('update', 'update', 1.0, 3 * forward, 3 * micro * read + every, (1, micro)),
+    ('update', 'update', 1.0, learned, 3 * micro * read + every, (1, micro)),
   ]
   listed = [_copied(job, own, meshes, target.chip)] if train is not sample else []
   for name, program, times, flops, moved, trips in plans:
@@ -195,5 +197,5 @@ def outlook(job, target, listed, how_long, saved):
 
 def state_bytes(job, cfg, mesh):
   """Bytes of a checkpoint: the state, every value once."""
-  _, state = phases.state(job, cfg, mesh)
+  _, state, _ = phases.state(job, cfg, mesh)
   return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state))

@@ -1,24 +1,29 @@
 """Architecture, tokenizer and weights of a job, and the folder that its model is saved to."""
 
+import pathlib
+
 import jax
 
-from r1jax import files
+from r1jax import files, keys
 from r1jax import params as params_lib
 from r1jax.data import prompts, source, tokenizer
 from r1jax.interchange import checkpoints, huggingface
-from r1jax.model import transformer
+from r1jax.model import lora, transformer
+from r1jax.train import state
 
 
 def architecture(job):
   """(ModelConfig, tokenizer) of the checkpoint, or of the config with the shipped tokenizer.
 
   Raises:
-    ValueError: there is no such checkpoint, or the config's vocabulary has no tokenizer.
+    ValueError: there is no such checkpoint, its model has no part that `job.lora` names, or the
+      config's vocabulary has no tokenizer.
   """
   folder = checkpoints.open(job.checkpoint or 'tiny')
   if job.model is None:
     cfg = huggingface.read_config(folder, **job.runtime.of_model())
     huggingface.check(folder, cfg)
+    cfg = transformer.with_adapters(cfg, job.lora)
     return cfg, checkpoints.tokenizer_of(folder, cfg)
   tok = tokenizer.load(folder)
   if job.model.vocab != tok.vocab_size:
@@ -57,18 +62,43 @@ def check_context(cfg, needed):
 
 
 def weights(job, cfg):
-  """The checkpoint's weights, or random ones, on the mesh that is set."""
-  if job.checkpoint:
-    return huggingface.load(checkpoints.open(job.checkpoint), cfg, cfg.param_dtype)
+  """The checkpoint's weights, with new adapters if asked, or random ones, on the mesh set."""
   specs = transformer.specs(cfg)
+  if job.checkpoint:
+    folder = checkpoints.open(job.checkpoint)
+    base = huggingface.load(folder, lora.without(cfg), cfg.param_dtype)
+    return lora.attach(base, specs, keys.named(job.seed, 'lora')) if cfg.lora.rank else base
   make = jax.jit(lambda key: params_lib.init(specs, key, cfg.init_std, cfg.param_dtype))
   return make(jax.random.fold_in(jax.random.key(job.seed), 0xB0DE))
+
+
+def check_base(job):
+  """Raises ValueError where adapters would be trained beside random weights; a plan may do so."""
+  if job.lora.rank and not job.checkpoint:
+    raise ValueError(
+      f'config.lora.rank={job.lora.rank} trains adapters beside the weights of a base: give '
+      'config.checkpoint'
+    )
+
+
+def base(job):
+  """What adapters are trained beside, for `state.Held.beside`; '' where all weights are trained."""
+  if not job.lora.rank:
+    return ''
+  return state.describe_base(job.checkpoint, checkpoints.digest(checkpoints.open(job.checkpoint)))
+
+
+def named(checkpoint):
+  """A checkpoint as somebody in another folder finds it: a path in full, a name as it is."""
+  path = pathlib.Path(checkpoint)
+  return str(path.resolve()) if path.exists() else checkpoint
 
 
 def save(folder, params, cfg, how):
   """Writes a policy as a hub folder: weights, config.json, tokenizer, and how it is asked.
 
   `how` is the `prompts.Form` that it learned with: its chat template and all ids that end a reply.
+  Adapters are merged into what is written.
 
   Every process calls it; the first one writes what is not sharded.
   """

@@ -8,7 +8,7 @@ import ml_collections
 
 from r1jax import config as config_lib
 from r1jax.interchange import checkpoints
-from r1jax.runs import kinds
+from r1jax.runs import kinds, model
 from r1jax.train import checkpoint
 
 
@@ -46,6 +46,7 @@ def open_run(workdir, notify=print):
   run = kinds.KINDS[job.stage].learns(job, jax.sharding.get_mesh())
   # For the shapes of its state alone: the data may be gone from this machine.
   stage = run.stage(run.unread())
+  stage.beside = model.base(job)
   try:
     with checkpoint.Checkpoints(workdir / 'checkpoints', notify=notify) as saved:
       found = saved.latest(stage.abstract)
@@ -53,7 +54,10 @@ def open_run(workdir, notify=print):
     raise ValueError(str(error)) from error
   if found is None:
     raise ValueError(f'{workdir}/checkpoints: no finished checkpoint')
-  step, arrays, _ = found
+  step, arrays, host = found
+  # Of adapters the checkpoint has no more than themselves.
+  base = model.weights(job, run.cfg) if stage.beside else None
+  stage.hold_again(base, host.get('frozen', ''))
   # RL saves more than its state; where a stage stood in its data does not matter here.
   stage.state = arrays['state'] if isinstance(arrays, dict) else arrays
   folder = workdir / f'model-at-{step}'

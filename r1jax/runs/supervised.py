@@ -134,7 +134,7 @@ class Sft(train.Run):
 
   def after(self, stage):
     """(`heldout.Result` or None, held-out loss or None)."""
-    loss = self._loss(stage, stage.state.params, 'after the last')
+    loss = self._loss(stage, stage.weights, 'after the last')
     return (super().after(stage) if self.asks else None), loss
 
   def figures(self, stage, before, after):

@@ -9,7 +9,7 @@ import rich.text
 from r1jax import kernels, sharding, terminal
 from r1jax import params as params_lib
 from r1jax.interchange import exporting
-from r1jax.model import transformer
+from r1jax.model import lora, transformer
 from r1jax.planning import memory, phases
 
 _GIB = 2**30
@@ -34,7 +34,7 @@ def show(title, rows):
 
 def model_rows(cfg, mesh):
   """Architecture, parameters and mesh."""
-  total = params_lib.count(transformer.specs(cfg))
+  total = params_lib.count(transformer.specs(lora.without(cfg)))
   ahead = params_lib.count(transformer.specs(cfg).get('mtp', {}))
   moe = f', {cfg.moe.experts} experts top-{cfg.moe.per_token}' if cfg.moe_layers else ''
   said = (n for n in mesh.shape.items() if n[0] in sharding.AXES or n[1] > 1)
@@ -48,6 +48,7 @@ def model_rows(cfg, mesh):
       'parameters',
       f'{total - ahead:,}' + (f' + {ahead:,} for multi-token prediction' if ahead else ''),
     ),
+    *_adapter_rows(cfg, total),
     (
       'numbers',
       f'{cfg.param_dtype} weights, {cfg.compute_dtype} compute, float32 where it matters',
@@ -55,6 +56,16 @@ def model_rows(cfg, mesh):
     ('kernels', kernels.describe(cfg.kernels, mesh.devices.flat[0].platform)),
     ('mesh', f'{sizes} on {mesh.size} {mesh.devices.flat[0].platform} device(s)'),
   ]
+
+
+def _adapter_rows(cfg, total):
+  """How much is trained in place of the weights."""
+  if not cfg.lora.rank:
+    return []
+  count = params_lib.count(params_lib.trained(transformer.specs(cfg)))
+  places = ', '.join(cfg.lora.targets)
+  said = f'{count:,} trained ({count / total:.2%}), rank {cfg.lora.rank}, at {places}'
+  return [('adapters', f'{said}; the weights are frozen')]
 
 
 def export_rows(cfg, tok):

@@ -14,6 +14,7 @@ import rich.console
 from r1jax import files
 from r1jax import params as params_lib
 from r1jax.data import source
+from r1jax.interchange import peft
 from r1jax.rewards import service
 from r1jax.runs import best_model, examiner, model, tables, workdir
 from r1jax.sampling import rollout
@@ -32,6 +33,7 @@ class Run:
       ValueError: the job does not work out.
     """
     self.job, self.mesh, self.folder = job, mesh, pathlib.Path(job.workdir)
+    model.check_base(self.job)
     self.check()
     self.cfg, tok = self.architecture()
     self.form = self.asked(tok)
@@ -90,11 +92,13 @@ class Run:
 
   def after(self, stage):
     """What came of it."""
-    return self.examiner.judge(stage.state.params, 'what has learned')
+    return self.examiner.judge(stage.weights, 'what has learned')
 
   def save(self, folder, stage):
-    """Writes the stage's model as a folder that others read."""
-    model.save(folder, stage.state.params, self.cfg, self.form)
+    """Writes the stage's model as a folder that others read, adapters in a folder of it too."""
+    model.save(folder, stage.weights, self.cfg, self.form)
+    if self.cfg.lora.rank and not peft.limits(self.cfg):
+      peft.save(folder / peft.FOLDER, stage.weights, self.cfg, model.named(self.job.checkpoint))
 
   def figures(self, stage, before, after):
     """What `summary.json` holds beside the weights' digest and the seconds."""
@@ -137,7 +141,7 @@ class Run:
     )
     tables.show('Plan', rows + self.rows(stage))
     with progress.Status('loading the weights'):
-      stage.initial = model.weights(self.job, self.cfg)
+      stage.initial, stage.beside = model.weights(self.job, self.cfg), model.base(self.job)
     before = self.before(stage)
     if self.examiner:
       stage.examine = self.examiner.figures

@@ -75,7 +75,7 @@ class Schedule:
     Args:
       rl: `RlConfig`.
       mesh: where to sample; None is the mesh that is set.
-      specs: spec tree of the weights.
+      specs: spec tree of what is trained of the weights.
       sample: (number, weights) -> rollout `number`; called in the order of the numbers, `mesh` set.
     """
     self._staleness, self._count = rl.staleness, -(-rl.updates // rl.mini_batches)
@@ -94,7 +94,9 @@ class Schedule:
       return self._sample(number, weights)
     # The rollouts up to `number + staleness` come from the last `staleness` weights: older ones are
     # let go, which bounds the memory.
-    self.versions = [*self.versions, self._copied(weights)][-self._staleness :]
+    # Copied: training gives the originals' memory away.
+    copied = self.placed(self._specs, weights, alias=False)
+    self.versions = [*self.versions, copied][-self._staleness :]
     self._begin(number, number + self._staleness)
     return self._running.pop(number).result()
 
@@ -132,12 +134,12 @@ class Schedule:
   def _where(self):
     return self._mesh or jax.sharding.get_mesh()
 
-  def _copied(self, weights):
-    """A copy on the devices that sample: training gives the originals' memory away."""
+  def placed(self, specs, weights, alias=True):
+    """Weights on the devices that sample; with `alias`, those that are there already are taken."""
     mesh = self._where()
 
     def one(p, w):
       where = jax.sharding.NamedSharding(mesh, sharding.param(p.axes))
-      return jax.device_put(w, where, may_alias=False)
+      return jax.device_put(w, where, may_alias=alias)
 
-    return params_lib.tree_map(one, self._specs, weights)
+    return params_lib.tree_map(one, specs, weights)

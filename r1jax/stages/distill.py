@@ -89,6 +89,7 @@ class Stage(sft.Stage):
       self.state,
       self.teacher.params,
       batch,
+      self.frozen,
       cfg=self.cfg,
       teacher_cfg=self.teacher.cfg,
       kcfg=self.job.distill.kl,

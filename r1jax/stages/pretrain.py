@@ -88,4 +88,4 @@ class Stage(supervised.Stage):
     learn = lambda: self.language_update(batch, pre)
     # Every real token counts here, not only those that are predicted.
     figures = self.timed(learn, int(packed.real.sum()), filled)
-    return figures | self.examine(self.state.params, step + 1)
+    return figures | self.examine(self.weights, step + 1)

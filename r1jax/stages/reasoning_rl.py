@@ -151,14 +151,14 @@ def check_batches(job, mesh):
 
 
 def initial_state(job, cfg, tx, weights):
-  """`TrainState` of the stage before its first update."""
+  """`TrainState` of the stage before its first update; `weights` are what is trained."""
   # Without a KL penalty (beta 0) there is no reference, which saves a copy of the weights.
   dtype = job.rl.reference_dtype or cfg.param_dtype
-  types = params_lib.types(transformer.specs(cfg), dtype)
+  types = params_lib.types(params_lib.trained(transformer.specs(cfg)), dtype)
   return state_lib.create(weights, tx, bool(job.grpo.beta), types)
 
 
-class Stage:
+class Stage(state_lib.Held):
   """The RL stage as `train.loop` drives it: see `loop.run` for the contract."""
 
   title = 'GRPO'
@@ -212,17 +212,17 @@ class Stage:
   @property
   def policy(self):
     """The current weights as a sampling policy."""
-    return rollout.Policy(self.state.params, self.cfg, self.form)
+    return rollout.Policy(self.weights, self.cfg, self.form)
 
   def start(self):
     """Begins from the base model's weights."""
-    self.state = self._create(self.initial)
+    self.state = self._create(self.hold(self.initial))
     self.initial = None
+    self.rollouts.hold(self.frozen)
 
   def abstract(self, host):
     """Shapes of what `arrays` saved."""
-    specs = transformer.specs(self.cfg)
-    weights = params_lib.abstract(specs, self.cfg.param_dtype)
+    weights = params_lib.abstract(params_lib.trained(self.specs), self.cfg.param_dtype)
     # With just those log-probabilities that the saved mini-batches hold.
     one = packing.empty(self.layout, self._scores_old, bool(self.job.grpo.beta))
     return {
@@ -236,7 +236,9 @@ class Stage:
 
   def restore(self, arrays, host):
     """Continues exactly where `arrays` and `host` were saved."""
+    self.hold_again(self.initial, host.get('frozen', ''))
     self.state, self.initial = arrays['state'], None
+    self.rollouts.hold(self.frozen)
     self.pending = arrays['pending']
     self.iteration, self.seconds = host['iteration'], host['seconds']
     self.rollouts.restore(self.iteration, host['questions'], arrays['versions'])
@@ -253,8 +255,9 @@ class Stage:
     return {'state': self.state, 'pending': self.pending, 'versions': self.rollouts.versions}
 
   def host(self):
-    """Position of the questions and counters."""
+    """Position of the questions, counters, and the base of adapters."""
     return {
+      'frozen': self.beside,
       'iteration': self.iteration,
       'pending': len(self.pending),
       'versions': len(self.rollouts.versions),
@@ -276,6 +279,7 @@ class Stage:
     self.state, found = steps.grpo_update(
       self.state,
       packing.put(minibatch.batch),
+      self.frozen,
       cfg=self.cfg,
       gcfg=self.job.grpo,
       tx=self.tx,
@@ -294,7 +298,7 @@ class Stage:
       figures['speed/train_tokens_per_s'] = self._tokens / self._training
       self._tokens, self._training = 0, 0.0
     found['grpo/clip_fraction'] = found['grpo/clip_low'] + found['grpo/clip_high']
-    return figures | found | self.examine(self.state.params, step + 1)
+    return figures | found | self.examine(self.weights, step + 1)
 
   @property
   def _scores_old(self):
@@ -345,7 +349,8 @@ class Stage:
     drawn = flops.sampling(self.cfg, prompt_P, out.length_B, out.group)
     drawn *= 1 + experience.dropped / len(prompt_P)  # dropped groups cost what the others do
     read = sum(flops.of_tokens(self.cfg, one.tokens, one.pairs) for one in packed)
-    return float(drawn + (passes + 1 + flops.BACKWARD) * read)
+    learned = sum(flops.update(self.cfg, one.tokens, one.pairs) for one in packed)
+    return float(drawn + passes * read + learned)
 
   def notice(self, replies):
     """Further metrics of a rollout's replies."""
@@ -360,11 +365,13 @@ class Stage:
       loss = one.batch.loss
       if job.grpo.beta:
         # To the host: mini-batches wait there for their update, and are part of a checkpoint.
-        scored = steps.score(self.state.reference, *arguments)
+        # The base and the adapters as they were when the reference was last refreshed.
+        reference = params_lib.join(self.state.reference, self.frozen)
+        scored = steps.score(reference, *arguments)
         loss = loss.replace(ref_logp_BT=sharding.fetch(scored))
       # The written samples show sampler against trainer, also where the loss needs no old policy.
       if self._scores_old or keep_trainer:
-        trainer.append(sharding.fetch(steps.score(self.state.params, *arguments)))
+        trainer.append(sharding.fetch(steps.score(self.weights, *arguments)))
       if self._scores_old:
         loss = loss.replace(old_logp_BT=trainer[-1])
       ready.append(one.replace(batch=one.batch.replace(loss=loss)))

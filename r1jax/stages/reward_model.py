@@ -98,18 +98,17 @@ class Stage(supervised.Stage):
     """Spec tree of the weights, the scalar head included."""
     return scalar_head.specs(self.cfg)
 
-  def start(self):
-    """Begins from the policy's weights and a scalar head of zeros."""
+  def whole(self, initial):
+    """A policy's weights and a scalar head of zeros."""
     # At zero all texts score alike, and no random direction has to be unlearned.
-    self.state = state_lib.create(scalar_head.begin(self.initial, self.cfg), self.tx, False)
-    self.initial = None
+    return scalar_head.begin(initial, self.cfg)
 
   def update(self, step):
     """One update on the next pairs."""
     began = time.monotonic()
     batch, filled = self._batch(next(self.stream))
     self.state, found = steps.preference_update(
-      self.state, batch, cfg=self.cfg, objective=self.objective, tx=self.tx
+      self.state, batch, self.frozen, cfg=self.cfg, objective=self.objective, tx=self.tx
     )
     # Else the seconds would be those of handing work to the devices.
     jax.block_until_ready(found)
@@ -131,7 +130,7 @@ class Stage(supervised.Stage):
       part = pairs[first : first + size]
       rows = self._rows(part, size)
       put = jax.tree.map(lambda x: sharding.put(x, sharding.act('rows', None)), rows)
-      score_BK = steps.preference_scores(self.state.params, self.cfg, put, 2)
+      score_BK = steps.preference_scores(self.weights, self.cfg, put, 2)
       # The last call is filled up with empty rows, whose scores are dropped.
       found.append(sharding.fetch(score_BK)[: len(part)])
     return np.concatenate(found)
@@ -146,7 +145,7 @@ class Stage(supervised.Stage):
       scale = max(float(score_PK.std()), 1e-3)
       calibration = judge.Calibration(float(score_PK.mean()), scale)
     kind = self.rm.kind
-    return judge.RewardModel(self.state.params, self.cfg, self.tokenizer, kind, calibration)
+    return judge.RewardModel(self.weights, self.cfg, self.tokenizer, kind, calibration)
 
   def _rows(self, pairs, rows):
     """A pair in each row, the preferred text first, as `steps.Rows` of NumPy arrays."""

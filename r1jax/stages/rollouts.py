@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from r1jax import keys
+from r1jax import params as params_lib
 from r1jax.algorithms import advantages
 from r1jax.data import batches
 from r1jax.evaluation import heldout, language
@@ -82,10 +83,17 @@ class Rollouts:
     self._job, self._cfg, self._form = job, cfg, form
     self._questions, self._rewards = questions, rewards
     self.position = questions.get_state()  # behind the questions of the last rollout taken
-    self._ahead = ahead.Schedule(job.rl, mesh, transformer.specs(cfg), self._sample)
+    self._frozen = None
+    trained = params_lib.trained(transformer.specs(cfg))
+    self._ahead = ahead.Schedule(job.rl, mesh, trained, self._sample)
+
+  def hold(self, frozen):
+    """Keeps the frozen weights, which all rollouts share, on the devices that sample."""
+    frozen_specs = params_lib.split(transformer.specs(self._cfg), transformer.specs(self._cfg))[1]
+    self._frozen = self._ahead.placed(frozen_specs, frozen) if frozen else None
 
   def take(self, number, weights):
-    """`Experience` of rollout `number`; `weights` were trained on all rollouts before it."""
+    """`Experience` of rollout `number`; `weights`, what is trained, have seen all before it."""
     experience = self._ahead.take(number, weights)
     # That of the rollout taken: the stream itself is ahead by those in flight, which
     # a restart draws again.
@@ -122,7 +130,7 @@ class Rollouts:
     """
     job, began = self._job, time.monotonic()
     update = number * job.rl.mini_batches
-    policy = rollout.Policy(weights, self._cfg, self._form)
+    policy = rollout.Policy(params_lib.join(weights, self._frozen), self._cfg, self._form)
     # Weights laid out for decoding: gathered once, not at every token, unless memory forbids it.
     policy, moved = handover.take(policy, job.rl.rollout_layout)
     experience = collect(

@@ -106,9 +106,14 @@ def held_out(question, share):
 
 
 def check(job, mesh):
-  """Raises ValueError where there is no file, or rows do not divide over the mesh."""
+  """Raises ValueError where there is no file, rows do not fit the mesh, or a frozen bias moves."""
   if not job.sft.path:
     raise ValueError('config.sft.path is empty: give a file of conversations, or of examples')
+  if job.lora.rank and job.sft.bias_speed:
+    raise ValueError(
+      f'config.sft.bias_speed={job.sft.bias_speed} moves the bias of the router, which '
+      f'config.lora.rank={job.lora.rank} freezes: set one of them to 0'
+    )
   sharding.check_rows('sft.rows', job.sft.rows, job.sft.capacity, mesh)
 
 
@@ -155,8 +160,8 @@ class Stage(supervised.Stage):
     figures |= self.cost([len(one.ids) for one in tokens])
     every = self.job.sft.loss_every
     if every and (step + 1) % every == 0:
-      figures['eval/loss'] = self.heldout_loss(self.state.params)
-    return figures | self.examine(self.state.params, step + 1)
+      figures['eval/loss'] = self.heldout_loss(self.weights)
+    return figures | self.examine(self.weights, step + 1)
 
   def learn(self, batch):
     """(state, metrics) after an update on the batch."""

@@ -5,12 +5,11 @@ import time
 import jax
 
 from r1jax import params as params_lib
-from r1jax.model import transformer
 from r1jax.train import state as state_lib
 from r1jax.train import steps
 
 
-class Stage:
+class Stage(state_lib.Held):
   """The life cycle that `train.loop` asks for; a stage adds `title`, `total` and `update`.
 
   Its `__init__` sets `job`, `cfg`, the optimizer `tx` and the `stream` of data, and then calls
@@ -24,25 +23,21 @@ class Stage:
     # What the progress bar knows, and what it asks: what is being done beside an update.
     self.cycle, self.examine_every, self.base, self.doing = 1, 0, {}, str
 
-  @property
-  def specs(self):
-    """Spec tree of the weights."""
-    return transformer.specs(self.cfg)
-
   def start(self):
     """Begins from the initial weights."""
     # No reference policy (False): only RL compares with one.
-    self.state = state_lib.create(self.initial, self.tx, False)
+    self.state = state_lib.create(self.hold(self.initial), self.tx, False)
     # The last name of the first weights, whose memory is free with it.
     self.initial = None
 
   def abstract(self, host):
     """Shapes of what `arrays` saved."""
-    weights = params_lib.abstract(self.specs, self.cfg.param_dtype)
+    weights = params_lib.abstract(params_lib.trained(self.specs), self.cfg.param_dtype)
     return jax.eval_shape(lambda w: state_lib.create(w, self.tx, False), weights)
 
   def restore(self, arrays, host):
     """Continues exactly where `arrays` and `host` were saved."""
+    self.hold_again(self.initial, host.get('frozen', ''))
     self.state, self.initial, self.seconds = arrays, None, host['seconds']
     self.stream.set_state(host['stream'])
 
@@ -51,8 +46,8 @@ class Stage:
     return self.state
 
   def host(self):
-    """Position in the data and the time spent."""
-    return {'stream': self.stream.get_state(), 'seconds': self.seconds}
+    """Position in the data, the time spent, and the base of adapters."""
+    return {'stream': self.stream.get_state(), 'seconds': self.seconds, 'frozen': self.beside}
 
   def close(self):
     """Nothing: such a stage starts no thread."""
@@ -66,6 +61,7 @@ class Stage:
     return steps.language_update(
       self.state,
       batch,
+      self.frozen,
       cfg=self.cfg,
       mtp_weight=schedule.mtp_weight,
       tx=self.tx,

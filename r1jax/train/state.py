@@ -8,16 +8,22 @@ import jax
 import jax.numpy as jnp
 
 from r1jax import params as params_lib
+from r1jax.model import transformer
 from r1jax.train import optimizer
+
+_DIGEST = ', SHA-256 '
 
 
 @flax.struct.dataclass
 class TrainState:
   """Weights and what trains them.
 
+  With adapters, `params` and `reference` hold these alone: what is frozen is no part of the state
+  (`Held`).
+
   Attributes:
-    params: the policy.
-    reference: the frozen policy of the KL term; None where there is none.
+    params: what is trained of the policy.
+    reference: the same of the frozen policy of the KL term; None where there is none.
     optimizer: the optimizer's state.
     step: int32, number of updates done, skipped ones included.
   """
@@ -26,6 +32,61 @@ class TrainState:
   reference: Any
   optimizer: Any
   step: jax.Array
+
+
+class Held:
+  """The frozen weights of a stage that learns, beside its `state`; the stage derives from this.
+
+  Attributes:
+    frozen: the other half of `params.split`; None where all weights are trained.
+    beside: what the frozen weights are of, by `describe_base`; '' where all are trained. It goes
+      into every checkpoint, which does not hold the weights themselves.
+  """
+
+  frozen, beside = None, ''
+
+  @property
+  def specs(self):
+    """Spec tree of all weights."""
+    return transformer.specs(self.cfg)
+
+  @property
+  def weights(self):
+    """All weights of the policy, as they are now."""
+    return params_lib.join(self.state.params, self.frozen)
+
+  def whole(self, initial):
+    """All weights that the stage begins with, of those of a policy."""
+    return initial
+
+  def hold(self, initial):
+    """Keeps what is frozen of the weights that the stage begins with; returns what is trained."""
+    trained, self.frozen = params_lib.split(self.specs, self.whole(initial))
+    return trained
+
+  def hold_again(self, initial, saved):
+    """The same for a checkpoint's adapters, beside whose base they were trained.
+
+    Args:
+      initial: all weights that the stage began with; not read where all are trained.
+      saved: `beside` as it was when the checkpoint was written.
+
+    Raises:
+      ValueError: this base is another one.
+    """
+    if saved.partition(_DIGEST)[2] != self.beside.partition(_DIGEST)[2]:
+      held = f'adapters of the base {saved}' if saved else 'all weights and no adapters'
+      raise ValueError(
+        f'the checkpoint holds {held}, this run has {self.beside or "no adapters"}: put back what '
+        'it was, or give another --config.workdir'
+      )
+    if self.beside:
+      self.hold(initial)
+
+
+def describe_base(folder, digest):
+  """How a checkpoint of adapters names its base; two bases are one where their digests are."""
+  return f'{folder}{_DIGEST}{digest}'
 
 
 def create(params, tx, with_reference, types=None):
@@ -41,13 +102,14 @@ def create(params, tx, with_reference, types=None):
 
 
 def make_optimizer(cfg, specs):
-  """The optimizer of `optimizer.OptimizerConfig` for the weights of a spec tree.
+  """The optimizer of `optimizer.OptimizerConfig` for what is trained of a spec tree.
 
   Where arguments are equal but for the schedule, the rule is the same object: stages of one process
   then share their update steps instead of compiling them again.
   """
   # A spec tree is a dict, which no cache takes as a key; its leaves and structure are hashable.
-  leaves, tree = jax.tree.flatten(specs, is_leaf=params_lib.is_param)
+  trained = params_lib.trained(specs)
+  leaves, tree = jax.tree.flatten(trained, is_leaf=params_lib.is_param)
   rule = _rule(optimizer.unscheduled(cfg), tuple(leaves), tree)
   return optimizer.Optimizer(rule, optimizer.schedule(cfg))
 

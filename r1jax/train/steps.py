@@ -3,6 +3,9 @@
 A batch is `[A, B, T]`: A micro-batches of B packed rows of T tokens. Only the first `count`
 micro-batches hold anything; the loop over them has a dynamic length, so that a step costs what its
 tokens cost and never recompiles.
+
+Of `frozen` weights (`params.split`) an update holds no gradient: they are an argument of their own
+that nothing is differentiated by, and not donated, as the next update needs them again.
 """
 
 from functools import partial
@@ -11,6 +14,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from r1jax import params as params_lib
 from r1jax import sharding
 from r1jax.algorithms import distillation, grpo, logprobs, preference, sft, tally
 from r1jax.model import moe, scalar_head, transformer
@@ -79,13 +83,14 @@ def score(params, cfg, rows, count, temperature):
   return jax.lax.fori_loop(0, count, one, empty)
 
 
-def _accumulate(loss_fn, params, batch):
-  """Sum of gradients, merged tallies and kept per-token values over the micro-batches.
+def _accumulate(loss_fn, params, frozen, batch):
+  """Sum of gradients by `params`, merged tallies and kept per-token values over the micro-batches.
 
-  `loss_fn(params, rows, loss_inputs)` returns (loss, (tally, extra)): `extra` is summed too.
+  `loss_fn(weights, rows, loss_inputs)` returns (loss, (tally, extra)): `extra` is summed too.
   """
   # The losses of the parts add up, so gradients do too, and nothing is divided here.
-  gradient = jax.grad(loss_fn, has_aux=True)
+  of_trained = lambda trained, *inputs: loss_fn(params_lib.join(trained, frozen), *inputs)
+  gradient = jax.grad(of_trained, has_aux=True)
 
   def run(i):
     return gradient(params, _micro(batch.rows, i), _micro(batch.loss, i))
@@ -106,7 +111,7 @@ def _accumulate(loss_fn, params, batch):
   static_argnames=('cfg', 'gcfg', 'temperature', 'reference_every'),
   donate_argnames=('state',),
 )
-def grpo_update(state, batch, *, cfg, gcfg, tx, temperature, reference_every):
+def grpo_update(state, batch, frozen=None, *, cfg, gcfg, tx, temperature, reference_every):
   """One policy update of R1's RL (reference §1.2): returns (state, metrics of `grpo.loss`)."""
 
   def loss_fn(params, rows, inputs):
@@ -115,7 +120,7 @@ def grpo_update(state, batch, *, cfg, gcfg, tx, temperature, reference_every):
     value, figures = grpo.loss(gcfg, inputs, logp_BT, jax.lax.stop_gradient(entropy_BT))
     return value, (figures, value)
 
-  grads, (figures, loss) = _accumulate(loss_fn, state.params, batch)
+  grads, (figures, loss) = _accumulate(loss_fn, state.params, frozen, batch)
   state, metrics = _apply(state, grads, tx)
   # Without a KL term there is no reference.
   if gcfg.beta:
@@ -128,7 +133,7 @@ def grpo_update(state, batch, *, cfg, gcfg, tx, temperature, reference_every):
   static_argnames=('cfg', 'mtp_weight', 'balance', 'bias_speed'),
   donate_argnames=('state',),
 )
-def language_update(state, batch, *, cfg, mtp_weight, tx, balance, bias_speed):
+def language_update(state, batch, frozen=None, *, cfg, mtp_weight, tx, balance, bias_speed):
   """One next-token update, with the MTP loss where the model has the module (reference §2.5).
 
   `mtp_weight` weighs the loss of that module, `balance` the sequence-wise loss, and `bias_speed` is
@@ -152,7 +157,7 @@ def language_update(state, batch, *, cfg, mtp_weight, tx, balance, bias_speed):
     loads = [router.get('load_LE', router.get('load_E')) for router in routers if router]
     return value, (figures, (value, loads))
 
-  grads, (figures, (loss, loads)) = _accumulate(loss_fn, state.params, batch)
+  grads, (figures, (loss, loads)) = _accumulate(loss_fn, state.params, frozen, batch)
   state, metrics = _apply(state, grads, tx)
   if cfg.moe_layers:
     metrics |= _load_figures(loads[0])
@@ -164,7 +169,7 @@ def language_update(state, batch, *, cfg, mtp_weight, tx, balance, bias_speed):
 
 
 @partial(jax.jit, static_argnames=('cfg', 'teacher_cfg', 'kcfg'), donate_argnames=('state',))
-def distill_update(state, teacher, batch, *, cfg, teacher_cfg, kcfg, tx):
+def distill_update(state, teacher, batch, frozen=None, *, cfg, teacher_cfg, kcfg, tx):
   """One update of a student on samples and on its teacher's distribution over their tokens.
 
   `teacher` are the weights of a model of `teacher_cfg`; returns (state, metrics).
@@ -185,13 +190,13 @@ def distill_update(state, teacher, batch, *, cfg, teacher_cfg, kcfg, tx):
     value, figures = distillation.loss(kcfg, inputs, *(jnp.roll(x, 1, axis=1) for x in found))
     return value, (figures, value)
 
-  grads, (figures, total) = _accumulate(loss_fn, state.params, batch)
+  grads, (figures, total) = _accumulate(loss_fn, state.params, frozen, batch)
   state, metrics = _apply(state, grads, tx)
   return state, metrics | tally.results(figures) | {'sft/loss': total}
 
 
 @partial(jax.jit, static_argnames=('cfg', 'objective'), donate_argnames=('state',))
-def preference_update(state, batch, *, cfg, objective, tx):
+def preference_update(state, batch, frozen=None, *, cfg, objective, tx):
   """One update of a reward model (reference §1.4): (state, metrics of `preference.loss`)."""
 
   def loss_fn(params, rows, inputs):
@@ -200,7 +205,7 @@ def preference_update(state, batch, *, cfg, objective, tx):
     value, figures = preference.loss(objective, inputs, score_BK)
     return value, (figures, value)
 
-  grads, (figures, _) = _accumulate(loss_fn, state.params, batch)
+  grads, (figures, _) = _accumulate(loss_fn, state.params, frozen, batch)
   state, metrics = _apply(state, grads, tx)
   return state, metrics | tally.results(figures)
 

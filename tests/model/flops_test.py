@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from r1jax.model import flops, presets
+from r1jax import params
+from r1jax.model import flops, lora, presets, transformer
 from tests.model import tiny
 
 WIDE = dataclasses.replace(
@@ -54,3 +55,14 @@ def test_of_experts_those_chosen_count_and_deepseek_v3_has_its_37_billion():
   assert flops.weights_per_token(dense) == 4 * layer + 512 * 96
   assert flops.weights_per_token(presets.tiny_qwen2()) == 4 * layer + 512 * 96
   assert np.isscalar(flops.training(dense, [3, 4]))
+
+
+def test_of_a_frozen_matrix_the_gradient_is_not_counted():
+  cfg = transformer.with_adapters(WIDE, lora.LoraConfig(rank=4))
+  lengths, base = [TOKENS] * 2, flops.weights_per_token(WIDE)
+  adapters = flops.weights_per_token(cfg) - base
+  assert adapters == params.count(params.trained(transformer.specs(cfg)))
+  # Three passes, less one product per frozen weight and token.
+  full = flops.training(WIDE, lengths)
+  wanted = full - 2 * base * 2 * TOKENS + 3 * 2 * adapters * 2 * TOKENS
+  assert flops.training(cfg, lengths) == wanted
