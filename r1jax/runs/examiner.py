@@ -7,6 +7,7 @@ import jax
 from r1jax import sharding
 from r1jax.evaluation import heldout
 from r1jax.sampling import handover, rollout
+from r1jax.stages import sample_log
 
 
 class Examiner:
@@ -16,7 +17,7 @@ class Examiner:
     """Asks nothing yet.
 
     Args:
-      job: its `evaluation`, `seed` and `rl.rollout_layout` are read.
+      job: its `evaluation`, `seed`, `rl`, `reward` and `workdir` are read.
       limits: `rollout.Limits` of the questions.
       cfg: `ModelConfig` of the policies.
       form: the `prompts.Form` by which they are asked.
@@ -29,6 +30,7 @@ class Examiner:
     self.evaluation, self.limits, self.seed = job.evaluation, limits, job.seed
     self.cfg, self.form, self.rewards = cfg, form, rewards
     self.layout = job.rl.rollout_layout
+    self.log = sample_log.Log(job.workdir, form, job.reward.answer, job.rl.samples_mib)
     # The same first questions each time, so that two policies can be compared in pairs.
     count = min(job.evaluation.questions, len(held))
     self.problems, self.seconds = [held[i] for i in range(count)], 0.0
@@ -41,18 +43,26 @@ class Examiner:
           f'there) do not divide over {shards} batch shards of the mesh'
         )
 
-  def judge(self, weights, questions=None):
-    """`heldout.Result` of the first `questions` held-out problems, by default of all."""
+  def judge(self, weights, questions=None, step=None):
+    """`heldout.Result` of the first `questions` held-out problems, by default of all.
+
+    With `step`, the updates that the weights have had, the replies are written to `samples/`.
+    """
     began = time.monotonic()
     policy, _ = handover.take(rollout.Policy(weights, self.cfg, self.form), self.layout)
     problems = self.problems[:questions]
     # Not the step's: the luck of the draw is the same before, during and after.
     key = heldout.key(self.seed)
-    result = heldout.evaluate(policy, self.evaluation, problems, self.limits, key, self.rewards)
+    out = heldout.ask(policy, self.evaluation, problems, self.limits, key, self.rewards)
+    result = heldout.result(out)
+    if step is not None:
+      self.log.write(sample_log.HELDOUT, step, out)
     self.seconds += time.monotonic() - began
     return result
 
   def figures(self, weights, step):
     """Metrics of an evaluation after update `step`; {} where none is due."""
     every = self.evaluation.every
-    return self.judge(weights, self.evaluation.few).metrics if every and step % every == 0 else {}
+    if not every or step % every:
+      return {}
+    return self.judge(weights, self.evaluation.few, step).metrics

@@ -52,7 +52,7 @@ class ReasoningRl(train.Run):
 
   def before(self, stage):
     """The base's `heldout.Result`, which is told before anything is trained."""
-    result = self.examiner.judge(stage.initial)
+    result = self.examiner.judge(stage.initial, step=0)
     if jax.process_index() == 0:
       told = f'the base, held out: pass@1 {result.evaluation.pass_at_1}; {result.prospects.told()}'
       print(told)

@@ -90,7 +90,7 @@ class Run:
 
   def after(self, stage):
     """What came of it."""
-    return self.examiner.judge(stage.state.params)
+    return self.examiner.judge(stage.state.params, step=stage.total)
 
   def save(self, folder, stage):
     """Writes the stage's model as a folder that others read."""

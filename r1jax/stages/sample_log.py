@@ -1,75 +1,276 @@
-"""`samples/step_000010.jsonl`: every rollout of a step, for a person to read."""
+"""`samples/`: every reply of some rollouts and examinations, for a person to read.
+
+`step_000010.jsonl` holds the replies of the rollout taken at update 10, a row each with what was
+asked, what was expected and why it earned what it did; `heldout_000010.jsonl` those of the
+examination after it. What is told token by token stands in the same order in a compressed file of
+NumPy beside it, `step_000010.npz`, so that the rows stay readable.
+"""
 
 import dataclasses
+import io
 import json
 import math
 import pathlib
+import re
 
 import jax
 import numpy as np
 
 from r1jax import files
-from r1jax.rewards import verdict
+from r1jax.rewards import accuracy, choice, golds
+
+FOLDER = 'samples'
+ROLLOUT, HELDOUT = 'step', 'heldout'
+_MIB = 1 << 20
+_LONGEST_EXPECTED = 500  # characters; the tests of a program would drown the row
+_ROW = 700  # bytes of a row beside its texts, about
+_TOKEN = 16  # bytes per token: its id, two log-probabilities, where its text ends
+_SHARE = 4  # one step takes at most this part of the space
+_UNFINISHED = 16  # tokens that one character may be spread over before it is given up
+# Yes: `step_000010.jsonl`, `heldout_000000.npz`. No: `part_000003.jsonl`, `.step_000010.jsonl.tmp`.
+_NAME = re.compile(r'(step|heldout)_(\d+)\.(jsonl|npz)')
 
 
 @dataclasses.dataclass(frozen=True)
-class Sample:
-  """One rollout and all that was computed from it.
+class Learned:
+  """What training adds to the replies of a rollout.
 
   Attributes:
-    prompt, completion: text.
-    tokens: int [T], ids of the completion.
-    sampler_logp, trainer_logp: float32 [T], log-probability of each of them, in nats.
-    verdicts: name of each reward part -> its Verdict.
-    advantage: of the completion, after group normalisation.
-    version: updates of the weights that sampled it.
+    advantage_B: of each reply, after group normalisation.
+    trainer_logp_BT: log-probability of each token by the trainer, in nats.
+    version: updates of the weights that sampled them.
   """
 
-  prompt: str
-  completion: str
-  tokens: np.ndarray
-  sampler_logp: np.ndarray
-  trainer_logp: np.ndarray
-  verdicts: dict[str, verdict.Verdict]
-  advantage: float
-  version: int = 0
+  advantage_B: np.ndarray
+  trainer_logp_BT: np.ndarray
+  version: int
 
-  def __post_init__(self):
-    # Lists shifted by one token would still look right to a reader.
-    lengths = [len(self.tokens), len(self.sampler_logp), len(self.trainer_logp)]
-    if len(set(lengths)) > 1:
-      raise ValueError(f'tokens, sampler_logp, trainer_logp have lengths {lengths}')
 
-  def row(self):
-    """The sample as one JSON object."""
-    parts = {
-      name: {'score': found.score, 'kind': str(found.kind), 'why': found.why}
-      for name, found in self.verdicts.items()
+@dataclasses.dataclass(frozen=True)
+class Log:
+  """Where and how the replies of one run are written.
+
+  Attributes:
+    workdir: folder of the run.
+    form: the `prompts.Form` by which the model is asked.
+    answer: `reward.answer`, where the final answer of a reply stands.
+    mib: most MiB of all files together.
+  """
+
+  workdir: pathlib.Path
+  form: object
+  answer: str
+  mib: int
+
+  def write(self, name, step, replies, learned=None):
+    """Writes both files of a step, then thins out what lies between the first step and this one.
+
+    Args:
+      name: `ROLLOUT` or `HELDOUT`.
+      step: updates that were complete.
+      replies: `replies.Replies`. Of those that alone would take more than a quarter of the space,
+        groups are left out evenly.
+      learned: `Learned`; None where nothing was trained on them.
+
+    Returns:
+      The path of the rows, or None on processes other than the first: all hold the same replies.
+    """
+    if jax.process_index() != 0:
+      return None
+    chosen = self._groups(replies)
+    numbers = [p * replies.group + g for p in chosen for g in range(replies.group)]
+    path = pathlib.Path(self.workdir) / FOLDER / f'{name}_{step:06d}.jsonl'
+    # Tokens first: where the rows are, their tokens are too.
+    files.write_atomically(path.with_suffix('.npz'), self._tokens(replies, numbers, learned))
+    rows = (self._row(step, index, b, replies, learned) for index, b in enumerate(numbers))
+    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+    files.write_atomically(path, ''.join(f'{line}\n' for line in lines))
+    thin(path.parent, self.mib * _MIB)
+    return path
+
+  def _groups(self, replies):
+    """Numbers of the questions whose replies are written."""
+    texts = sum(len(text.encode()) for text in replies.texts)
+    asked = sum(len(prompt) for prompt in replies.rollout.prompts) * replies.group * 4
+    tokens = int(replies.length_B.sum()) * _TOKEN
+    size = texts + asked + tokens + _ROW * len(replies.texts)
+    count = len(replies.problems)
+    fit = int(count * min(1.0, self.mib * _MIB / _SHARE / size))
+    return np.unique(np.linspace(0, count - 1, max(1, fit)).astype(int)).tolist()
+
+  def _row(self, step, index, b, replies, learned):
+    """One reply as a JSON object, what a reader looks for first."""
+    problem, reward = replies.asked(b), replies.scores[b]
+    row = {
+      'step': step,
+      'index': index,
+      'group': b // replies.group,
+      'sample': b % replies.group,
+      'question': problem.question,
+      'kind': problem.kind,
+      'expected': expected(problem.answer),
+      'extracted': extracted(replies.texts[b], problem.answer, self.answer),
+      'rewards': {
+        name: {'score': found.score, 'kind': str(found.kind), 'why': found.why}
+        for name, found in reward.verdicts.items()
+      },
+      'reward': _number(reward.total) if reward.scored else None,
+      'length': int(replies.length_B[b]),
+      'truncated': not replies.stopped_B[b],
     }
-    return {
-      'prompt': self.prompt,
-      'completion': self.completion,
-      'tokens': np.asarray(self.tokens).tolist(),
-      'sampler_logp': _floats(self.sampler_logp),
-      'trainer_logp': _floats(self.trainer_logp),
-      'rewards': parts,
-      'advantage': _floats([self.advantage])[0],
-      'version': self.version,
+    if learned:
+      gap_T = np.abs(_cut(learned.trainer_logp_BT, b, replies) - _logp(b, replies))
+      row |= {
+        'advantage': _number(learned.advantage_B[b]),
+        'version': learned.version,
+        'logp_gap_mean': _number(gap_T.mean()),
+        'logp_gap_max': _number(gap_T.max()),
+      }
+    prompt = self.form.tokenizer.decode(replies.rollout.prompts[b // replies.group])
+    return row | {'completion': replies.texts[b], 'prompt': prompt}
+
+  def _tokens(self, replies, numbers, learned):
+    """The bytes of the compressed file, see `Tokens`."""
+    ids = [replies.rollout.completion(b) for b in numbers]
+    arrays = {
+      'first': np.cumsum([0, *map(len, ids)]).astype(np.int64),
+      'token': np.concatenate(ids).astype(np.int32),
+      'text_end': np.concatenate(
+        [
+          text_ends(self.form.tokenizer.decode, one, replies.texts[b])
+          for b, one in zip(numbers, ids)
+        ]
+      ),
+      'sampler_logp': np.concatenate([_logp(b, replies) for b in numbers]),
     }
+    if learned:
+      cut = [_cut(learned.trainer_logp_BT, b, replies) for b in numbers]
+      arrays['trainer_logp'] = np.concatenate(cut)
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)
+    return out.getvalue()
 
 
-def _floats(values):
-  """Shortest decimals that give the same float32 back; null for what JSON lacks."""
+class Tokens:
+  """What is told of each token of the rows of a file, by the row's `index`.
+
+  Arrays of a row: `token`, ids int32 [T]; `sampler_logp` and, of rollouts, `trainer_logp`, float32
+  [T] in nats; `text_end`, int32 [T], characters of the completion up to the end of each token.
+  """
+
+  def __init__(self, path):
+    """Reads the file beside `path`, that of the rows; ValueError where it is damaged or missing."""
+    path = pathlib.Path(path).with_suffix('.npz')
+    try:
+      with np.load(path) as found:
+        self._arrays = {name: found[name] for name in found.files}
+      self._first = self._arrays.pop('first')
+    except (OSError, ValueError, KeyError, EOFError) as error:
+      raise ValueError(f'{path}: no tokens can be read ({error})') from error
+
+  def __len__(self):
+    return len(self._first) - 1
+
+  def of(self, index):
+    """name -> array of the row `index`."""
+    here = slice(self._first[index], self._first[index + 1])
+    return {name: values[here] for name, values in self._arrays.items()}
+
+
+def expected(answer):
+  """The right answer of a problem as a short text; '' where no answer is right or wrong."""
+  if isinstance(answer, str):
+    return answer
+  gold = golds.of(answer)
+  if isinstance(getattr(gold, 'text', None), str):  # of mathematics and of JSON
+    return gold.text
+  # A gold that is of no kind of answer belongs to a general request.
+  if type(gold) not in golds.KINDS:
+    return ''
+  if isinstance(gold, choice.Letter):
+    return gold.letter
+  fields = dataclasses.asdict(gold)
+  text = json.dumps(fields if len(fields) > 1 else [*fields.values()][0], ensure_ascii=False)
+  return text if len(text) <= _LONGEST_EXPECTED else f'{text[:_LONGEST_EXPECTED]} …'
+
+
+def extracted(completion, answer, where):
+  """The final answer that was read from a completion, None without one.
+
+  Args:
+    completion: text.
+    answer: of its problem.
+    where: `reward.answer`.
+  """
+  found = golds.of(answer).stated(completion, accuracy.read(completion, where))
+  return None if found is None else found.strip()
+
+
+def text_ends(decode, ids, text):
+  """Characters of `text` up to the end of each token, int32 [T]; the last one is all of it.
+
+  Args:
+    decode: ids -> text.
+    ids: int [T], at least one.
+    text: what they decode to, perhaps behind a thought that the prompt has opened.
+  """
+  # Behind what the prompt has opened.
+  at = len(text) - len(decode(ids))
+  ends, before, done = [], 0, 0
+  for number in range(1, len(ids) + 1):
+    # Decoded behind the token before it: alone, some tokenizers drop its leading space.
+    known, new = decode(ids[before:done]), decode(ids[before:number])
+    # A character may be spread over tokens; until its last one it is a replacement sign.
+    whole = len(new) > len(known) and not new.endswith('\ufffd')
+    if whole or number - done > _UNFINISHED:
+      at += len(new) - len(known)
+      before, done = done, number
+    ends.append(at)
+  ends[-1] = len(text)
+  return np.minimum(ends, len(text)).astype(np.int32)
+
+
+def found(folder):
+  """Steps that have samples: (step, name, path of the rows) in order."""
+  return [(step, name, path) for step, name, path in _listed(folder) if path.suffix == '.jsonl']
+
+
+def thin(folder, most):
+  """Deletes steps until all files take at most `most` bytes: never the first nor the last step.
+
+  What stays lies on a grid that doubles: the step goes that fewest powers of two divide, of those
+  the oldest. To close the smallest gap instead would always take the newest but one.
+  """
+  paths = {}
+  for step, _, path in _listed(folder):
+    paths.setdefault(step, []).append(path)
+  size = {step: sum(path.stat().st_size for path in paths[step]) for step in paths}
+  steps = sorted(paths)
+  while sum(size[step] for step in steps) > most and len(steps) > 2:
+    # n & -n is the largest power of two that divides n.
+    gone = min(steps[1:-1], key=lambda step: (step & -step, step))
+    steps.remove(gone)
+    # Rows first: where they are, their tokens are too.
+    for path in sorted(paths[gone]):
+      path.unlink(missing_ok=True)
+
+
+def _listed(folder):
+  names = ((path, _NAME.fullmatch(path.name)) for path in pathlib.Path(folder).glob('*'))
+  return sorted((int(match[2]), match[1], path) for path, match in names if match)
+
+
+def _logp(b, replies):
+  return _cut(replies.rollout.logp_BT, b, replies)
+
+
+def _cut(values_BT, b, replies):
+  """Of reply `b` the values of its tokens, float32."""
+  return np.asarray(values_BT[b, : replies.length_B[b]], np.float32)
+
+
+def _number(scalar):
+  """Shortest decimal that gives the same float32 back; None for what JSON lacks."""
   # str() of a NumPy float32 has as few digits as it needs; float() would show those of a double.
-  texts = (str(value) for value in np.asarray(values, np.float32))
-  return [value if math.isfinite(value) else None for value in map(float, texts)]
-
-
-def write(workdir, step, samples):
-  """Writes the samples of `step` whole or not at all; only process 0 writes. Returns the path."""
-  path = pathlib.Path(workdir) / 'samples' / f'step_{step:06d}.jsonl'
-  # All processes hold the same rollout.
-  if jax.process_index() == 0:
-    lines = (json.dumps(s.row(), ensure_ascii=False, allow_nan=False) for s in samples)
-    files.write_atomically(path, ''.join(line + '\n' for line in lines))
-  return path
+  number = float(str(np.float32(scalar)))
+  return number if math.isfinite(number) else None
