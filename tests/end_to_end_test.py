@@ -7,7 +7,7 @@ from tensorboardX.proto import event_pb2
 
 from r1jax.data import template, tokenizer
 from r1jax.interchange import checkpoints
-from r1jax.stages import sample_log
+from r1jax.stages import sample_files
 from tests import small_runs
 
 
@@ -115,7 +115,7 @@ def test_samples_tell_everything_about_every_completion(reference):
   tok = tokenizer.load(reference.folder / 'model')
   for file, cap, row in zip(files, (16, 24), reference.rows[::2]):
     samples = [json.loads(line) for line in file.open()]
-    tokens = sample_log.Tokens(file)
+    tokens = sample_files.Tokens(file)
     assert len(samples) == len(tokens) == 32
     for number, sample in enumerate(samples):
       one = tokens.of(sample['index'])

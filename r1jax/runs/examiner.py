@@ -7,7 +7,7 @@ import jax
 from r1jax import sharding
 from r1jax.evaluation import heldout
 from r1jax.sampling import handover, rollout
-from r1jax.stages import sample_log
+from r1jax.stages import sample_files, sample_log
 
 
 class Examiner:
@@ -56,7 +56,7 @@ class Examiner:
     out = heldout.ask(policy, self.evaluation, problems, self.limits, key, self.rewards)
     result = heldout.result(out)
     if step is not None:
-      self.log.write(sample_log.HELDOUT, step, out)
+      self.log.write(sample_files.HELDOUT, step, out)
     self.seconds += time.monotonic() - began
     return result
 

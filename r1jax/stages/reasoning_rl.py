@@ -18,7 +18,7 @@ from r1jax.data import batches
 from r1jax.evaluation import prospects
 from r1jax.model import flops, transformer
 from r1jax.sampling import rollout
-from r1jax.stages import ahead, packing, rollouts, sample_log
+from r1jax.stages import ahead, packing, rollouts, sample_files, sample_log
 from r1jax.train import metrics, steps
 from r1jax.train import state as state_lib
 
@@ -368,7 +368,7 @@ class Stage:
     for one, values in zip(self.pending, trainer):
       packing.unpack(one, values, logp_BT, out.prompts, out.group)
     learned = sample_log.Learned(advantage_B, logp_BT, experience.version)
-    self.log.write(sample_log.ROLLOUT, step, experience.replies, learned)
+    self.log.write(sample_files.ROLLOUT, step, experience.replies, learned)
 
   def _spend(self, phase, began):
     spent = time.monotonic() - began

@@ -11,24 +11,20 @@ import io
 import json
 import math
 import pathlib
-import re
 
 import jax
 import numpy as np
 
 from r1jax import files
 from r1jax.rewards import accuracy, choice, golds
+from r1jax.stages import sample_files
 
-FOLDER = 'samples'
-ROLLOUT, HELDOUT = 'step', 'heldout'
 _MIB = 1 << 20
 _LONGEST_EXPECTED = 500  # characters; the tests of a program would drown the row
 _ROW = 700  # bytes of a row beside its texts, about
 _TOKEN = 16  # bytes per token: its id, two log-probabilities, where its text ends
 _SHARE = 4  # one step takes at most this part of the space
 _UNFINISHED = 16  # tokens that one character may be spread over before it is given up
-# Yes: `step_000010.jsonl`, `heldout_000000.npz`. No: `part_000003.jsonl`, `.step_000010.jsonl.tmp`.
-_NAME = re.compile(r'(step|heldout)_(\d+)\.(jsonl|npz)')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +62,7 @@ class Log:
     """Writes both files of a step, then thins out what lies between the first step and this one.
 
     Args:
-      name: `ROLLOUT` or `HELDOUT`.
+      name: `sample_files.ROLLOUT` or `HELDOUT`.
       step: updates that were complete.
       replies: `replies.Replies`. Of those that alone would take more than a quarter of the space,
         groups are left out evenly.
@@ -79,13 +75,13 @@ class Log:
       return None
     chosen = self._groups(replies)
     numbers = [p * replies.group + g for p in chosen for g in range(replies.group)]
-    path = pathlib.Path(self.workdir) / FOLDER / f'{name}_{step:06d}.jsonl'
+    path = pathlib.Path(self.workdir) / sample_files.FOLDER / f'{name}_{step:06d}.jsonl'
     # Tokens first: where the rows are, their tokens are too.
     files.write_atomically(path.with_suffix('.npz'), self._tokens(replies, numbers, learned))
     rows = (self._row(step, index, b, replies, learned) for index, b in enumerate(numbers))
     lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
     files.write_atomically(path, ''.join(f'{line}\n' for line in lines))
-    thin(path.parent, self.mib * _MIB)
+    sample_files.thin(path.parent, self.mib * _MIB)
     return path
 
   def _groups(self, replies):
@@ -130,7 +126,7 @@ class Log:
     return row | {'completion': replies.texts[b], 'prompt': prompt}
 
   def _tokens(self, replies, numbers, learned):
-    """The bytes of the compressed file, see `Tokens`."""
+    """The bytes of the compressed file, see `sample_files.Tokens`."""
     ids = [replies.rollout.completion(b) for b in numbers]
     arrays = {
       'first': np.cumsum([0, *map(len, ids)]).astype(np.int64),
@@ -149,32 +145,6 @@ class Log:
     out = io.BytesIO()
     np.savez_compressed(out, **arrays)
     return out.getvalue()
-
-
-class Tokens:
-  """What is told of each token of the rows of a file, by the row's `index`.
-
-  Arrays of a row: `token`, ids int32 [T]; `sampler_logp` and, of rollouts, `trainer_logp`, float32
-  [T] in nats; `text_end`, int32 [T], characters of the completion up to the end of each token.
-  """
-
-  def __init__(self, path):
-    """Reads the file beside `path`, that of the rows; ValueError where it is damaged or missing."""
-    path = pathlib.Path(path).with_suffix('.npz')
-    try:
-      with np.load(path) as found:
-        self._arrays = {name: found[name] for name in found.files}
-      self._first = self._arrays.pop('first')
-    except (OSError, ValueError, KeyError, EOFError) as error:
-      raise ValueError(f'{path}: no tokens can be read ({error})') from error
-
-  def __len__(self):
-    return len(self._first) - 1
-
-  def of(self, index):
-    """name -> array of the row `index`."""
-    here = slice(self._first[index], self._first[index + 1])
-    return {name: values[here] for name, values in self._arrays.items()}
 
 
 def expected(answer):
@@ -228,36 +198,6 @@ def text_ends(decode, ids, text):
     ends.append(at)
   ends[-1] = len(text)
   return np.minimum(ends, len(text)).astype(np.int32)
-
-
-def found(folder):
-  """Steps that have samples: (step, name, path of the rows) in order."""
-  return [(step, name, path) for step, name, path in _listed(folder) if path.suffix == '.jsonl']
-
-
-def thin(folder, most):
-  """Deletes steps until all files take at most `most` bytes: never the first nor the last step.
-
-  What stays lies on a grid that doubles: the step goes that fewest powers of two divide, of those
-  the oldest. To close the smallest gap instead would always take the newest but one.
-  """
-  paths = {}
-  for step, _, path in _listed(folder):
-    paths.setdefault(step, []).append(path)
-  size = {step: sum(path.stat().st_size for path in paths[step]) for step in paths}
-  steps = sorted(paths)
-  while sum(size[step] for step in steps) > most and len(steps) > 2:
-    # n & -n is the largest power of two that divides n.
-    gone = min(steps[1:-1], key=lambda step: (step & -step, step))
-    steps.remove(gone)
-    # Rows first: where they are, their tokens are too.
-    for path in sorted(paths[gone]):
-      path.unlink(missing_ok=True)
-
-
-def _listed(folder):
-  names = ((path, _NAME.fullmatch(path.name)) for path in pathlib.Path(folder).glob('*'))
-  return sorted((int(match[2]), match[1], path) for path, match in names if match)
 
 
 def _logp(b, replies):

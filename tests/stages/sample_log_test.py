@@ -12,7 +12,7 @@ from r1jax.evaluation import replies as replies_lib
 from r1jax.rewards import choice, json_value, preference, puzzles, service
 from r1jax.rewards import code as code_lib
 from r1jax.sampling import rollout
-from r1jax.stages import sample_log
+from r1jax.stages import sample_files, sample_log
 from tests import small_runs
 
 BASE = small_runs.ROOT / 'r1jax' / 'assets' / 'tiny_base'
@@ -84,14 +84,14 @@ def test_an_examination_has_the_same_rows_without_what_is_learned(tmp_path, tok)
   rows = _rows(path)
   assert path.name == 'heldout_000000.jsonl' and rows[0]['extracted'] == '2'
   assert not {'advantage', 'version', 'logp_gap_max'} & set(rows[0])
-  assert set(sample_log.Tokens(path).of(1)) == {'token', 'text_end', 'sampler_logp'}
+  assert set(sample_files.Tokens(path).of(1)) == {'token', 'text_end', 'sampler_logp'}
 
 
 def test_the_side_file_has_the_tokens_of_each_row_as_the_same_float32(tmp_path, tok):
   replies = _replies(tok, [RIGHT, WRONG])
   learned = _learned(replies, gap=1e-7)
   path = _log(tmp_path, tok).write('step', 1, replies, learned)
-  tokens = sample_log.Tokens(path)
+  tokens = sample_files.Tokens(path)
   assert len(tokens) == 2
   for b, row in enumerate(_rows(path)):
     one, length = tokens.of(row['index']), row['length']
@@ -115,14 +115,14 @@ def test_a_write_that_dies_leaves_no_rows(tmp_path, tok, monkeypatch):
   monkeypatch.setattr(sample_log, 'expected', lambda answer: 1 / 0)
   with pytest.raises(ZeroDivisionError):
     _log(tmp_path, tok).write('step', 1, replies)
-  assert sample_log.found(tmp_path / 'samples') == []
+  assert sample_files.found(tmp_path / 'samples') == []
 
 
 def test_a_damaged_side_file_is_named(tmp_path, tok):
   path = _log(tmp_path, tok).write('step', 1, _replies(tok, [RIGHT]))
   path.with_suffix('.npz').write_bytes(b'no zip')
   with pytest.raises(ValueError, match=r'step_000001\.npz: no tokens can be read'):
-    sample_log.Tokens(path)
+    sample_files.Tokens(path)
 
 
 def test_the_text_of_each_token_is_what_it_adds_to_those_before_it(tok):
@@ -183,9 +183,9 @@ def test_the_space_of_a_run_holds_and_its_ends_and_an_even_course_stay(tmp_path,
   for step in range(0, 100, 5):
     path = log.write('step', step, replies)
     assert sum(file.stat().st_size for file in path.parent.iterdir()) <= 1 << 20
-  steps = [step for step, _, _ in sample_log.found(tmp_path / 'samples')]
+  steps = [kept.step for kept in sample_files.found(tmp_path / 'samples')]
   assert steps[0] == 0 and steps[-1] == 95 and 4 < len(steps) < 20
-  assert all(path.with_suffix('.npz').exists() for *_, path in sample_log.found(path.parent))
+  assert all(kept.tokens() for kept in sample_files.found(path.parent))
   # The last gap ends wherever the run is.
   gaps = np.diff(steps[:-1])
   assert gaps.max() <= 2 * gaps.min()
@@ -197,4 +197,4 @@ def test_other_files_of_the_folder_are_left_alone(tmp_path, tok):
   (folder / 'part_000000.jsonl').write_text('x' * (2 << 20))
   for step in range(4):
     _log(tmp_path, tok, mib=1).write('step', step, _replies(tok, [RIGHT]))
-  assert (folder / 'part_000000.jsonl').exists() and len(sample_log.found(folder)) == 4
+  assert (folder / 'part_000000.jsonl').exists() and len(sample_files.found(folder)) == 4
