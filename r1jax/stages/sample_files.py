@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from r1jax import files
+from r1jax.data import template
 
 FOLDER = 'samples'
 ROLLOUT, HELDOUT = 'step', 'heldout'
@@ -97,7 +98,8 @@ def _listed(folder):
 def _whole(row, number, step):
   """A row with every key that is read, so that the folder of an older version opens too."""
   prompt = row.get('prompt', '')
-  usual = {'step': step, 'index': number, 'question': prompt, 'kind': '', 'expected': None}
+  asked = prompt.removeprefix(template.TEMPLATE_HEAD).removesuffix(template.TEMPLATE_TAIL)
+  usual = {'step': step, 'index': number, 'question': asked, 'kind': '', 'expected': None}
   usual |= {'extracted': None, 'rewards': {}, 'advantage': None, 'truncated': None}
   usual |= {'length': len(row.get('tokens', ())) or None, 'completion': '', 'group': prompt}
   usual |= {'logp_gap_mean': None, 'logp_gap_max': None, 'version': None, 'sample': None}

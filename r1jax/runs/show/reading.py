@@ -59,6 +59,13 @@ class Run:
     return self.config.get('rl', {}).get('updates', 0) if rl else 0
 
   @property
+  def most_reward(self):
+    """What a reply can earn: the sum of the weights; 0 where the config has none."""
+    weights = self.config.get('reward', {})
+    parts = ('accuracy', 'format', 'language', 'repetition')
+    return sum(weights.get(part) or 0.0 for part in parts)
+
+  @property
   def state(self):
     """In a word or two: running, finished, stopped."""
     if self.alive:
