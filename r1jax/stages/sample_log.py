@@ -115,7 +115,8 @@ class Log:
       'truncated': not replies.stopped_B[b],
     }
     if learned:
-      gap_T = np.abs(_cut(learned.trainer_logp_BT, b, replies) - _logp(b, replies))
+      with np.errstate(invalid='ignore'):  # two infinities have no difference
+        gap_T = np.abs(_cut(learned.trainer_logp_BT, b, replies) - _logp(b, replies))
       row |= {
         'advantage': _number(learned.advantage_B[b]),
         'version': learned.version,

@@ -112,7 +112,8 @@ def _shades(one):
   """Of each token: where its text ends, how unlikely it was, how far sampler and trainer differ."""
   found = {'ends': one['text_end'].tolist(), 'surprise': _rounded(-one['sampler_logp'])}
   if 'trainer_logp' in one:
-    found['gap'] = _rounded(np.abs(one['trainer_logp'] - one['sampler_logp']))
+    with np.errstate(invalid='ignore'):  # two infinities have no difference
+      found['gap'] = _rounded(np.abs(one['trainer_logp'] - one['sampler_logp']))
   return found
 
 
