@@ -32,6 +32,7 @@ INSTALL = [
   'tensorboardX>=2.6.2',
   'protobuf>=5.0',
   'scipy>=1.13',
+  'filelock>=3.12',  # JAX bounds its folder of compiled programs by it
 ]
 
 # XLA's compiler for GPUs and NVIDIA's assembler, 0.7 GB, without the libraries that a GPU needs to

@@ -62,13 +62,14 @@ def run(given):
   with commands.quiet():  # JAX comes with these: help and mistyped flags do not wait for it
     import jax
 
-    from r1jax import sharding
+    from r1jax import programs, sharding
     from r1jax.cli import conversation
     from r1jax.sampling import sample
   seed = int.from_bytes(os.urandom(4), 'little') if given.seed is None else given.seed
   scfg = sample.SampleConfig(
     group=1, max_new=given.max_tokens, temperature=given.temperature, top_p=given.top_p
   )
+  programs.keep()
   mesh = sharding.make_mesh((1, 1, 1, given.devices), jax.devices()[: given.devices])
   with jax.set_mesh(mesh):
     model = conversation.load(given.checkpoint, given.dtype)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import ml_collections
 from ml_collections import config_dict
 
-from r1jax import kernels, ranges
+from r1jax import kernels, programs, ranges
 from r1jax.algorithms import filtering, grpo
 from r1jax.data import source
 from r1jax.data.tasks import general_files
@@ -47,6 +47,8 @@ class RuntimeConfig:
     dispatch: 'sorted' or 'dense' experts, see `model.config.MoeConfig`.
     kernels: 'auto', 'reference', 'tpu' or 'gpu', see `kernels.resolve`; a form that does not exist
       where the run starts is refused.
+    cache: folder in which compiled programs are kept for the next start; 'auto' for one in the
+      user's cache, '' for none.
   """
 
   compute_dtype: ranges.Dtype = 'bfloat16'
@@ -56,12 +58,17 @@ class RuntimeConfig:
   scan_layers: bool = True
   dispatch: Literal['sorted', 'dense'] = 'sorted'
   kernels: Literal['auto', 'reference', 'tpu', 'gpu'] = 'auto'
+  cache: str = programs.AUTO
 
   def __post_init__(self):
     ranges.check(self)
     ranges.require(
       self, self.remat or not self.offload, '{offload} moves what {remat} keeps: set remat too'
     )
+
+  def of_model(self):
+    """Name -> value of what decides how a model is computed, as `read_config` takes it."""
+    return {name: value for name, value in dataclasses.asdict(self).items() if name != 'cache'}
 
 
 _RL = ('reasoning_rl', 'general_rl')

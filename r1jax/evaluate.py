@@ -192,6 +192,7 @@ def examine(given):
     import jax
     import rich.console
 
+    from r1jax import programs
     from r1jax.evaluation.exam import benchmarks, examination, protocol, result
     from r1jax.runs import opening, tables
   # 1. What is asked, and how it is drawn.
@@ -213,6 +214,7 @@ def examine(given):
   )
   asking = examination.Asking(given.template, given.instruction, given.dtype)
   # 2. Who is asked: all below is computed on this mesh.
+  programs.keep()
   with jax.set_mesh(_mesh(given.mesh)):
     folder = opening.open_model(given.checkpoint, lambda line: print(line, file=sys.stderr))
     made = examination.Examination(given.checkpoint, folder, choice, proto, asking)

@@ -5,6 +5,12 @@ import os
 import pathlib
 
 
+def cache():
+  """Our folder in the user's cache, XDG_CACHE_HOME or ~/.cache."""
+  root = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+  return pathlib.Path(root).expanduser() / 'r1jax'
+
+
 def write_atomically(path, data):
   """Writes bytes or text so that `path` has the old content or the new one, never a part."""
   path = pathlib.Path(path)

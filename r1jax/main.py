@@ -4,6 +4,7 @@ import faulthandler
 import os
 import sys
 import traceback
+import warnings
 
 from r1jax import ranges
 from r1jax.cli import commands, flags
@@ -98,6 +99,8 @@ def _quieten():
   logging.use_absl_handler()
   # orbax reports every file at INFO, and what it misses of a save that fails as a warning.
   logging.set_verbosity(logging.ERROR)
+  # orbax leaves the rest of a save that failed half-way unwritten: our line has said so.
+  warnings.filterwarnings('ignore', 'coroutine .* was never awaited', RuntimeWarning)
   faulthandler.enable()
 
 

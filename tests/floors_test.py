@@ -19,6 +19,7 @@ FLOORS = {
   'processes': 0,
   'ranges': 0,
   'files': 0,
+  'programs': 0,
   'terminal': 0,
   'admission': 0,
   'keys': 0,

@@ -68,6 +68,17 @@ def test_sigterm_saves_says_so_in_one_line_and_the_same_command_goes_on(referenc
   assert last.figures == reference.figures
 
 
+def test_programs_of_an_earlier_start_lead_to_the_same_bits(reference, tmp_path):
+  ours = {'variables': {'JAX_COMPILATION_CACHE_DIR': ''}, 'runtime__cache': tmp_path / 'programs'}
+  for start in ('cold', 'warm'):
+    small_runs.copy(reference, tmp_path / start, newest=1)
+    last = small_runs.finish(tmp_path / start, **ours)
+    assert last.sha256 == reference.sha256
+    assert last.figures == reference.figures
+    programs, loaded = (last.rows[-1][f'compile/{name}'] for name in ('programs', 'loaded'))
+    assert loaded == (programs if start == 'warm' else 0)
+
+
 def test_a_torn_newest_checkpoint_is_passed_over_and_said(reference, folder):
   small_runs.copy(reference, folder, newest=3)
   torn = small_runs.checkpoints(folder)[-1]

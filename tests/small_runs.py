@@ -89,12 +89,15 @@ def _programs():
   return folder
 
 
-def start(folder, *flags, devices=2, **overrides):
-  """Starts a run, on as many devices as two cores are; returns the process, for `end` to wait."""
+def start(folder, *flags, devices=2, variables=None, **overrides):
+  """Starts a run, on as many devices as two cores are; returns the process, for `end` to wait.
+
+  `variables` of the environment go before those of `environment`.
+  """
   return subprocess.Popen(
     command(folder, *flags, **overrides),
     cwd=ROOT,
-    env=environment(devices),
+    env=environment(devices) | (variables or {}),
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,

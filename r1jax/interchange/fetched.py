@@ -2,12 +2,13 @@
 
 import dataclasses
 import hashlib
-import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 import zipfile
+
+from r1jax import files
 
 _PIECE = 1 << 20  # bytes that are hashed at a time
 
@@ -42,15 +43,9 @@ MODELS = {
 }
 
 
-def cache():
-  """Our folder in the user's cache, XDG_CACHE_HOME or ~/.cache."""
-  root = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-  return pathlib.Path(root).expanduser() / 'r1jax'
-
-
 def place(name):
   """Where a model of MODELS lies once it is fetched."""
-  return cache() / 'models' / pathlib.PurePosixPath(MODELS[name].member).name
+  return files.cache() / 'models' / pathlib.PurePosixPath(MODELS[name].member).name
 
 
 def find(name):

@@ -16,8 +16,9 @@ import tempfile
 import gguf
 import numpy as np
 
+from r1jax import files
 from r1jax.data import hub_files
-from r1jax.interchange import families, fetched, gguf_vocabulary, names, tensors
+from r1jax.interchange import families, gguf_vocabulary, names, tensors
 from r1jax.interchange import gguf as gguf_export
 from r1jax.model import config, rope
 
@@ -62,7 +63,7 @@ def unpack(path):
   path = pathlib.Path(path).resolve()
   status = path.stat()
   told = f'{_FORM} {path} {status.st_size} {status.st_mtime_ns}'
-  cache = fetched.cache() / 'gguf'
+  cache = files.cache() / 'gguf'
   folder = cache / f'{path.stem[:60]}-{hashlib.sha256(told.encode()).hexdigest()[:16]}'
   if folder.exists():
     return folder

@@ -89,7 +89,7 @@ def architecture(job, device=None):
   """The job's ModelConfig, from its checkpoint where it names one; its kernels are `device`'s."""
   if job.model is not None:
     return job.model
-  runtime = dataclasses.asdict(job.runtime)
+  runtime = job.runtime.of_model()
   form = kernels.resolve(runtime.pop('kernels'), device)
   cfg = huggingface.read_config(checkpoints.open(job.checkpoint), **runtime)
   return dataclasses.replace(cfg, kernels=form)

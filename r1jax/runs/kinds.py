@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import jax
 
-from r1jax import sharding
+from r1jax import programs, sharding
 from r1jax.runs import curation, report_cards, rl, supervised, train
 from r1jax.stages import ahead
 
@@ -65,6 +65,7 @@ def run(job, config):
   """
   if job.stage not in KINDS:
     raise ValueError(f'config.stage={job.stage!r} is not one of {", ".join(KINDS)}')
+  programs.keep(job.runtime.cache)
   training, _ = ahead.devices(job.rl)
   mesh = sharding.make_mesh(job.mesh, training)
   with jax.set_mesh(mesh):

@@ -1,7 +1,5 @@
 """Architecture, tokenizer and weights of a job, and the folder that its model is saved to."""
 
-import dataclasses
-
 import jax
 
 from r1jax import files
@@ -19,7 +17,7 @@ def architecture(job):
   """
   folder = checkpoints.open(job.checkpoint or 'tiny')
   if job.model is None:
-    cfg = huggingface.read_config(folder, **dataclasses.asdict(job.runtime))
+    cfg = huggingface.read_config(folder, **job.runtime.of_model())
     huggingface.check(folder, cfg)
     return cfg, checkpoints.tokenizer_of(folder, cfg)
   tok = tokenizer.load(folder)

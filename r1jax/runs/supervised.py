@@ -119,7 +119,7 @@ class Distill(Sft):
     """(ModelConfig, tokenizer) of the student: its checkpoint's, or the teacher's tokenizer."""
     self.place = checkpoints.open(self.job.distill.teacher)
     teacher_tok = tokenizer.load(self.place)
-    cfg = huggingface.read_config(self.place, **dataclasses.asdict(self.job.runtime))
+    cfg = huggingface.read_config(self.place, **self.job.runtime.of_model())
     # Its next-token distribution is all that is learned from: no module that looks further.
     self.teacher_cfg = dataclasses.replace(cfg, mtp_layers=0)
     data = self.job.data

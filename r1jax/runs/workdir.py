@@ -17,8 +17,8 @@ from r1jax.runs.graph import fingerprint
 
 # What may differ when a run goes on: it changes where, how often or how long, not what is computed.
 _FREE = (
-  'workdir', 'mesh', 'loop', 'rl.updates', 'rl.rollout_mesh', 'rl.samples_every', 'rl.samples_mib',
-  'pretrain.updates',
+  'workdir', 'mesh', 'loop', 'runtime.cache', 'rl.updates', 'rl.rollout_mesh', 'rl.samples_every',
+  'rl.samples_mib', 'pretrain.updates',
 )  # fmt: skip
 _PACKAGES = (
   'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy', 'sentencepiece',

@@ -104,7 +104,7 @@ def check(job, mesh):
 
 def judges(job):
   """kind -> `judge.Judge` of the job's reward models, on the mesh that is set."""
-  runtime = dataclasses.asdict(job.runtime)
+  runtime = job.runtime.of_model()
   found = {}
   for kind, folder in job.general.models.items():
     folder = pathlib.Path(folder)

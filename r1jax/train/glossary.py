@@ -297,6 +297,7 @@ _TRAINING = (
     'Programs compiled by this process.',
     'stops growing after the first updates and examinations',
   ),
+  Metric('compile/loaded', 'programs', TOTAL, 'Those of them that an earlier start had compiled.'),
 )
 _SUPERVISED = (
   Metric('loss/total', 'nats', UPDATE, 'The loss, all its parts together.', 'falls'),

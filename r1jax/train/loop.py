@@ -11,10 +11,8 @@ from typing import Annotated
 import jax
 import numpy as np
 
-from r1jax import ranges
+from r1jax import programs, ranges
 from r1jax.train import checkpoint, metrics, optimizer
-
-_COMPILED = '/jax/core/compile/backend_compile_duration'
 
 
 class Interrupted(RuntimeError):  # noqa: N818 - a stop that was asked for, not an error
@@ -39,17 +37,6 @@ class LoopConfig:
 
   def __post_init__(self):
     ranges.check(self)
-
-
-class Compilations:
-  """Counts the programs XLA has compiled in this process."""
-
-  def __init__(self):
-    self.count = 0
-    jax.monitoring.register_event_duration_secs_listener(self._listen)
-
-  def _listen(self, event, duration, **kwargs):
-    self.count += event == _COMPILED
 
 
 class Signals:
@@ -140,10 +127,13 @@ def _reports(stage, step, workdir, signals):
 
 
 def _updates(stage, step, saved, signals, log):
-  compilations, pending = Compilations(), None
+  watch, pending = programs.watch(), None
   while step < stage.total:
     # It is only dispatched: while the device works on it the figures of the last are fetched.
-    figures = stage.update(step) | {'compile/programs': compilations.count}
+    figures = stage.update(step) | {
+      'compile/programs': watch.count,
+      'compile/loaded': watch.loaded,
+    }
     if pending:
       log(pending)
     step += 1

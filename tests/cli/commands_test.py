@@ -239,7 +239,8 @@ def test_ctrl_c_at_any_moment_of_the_start_leaves_no_traceback(tmp_path, seconds
   process.send_signal(signal.SIGINT)
   out, err = process.communicate(timeout=300)
   assert process.returncode == commands.STOPPED, (out, err)
-  assert 'Traceback' not in err and len((out + err).splitlines()) <= 1, out + err
+  # On a fast machine the plan has been printed by then, and the line that says it stopped.
+  assert 'Traceback' not in out + err and len(err.splitlines()) <= 1, out + err
 
 
 def test_the_handler_of_others_is_left_alone():

@@ -125,15 +125,6 @@ def test_a_run_of_updates_that_were_skipped_stops_with_the_reason(tmp_path):
     run(Counting(**skipped), tmp_path)
 
 
-def test_compilations_are_counted():
-  counted = loop.Compilations()
-  jax.jit(lambda x: x * 3 + 1)(np.arange(7.0))
-  first = counted.count
-  assert first >= 1
-  jax.jit(lambda x: x * 5 - 1)(np.arange(3.0))
-  assert counted.count > first
-
-
 def test_a_loop_keeps_two_checkpoints_at_least():
   with pytest.raises(ValueError, match='keep=1'):
     loop.LoopConfig(keep=1)

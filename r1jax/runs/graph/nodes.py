@@ -101,6 +101,7 @@ def node(config, name, section, recipe, key=''):
 
   told = json.loads(alone(config, section, recipe).to_json_best_effort())
   told = {key: value for key, value in told.items() if key not in _FREE}
+  told.get('runtime', {}).pop('cache', None)
   # Of the user's own files the content counts; what other stages leave has keys of its own.
   if data := workdir.data_digests(alone(config, section, recipe)):
     told['data_sha256'] = data

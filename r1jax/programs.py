@@ -1,0 +1,113 @@
+"""Compiled programs: kept on disk for the next start, counted, named while they are compiled."""
+
+import functools
+import hashlib
+import pathlib
+import platform
+import re
+import time
+
+import jax
+import jaxlib.version
+
+from r1jax import files
+
+AUTO = 'auto'
+_MOST = 2 << 30  # bytes kept: the programs of a few hundred runs of small models
+_MINUTE = 60.0
+_COMPILED = '/jax/core/compile/backend_compile_duration'
+_LOWERED = '/jax/core/compile/jaxpr_to_mlir_module_duration'
+_LOADED = '/jax/compilation_cache/cache_hits'
+_NAME = re.compile(r'\w+\((\w+)\)')  # 'jit(generate)', but not 'generate'
+
+
+def keep(folder=AUTO):
+  """Lets JAX keep compiled programs in a folder; to be called before anything is compiled.
+
+  What the user has told JAX itself (JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE) goes
+  before. An entry that cannot be read is compiled anew, with JAX's warning.
+
+  Args:
+    folder: where; AUTO for `home`, '' for nowhere.
+  """
+  if not folder or jax.config.jax_compilation_cache_dir:
+    return
+  place = home() if folder == AUTO else pathlib.Path(folder).expanduser()
+  try:
+    # Programs are run as they lie there: nobody else may write them.
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _drop_torn(place)
+  except OSError as error:
+    print(f'compiled programs are not kept: {place} cannot be written ({error.strerror})')
+    return
+  jax.config.update('jax_compilation_cache_dir', str(place))
+  jax.config.update('jax_compilation_cache_max_size', _MOST)
+  # Hundreds of small programs take longer together than one that is large.
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+  jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+
+
+def home():
+  """The folder of the programs of this build of XLA for this kind of processor."""
+  # A program may use every instruction of the processor it was compiled for: a home folder that
+  # two machines share must not hand it to one that lacks some.
+  told = (jax.__version__, jaxlib.version.__version__, platform.machine(), _processor())
+  return files.cache() / 'programs' / hashlib.sha256('\n'.join(told).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def watch():
+  """The process's `Watch`, which begins with the first call."""
+  return Watch()
+
+
+class Watch:
+  """Counts the programs of this process and knows the one that is being compiled.
+
+  Attributes:
+    count: programs compiled or loaded.
+    loaded: those of them that came from the folder.
+  """
+
+  def __init__(self):
+    self.count = self.loaded = 0
+    self._name, self._since = '', 0.0
+    jax.monitoring.register_event_duration_secs_listener(self._passed)
+    jax.monitoring.register_event_listener(self._happened)
+
+  def compiling(self):
+    """(name, seconds so far) of the function that XLA compiles now; None where it does not."""
+    name = self._name
+    return (name, time.monotonic() - self._since) if name else None
+
+  def _passed(self, event, duration, fun_name='', **kwargs):
+    # A program is lowered just before it is compiled: no event tells the beginning of that.
+    if event == _LOWERED:
+      named = _NAME.fullmatch(fun_name)
+      self._name, self._since = named[1] if named else fun_name, time.monotonic()
+    elif event == _COMPILED:
+      self._name, self.count = '', self.count + 1
+
+  def _happened(self, event, **kwargs):
+    self.loaded += event == _LOADED
+
+
+def _processor():
+  """What tells one kind of CPU from another: its model and the instructions it has."""
+  try:
+    text = pathlib.Path('/proc/cpuinfo').read_text()
+  except OSError:
+    return platform.processor()
+  first = text.split('\n\n')[0]
+  rows = dict(re.split(r'\s*:\s*', line, maxsplit=1) for line in first.splitlines() if ':' in line)
+  # x86 calls them flags, Arm Features.
+  return '\n'.join(rows.get(name, '') for name in ('model name', 'flags', 'Features'))
+
+
+def _drop_torn(place):
+  """Deletes entries whose writer was killed: JAX would complain of each at every start."""
+  for entry in place.glob('*-cache'):
+    # JAX notes when an entry was last used right after it has written it.
+    written = entry.with_name(f'{entry.name.removesuffix("-cache")}-atime').exists()
+    if not written and time.time() - entry.stat().st_mtime > _MINUTE:
+      entry.unlink(missing_ok=True)
