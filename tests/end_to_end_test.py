@@ -20,6 +20,7 @@ def test_every_promised_file_is_there(reference):
     'data.json',
     'metrics.jsonl',
     'model',
+    'report.html',
     'report.png',
     'samples',
     'summary.json',

@@ -11,6 +11,7 @@ from r1jax.data import pairs, source
 from r1jax.evaluation import heldout, scenarios
 from r1jax.rewards import service
 from r1jax.runs import model, tables, train
+from r1jax.runs.report import fresh
 from r1jax.runs.report import run as report
 from r1jax.stages import ahead, general_rl, judge, reasoning_rl, rollouts
 
@@ -20,6 +21,8 @@ _UNREAD = (None,)  # in place of problems where only shapes are wanted
 
 class ReasoningRl(train.Run):
   """GRPO on rule rewards, the base examined before and the policy after."""
+
+  report = None
 
   def check(self):
     """Raises ValueError where the batch arithmetic does not work out."""
@@ -61,8 +64,14 @@ class ReasoningRl(train.Run):
         print('WARNING: most groups agree:', '; '.join(result.prospects.advice(self.job)))
     return result
 
+  def refresh(self, always):
+    """Picture and page, and what the doctor finds, on the first process."""
+    if jax.process_index() == 0:
+      self.report = self.report or fresh.Report(self.folder)
+      self.report.refresh(always)
+
   def close(self, stage, before, after):
-    """Writes and prints what the run leaves: model, summary, picture, table, two transcripts."""
+    """Writes and prints what the run leaves: model, summary, report, table, two transcripts."""
     self.save(self.folder / 'model', stage)
     digest = params_lib.sha256(stage.state.params)
     if jax.process_index() != 0:
@@ -78,7 +87,7 @@ class ReasoningRl(train.Run):
       length_accuracy_rank_correlation=report.length_accuracy(rows),
     )
     report.write_summary(self.folder / train.SUMMARY, summary)
-    report.plot(rows, self.folder / 'report.png')
+    self.refresh(True)
     self.show(stage, before, after)
 
   def show(self, stage, before, after):
@@ -94,9 +103,9 @@ class ReasoningRl(train.Run):
     for part in report.transcripts(self.held[pick].question, *pair):
       console.print(part)
     console.print(
-      f'Files in {folder}: report.png, summary.json, metrics.jsonl (and TensorBoard events), '
-      f'samples/, checkpoints/, model/ (weights, config, tokenizer)\n'
-      f'Next: python -m r1jax.chat --checkpoint={folder}'
+      f'Files in {folder}: report.html, report.png, summary.json, metrics.jsonl (and TensorBoard '
+      f'events), samples/, checkpoints/, model/ (weights, config, tokenizer)\n'
+      f'Next: r1jax show {folder}, r1jax chat --checkpoint={folder}'
     )
 
 

@@ -88,6 +88,9 @@ class Run:
     """What is known before the first update."""
     return None
 
+  def refresh(self, always):
+    """Writes what people look at while the run goes on; see `loop.run`."""
+
   def after(self, stage):
     """What came of it."""
     return self.examiner.judge(stage.state.params, step=stage.total)
@@ -140,7 +143,13 @@ class Run:
       stage.examine = self.examiner.figures
     # A stage may hold threads that ask ahead: they end with the loop, however that ends.
     with contextlib.closing(stage):
-      loop.run(self.job.loop, stage, self.folder, self.job.optimizer)
+      try:
+        loop.run(self.job.loop, stage, self.folder, self.job.optimizer, self.refresh)
+      except Exception as error:
+        # Whatever ended it: what there is can be seen. A stop that was asked for has seen to that.
+        if not isinstance(error, loop.Interrupted):
+          self.refresh(True)
+        raise
     after = self.after(stage)
     self.close(stage, before, after)
 

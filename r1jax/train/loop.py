@@ -77,13 +77,15 @@ class Signals:
         os.write(1, f'{self.notice}\n'.encode())
 
 
-def run(cfg, stage, workdir, ocfg):
+def run(cfg, stage, workdir, ocfg, refresh=lambda always: None):
   """Drives `stage` from its newest checkpoint (or its start) to its last update.
 
   A stage has: `title`, `total` updates, `figures` for the progress bar, `start()`,
     `abstract(host)`, `restore(arrays, host)`, `arrays()` and `host()` (together everything that
     makes the run), and `update(step)`, which dispatches update number `step` and returns its
     metrics without waiting for them.
+  `refresh(always)` is called after each checkpoint; `always` where the run goes on from one, as its
+    last end may have been sudden, and where it was told to stop.
 
   Raises:
     Interrupted: a signal came; everything is saved.
@@ -102,12 +104,14 @@ def run(cfg, stage, workdir, ocfg):
       step, arrays, host = found
       stage.restore(arrays, host)
       say(f'resumed from {folder} at update {step} of {stage.total}')
+      refresh(True)
     else:
       stage.start()
       # So that a run that is killed in its first update begins from the same numbers.
       saved.save(0, stage.arrays(), stage.host())
     with _reports(stage, step, workdir, signals) as (writer, bar):
-      _updates(stage, step, saved, signals, lambda row: _log(row, writer, bar, ocfg))
+      log = lambda row: _log(row, writer, bar, ocfg)
+      _updates(stage, step, saved, signals, log, refresh)
 
 
 @contextlib.contextmanager
@@ -126,7 +130,7 @@ def _reports(stage, step, workdir, signals):
     yield writer, bar
 
 
-def _updates(stage, step, saved, signals, log):
+def _updates(stage, step, saved, signals, log, refresh):
   watch, pending = programs.watch(), None
   while step < stage.total:
     # It is only dispatched: while the device works on it the figures of the last are fetched.
@@ -144,9 +148,11 @@ def _updates(stage, step, saved, signals, log):
       log(pending)
       pending = None
       saved.save(step, stage.arrays(), stage.host())
+      refresh(False)
     if stop:
       # It is not over before it is on disk: the process ends when this is raised.
       saved.wait()
+      refresh(True)
       raise Interrupted(
         f'stopped by {stop} after update {step} of {stage.total}; everything is saved, '
         'the same command goes on from here',

@@ -55,7 +55,7 @@ def panels(runs):
 def panel(runs, what):
   """One panel as SVG, '' where no run has values of it; `runs` are `reading.Run`s."""
   courses = [
-    (number, dashed, *reading.series(run, name))
+    (number, dashed, *reading.series(run.rows, name))
     for number, run in enumerate(runs)
     for dashed, name in enumerate(what.names)
   ]

@@ -113,9 +113,11 @@ def read(folder):
   )
 
 
-def series(run, name):
-  """(steps, values) of one metric, where it has finite ones."""
-  found = [(row['step'], row[name]) for row in run.rows if row.get(name) is not None]
+def series(rows, name):
+  """(steps, values) of one metric in rows of figures, where it has finite ones."""
+  # Not every row has every metric: one rollout serves several updates, and what is
+  # not finite is null.
+  found = [(row['step'], row[name]) for row in rows if row.get(name) is not None]
   return [step for step, _ in found], [value for _, value in found]
 
 

@@ -86,7 +86,7 @@ def curves(runs, width):
   signs = max(_NARROW, min(_WIDE, width - 62))
   for label, name, form in CURVES:
     for number, run in enumerate(runs):
-      steps, values = reading.series(run, name)
+      steps, values = reading.series(run.rows, name)
       if not values:
         continue
       mark = f' {"AB"[number]}' if len(runs) > 1 else ''
