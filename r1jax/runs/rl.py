@@ -22,7 +22,7 @@ _UNREAD = (None,)  # in place of problems where only shapes are wanted
 class ReasoningRl(train.Run):
   """GRPO on rule rewards, the base examined before and the policy after."""
 
-  report = None
+  reporter = None
 
   def check(self):
     """Raises ValueError where the batch arithmetic does not work out."""
@@ -67,8 +67,8 @@ class ReasoningRl(train.Run):
   def refresh(self, always):
     """Picture and page, and what the doctor finds, on the first process."""
     if jax.process_index() == 0:
-      self.report = self.report or fresh.Report(self.folder)
-      self.report.refresh(always)
+      self.reporter = self.reporter or fresh.Report(self.folder)
+      self.reporter.refresh(always)
 
   def close(self, stage, before, after):
     """Writes and prints what the run leaves: model, summary, report, table, two transcripts."""
