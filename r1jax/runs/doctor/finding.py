@@ -35,13 +35,12 @@ class Evidence:
   Attributes:
     rows: of `metrics.jsonl`, oldest first.
     config: of the run, nested dicts.
-    first, last: rows of samples of the first and the newest rollout that were kept.
+    last: rows of samples of the newest rollout that was kept.
     checkpoints: updates at which there is one.
   """
 
   rows: tuple
   config: dict
-  first: tuple = ()
   last: tuple = ()
   checkpoints: tuple = ()
 
@@ -66,6 +65,7 @@ class Evidence:
     begin, end = self._ends(name)
     if not len(begin):
       return math.nan, math.nan
+    # Rollouts count as independent: it only has to keep chance from being called a rise.
     spread = sum(part.var(ddof=1) / len(part) for part in (begin, end) if len(part) > 1)
     return _mean(end) - _mean(begin), 2 * math.sqrt(spread)
 
@@ -87,6 +87,7 @@ class Evidence:
 
   def _ends(self, name):
     values = self.course(name)
+    # Of a short course three values at either end, which may overlap.
     count = min(len(values), max(3, len(values) // _PART))
     return values[:count], values[len(values) - count :]
 

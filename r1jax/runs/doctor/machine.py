@@ -2,10 +2,11 @@
 
 from r1jax.runs.doctor.finding import Finding
 
-_FAILED = 0.005
-_SLOW = 0.02
-_FILLED = 0.5
-_WAITED = 0.2
+_FAILED = 0.005  # of replies; a quarter of the share at which training stops by default
+_SLOW = 0.02  # of replies: a few hard expressions time out in every run
+_FILLED = 0.5  # of a batch; below it half of an update's time is spent on nothing
+_WAITED = 0.2  # of the rollouts' time
+_SHORT = 10.0  # seconds of waiting that nobody minds
 
 
 def verifier_errors(run):
@@ -50,7 +51,7 @@ def waits(run):
   # The counter begins anew where a run was resumed: its rises are what was waited.
   spent = float((lengths * prompts * group / rates).sum())
   paused = float(sum(max(b - a, 0.0) for a, b in zip([0.0, *waited], waited)))
-  if paused < _WAITED * spent or paused < 10:
+  if paused < max(_WAITED * spent, _SHORT):
     return None
   return Finding(
     'rollouts wait for verdicts',
@@ -85,6 +86,7 @@ def unfilled(run):
 
 def stale_checkpoint(run):
   """The newest checkpoint is older than it should be."""
+  # One is being written while the next updates go on, so one behind is usual.
   every = run.key('loop.checkpoint_every')
   if not every or not run.rows or not run.checkpoints:
     return None

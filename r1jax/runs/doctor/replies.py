@@ -5,8 +5,8 @@ from r1jax.rewards import accuracy, repetition
 from r1jax.runs.doctor.finding import Finding
 
 _REPEATED = 0.6  # mean share of distinct 6-grams below which texts repeat themselves
-_SEVERAL = 0.1
-_MIXED = 0.2
+_SEVERAL = 0.1  # of the replies: an odd one does it in every run
+_MIXED = 0.2  # of the thoughts
 _READ = 256  # replies that are read
 
 
@@ -45,6 +45,7 @@ def padding(run):
 
 def several_answers(run):
   """Replies try several answers, of which the last counts."""
+  # The last one is judged, so trying two costs nothing unless the format is rewarded.
   many = [row for row in run.last if _answers(row['completion']) > 1]
   if not run.last or len(many) < _SEVERAL * len(run.last):
     return None

@@ -18,6 +18,6 @@ def examine(evidence):
 
 def of(run):
   """The `Finding`s of a `show.reading.Run`."""
-  rollouts = [kept for kept in run.kept if kept.name == 'step']
-  first, last = (tuple(rollouts[i].rows()) if rollouts else () for i in (0, -1))
-  return examine(Evidence(tuple(run.rows), run.config, first, last, run.checkpoints))
+  newest = run.latest('step')
+  last = tuple(newest.rows()) if newest else ()
+  return examine(Evidence(tuple(run.rows), run.config, last, run.checkpoints))

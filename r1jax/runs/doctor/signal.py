@@ -4,8 +4,8 @@ from r1jax.runs.doctor.finding import Finding
 
 _NOTHING = 0.01  # of the reward's weights; below it no reply earns anything
 _SOLVED = 0.8  # accuracy above which groups agree because they are right
-_AGREE = 0.6
-_CUT = 0.25
+_AGREE = 0.6  # of the groups, see docs/metrics.md
+_CUT = 0.25  # of the replies
 
 
 def no_reward(run):

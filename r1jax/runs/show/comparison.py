@@ -14,6 +14,7 @@ from r1jax.runs.show import terminal as shown
 
 def keys(first, second):
   """(key, value of A, value of B) of the keys in which two configs differ, without `workdir`."""
+  # Each run has a folder of its own, which says nothing of how it learns.
   one, other = _flat(first.config), _flat(second.config)
   return [
     (key, one.get(key), other.get(key))
@@ -59,6 +60,7 @@ def show(first, second, console):
     name = terminal.plain(str(run.folder))
     console.print(rich.text.Text.assemble((mark, 'bold'), f'  {name}: {run.state}, {run.step}{of}'))
   console.print(rich.text.Text('\nConfig', 'bold'))
+  # First what was asked differently, then what came of it.
   differing = keys(first, second)
   if not differing:
     console.print('  the same')
@@ -75,6 +77,7 @@ def show(first, second, console):
   for mark, run in zip('AB', (first, second)):
     points = shown.heldout(reading.heldout(run))
     console.print(rich.padding.Padding(rich.text.Text.assemble(f'{mark}\n', points), (0, 0, 0, 2)))
+  # An interval for each says little of their difference on the same questions: that is tested.
   found = paired(first, second)
   reason = 'no common held-out questions were kept, so no paired test can be made'
   console.print(rich.padding.Padding(told(found) if found else reason, (1, 0, 0, 2)))

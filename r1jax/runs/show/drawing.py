@@ -60,6 +60,7 @@ def panel(runs, what):
     for dashed, name in enumerate(what.names)
   ]
   courses = [course for course in courses if course[3]]
+  # Examinations may reach further than rollouts on both sides, so they belong to the frame.
   dots = [(n, reading.heldout(run)) for n, run in enumerate(runs)] if what.heldout else []
   if not courses:
     return ''
@@ -125,6 +126,7 @@ def _line(frame, number, dashed, steps, values):
   x_N = frame.x(step_N)
   line = _path(x_N, frame.y(mean_N))
   parts = []
+  # A second metric of a panel has no band: it would hide that of the first.
   if not dashed and len(mean_N) > 2:
     up, down = frame.y(mean_N + spread_N), frame.y(mean_N - spread_N)
     around = _path(np.concatenate([x_N, x_N[::-1]]), np.concatenate([up, down[::-1]]))

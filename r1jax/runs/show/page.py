@@ -58,15 +58,17 @@ def build(runs, most=SAMPLES):
 def chosen_replies(run, most):
   """([(`sample_files.Kept`, rows)], how many replies are kept): at most `most` of them.
 
-  Each step gets an equal share, in whole groups that lie evenly in it; at least one group each.
+  Each step gets an equal share, in whole groups that lie evenly in it; at least one group each,
+  and none at all where `most` is 0.
   """
   kept = _even(run.kept, _FILES)
   read = [(one, one.rows()) for one in kept]
   total, chosen = sum(len(rows) for _, rows in read), []
   for number, (one, rows) in enumerate(read):
+    # What a step does not need is left to those after it.
     left = max(0, most - sum(len(part) for _, part in chosen))
     share = left // (len(read) - number)
-    chosen.append((one, _groups(rows, share)))
+    chosen.append((one, _groups(rows, share) if most else []))
   return chosen, total
 
 
@@ -103,6 +105,7 @@ def _reply(kept, row, tokens):
     'gapMax': row['logp_gap_max'],
   }
   found |= {name: row[name] for name in ('reward', 'advantage', 'length', 'truncated', 'version')}
+  # A side file of another start than its rows would shade the wrong words.
   if tokens and row['index'] < len(tokens):
     found |= _shades(tokens.of(row['index']))
   return found

@@ -44,10 +44,12 @@ def worst(rows):
     if reading.accuracy(row) is not None:
       groups[row['question']].append(row)
   found = [_question(text, replies) for text, replies in groups.items()]
+  # The text comes last, so that the order never depends on that of the rows.
   return sorted(found, key=lambda one: (one.rate, -one.asked, one.text))
 
 
 def _question(text, rows):
+  # What most replies get wrong alike is often the question's fault, or the label's.
   right = sum(reading.accuracy(row) for row in rows)
   wrong = [row['extracted'] for row in rows if not reading.accuracy(row)]
   said = collections.Counter(answer for answer in wrong if answer is not None)

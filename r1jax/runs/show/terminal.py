@@ -48,6 +48,7 @@ def show(run, findings, console, replies=2):
     console.print(_heading('Held-out questions, pass@1 [95 %]'))
     console.print(rich.padding.Padding(heldout(points), (0, 0, 0, 2)))
   told(findings, console)
+  # Supervised runs keep examinations only.
   newest = run.latest('step') or run.latest('heldout')
   if not newest:
     return
@@ -125,6 +126,7 @@ def verdicts(rows):
   counts = collections.Counter(map(reading.verdict, rows))
   for kind, count in counts.most_common():
     same = [row for row in rows if reading.verdict(row) == kind]
+    # A right answer has a reason too where its format is wrong.
     reasons = collections.Counter(filter(None, map(reading.why, same)))
     text = f'{count:5}  {kind}'
     if reasons and kind != 'correct':
@@ -146,6 +148,7 @@ def picked(rows, count):
 
 
 def _head(run):
+  # Clocks of two machines differ: nothing is of the future.
   age = max(0, time.time() - run.changed)
   of = f' of {run.total}' if run.total else ''
   when = time.strftime('%Y-%m-%d %H:%M', time.localtime(run.changed))
@@ -169,6 +172,7 @@ def _worst(run, console):
   """The questions that fail most often now."""
   newest = [run.latest(name) for name in ('step', 'heldout')]
   rows = [row for kept in newest if kept for row in kept.rows()]
+  # What is always right is no news.
   failing = [one for one in questions.worst(rows) if one.right < one.asked][:_WORST]
   if not failing:
     return

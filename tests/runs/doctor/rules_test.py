@@ -161,7 +161,7 @@ def test_a_healthy_run_has_no_finding(updates, seed):
 
 
 def test_a_run_without_figures_or_samples_has_no_finding():
-  assert told(figures=[], last=[], first=[], checkpoints=()) == {}
+  assert told(figures=[], last=[], checkpoints=()) == {}
 
 
 def test_a_solved_task_whose_groups_agree_is_well():

@@ -78,6 +78,11 @@ def test_a_page_takes_whole_groups_evenly_and_no_more_than_asked(tmp_path, most)
   assert sum(counts) == total or most <= total
 
 
+def test_a_page_without_replies_has_the_rest(tmp_path):
+  text = page.build([_run(tmp_path / 'run')], 0)
+  assert _data(text)['replies'] == [] and '0 of 64 kept replies' in text and '<svg' in text
+
+
 def test_of_many_steps_the_first_and_the_last_are_among_those_shown(tmp_path):
   kept = {f'step_{step:06d}': folders.samples(step=step) for step in range(60)}
   chosen, _ = page.chosen_replies(_run(tmp_path / 'run', kept=kept), 2000)
