@@ -196,8 +196,8 @@ def _reply(row):
   """One reply: what was asked, what was said, and what that earned and why."""
   right = reading.accuracy(row)
   color = 'green' if right else 'dim' if right is None else 'red'
-  earned = f'{row["reward"]:.2f}' if row['reward'] is not None else 'not judged'
-  facts = [f'{reading.verdict(row)}, reward {earned}']
+  facts = [reading.verdict(row)]
+  facts += [f'reward {row["reward"]:.2f}'] if row['reward'] is not None else []
   facts += [f'advantage {row["advantage"]:+.2f}'] if row['advantage'] is not None else []
   facts += [f'{row["length"]} tokens'] if row['length'] else []
   facts += ['cut off'] if row['truncated'] else []

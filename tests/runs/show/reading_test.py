@@ -62,7 +62,7 @@ def test_a_row_of_an_older_version_is_read_too(tmp_path):
   }  # fmt: skip
   run = reading.read(folders.write(tmp_path / 'run', kept={'step_000000': [row]}))
   (found,) = run.latest('step').rows()
-  assert found['question'] == 'User: 1 + 1' and found['length'] == 2 and found['reward'] == 0.5
+  assert found['question'] == 'User: 1 + 1' and found['length'] == 2 and found['reward'] is None
   assert run.latest('step').tokens() is None and reading.why(found) == 'accuracy: half'
 
 
