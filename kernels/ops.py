@@ -57,9 +57,18 @@ def whole_blocks(slots, form):
   return -(-slots // block) * block
 
 
-def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, form='reference'):
-  """Causal attention within segments of packed rows -> [B, T, N, U] in v's type."""
-  return _ops(form).attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale)
+def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, form='reference', prefix_BT=None):
+  """Causal attention within segments of packed rows -> [B, T, N, U] in v's type.
+
+  `prefix_BT` names one more segment that a token sees, see `reference.attention`.
+  """
+  if prefix_BT is None:
+    return _ops(form).attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale)
+  if form != 'reference':
+    raise ValueError(
+      f'shared prefixes have no {form} kernel yet: --config.runtime.kernels=reference'
+    )
+  return _ops(form).attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, prefix_BT)
 
 
 def mla_decode(q_BNA, cache_BSA, keep_BS, value_width, scale, form='reference'):

@@ -18,7 +18,7 @@ REMADE = 1024  # tokens of a row above which the backward pass makes scores agai
 MASKED = -1e30  # finite, so that a fully masked row has no NaN, forward or backward
 
 
-def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale):
+def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, prefix_BT=None):
   """Causal attention within segments of packed rows; query head n reads key head n * Y // N.
 
   Float32 softmax, result in v's type as [B, T, N, U]. Three choices make it fast on XLA:CPU:
@@ -26,6 +26,9 @@ def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale):
   only; and the softmax's division moved behind the second matmul, where there is less to divide.
   Long rows must not fill the memory instead: their spans go by in blocks, and their scores are made
   again in the backward pass.
+
+  `prefix_BT` (int32) names one more segment of the row that a token sees, the beginning that its
+  own shares with others; -1 where there is none.
   """
   B, T, N, H = q_BTNH.shape
   Y, U = k_BTYH.shape[2], v_BTYU.shape[3]
@@ -43,9 +46,11 @@ def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale):
       k[:, :end],
       preferred_element_type=jnp.float32,
     )
-    own_Bt = jax.lax.dynamic_slice_in_dim(segment_BT[:, start:end], first - start, t, 1)
-    same = own_Bt[:, :, None] == segment_BT[:, None, :end]
-    keep = same & ((first + jnp.arange(t))[:, None] >= jnp.arange(end))
+    own = lambda x_BT: jax.lax.dynamic_slice_in_dim(x_BT[:, start:end], first - start, t, 1)
+    seen = own(segment_BT)[:, :, None] == segment_BT[:, None, :end]
+    if prefix_BT is not None:
+      seen |= own(prefix_BT)[:, :, None] == segment_BT[:, None, :end]
+    keep = seen & ((first + jnp.arange(t))[:, None] >= jnp.arange(end))
     score = score.reshape(B, Y, G, t, end)
     weight, total = _exponentials(jnp.where(keep[:, None, None], score, MASKED))
     weight = weight.reshape(B * Y, G * t, end).astype(v.dtype)

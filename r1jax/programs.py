@@ -34,7 +34,7 @@ def keep(folder=AUTO):
     return
   place = home() if folder == AUTO else pathlib.Path(folder).expanduser()
   try:
-    # Programs are run as they lie there: nobody else may write them.
+    # What lies there is run: nobody else may write it.
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     _drop_torn(place)
   except OSError as error:
@@ -100,14 +100,13 @@ def _processor():
     return platform.processor()
   first = text.split('\n\n')[0]
   rows = dict(re.split(r'\s*:\s*', line, maxsplit=1) for line in first.splitlines() if ':' in line)
-  # x86 calls them flags, Arm Features.
   return '\n'.join(rows.get(name, '') for name in ('model name', 'flags', 'Features'))
 
 
 def _drop_torn(place):
   """Deletes entries whose writer was killed: JAX would complain of each at every start."""
   for entry in place.glob('*-cache'):
-    # JAX notes when an entry was last used right after it has written it.
+    # JAX notes its time of use right after it has written an entry.
     written = entry.with_name(f'{entry.name.removesuffix("-cache")}-atime').exists()
     if not written and time.time() - entry.stat().st_mtime > _MINUTE:
       entry.unlink(missing_ok=True)

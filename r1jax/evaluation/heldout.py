@@ -63,7 +63,7 @@ class Result:
   verdicts: tuple
 
 
-def ask(policy, cfg, problems, limits, key, rewards):
+def ask(policy, cfg, problems, limits, key, rewards, heard=lambda count: None):
   """`replies.Replies` of the policy to held-out problems, drawn as `cfg` says.
 
   Args:
@@ -73,17 +73,18 @@ def ask(policy, cfg, problems, limits, key, rewards):
     limits: `rollout.Limits`; its cap is the most new tokens.
     key: PRNG key; the same key gives the same result.
     rewards: `service.RewardService`.
+    heard: as for `replies.ask`.
   """
   # Of training's sampling nothing is taken over: all of this is the protocol's.
   scfg = sample.SampleConfig(
     group=cfg.samples, max_new=limits.cap, temperature=cfg.temperature, top_p=cfg.top_p
   )
-  return replies.ask(policy, scfg, problems, limits, key, rewards)
+  return replies.ask(policy, scfg, problems, limits, key, rewards, heard)
 
 
-def evaluate(policy, cfg, problems, limits, key, rewards):
+def evaluate(policy, cfg, problems, limits, key, rewards, heard=lambda count: None):
   """Pass@1, format and length on held-out problems: `Result`; arguments as in `ask`."""
-  return result(ask(policy, cfg, problems, limits, key, rewards))
+  return result(ask(policy, cfg, problems, limits, key, rewards, heard))
 
 
 def result(out):

@@ -79,7 +79,7 @@ class Replies:
     )
 
 
-def ask(policy, scfg, problems, limits, key, rewards):
+def ask(policy, scfg, problems, limits, key, rewards, heard=lambda count: None):
   """Samples replies to all problems, each chunk scored while the next one is sampled: `Replies`.
 
   Args:
@@ -89,6 +89,7 @@ def ask(policy, scfg, problems, limits, key, rewards):
     limits: `rollout.Limits`; the chunk divides the number of problems.
     key: PRNG key; the same key gives the same replies.
     rewards: `service.RewardService` or what has its interface.
+    heard: called with the number of replies of each chunk once they are there.
   """
   prompts = [policy.form.put(one.question) for one in problems]
   parts, texts, waiting = [], [], []
@@ -101,6 +102,7 @@ def ask(policy, scfg, problems, limits, key, rewards):
       for b in range(len(part.length_B))
     ]
     texts += new
+    heard(len(new))
     # Not waited for: workers judge while the devices sample the next chunk.
     waiting.append(rewards.submit(items(new, problems[first:], part)))
   scores = [score for batch in waiting for score in batch.result()]

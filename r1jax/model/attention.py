@@ -15,6 +15,7 @@ class Context(NamedTuple):
   Attributes:
     cos_XR, sin_XR: rotary tables at the tokens' positions.
     segment_BT: segment ids of packed rows (0 = padding); tokens see their own segment's past.
+    prefix_BT: the segment that each token sees besides, whose continuation its own is; -1 for none.
     slot: decode only, int32 scalar: where in the cache this token goes, the same for all sequences.
     keep_BS: decode only, which cache slots each sequence may read, this token's own slot included.
   """
@@ -22,6 +23,7 @@ class Context(NamedTuple):
   cos_XR: jax.Array
   sin_XR: jax.Array
   segment_BT: jax.Array | None = None
+  prefix_BT: jax.Array | None = None
   slot: jax.Array | None = None
   keep_BS: jax.Array | None = None
 
@@ -32,16 +34,17 @@ def island(f, in_axes, out_axes):
   return jax.shard_map(f, in_specs=in_specs, out_specs=sharding.act(*out_axes))
 
 
-def causal(q_XNH, k_XYH, v_XYU, segment_BT, scale, form):
-  """Packed causal attention -> [X, N, U].
+def causal(q_XNH, k_XYH, v_XYU, ctx, scale, form):
+  """Packed causal attention -> [X, N, U]; who sees whom is in the `Context`.
 
   Where the devices of a `context` axis share rows, each gives its tokens for a share of the heads
   before, and the other way round behind: an all-to-all each (Ulysses, arXiv 2309.14509).
   """
+  segment_BT, prefix_BT = ctx.segment_BT, ctx.prefix_BT
   # Rows lie as their ids do: over `context` too where each device has whole sequences.
   row, head = jax.typeof(segment_BT).sharding.spec[0], sharding.act('batch', 'heads', None)
 
-  def local(q_XNH, k_XYH, v_XYU, segment_BT):
+  def local(q_XNH, k_XYH, v_XYU, segment_BT, prefix_BT):
     # Where sequences are spread over `context` too, as for sampling, each device has whole ones.
     shared = row != sharding.ACT_RULES['batch'] and jax.lax.axis_size('context') > 1
     arrays = (q_XNH, k_XYH, v_XYU)
@@ -49,12 +52,14 @@ def causal(q_XNH, k_XYH, v_XYU, segment_BT, scale, form):
     arrays = _to_heads(arrays) if shared else arrays
     # Back to rows, in which segments say who sees whom.
     q, k, v = (x.reshape(*segment_BT.shape, *x.shape[1:]) for x in arrays)
-    out = kernels.attention(q, k, v, segment_BT, scale, form)
+    out = kernels.attention(q, k, v, segment_BT, scale, form, prefix_BT)
     out_XNU = out.reshape(-1, *out.shape[2:])
     return _exchange(out_XNU, 0, 1) if shared else out_XNU
 
-  specs = (head, head, head, jax.P(row, None))
-  return jax.shard_map(local, in_specs=specs, out_specs=head)(q_XNH, k_XYH, v_XYU, segment_BT)
+  ids = jax.P(row, None)
+  specs = (head, head, head, ids, None if prefix_BT is None else ids)
+  island_ = jax.shard_map(local, in_specs=specs, out_specs=head)
+  return island_(q_XNH, k_XYH, v_XYU, segment_BT, prefix_BT)
 
 
 def _to_heads(arrays):

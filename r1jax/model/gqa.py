@@ -28,7 +28,7 @@ def params(cfg):
 def attend(params, cfg, x_XD, ctx):
   """Attention over packed rows; returns (out_XD, cache entries k [B, Y, H, T], v [B, Y, T, U])."""
   q, k, v = _query_key_value(params, cfg, x_XD, ctx)
-  out_XNU = attention.causal(q, k, v, ctx.segment_BT, _scale(cfg), cfg.kernels)
+  out_XNU = attention.causal(q, k, v, ctx, _scale(cfg), cfg.kernels)
   k_BTYH, v_BTYU = (sharding.in_rows(x, ctx.segment_BT) for x in (k, v))
   entries = {'k': k_BTYH.transpose(0, 2, 3, 1), 'v': v_BTYU.transpose(0, 2, 1, 3)}
   return attention.output(params['w_out'], out_XNU), entries

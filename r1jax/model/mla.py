@@ -46,7 +46,7 @@ def attend(params, cfg, x_XD, ctx):
   q_XNH = jnp.concatenate([nope_XNH, pe_XNR], -1)
   k_XNH = jnp.concatenate([kv_XNF[..., : cfg.head_nope], shared], -1)
   v_XNU = kv_XNF[..., cfg.head_nope :]
-  out_XNU = attention.causal(q_XNH, k_XNH, v_XNU, ctx.segment_BT, _scale(cfg), cfg.kernels)
+  out_XNU = attention.causal(q_XNH, k_XNH, v_XNU, ctx, _scale(cfg), cfg.kernels)
   entry_XA = jnp.concatenate([latent_XC, pe_XR], -1)
   return attention.output(params['w_out'], out_XNU), {
     'latent': sharding.in_rows(entry_XA, ctx.segment_BT)

@@ -68,13 +68,14 @@ def block_specs(cfg, kind):
   }
 
 
-def forward(params, cfg, token_BT, segment_BT, position_BT):
+def forward(params, cfg, token_BT, segment_BT, position_BT, prefix_BT=None):
   """Hidden states of packed rows, as `Output`.
 
   Tokens, segment ids (0 = padding) and positions are int32 [B, T]; tokens see the past of their own
-  segment only. A model with `scan_layers=False` also accepts layer stacks already cut by `unstack`.
+  segment only, and of the segment that `prefix_BT` names (-1 for none), which lies before it in the
+  row. A model with `scan_layers=False` also accepts layer stacks already cut by `unstack`.
   """
-  ctx = _context(cfg, position_BT, segment_BT=segment_BT)
+  ctx = _context(cfg, position_BT, segment_BT=segment_BT, prefix_BT=prefix_BT)
   x_XD = _embed(params, cfg, token_BT)
   x_XD, entries, router = _layers(params, cfg, x_XD, ctx)
   return Output(layers.rms_norm(params['norm'], x_XD, cfg.norm_eps), entries, router)

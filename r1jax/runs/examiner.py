@@ -8,6 +8,7 @@ from r1jax import sharding
 from r1jax.evaluation import heldout
 from r1jax.sampling import handover, rollout
 from r1jax.stages import sample_files, sample_log
+from r1jax.train import progress
 
 
 class Examiner:
@@ -31,6 +32,7 @@ class Examiner:
     self.cfg, self.form, self.rewards = cfg, form, rewards
     self.layout = job.rl.rollout_layout
     self.log = sample_log.Log(job.workdir, form, job.reward.answer, job.rl.samples_mib)
+    self.doing = str  # () -> what is being done, for the progress bar
     # The same first questions each time, so that two policies can be compared in pairs.
     count = min(job.evaluation.questions, len(held))
     self.problems, self.seconds = [held[i] for i in range(count)], 0.0
@@ -43,26 +45,33 @@ class Examiner:
           f'there) do not divide over {shards} batch shards of the mesh'
         )
 
-  def judge(self, weights, questions=None, step=None):
-    """`heldout.Result` of the first `questions` held-out problems, by default of all.
+  def judge(self, weights, who, step=None):
+    """`heldout.Result` on all held-out problems; `who` is examined is told while it goes on.
 
     With `step`, the updates that the weights have had, the replies are written to `samples/`.
     """
+    total = len(self.problems) * self.evaluation.samples
+    with progress.Status(f'examining {who} on held-out questions', total) as status:
+      return self._result(weights, self.problems, step, status.advance)
+
+  def figures(self, weights, step):
+    """Metrics of an evaluation after update `step`; {} where none is due."""
+    if not self.evaluation.every or step % self.evaluation.every:
+      return {}
+    problems, began = self.problems[: self.evaluation.few], time.monotonic()
+    self.doing = lambda: f'examining {len(problems)} held-out questions'
+    found = self._result(weights, problems, step, lambda count: None).metrics
+    self.doing = str
+    return found | {progress.EXAMINING: time.monotonic() - began}
+
+  def _result(self, weights, problems, step, heard):
     began = time.monotonic()
     policy, _ = handover.take(rollout.Policy(weights, self.cfg, self.form), self.layout)
-    problems = self.problems[:questions]
     # Not the step's: the luck of the draw is the same before, during and after.
     key = heldout.key(self.seed)
-    out = heldout.ask(policy, self.evaluation, problems, self.limits, key, self.rewards)
+    out = heldout.ask(policy, self.evaluation, problems, self.limits, key, self.rewards, heard)
     result = heldout.result(out)
     if step is not None:
       self.log.write(sample_files.HELDOUT, step, out)
     self.seconds += time.monotonic() - began
     return result
-
-  def figures(self, weights, step):
-    """Metrics of an evaluation after update `step`; {} where none is due."""
-    every = self.evaluation.every
-    if not every or step % every:
-      return {}
-    return self.judge(weights, self.evaluation.few, step).metrics

@@ -55,7 +55,8 @@ class ReasoningRl(train.Run):
 
   def before(self, stage):
     """The base's `heldout.Result`, which is told before anything is trained."""
-    result = self.examiner.judge(stage.initial, step=0)
+    result = self.examiner.judge(stage.initial, 'the base', step=0)
+    stage.base = result.metrics
     if jax.process_index() == 0:
       told = f'the base, held out: pass@1 {result.evaluation.pass_at_1}; {result.prospects.told()}'
       print(told)

@@ -155,7 +155,7 @@ class Distill(Sft):
     if stage.teacher:
       stage.teacher = distill.Teacher(params, cfg)
     examiner = self.asking(self.held, cfg, self.teacher_form)
-    return examiner.judge(params)
+    return examiner.judge(params, 'the teacher')
 
   def examine(self):
     """Asks teacher and student the same held-out problems."""

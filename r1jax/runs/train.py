@@ -17,7 +17,7 @@ from r1jax.data import source
 from r1jax.rewards import service
 from r1jax.runs import examiner, model, tables, workdir
 from r1jax.sampling import rollout
-from r1jax.train import loop
+from r1jax.train import loop, progress
 
 SUMMARY = 'summary.json'
 
@@ -93,7 +93,7 @@ class Run:
 
   def after(self, stage):
     """What came of it."""
-    return self.examiner.judge(stage.state.params, step=stage.total)
+    return self.examiner.judge(stage.state.params, 'what has learned', step=stage.total)
 
   def save(self, folder, stage):
     """Writes the stage's model as a folder that others read."""
@@ -137,10 +137,13 @@ class Run:
       self.cfg, self.form.tokenizer
     )
     tables.show('Plan', rows + self.rows(stage))
-    stage.initial = model.weights(self.job, self.cfg)
+    with progress.Status('loading the weights'):
+      stage.initial = model.weights(self.job, self.cfg)
     before = self.before(stage)
     if self.examiner:
       stage.examine = self.examiner.figures
+      stage.examine_every = self.job.evaluation.every
+      stage.doing = lambda: self.examiner.doing()
     # A stage may hold threads that ask ahead: they end with the loop, however that ends.
     with contextlib.closing(stage):
       try:

@@ -16,13 +16,13 @@ from r1jax.data import batches
 from r1jax.evaluation import scenarios
 from r1jax.rewards import preference
 from r1jax.stages import judge, reasoning_rl, rollouts
-from r1jax.train import metrics
+from r1jax.train import progress
 
 FIGURES = (
-  *metrics.RL_FIGURES[:3],
+  *progress.RL_FIGURES[:3],
   ('helpful', 'reward/helpful', '.2f'),
   ('harmless', 'reward/harmless', '.2f'),
-  *metrics.RL_FIGURES[3:],
+  *progress.RL_FIGURES[3:],
 )
 
 

@@ -19,11 +19,15 @@ from r1jax.train import steps
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """Shape of a mini-batch: at most `micro` micro-batches of `rows` rows of `capacity` tokens."""
+  """Shape of a mini-batch: at most `micro` micro-batches of `rows` rows of `capacity` tokens.
+
+  `shared` lets a prompt stand once for all of its completions in a row.
+  """
 
   sequences: int
   rows: int
   capacity: int
+  shared: bool = False
 
   @property
   def micro(self):
@@ -47,6 +51,8 @@ class Placed:
     into: int [A * B, T], place of a learned token within the learned part of its sequence.
     bins: the sequences of each row that holds any.
     layout: `Layout`.
+    prefix: int [A * B, T], the segment that each token sees besides its own, -1 for none; None
+      where no beginning is shared.
   """
 
   packed: batches.Packed
@@ -54,6 +60,7 @@ class Placed:
   into: np.ndarray
   bins: list
   layout: Layout
+  prefix: np.ndarray | None = None
 
   @property
   def count(self):
@@ -70,7 +77,8 @@ class Placed:
   def rows(self):
     """`steps.Rows` of NumPy arrays [A, B, T]."""
     packed = self.packed
-    return steps.Rows(*map(self.shaped, (packed.token, packed.segment, packed.position)))
+    arrays = map(self.shaped, (packed.token, packed.segment, packed.position))
+    return steps.Rows(*arrays, None if self.prefix is None else self.shaped(self.prefix))
 
   def shaped(self, values):
     """An array over the rows as [A, B, T]."""
@@ -109,6 +117,73 @@ def place(sequences, begin_B, layout, pad=0):
   return Placed(packed, mask, into, bins, layout)
 
 
+def place_shared(prompts, completions, layout, pad=0):
+  """Packs completions behind prompts that stand once for all of them: `Placed`.
+
+  A row holds `prompt[:-1]` and behind it, each as a segment of its own whose positions go on from
+  the prompt, `prompt[-1] + completion`: every learned token has its predecessor at t - 1, as in
+  whole sequences. A prompt whose completions need several rows stands in each of them.
+
+  Args:
+    prompts: token ids of each completion's prompt; equal ones are shared.
+    completions: token ids of each, at most `layout.sequences` of them.
+    layout: `Layout`.
+    pad: id where no token lies.
+  """
+  # 1. Blocks: a prompt and as many of its completions as a row takes.
+  count = len(completions)
+  pieces = [np.concatenate((one[-1:], two)) for one, two in zip(prompts, completions)]
+  blocks = _blocks(prompts, [len(piece) for piece in pieces], layout.capacity)
+  # 2. Blocks into rows; the prompts are numbered behind the completions.
+  pieces += [prompts[members[0]][:-1] for members in blocks]
+  blocks = [[count + at, *members] for at, members in enumerate(blocks)]
+  sizes = [sum(len(pieces[number]) for number in block) for block in blocks]
+  bins = [
+    [number for at in row for number in blocks[at]]
+    for row in batches.best_fit(sizes, layout.capacity)
+  ]
+  packed = batches.lay(pieces, bins, layout.capacity, layout.micro * layout.rows, pad)
+  # 3. What is learned, and who goes on from where.
+  completed = (packed.source >= 0) & (packed.source < count)
+  mask = completed & (packed.position > 0)
+  before = np.array([*(len(prompt) - 1 for prompt in prompts), *[0] * len(blocks), 0])
+  placed = batches.Packed(
+    packed.token,
+    packed.segment,
+    (packed.position + before[packed.source]).astype(np.int32),
+    np.where(completed, packed.source, -1),
+  )
+  own = [[number for number in members if number < count] for members in bins]
+  into = np.where(mask, packed.position - 1, 0)
+  return Placed(placed, mask, into, own, layout, _prefixes(packed, bins, count))
+
+
+def _blocks(prompts, sizes, capacity):
+  """Completions with equal prompts that fit a row together, as lists of their numbers."""
+  groups = {}
+  for number, prompt in enumerate(prompts):
+    groups.setdefault(prompt.tobytes(), []).append(number)
+  found = []
+  for members in groups.values():
+    room = capacity - (len(prompts[members[0]]) - 1)
+    parts = batches.best_fit([sizes[number] for number in members], room)
+    found += [[members[at] for at in part] for part in parts]
+  return found
+
+
+def _prefixes(packed, bins, count):
+  """The segment that each token sees besides its own, int32: its prompt's, -1 for none."""
+  prefix = np.full_like(packed.segment, -1)
+  for row, members in enumerate(bins):
+    # By segment of the row; 0 is padding. Behind a prompt come the completions that share it.
+    seen, prompt = [-1], -1
+    for segment, number in enumerate(members, 1):
+      prompt = segment if number >= count else prompt
+      seen.append(-1 if number >= count else prompt)
+    prefix[row] = np.array(seen)[packed.segment[row]]
+  return prefix
+
+
 @flax.struct.dataclass
 class Minibatch:
   """A packed mini-batch of RL on the host: what a step wants, and where each token came from.
@@ -132,11 +207,14 @@ def split(count, parts, seed):
 def for_grpo(rollout, chosen, advantage_B, layout, gcfg):
   """The sequences `chosen` of a rollout as one `Minibatch`."""
   chosen, group = np.asarray(chosen), rollout.group
-  # Prompt and completion are one sequence; the prompt is read but not learned.
   prompts = [np.asarray(rollout.prompts[b // group], np.int32) for b in chosen]
-  whole = zip(prompts, map(rollout.completion, chosen))
-  sequences = [np.concatenate(two) for two in whole]
-  placed = place(sequences, [len(prompt) for prompt in prompts], layout)
+  completions = [rollout.completion(b) for b in chosen]
+  if layout.shared:
+    placed = place_shared(prompts, completions, layout)
+  else:
+    # Prompt and completion are one sequence; the prompt is read but not learned.
+    sequences = [np.concatenate(two) for two in zip(prompts, completions)]
+    placed = place(sequences, [len(prompt) for prompt in prompts], layout)
   micro_B = placed.micro_of_sequence(len(chosen))
   source = placed.packed.source
   # The sampler's value of each learned token, by its sequence and its place in the completion.
@@ -167,7 +245,7 @@ def empty(layout, with_old, with_reference):
     sampler_logp_BT=real(),
     segment_BT=whole(),
   )
-  rows = steps.Rows(whole(), whole(), whole())
+  rows = steps.Rows(whole(), whole(), whole(), whole() if layout.shared else None)
   return Minibatch(steps.Batch(rows, loss, np.zeros((), np.int32)), whole())
 
 

@@ -9,7 +9,7 @@ from r1jax import ranges, sharding
 from r1jax.data import batches
 from r1jax.data.tasks import corpus as corpus_lib
 from r1jax.stages import packing, supervised
-from r1jax.train import metrics, steps
+from r1jax.train import progress, steps
 from r1jax.train import state as state_lib
 
 
@@ -64,7 +64,7 @@ class Stage(supervised.Stage):
   """The pre-training stage as `train.loop` drives it: see `loop.run` for the contract."""
 
   title = 'Pre-training'
-  figures = metrics.SFT_FIGURES
+  figures = progress.SFT_FIGURES
 
   def __init__(self, job, cfg, tokenizer):
     """Opens the corpus."""

@@ -19,7 +19,7 @@ from r1jax.evaluation import prospects
 from r1jax.model import flops, transformer
 from r1jax.sampling import rollout
 from r1jax.stages import ahead, packing, rollouts, sample_files, sample_log
-from r1jax.train import metrics, steps
+from r1jax.train import progress, steps
 from r1jax.train import state as state_lib
 
 
@@ -34,6 +34,8 @@ class RlConfig:
     reference_every: updates after which the reference becomes the policy.
     length_schedule: (from update, most new tokens) pairs, ascending.
     rows, capacity: shape of a packed micro-batch; `capacity` holds a prompt and a completion.
+    share_prompts: compute a prompt once for all of its completions in a row, not once for each. The
+      update is the same but for rounding; no Pallas kernel knows it yet.
     rollout_chunk: prompts of one sampling call (0: all); rewards overlap with the next chunk.
     dynamic_sampling: drop unanimous groups and sample more questions in their place (DAPO).
     max_refills: extra rounds of sampling before the rest is filled with unanimous groups.
@@ -66,6 +68,7 @@ class RlConfig:
   rows: ranges.Count = 8
   # The longest completion and a prompt of 1,024 tokens.
   capacity: ranges.Count = 66_560
+  share_prompts: bool = False
   rollout_chunk: ranges.Size = 0
   dynamic_sampling: bool = False
   max_refills: ranges.Size = 10
@@ -160,7 +163,7 @@ class Stage:
   """The RL stage as `train.loop` drives it: see `loop.run` for the contract."""
 
   title = 'GRPO'
-  figures = metrics.RL_FIGURES
+  figures = progress.RL_FIGURES
 
   def __init__(self, job, cfg, form, questions, rewards, workdir, rollout_mesh=None):
     """Nothing is sampled yet.
@@ -180,8 +183,16 @@ class Stage:
     self.rollouts = rollouts.Rollouts(job, cfg, form, questions, rewards, rollout_mesh)
     self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
     self.layout = packing.Layout(
-      job.rl.prompts * job.sample.group // job.rl.mini_batches, job.rl.rows, job.rl.capacity
+      job.rl.prompts * job.sample.group // job.rl.mini_batches,
+      job.rl.rows,
+      job.rl.capacity,
+      job.rl.share_prompts,
     )
+    if job.rl.share_prompts and cfg.kernels != 'reference':
+      raise ValueError(
+        f"rl.share_prompts=True needs runtime.kernels='reference', not {cfg.kernels!r}: no Pallas "
+        'kernel of attention shares prompts yet'
+      )
     self.seconds = {'rollout': 0.0, 'score': 0.0, 'update': 0.0, 'whole': 0.0}
     self.began = time.monotonic()
     # On the devices is the state alone; mini-batches wait on the host.
@@ -189,6 +200,8 @@ class Stage:
     self._tokens, self._training = 0, 0.0  # of the rollout being trained on
     self.initial = None  # set before `start`: the weights of the base model
     self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
+    # What the progress bar knows, and what it asks: what is being done beside an update.
+    self.cycle, self.examine_every, self.base, self.doing = job.rl.mini_batches, 0, {}, str
     self.watch_silence(0)
 
   def watch_silence(self, silent):
@@ -320,23 +333,24 @@ class Stage:
       self._write_samples(step, experience, trainer, advantage_B)
     cost = {
       'speed/rollout_tokens_per_s': float(replies.length_B.sum()) / experience.seconds,
-      'compute/flops': self._flops(experience),
+      'compute/flops': self._flops(experience, packed),
       'rollout/staleness': float(self.rollouts.age(self.iteration)),
     }
     self.iteration += 1
     figures = rollouts.figures(experience, cap, job.grpo) | self.notice(replies)
     return figures | self.rewards.metrics() | cost | experience.handover
 
-  def _flops(self, experience):
+  def _flops(self, experience, packed):
     """Counted operations of a rollout, of its scoring and of the updates on it."""
     out, passes = experience.replies.rollout, bool(self.job.grpo.beta) + self._scores_old
     prompt_P = np.array([len(prompt) for prompt in out.prompts])
-    whole_B = np.repeat(prompt_P, out.group) + out.length_B
     drawn = flops.sampling(self.cfg, prompt_P, out.length_B, out.group)
     drawn *= 1 + experience.dropped / len(prompt_P)  # dropped groups cost what the others do
-    return float(
-      drawn + passes * flops.forward(self.cfg, whole_B) + flops.training(self.cfg, whole_B)
-    )
+    rows = [one.batch.rows for one in packed]
+    tokens = sum(int((one.segment > 0).sum()) for one in rows)
+    # A token sees those before it, of a prompt that it shares too.
+    pairs = sum(int((one.position + 1)[one.segment > 0].sum()) for one in rows)
+    return float(drawn + (passes + 1 + flops.BACKWARD) * flops.of_tokens(self.cfg, tokens, pairs))
 
   def notice(self, replies):
     """Further metrics of a rollout's replies."""

@@ -10,7 +10,7 @@ from typing import Annotated
 from r1jax import ranges, sharding
 from r1jax.data import batches, examples
 from r1jax.stages import packing, supervised
-from r1jax.train import metrics
+from r1jax.train import progress
 from r1jax.train import state as state_lib
 
 
@@ -59,7 +59,7 @@ class Stage(supervised.Stage):
   """Supervised fine-tuning as `train.loop` drives it: see `loop.run` for the contract."""
 
   title = 'SFT'
-  figures = metrics.SFT_FIGURES
+  figures = progress.SFT_FIGURES
 
   def __init__(self, job, cfg, form, source):
     """`form` is the `prompts.Form` of the model, `source` holds `examples.Example`s.

@@ -21,6 +21,8 @@ class Stage:
     """No state yet: set `initial` before `start`, or `restore`."""
     self.state, self.initial, self.seconds = None, None, {'update': 0.0}
     self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
+    # What the progress bar knows, and what it asks: what is being done beside an update.
+    self.cycle, self.examine_every, self.base, self.doing = 1, 0, {}, str
 
   @property
   def specs(self):

@@ -297,6 +297,7 @@ _TRAINING = (
     'Programs compiled by this process.',
     'stops growing after the first updates and examinations',
   ),
+  Metric('speed/eval_seconds', 'seconds', EXAM, 'What an examination in training took.'),
   Metric('compile/loaded', 'programs', TOTAL, 'Those of them that an earlier start had compiled.'),
 )
 _SUPERVISED = (

@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import Annotated
 
 import jax
 import numpy as np
 
 from r1jax import programs, ranges
-from r1jax.train import checkpoint, metrics, optimizer
+from r1jax.train import checkpoint, metrics, optimizer, progress
 
 
 class Interrupted(RuntimeError):  # noqa: N818 - a stop that was asked for, not an error
@@ -80,7 +81,9 @@ class Signals:
 def run(cfg, stage, workdir, ocfg, refresh=lambda always: None):
   """Drives `stage` from its newest checkpoint (or its start) to its last update.
 
-  A stage has: `title`, `total` updates, `figures` for the progress bar, `start()`,
+  A stage has: `title`, `total` updates, `figures` for the progress bar, `cycle` updates that make
+    a round, `examine_every` updates, `base` (metrics before training), `doing()`
+    (what it does beside an update), `start()`,
     `abstract(host)`, `restore(arrays, host)`, `arrays()` and `host()` (together everything that
     makes the run), and `update(step)`, which dispatches update number `step` and returns its
     metrics without waiting for them.
@@ -121,8 +124,15 @@ def _reports(stage, step, workdir, signals):
     yield _Silent(), _Silent()
     return
   with (
-    metrics.Progress(
-      stage.title, stage.total, step, stage.figures, notice=lambda: signals.notice
+    progress.Progress(
+      stage.title,
+      stage.total,
+      step,
+      stage.figures,
+      cycle=stage.cycle,
+      examine_every=stage.examine_every,
+      base=stage.base,
+      notice=lambda: signals.notice or stage.doing(),
     ) as bar,
     metrics.MetricsWriter(workdir, step, bar.print) as writer,
   ):
@@ -138,10 +148,11 @@ def _updates(stage, step, saved, signals, log, refresh):
       'compile/programs': watch.count,
       'compile/loaded': watch.loaded,
     }
+    now = time.monotonic()
     if pending:
       log(pending)
     step += 1
-    pending = (step, figures)
+    pending = (step, figures, now)
     # Asked at every update: processes that disagree would wait for each other for ever.
     stop = _agreed(signals.asked)
     if stop or saved.due(step) or step == stage.total:
@@ -172,10 +183,10 @@ def _agreed(asked):
 
 
 def _log(row, writer, bar, ocfg):
-  step, figures = row
+  step, figures, now = row
   figures = {name: float(value) for name, value in jax.device_get(figures).items()}
   writer.write(step, figures)
-  bar.update(step, figures)
+  bar.update(step, figures, now)
   optimizer.check_streak(ocfg, figures)
 
 
@@ -185,5 +196,5 @@ class _Silent:
   def write(self, step, figures):
     """Nothing: process 0 writes."""
 
-  def update(self, step, figures):
+  def update(self, step, figures, now):
     """Nothing: process 0 shows."""

@@ -1,4 +1,4 @@
-"""Figures of a run: `metrics.jsonl`, TensorBoard events and the bar on the terminal.
+"""Figures of a run: `metrics.jsonl` and TensorBoard events.
 
 A metric is a float called `family/name`. JSON has no NaN or infinity: such a value is written as
 null and the row's `metrics/nonfinite` counts them; TensorBoard gets the finite ones only.
@@ -13,35 +13,10 @@ import pathlib
 import time
 
 import jax
-import rich.console
-import rich.live
-import rich.progress
-import rich.text
 from tensorboardX import event_file_writer
 from tensorboardX.proto import event_pb2, summary_pb2
 
-from r1jax import files, terminal
-
-# What the bar shows of a reinforcement-learning step: label, metric, format.
-RL_FIGURES = (
-  ('reward', 'reward/total', '.2f'),
-  ('acc', 'reward/accuracy', '.2f'),
-  ('format', 'reward/format', '.2f'),
-  ('length', 'rollout/length', '.1f'),
-  ('KL', 'grpo/kl', '.4f'),
-  ('entropy', 'grpo/entropy', '.2f'),
-  ('clip', 'grpo/clip_fraction', '.3f'),
-  ('rollout tok/s', 'speed/rollout_tokens_per_s', ',.0f'),
-  ('train tok/s', 'speed/train_tokens_per_s', ',.0f'),
-)
-# What it shows of a step of supervised learning.
-SFT_FIGURES = (
-  ('loss', 'loss/total', '.3f'),
-  ('lr', 'optimizer/lr', '.2e'),
-  ('grad', 'optimizer/grad_norm', '.2f'),
-  ('filled', 'packing/filled', '.0%'),
-  ('train tok/s', 'speed/train_tokens_per_s', ',.0f'),
-)
+from r1jax import files
 
 
 class MetricsWriter:
@@ -161,94 +136,3 @@ def _rows(path):
       what = f'{wrong[0]!r} is {row[wrong[0]]!r:.40}' if wrong else f"'step' is {step!r}"
       raise ValueError(f'{path}:{number}: damaged ({what}); move the file away to go on')
   return rows
-
-
-class Progress:
-  """A bar with the time left and the live figures; plain lines where the output is no terminal.
-
-  Use as a context manager. Only process 0 prints.
-  """
-
-  def __init__(self, title, total, start=0, figures=RL_FIGURES, console=None, notice=str):
-    """Prepares the bar.
-
-    Args:
-      title: what runs.
-      total: number of steps.
-      start: steps already done when this run began; they don't count in the pace.
-      figures: (label, metric, format) of what to show, each once a step has had it.
-      console: rich console; default is one on stdout.
-      notice: () -> text that a terminal shows below the figures, '' for none.
-    """
-    self._title, self._total, self._start, self._figures = title, total, start, figures
-    self._notice = notice
-    self.console = console or rich.console.Console(quiet=jax.process_index() > 0, highlight=False)
-    self._bar = rich.progress.Progress(
-      rich.progress.TextColumn('{task.description}'),
-      rich.progress.BarColumn(bar_width=None),
-      rich.progress.MofNCompleteColumn(),
-      rich.progress.TextColumn('{task.fields[timing]}'),
-      console=self.console,
-      expand=True,
-    )
-    self._task = self._bar.add_task(title, total=total, completed=start, timing='')
-    self._live, self._latest = None, {}
-    self._began = self._printed = -math.inf
-
-  def __enter__(self):
-    self._began = time.monotonic()
-    if self.console.is_terminal:
-      show = dict(console=self.console, refresh_per_second=4, get_renderable=self._shown)
-      self._live = rich.live.Live(**show)
-      self._live.start()
-    return self
-
-  def __exit__(self, *exception):
-    if self._live:
-      self._live.stop()
-
-  def print(self, text):
-    """Prints a line above the bar."""
-    self.console.print(terminal.plain(text), markup=False, soft_wrap=True)
-
-  def update(self, step, metrics):
-    """Shows that `step` steps are complete and the latest value of each figure."""
-    self._latest |= metrics  # a step that trains on an older rollout has no figures of one
-    timing = self._timing(step)
-    if self._live:
-      self._bar.update(self._task, completed=step, timing=timing)
-      self._live.refresh()
-      return
-    # No terminal: lines for a log file, of which one per second is enough.
-    now = time.monotonic()
-    if now - self._printed >= 1 or step >= self._total:  # a log file has no use for more
-      self._printed = now
-      self.print(f'{self._title} {step}/{self._total}  {timing}  {self._text()}')
-
-  @property
-  def live(self):
-    """Whether it is a bar on a terminal, which shows a notice by itself."""
-    return self._live is not None
-
-  def _shown(self):
-    """Bar, figures and notice; the thread that draws the bar asks for it four times a second."""
-    lines = filter(None, (self._text(), self._notice()))
-    return rich.console.Group(self._bar, *map(rich.text.Text, lines))
-
-  def _text(self):
-    known = self._latest
-    shown = [(label, known[name], form) for label, name, form in self._figures if name in known]
-    return '  '.join(f'{label} {float(value):{form}}' for label, value, form in shown)
-
-  def _timing(self, step):
-    spent = time.monotonic() - self._began
-    done = step - self._start
-    left = spent / done * (self._total - step) if done > 0 else 0.0
-    return f'{_clock(spent)} + {_clock(left)} left'
-
-
-def _clock(seconds):
-  """Duration as h:mm:ss or m:ss."""
-  minutes, seconds = divmod(round(seconds), 60)
-  hours, minutes = divmod(minutes, 60)
-  return f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'

@@ -20,11 +20,16 @@ from r1jax.train import state as state_lib
 
 @flax.struct.dataclass
 class Rows:
-  """Packed rows, int32: tokens, segment ids (0 = padding) and positions, all [..., B, T]."""
+  """Packed rows, int32: tokens, segment ids (0 = padding) and positions, all [..., B, T].
+
+  `prefix` is there where sequences share their beginnings: the segment that each token sees besides
+  its own, -1 for none.
+  """
 
   token: jax.Array
   segment: jax.Array
   position: jax.Array
+  prefix: jax.Array | None = None
 
 
 @flax.struct.dataclass
@@ -42,7 +47,8 @@ def token_logp(params, cfg, rows, temperature):
   Both are float32 [B, T]. The first token of a row has nothing before it: its values mean nothing
   and are always masked.
   """
-  output = transformer.forward(params, cfg, rows.token, rows.segment, rows.position)
+  arrays = (rows.token, rows.segment, rows.position, rows.prefix)
+  output = transformer.forward(params, cfg, *arrays)
   return *_aligned(params, cfg, output.hidden_XD, rows.token, 1, temperature), output
 
 

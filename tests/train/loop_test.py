@@ -21,6 +21,7 @@ class Counting:
   """A stage whose state is the sum of the numbers of its updates."""
 
   title, total, figures = 'Counting', 6, ()
+  cycle, examine_every, base, doing = 1, 0, {}, str
 
   def __init__(self, during=lambda step: None, **figures):
     self.during, self.extra, self.ran = during, figures, []

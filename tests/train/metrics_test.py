@@ -1,6 +1,5 @@
-"""A run's figures: one row per step, whatever was killed and resumed, and a bar that fits."""
+"""A run's figures: one row per step, whatever was killed and resumed."""
 
-import io
 import json
 import math
 import multiprocessing.synchronize
@@ -13,7 +12,6 @@ import time
 
 import jax.numpy as jnp
 import pytest
-import rich.console
 
 from r1jax import files
 from r1jax.train import metrics
@@ -118,76 +116,6 @@ def test_an_atomic_write_that_fails_leaves_the_old_content(tmp_path, monkeypatch
   with pytest.raises(OSError, match='killed'):
     files.write_atomically(path, 'new')
   assert path.read_text() == 'old'
-
-
-FULL = {
-  'reward/total': 1.25,
-  'reward/accuracy': 0.5,
-  'reward/format': 0.75,
-  'rollout/length': 43.21,
-  'grpo/kl': 0.0123,
-  'grpo/entropy': 0.9,
-  'grpo/clip_fraction': 0.0625,
-  'speed/rollout_tokens_per_s': 14000.4,
-  'speed/train_tokens_per_s': 5000,
-}
-
-
-def _console(**options):
-  return rich.console.Console(file=io.StringIO(), highlight=False, **options)
-
-
-def test_without_a_terminal_each_report_is_one_plain_line_with_every_figure():
-  console = _console(width=40)
-  with metrics.Progress('GRPO', 10, start=8, console=console) as bar:
-    bar.update(9, FULL)
-    bar.print('[not markup] saved')
-    bar.update(10, FULL)
-  first, note, last = console.file.getvalue().splitlines()
-  assert note == '[not markup] saved'
-  assert first.startswith('GRPO 9/10  0:00 + 0:00 left  reward 1.25  acc 0.50  format 0.75')
-  assert 'rollout tok/s 14,000  train tok/s 5,000' in first
-  assert last.startswith('GRPO 10/10') and '\x1b' not in first + last
-
-
-def test_a_step_without_a_rollout_goes_on_showing_the_last_one():
-  console = _console(width=40)
-  with metrics.Progress('GRPO', 2, start=1, console=console) as bar:
-    bar.update(1, FULL)
-    bar.update(2, {'grpo/kl': 0.5})
-  last = console.file.getvalue().splitlines()[-1]
-  assert 'reward 1.25  acc 0.50' in last and 'KL 0.5000' in last
-
-
-def test_a_log_file_gets_a_line_a_second_at_most_and_the_last_step_always():
-  console = _console()
-  with metrics.Progress('GRPO', 1000, console=console) as bar:
-    for step in range(1, 1001):
-      bar.update(step, {'reward/accuracy': 1})
-  lines = console.file.getvalue().splitlines()
-  assert 2 <= len(lines) < 20 and lines[-1].startswith('GRPO 1000/1000')
-
-
-def test_on_a_terminal_the_bar_shows_steps_time_left_and_figures():
-  console = _console(force_terminal=True, width=120)
-  with metrics.Progress('GRPO', 10, console=console) as bar:
-    bar.update(4, FULL)
-    bar.update(5, FULL)
-  shown = console.file.getvalue()
-  for part in ('5/10', 'left', 'KL 0.0123', 'clip 0.062', 'entropy 0.90'):
-    assert part in shown
-
-
-@pytest.mark.parametrize(
-  'spent, start, step, text', [(60, 0, 1, '1:00 + 1:39:00 left'), (90, 40, 70, '1:30 + 1:30 left')]
-)
-def test_the_time_left_follows_the_pace_of_this_run(monkeypatch, spent, start, step, text):
-  clock = iter([0.0, spent, spent])
-  monkeypatch.setattr(metrics.time, 'monotonic', lambda: next(clock))
-  console = _console()
-  with metrics.Progress('GRPO', 100, start=start, console=console) as bar:
-    bar.update(step, {})
-  assert text in console.file.getvalue()
 
 
 def test_writing_metrics_imports_no_torch_or_tensorflow(tmp_path):

@@ -19,7 +19,7 @@ from r1jax.evaluation.exam import answers, protocol
 from r1jax.rewards import format as format_reward
 from r1jax.rewards import service
 from r1jax.sampling import rollout
-from r1jax.train import metrics
+from r1jax.train import progress
 
 FIGURES = (
   ('pass@1', 'exam/pass_at_1', '.3f'),
@@ -75,7 +75,7 @@ def run(exam, path, settings, rewards):
   calls = exam.shape.calls
   left = [(part, number) for part, number in calls if (part[0], number) not in have]
   done, drawn, began = len(calls) - len(left), 0, time.monotonic()
-  bar = metrics.Progress(exam.title, len(calls), done, FIGURES)
+  bar = progress.Progress(exam.title, len(calls), done, FIGURES)
   # Behind the lines that `_resume` has kept.
   with open(path, 'ab') as file, bar:
     if done:
