@@ -93,6 +93,21 @@ def test_a_signal_ends_the_run_after_the_update_it_came_in(tmp_path, which, stat
   assert [row['step'] for row in found] == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_report_is_asked_for_after_each_checkpoint_at_a_stop_and_where_the_run_goes_on(tmp_path):
+  def run_noting(stage):
+    seen = []
+    note = lambda always: seen.append((always, [row['step'] for row in rows(tmp_path)]))
+    try:
+      loop.run(loop.LoopConfig(2, 2), stage, tmp_path, OCFG, note)
+    except loop.Interrupted:
+      pass
+    return [(always, steps[-1]) for always, steps in seen]
+
+  # The figures of the update that was saved are there already.
+  assert run_noting(Counting(stop_at(2))) == [(False, 2), (False, 3), (True, 3)]
+  assert run_noting(Counting()) == [(True, 3), (False, 4), (False, 6)]
+
+
 def test_a_signal_while_the_run_begins_is_not_lost(tmp_path):
   stage = Counting()
   begin = stage.start

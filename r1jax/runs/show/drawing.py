@@ -84,10 +84,12 @@ class _Frame:
   high: float
 
   def x(self, step):
+    """Where an update stands, in units of the picture from the left."""
     share = (np.asarray(step, float) - self.first) / (self.last - self.first)
     return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
 
   def y(self, value):
+    """Where a value stands, from the top; one beyond the axis stands at its end."""
     share = (np.asarray(value, float) - self.low) / (self.high - self.low)
     return _HEIGHT - _BOTTOM - np.clip(share, 0, 1) * (_HEIGHT - _TOP - _BOTTOM)
 
