@@ -128,15 +128,13 @@ class Log:
 
   def _tokens(self, replies, numbers, learned):
     """The bytes of the compressed file, see `sample_files.Tokens`."""
-    ids = [replies.rollout.completion(b) for b in numbers]
+    ids, known = [replies.rollout.completion(b) for b in numbers], {}
+    decode = self.form.tokenizer.decode
     arrays = {
       'first': np.cumsum([0, *map(len, ids)]).astype(np.int64),
       'token': np.concatenate(ids).astype(np.int32),
       'text_end': np.concatenate(
-        [
-          text_ends(self.form.tokenizer.decode, one, replies.texts[b])
-          for b, one in zip(numbers, ids)
-        ]
+        [text_ends(decode, one, replies.texts[b], known) for b, one in zip(numbers, ids)]
       ),
       'sampler_logp': np.concatenate([_logp(b, replies) for b in numbers]),
     }
@@ -177,24 +175,28 @@ def extracted(completion, answer, where):
   return None if found is None else found.strip()
 
 
-def text_ends(decode, ids, text):
+def text_ends(decode, ids, text, known=None):
   """Characters of `text` up to the end of each token, int32 [T]; the last one is all of it.
 
   Args:
     decode: ids -> text.
     ids: int [T], at least one.
     text: what they decode to, perhaps behind a thought that the prompt has opened.
+    known: dict that remembers what few ids in a row decode to; for many replies give all the same.
   """
+  known, ids = {} if known is None else known, tuple(map(int, ids))
+  # The same pairs of tokens come again and again, and to decode one is slow.
+  few = lambda some: known[some] if some in known else known.setdefault(some, decode(some))
   # Behind what the prompt has opened.
   at = len(text) - len(decode(ids))
   ends, before, done = [], 0, 0
   for number in range(1, len(ids) + 1):
     # Decoded behind the token before it: alone, some tokenizers drop its leading space.
-    known, new = decode(ids[before:done]), decode(ids[before:number])
+    old, new = few(ids[before:done]), few(ids[before:number])
     # A character may be spread over tokens; until its last one it is a replacement sign.
-    whole = len(new) > len(known) and not new.endswith('\ufffd')
+    whole = len(new) > len(old) and not new.endswith('\ufffd')
     if whole or number - done > _UNFINISHED:
-      at += len(new) - len(known)
+      at += len(new) - len(old)
       before, done = done, number
     ends.append(at)
   ends[-1] = len(text)

@@ -1,5 +1,6 @@
 """The loop around a stage: what it saves, logs and says, with a stage that only counts."""
 
+import contextlib
 import io
 import json
 import signal
@@ -97,10 +98,8 @@ def test_a_report_is_asked_for_after_each_checkpoint_at_a_stop_and_where_the_run
   def run_noting(stage):
     seen = []
     note = lambda always: seen.append((always, [row['step'] for row in rows(tmp_path)]))
-    try:
+    with contextlib.suppress(loop.Interrupted):
       loop.run(loop.LoopConfig(2, 2), stage, tmp_path, OCFG, note)
-    except loop.Interrupted:
-      pass
     return [(always, steps[-1]) for always, steps in seen]
 
   # The figures of the update that was saved are there already.
