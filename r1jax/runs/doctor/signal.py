@@ -6,6 +6,7 @@ _NOTHING = 0.01  # of the reward's weights; below it no reply earns anything
 _SOLVED = 0.8  # accuracy above which groups agree because they are right
 _AGREE = 0.6  # of the groups, see docs/metrics.md
 _CUT = 0.25  # of the replies
+_GUESSED = 0.4  # accuracy that guessing reaches
 
 
 def no_reward(run):
@@ -89,6 +90,25 @@ def truncation(run):
   )
 
 
+def brevity(run):
+  """The cap was too low to work an answer out in, and the policy has learned to guess within it."""
+  if not run.long('rollout/truncated', 15):
+    return None
+  before, right = run.early('rollout/truncated'), run.late('reward/accuracy')
+  long, short = run.early('rollout/length'), run.late('rollout/length')
+  # Where brief replies are right, or the cut stays, nothing or another rule is to be said.
+  if before <= _CUT or run.late('rollout/truncated') >= 0.8 * before:
+    return None
+  if right > _GUESSED or short >= long:
+    return None
+  return Finding(
+    'the cap teaches brevity',
+    f'{before:.0%} of the replies ran into the cap of {run.early("rollout/cap"):.0f} tokens at '
+    f'first; they went from {long:.0f} to {short:.0f} tokens instead, and accuracy is {right:.2f}',
+    f'raise {run.shown("sample.max_new")} with rl.length_schedule and rl.capacity',
+  )
+
+
 def forgets(run):
   """Accuracy has fallen far below what it was."""
   values = run.course('reward/accuracy')
@@ -109,4 +129,4 @@ def forgets(run):
   )
 
 
-RULES = (no_reward, only_format, unanimous, truncation, forgets)
+RULES = (no_reward, only_format, unanimous, truncation, brevity, forgets)

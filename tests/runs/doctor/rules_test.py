@@ -41,6 +41,13 @@ BROKEN = {
     ),
     'sample.max_new (now 96)',
   ),
+  'the cap teaches brevity': (
+    dict(figures=folders.rows(
+      rollout__truncated=lambda t: 0.6 - 0.6 * t, rollout__length=lambda t: 30 - 10 * t,
+      reward__accuracy=lambda t: 0.1 + 0.1 * t,
+    )),
+    'sample.max_new (now 96)',
+  ),
   'accuracy falls': (
     dict(figures=folders.rows(reward__accuracy=lambda t: 0.9 * np.sin(np.pi * t))),
     'optimizer.lr (now 0.0003)',
@@ -170,8 +177,10 @@ def test_a_solved_task_whose_groups_agree_is_well():
 
 
 def test_a_run_that_learns_to_be_brief_is_well():
-  figures = folders.rows(rollout__truncated=lambda t: 0.9 - 0.5 * t)
-  assert 'replies are cut off' not in told(figures=figures)
+  figures = folders.rows(
+    rollout__truncated=lambda t: 0.9 - 0.7 * t, rollout__length=lambda t: 30 - 10 * t
+  )
+  assert told(figures=figures) == {}
 
 
 def test_stale_rollouts_may_differ_from_the_trainer():

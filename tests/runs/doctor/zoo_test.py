@@ -26,7 +26,7 @@ BROKEN = {
   'too short to answer': (SHORT, {'no reward'}),
   'too short for most': (
     {'sample.max_new': 12, 'rl.length_schedule': '((0,12),)'},
-    {'replies are cut off'},
+    {'replies are cut off', 'the cap teaches brevity'},
   ),
   'too cold to differ': ({'sample.temperature': 0.02}, {'groups agree'}),
   'refills that cannot help': (
