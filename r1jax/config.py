@@ -44,6 +44,8 @@ class RuntimeConfig:
     remat: recompute each layer in the backward pass instead of keeping its activations.
     offload: keep the inputs of those layers in the host's memory until the backward pass.
     scan_layers: one compiled layer in a loop; False unrolls (fast on CPU, slow to compile).
+    unroll_sampling: unroll where tokens are sampled, whatever `scan_layers` says: there a loop
+      copies the weights of each layer at every token.
     dispatch: 'sorted' or 'dense' experts, see `model.config.MoeConfig`.
     kernels: 'auto', 'reference', 'tpu' or 'gpu', see `kernels.resolve`; a form that does not exist
       where the run starts is refused.
@@ -56,6 +58,7 @@ class RuntimeConfig:
   remat: bool = True
   offload: bool = False
   scan_layers: bool = True
+  unroll_sampling: bool = False
   dispatch: Literal['sorted', 'dense'] = 'sorted'
   kernels: Literal['auto', 'reference', 'tpu', 'gpu'] = 'auto'
   cache: str = programs.AUTO
@@ -147,7 +150,9 @@ class GraphConfig:
 
 _WEIGHTS = ('helpful_weight', 'harmless_weight')  # of a reward's parts: scores stand alone
 # Fields of ModelConfig that `runtime` decides.
-_RUNTIME = {'compute_dtype', 'param_dtype', 'remat', 'offload', 'scan_layers', 'kernels'}
+_RUNTIME = {
+  'compute_dtype', 'param_dtype', 'remat', 'offload', 'scan_layers', 'unroll_sampling', 'kernels',
+}  # fmt: skip
 
 
 def default(stage):

@@ -40,6 +40,7 @@ class Run(NamedTuple):
   remat: bool = True
   offload: bool = False
   scan_layers: bool = True
+  unroll_sampling: bool = False
   dispatch: str = 'sorted'
   kernels: str = 'auto'
 
@@ -87,6 +88,7 @@ def _read(hub, compute_dtype, param_dtype, run):
     remat=run.remat,
     offload=run.offload,
     scan_layers=run.scan_layers,
+    unroll_sampling=run.unroll_sampling,
     kernels=kernels.resolve(run.kernels),
   )
   return config.ModelConfig(**fields, **_family(hub).read(hub, run.dispatch))

@@ -119,6 +119,7 @@ class ModelConfig:
     offload: what remat keeps, each layer's input, waits in the host's memory.
     scan_layers: one compiled layer in a loop; False unrolls: longer compilation, no copies of
       weights (fast on CPU).
+    unroll_sampling: unroll in sampling whatever `scan_layers` says of training.
     kernels: which form of the ops runs, as `kernels.resolve` found it.
   """
 
@@ -149,6 +150,7 @@ class ModelConfig:
   remat: bool = True
   offload: bool = False
   scan_layers: bool = True
+  unroll_sampling: bool = False
   kernels: Form = 'reference'
 
   def __post_init__(self):

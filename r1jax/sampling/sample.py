@@ -100,6 +100,8 @@ def generate(params, cfg, scfg, prompt_PT, length_P, key, *, cap, stop_KW):
   Returns:
     `Completions`.
   """
+  if cfg.unroll_sampling:
+    cfg = dataclasses.replace(cfg, scan_layers=False)
   # Prefill: each prompt once.
   params = transformer.unstack(params, cfg)
   cache, logits_PV = _prefill(params, cfg, prompt_PT, length_P)

@@ -97,6 +97,23 @@ def test_log_probabilities_are_those_of_a_full_forward_pass_at_the_sampling_temp
   assert np.abs(free.logp_BT - expected).max() < 1e-4
 
 
+def test_sampling_may_be_unrolled_where_training_scans(free):
+  scanned = dataclasses.replace(UNROLLED, scan_layers=True, unroll_sampling=True)
+  np.testing.assert_array_equal(generate(scanned).token_BT, free.token_BT)
+  weights, key = tiny.weights(UNROLLED), jax.random.key(0)
+  arrays = tiny.put(prompts()), tiny.put(LENGTHS)
+
+  def text(cfg):
+    call = lambda weights: sample.generate(
+      weights, cfg, CONFIG, *arrays, key, cap=np.int32(NEW), stop_KW=NEVER
+    )
+    return str(jax.make_jaxpr(call)(weights))
+
+  looped = dataclasses.replace(UNROLLED, scan_layers=True)
+  # Only a loop over layers reads one layer after the other at a place that it counts.
+  assert text(looped).count('scan[') > text(scanned).count('scan[')
+
+
 def test_greedy_completions_are_the_forward_pass_s_best_tokens_with_its_log_probabilities(greedy):
   expected, logits_BTV = logp_of(tiny.MLA, greedy, 1.0)
   np.testing.assert_array_equal(greedy.token_BT, logits_BTV.argmax(-1))
