@@ -16,11 +16,11 @@ import jax
 import numpy as np
 
 from r1jax import files
-from r1jax.rewards import accuracy, choice, golds
+from r1jax.evaluation.exam import answers
+from r1jax.rewards import accuracy, golds
 from r1jax.stages import sample_files
 
 _MIB = 1 << 20
-_LONGEST_EXPECTED = 500  # characters; the tests of a program would drown the row
 _ROW = 700  # bytes of a row beside its texts, about
 _TOKEN = 16  # bytes per token: its id, two log-probabilities, where its text ends
 _SHARE = 4  # one step takes at most this part of the space
@@ -104,7 +104,7 @@ class Log:
       'sample': b % replies.group,
       'question': problem.question,
       'kind': problem.kind,
-      'expected': expected(problem.answer),
+      'expected': answers.expected(problem.answer),
       'extracted': extracted(replies.texts[b], problem.answer, self.answer),
       'rewards': {
         name: {'score': found.score, 'kind': str(found.kind), 'why': found.why}
@@ -144,23 +144,6 @@ class Log:
     out = io.BytesIO()
     np.savez_compressed(out, **arrays)
     return out.getvalue()
-
-
-def expected(answer):
-  """The right answer of a problem as a short text; '' where no answer is right or wrong."""
-  if isinstance(answer, str):
-    return answer
-  gold = golds.of(answer)
-  if isinstance(getattr(gold, 'text', None), str):  # of mathematics and of JSON
-    return gold.text
-  # A gold that is of no kind of answer belongs to a general request.
-  if type(gold) not in golds.KINDS:
-    return ''
-  if isinstance(gold, choice.Letter):
-    return gold.letter
-  fields = dataclasses.asdict(gold)
-  text = json.dumps(fields if len(fields) > 1 else [*fields.values()][0], ensure_ascii=False)
-  return text if len(text) <= _LONGEST_EXPECTED else f'{text[:_LONGEST_EXPECTED]} …'
 
 
 def extracted(completion, answer, where):

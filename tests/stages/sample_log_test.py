@@ -9,6 +9,7 @@ import pytest
 
 from r1jax.data import problem, prompts, tokenizer
 from r1jax.evaluation import replies as replies_lib
+from r1jax.evaluation.exam import answers
 from r1jax.rewards import choice, json_value, preference, puzzles, service
 from r1jax.rewards import code as code_lib
 from r1jax.sampling import rollout
@@ -112,7 +113,7 @@ def test_what_json_cannot_say_becomes_null(tmp_path, tok):
 
 def test_a_write_that_dies_leaves_no_rows(tmp_path, tok, monkeypatch):
   replies = _replies(tok, [RIGHT])
-  monkeypatch.setattr(sample_log, 'expected', lambda answer: 1 / 0)
+  monkeypatch.setattr(sample_log.answers, 'expected', lambda answer: 1 / 0)
   with pytest.raises(ZeroDivisionError):
     _log(tmp_path, tok).write('step', 1, replies)
   assert sample_files.found(tmp_path / 'samples') == []
@@ -158,13 +159,13 @@ def test_any_ids_have_ends_within_the_text(tok):
   ],
 )
 def test_every_kind_of_answer_is_expected_as_text(answer, text):
-  assert sample_log.expected(answer) == text
+  assert answers.expected(answer) == text
 
 
 def test_the_tests_of_a_program_are_cut_to_a_line_that_can_be_read():
   rows = [{'stdin': '1 2\n' * 200, 'stdout': '3\n'}]
   gold, _ = code_lib.Tests.read({'tests': rows}, '')
-  text = sample_log.expected(gold)
+  text = answers.expected(gold)
   assert len(text) == 502 and text.endswith(' …')
 
 
