@@ -131,8 +131,10 @@ def heldout(run):
       ends = (row.get('eval/pass_at_1_low'), row.get('eval/pass_at_1_high'))
       found[row['step']] = _at(row['step'], row['eval/pass_at_1'], *ends)
   # The closing examination asks all questions, one on the way perhaps fewer: it replaces that.
-  if 'pass@1' in run.summary.get('after', {}):
-    found[run.step] = _point(run.step, run.summary['after'])
+  # Supervised stages examine nothing before, so their summary is that of the end.
+  after = run.summary.get('after', run.summary)
+  if 'pass@1' in after:
+    found[run.step] = _point(run.step, after)
   return [found[step] for step in sorted(found)]
 
 

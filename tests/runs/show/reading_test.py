@@ -28,6 +28,13 @@ def test_a_finished_run_knows_its_state_and_its_held_out_points(tmp_path):
   ]
 
 
+def test_a_supervised_run_has_the_point_of_its_end(tmp_path):
+  figures = [{'step': step, 'loss/total': 1 / step} for step in (1, 2, 3)]
+  run = reading.read(folders.write(tmp_path / 'run', figures, {}, AFTER, stage='sft'))
+  assert (run.state, run.total) == ('finished', 0)
+  assert reading.heldout(run) == [{'step': 3, 'mean': 0.9, 'low': 0.85, 'high': 0.93}]
+
+
 def test_a_run_that_is_held_is_running_and_one_that_was_left_has_stopped(tmp_path):
   folder = folders.write(tmp_path / 'run', folders.rows(40))
   assert reading.read(folder).state == 'stopped'
