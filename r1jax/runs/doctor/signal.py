@@ -6,6 +6,7 @@ _NOTHING = 0.01  # of the reward's weights; below it no reply earns anything
 _SOLVED = 0.8  # accuracy above which groups agree because they are right
 _AGREE = 0.6  # of the groups, see docs/metrics.md
 _CUT = 0.25  # of the replies
+_COLD = 0.5  # temperature
 _GUESSED = 0.4  # accuracy that guessing reaches
 
 
@@ -50,18 +51,28 @@ def only_format(run):
 
 
 def unanimous(run):
-  """Most groups earn the same for every reply, and not because all are right."""
+  """Most groups earn the same for every reply, and not because the run has learned all."""
   if not run.long('rollout/unanimous') or run.key('rl.dynamic_sampling'):
     return None
   share, right = run.late('rollout/unanimous'), run.late('reward/accuracy')
-  if share <= _AGREE or right > _SOLVED:
+  # Groups that agree at the end since all of them are right are what a run is for.
+  learned = right > _SOLVED and run.early('rollout/unanimous') <= _AGREE
+  if share <= _AGREE or learned:
     return None
+  if (run.key('sample.temperature') or 1.0) < _COLD:
+    do = f'raise {run.shown("sample.temperature")}: replies that are all alike earn all the same'
+  elif right > _SOLVED:
+    do = 'the questions were solved from the start: take harder ones'
+  else:
+    do = (
+      f'set rl.dynamic_sampling=True, raise {run.shown("sample.group")}, or take questions that '
+      'are solved now and then'
+    )
   return Finding(
     'groups agree',
     f'{share:.0%} of the groups earn the same for every reply, so they teach nothing (accuracy '
     f'{right:.2f})',
-    f'set rl.dynamic_sampling=True, raise {run.shown("sample.group")}, or take questions that are '
-    'solved now and then',
+    do,
   )
 
 

@@ -172,8 +172,15 @@ def test_a_run_without_figures_or_samples_has_no_finding():
 
 
 def test_a_solved_task_whose_groups_agree_is_well():
-  figures = folders.rows(reward__accuracy=flat(0.95), rollout__unanimous=flat(0.9))
+  figures = folders.rows(reward__accuracy=lambda t: 0.2 + t, rollout__unanimous=lambda t: t)
   assert 'groups agree' not in told(figures=figures)
+
+
+def test_a_task_that_was_solved_from_the_start_teaches_nothing():
+  figures = folders.rows(reward__accuracy=flat(0.99), rollout__unanimous=flat(0.95))
+  assert 'take harder ones' in told(figures=figures)['groups agree'].do
+  cold = told(figures=figures, sample__temperature=0.02)
+  assert 'sample.temperature (now 0.02)' in cold['groups agree'].do
 
 
 def test_a_run_that_learns_to_be_brief_is_well():

@@ -13,7 +13,7 @@ CONFIG = {
   'runtime': {'compute_dtype': 'float32'},
   'loop': {'checkpoint_every': 20},
   'optimizer': {'lr': 3e-4, 'warmup': 0},
-  'sample': {'group': 4, 'max_new': 96},
+  'sample': {'group': 4, 'max_new': 96, 'temperature': 1.0},
   'reward': {
     'accuracy': 1.0, 'format': 1.0, 'language': 0.0, 'answer': 'tags', 'workers': 2,
     'math_seconds': 2.0, 'worker_gib': 1.0, 'max_verifier_error_rate': 0.02,
