@@ -76,7 +76,8 @@ def content(runs, chosen):
   """What the script of the page reads: {runs, questions, replies}."""
   asked, replies = {}, []
   for number, (parts, _) in enumerate(chosen):
-    for kept, rows in parts:
+    # The newest first: that is what a reader asks about.
+    for kept, rows in reversed(parts):
       tokens = kept.tokens() if rows else None
       for row in rows:
         key = (row['question'], row['kind'], row['expected'])

@@ -42,7 +42,7 @@ def test_every_reply_is_there_with_its_reasons(tmp_path):
   assert len(data['replies']) == 64 and data['runs'] == ['run']
   wrong = data['replies'][1]
   assert wrong['verdict'] == 'wrong' and wrong['why'] == 'accuracy: expected 4, got 5'
-  assert (wrong['read'], wrong['advantage'], wrong['place']) == ('5', -1.0, 'rollout 0')
+  assert (wrong['read'], wrong['advantage'], wrong['place']) == ('5', -1.0, 'rollout 98')
   assert data['questions'][wrong['question']] == {
     'text': 'What is 7 - 3 (0)', 'kind': 'sum', 'expected': '4',
   }  # fmt: skip
