@@ -190,11 +190,24 @@ class Minibatch:
 
   Attributes:
     batch: `steps.Batch` of NumPy arrays [A, B, T].
-    source: [A, B, T], index of the token's sequence in the rollout, -1 for padding.
+    source: [A, B, T], index of the token's sequence in the rollout; -1 for padding and for prompts
+      that several sequences share.
   """
 
   batch: steps.Batch
   source: np.ndarray
+
+  @property
+  def tokens(self):
+    """Tokens that are computed."""
+    return int((self.batch.rows.segment > 0).sum())
+
+  @property
+  def pairs(self):
+    """Pairs of a token and one that it sees, itself among them."""
+    rows = self.batch.rows
+    # Positions count what lies before, in a prompt that is shared too.
+    return int((rows.position + 1)[rows.segment > 0].sum())
 
 
 def split(count, parts, seed):

@@ -283,10 +283,9 @@ class Stage:
       reference_every=self.job.rl.reference_every,
     )
     # Counted on the host's arrays, while the devices compute.
-    segment_ABT = minibatch.batch.rows.segment
-    self._tokens += int((segment_ABT > 0).sum())
+    self._tokens += minibatch.tokens
     figures['packing/filled'] = batches.filled(
-      segment_ABT, int(minibatch.batch.count) * self.layout.rows
+      minibatch.batch.rows.segment, int(minibatch.batch.count) * self.layout.rows
     )
     if not self.pending:  # the next rollout needs these weights anyway
       jax.block_until_ready(found)
@@ -346,11 +345,8 @@ class Stage:
     prompt_P = np.array([len(prompt) for prompt in out.prompts])
     drawn = flops.sampling(self.cfg, prompt_P, out.length_B, out.group)
     drawn *= 1 + experience.dropped / len(prompt_P)  # dropped groups cost what the others do
-    rows = [one.batch.rows for one in packed]
-    tokens = sum(int((one.segment > 0).sum()) for one in rows)
-    # A token sees those before it, of a prompt that it shares too.
-    pairs = sum(int((one.position + 1)[one.segment > 0].sum()) for one in rows)
-    return float(drawn + (passes + 1 + flops.BACKWARD) * flops.of_tokens(self.cfg, tokens, pairs))
+    read = sum(flops.of_tokens(self.cfg, one.tokens, one.pairs) for one in packed)
+    return float(drawn + (passes + 1 + flops.BACKWARD) * read)
 
   def notice(self, replies):
     """Further metrics of a rollout's replies."""

@@ -129,3 +129,13 @@ def test_values_and_gradients_are_those_of_whole_sequences(model, shape):
 def test_a_kernel_that_shares_no_prefix_refuses(form):
   with pytest.raises(ValueError, match='shared prefixes'):
     kernels.attention(None, None, None, None, 1.0, form, np.zeros((1, 1)))
+
+
+def test_the_pairs_of_attention_are_those_of_whole_sequences_without_what_is_shared():
+  out = sampled(prompt_lengths=(9,) * 4, longest=4)
+  shared, whole = packed(out, SHARED), packed(out, WHOLE)
+  assert whole.pairs == sum(n * (n + 1) // 2 for n in 9 + out.length_B)
+  # Of each group three of four prompts are not computed, but for their last token.
+  rows = np.unique(np.argwhere(shared.batch.rows.segment > 0)[:, :2], axis=0)
+  assert len(rows) == 4 and shared.pairs == whole.pairs - 4 * 3 * (8 * 9 // 2)
+  assert shared.tokens == whole.tokens - 4 * 3 * 8
