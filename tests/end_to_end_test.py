@@ -7,6 +7,7 @@ from tensorboardX.proto import event_pb2
 
 from r1jax.data import template, tokenizer
 from r1jax.interchange import checkpoints
+from r1jax.stages import sample_files
 from tests import small_runs
 
 
@@ -19,6 +20,7 @@ def test_every_promised_file_is_there(reference):
     'data.json',
     'metrics.jsonl',
     'model',
+    'report.html',
     'report.png',
     'samples',
     'summary.json',
@@ -105,27 +107,28 @@ def _events(data):
 
 def test_samples_tell_everything_about_every_completion(reference):
   files = sorted((reference.folder / 'samples').iterdir())
-  assert [file.name for file in files] == ['step_000000.jsonl', 'step_000002.jsonl']
+  assert [file.name for file in files] == [
+    f'{name}_{step:06d}.{ending}'
+    for name, step in (('heldout', 0), ('heldout', 4), ('step', 0), ('step', 2))
+    for ending in ('jsonl', 'npz')
+  ]
+  files = [file for file in files if file.match('step_*.jsonl')]
   tok = tokenizer.load(reference.folder / 'model')
   for file, cap, row in zip(files, (16, 24), reference.rows[::2]):
     samples = [json.loads(line) for line in file.open()]
-    assert len(samples) == 32
-    for sample in samples:
-      assert set(sample) == {
-        'prompt',
-        'completion',
-        'tokens',
-        'sampler_logp',
-        'trainer_logp',
-        'rewards',
-        'advantage',
-        'version',
-      }
-      assert 1 <= len(sample['tokens']) <= cap
-      assert tok.decode(sample['tokens']) == sample['completion']
+    tokens = sample_files.Tokens(file)
+    assert len(samples) == len(tokens) == 32
+    for number, sample in enumerate(samples):
+      one = tokens.of(sample['index'])
+      assert sample['index'] == number and sample['group'] * 4 + sample['sample'] == number
+      assert 1 <= len(one['token']) == sample['length'] <= cap
+      assert tok.decode(one['token']) == sample['completion']
+      assert sample['question'] in sample['prompt']
       assert template.render('').split('\n')[0][:40] in sample['prompt']
-      assert len(sample['sampler_logp']) == len(sample['trainer_logp']) == len(sample['tokens'])
-      np.testing.assert_allclose(sample['sampler_logp'], sample['trainer_logp'], atol=1e-4)
+      assert len(one['sampler_logp']) == len(one['trainer_logp']) == len(one['token'])
+      np.testing.assert_allclose(one['sampler_logp'], one['trainer_logp'], atol=1e-4)
+      gap = np.abs(one['sampler_logp'] - one['trainer_logp'])
+      np.testing.assert_allclose(sample['logp_gap_max'], gap.max(), rtol=1e-6)
       assert set(sample['rewards']) == {'accuracy', 'format'}
       assert all(set(part) == {'score', 'kind', 'why'} for part in sample['rewards'].values())
     accuracy = np.mean([s['rewards']['accuracy']['score'] for s in samples])

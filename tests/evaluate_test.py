@@ -37,6 +37,8 @@ def test_every_reply_is_on_file_with_its_mark(finished):
   correct = sum(row['kind'] == 'correct' for row in rows)
   assert content['figures']['pass@1']['mean'] == pytest.approx(correct / 24)
   assert all(row['tokens'] <= 12 and row['completion'] for row in rows)
+  asked = [one['question'] for one in content['per_question']]
+  assert all(row['asked'] == asked[row['question']] and row['expected'] for row in rows)
   assert content['protocol']['temperature'] == 0.6 and content['protocol']['top_p'] == 0.95
 
 

@@ -33,6 +33,8 @@ class Command:
 COMMANDS = {
   'train': Command('r1jax.main', 'run an experiment, or go on with one that was stopped'),
   'fetch': Command('r1jax.fetch', 'bring a model that somebody else made'),
+  'show': Command('r1jax.show', 'see a run, also while it goes on, or compare two'),
+  'doctor': Command('r1jax.doctor', 'be told what is wrong with a run'),
   'chat': Command('r1jax.chat', 'talk to a model'),
   'evaluate': Command('r1jax.evaluate', 'examine a model on benchmarks, compare two results'),
   'grade': Command('r1jax.grade', 'judge completions of any trainer by our verifiers'),

@@ -84,7 +84,11 @@ def ask(policy, cfg, problems, limits, key, rewards, heard=lambda count: None):
 
 def evaluate(policy, cfg, problems, limits, key, rewards, heard=lambda count: None):
   """Pass@1, format and length on held-out problems: `Result`; arguments as in `ask`."""
-  out = ask(policy, cfg, problems, limits, key, rewards, heard)
+  return result(ask(policy, cfg, problems, limits, key, rewards, heard))
+
+
+def result(out):
+  """The `Result` of some `replies.Replies` to held-out problems."""
   format_B = np.array([score.verdicts['format'].score for score in out.scores])
   evaluation = Evaluation(
     passk.pass_at_1(out.correct_PG, out.valid_PG),
@@ -93,6 +97,8 @@ def evaluate(policy, cfg, problems, limits, key, rewards, heard=lambda count: No
   )
   figures = {
     'pass_at_1': evaluation.pass_at_1.mean,
+    'pass_at_1_low': evaluation.pass_at_1.low,
+    'pass_at_1_high': evaluation.pass_at_1.high,
     'format': evaluation.format_rate,
     'length': evaluation.mean_length,
     'truncated': float(1 - out.stopped_B.mean()),
@@ -101,7 +107,7 @@ def evaluate(policy, cfg, problems, limits, key, rewards, heard=lambda count: No
   figures |= by_manner(out.texts, out.correct_PG.reshape(-1))
   figures |= language.figures(out.texts, out.languages)
   # One completion of each question is what people are shown.
-  firsts = range(0, len(out.texts), cfg.samples)
+  firsts = range(0, len(out.texts), out.group)
   return Result(
     evaluation,
     {f'eval/{name}': value for name, value in figures.items()},

@@ -11,5 +11,8 @@ examiner       held-out questions, asked before, during and after
 tables         what is about to happen, in numbers
 workdir        the folder of a run
 r1             all stages of DeepSeek-R1 as a graph; rl_vs_distill: a comparison over seeds
-graph/         stages that read each other, made once; report/: what a finished run or graph leaves
+graph/         stages that read each other, made once
+report/        what a run or a graph leaves, and what it keeps fresh while it goes on
+show/          a run read from its folder and shown, on a terminal or as a page
+doctor/        what is wrong with it
 """

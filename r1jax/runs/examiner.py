@@ -7,6 +7,7 @@ import jax
 from r1jax import sharding
 from r1jax.evaluation import heldout
 from r1jax.sampling import handover, rollout
+from r1jax.stages import sample_files, sample_log
 from r1jax.train import progress
 
 
@@ -17,7 +18,7 @@ class Examiner:
     """Asks nothing yet.
 
     Args:
-      job: its `evaluation`, `seed` and `rl.rollout_layout` are read.
+      job: its `evaluation`, `seed`, `rl`, `reward` and `workdir` are read.
       limits: `rollout.Limits` of the questions.
       cfg: `ModelConfig` of the policies.
       form: the `prompts.Form` by which they are asked.
@@ -30,6 +31,7 @@ class Examiner:
     self.evaluation, self.limits, self.seed = job.evaluation, limits, job.seed
     self.cfg, self.form, self.rewards = cfg, form, rewards
     self.layout = job.rl.rollout_layout
+    self.log = sample_log.Log(job.workdir, form, job.reward.answer, job.rl.samples_mib)
     self.doing = str  # () -> what is being done, for the progress bar
     # The same first questions each time, so that two policies can be compared in pairs.
     count = min(job.evaluation.questions, len(held))
@@ -43,11 +45,14 @@ class Examiner:
           f'there) do not divide over {shards} batch shards of the mesh'
         )
 
-  def judge(self, weights, who):
-    """`heldout.Result` on all held-out problems; `who` is examined is told while it goes on."""
+  def judge(self, weights, who, step=None):
+    """`heldout.Result` on all held-out problems; `who` is examined is told while it goes on.
+
+    With `step`, the updates that the weights have had, the replies are written to `samples/`.
+    """
     total = len(self.problems) * self.evaluation.samples
     with progress.Status(f'examining {who} on held-out questions', total) as status:
-      return self._result(weights, self.problems, status.advance)
+      return self._result(weights, self.problems, step, status.advance)
 
   def figures(self, weights, step):
     """Metrics of an evaluation after update `step`; {} where none is due."""
@@ -55,17 +60,18 @@ class Examiner:
       return {}
     problems, began = self.problems[: self.evaluation.few], time.monotonic()
     self.doing = lambda: f'examining {len(problems)} held-out questions'
-    found = self._result(weights, problems, lambda count: None).metrics
+    found = self._result(weights, problems, step, lambda count: None).metrics
     self.doing = str
     return found | {progress.EXAMINING: time.monotonic() - began}
 
-  def _result(self, weights, problems, heard):
+  def _result(self, weights, problems, step, heard):
     began = time.monotonic()
     policy, _ = handover.take(rollout.Policy(weights, self.cfg, self.form), self.layout)
     # Not the step's: the luck of the draw is the same before, during and after.
     key = heldout.key(self.seed)
-    result = heldout.evaluate(
-      policy, self.evaluation, problems, self.limits, key, self.rewards, heard
-    )
+    out = heldout.ask(policy, self.evaluation, problems, self.limits, key, self.rewards, heard)
+    result = heldout.result(out)
+    if step is not None:
+      self.log.write(sample_files.HELDOUT, step, out)
     self.seconds += time.monotonic() - began
     return result

@@ -11,6 +11,7 @@ from r1jax.data import pairs, source
 from r1jax.evaluation import heldout, scenarios
 from r1jax.rewards import service
 from r1jax.runs import model, tables, train
+from r1jax.runs.report import fresh
 from r1jax.runs.report import run as report
 from r1jax.stages import ahead, general_rl, judge, reasoning_rl, rollouts
 
@@ -20,6 +21,8 @@ _UNREAD = (None,)  # in place of problems where only shapes are wanted
 
 class ReasoningRl(train.Run):
   """GRPO on rule rewards, the base examined before and the policy after."""
+
+  reporter = None
 
   def check(self):
     """Raises ValueError where the batch arithmetic does not work out."""
@@ -52,7 +55,7 @@ class ReasoningRl(train.Run):
 
   def before(self, stage):
     """The base's `heldout.Result`, which is told before anything is trained."""
-    result = self.examiner.judge(stage.initial, 'the base')
+    result = self.examiner.judge(stage.initial, 'the base', step=0)
     stage.base = result.metrics
     if jax.process_index() == 0:
       told = f'the base, held out: pass@1 {result.evaluation.pass_at_1}; {result.prospects.told()}'
@@ -62,8 +65,14 @@ class ReasoningRl(train.Run):
         print('WARNING: most groups agree:', '; '.join(result.prospects.advice(self.job)))
     return result
 
+  def refresh(self, always):
+    """Picture and page, and what the doctor finds, on the first process."""
+    if jax.process_index() == 0:
+      self.reporter = self.reporter or fresh.Report(self.folder)
+      self.reporter.refresh(always)
+
   def close(self, stage, before, after):
-    """Writes and prints what the run leaves: model, summary, picture, table, two transcripts."""
+    """Writes and prints what the run leaves: model, summary, report, table, two transcripts."""
     self.save(self.folder / 'model', stage)
     digest = params_lib.sha256(stage.state.params)
     if jax.process_index() != 0:
@@ -79,7 +88,7 @@ class ReasoningRl(train.Run):
       length_accuracy_rank_correlation=report.length_accuracy(rows),
     )
     report.write_summary(self.folder / train.SUMMARY, summary)
-    report.plot(rows, self.folder / 'report.png')
+    self.refresh(True)
     self.show(stage, before, after)
 
   def show(self, stage, before, after):
@@ -95,9 +104,9 @@ class ReasoningRl(train.Run):
     for part in report.transcripts(self.held[pick].question, *pair):
       console.print(part)
     console.print(
-      f'Files in {folder}: report.png, summary.json, metrics.jsonl (and TensorBoard events), '
-      f'samples/, checkpoints/, model/ (weights, config, tokenizer)\n'
-      f'Next: python -m r1jax.chat --checkpoint={folder}'
+      f'Files in {folder}: report.html, report.png, summary.json, metrics.jsonl (and TensorBoard '
+      f'events), samples/, checkpoints/, model/ (weights, config, tokenizer)\n'
+      f'Next: r1jax show {folder}, r1jax chat --checkpoint={folder}'
     )
 
 

@@ -90,9 +90,12 @@ class Run:
     """What is known before the first update."""
     return None
 
+  def refresh(self, always):
+    """Writes what people look at while the run goes on; see `loop.run`."""
+
   def after(self, stage):
     """What came of it."""
-    return self.examiner.judge(stage.weights, 'what has learned')
+    return self.examiner.judge(stage.weights, 'what has learned', step=stage.total)
 
   def save(self, folder, stage):
     """Writes the stage's model as a folder that others read, adapters in a folder of it too."""
@@ -149,7 +152,15 @@ class Run:
       stage.doing = lambda: self.examiner.doing()
     # A stage may hold threads that ask ahead: they end with the loop, however that ends.
     with contextlib.closing(stage):
-      best = loop.run(self.job.loop, stage, self.folder, self.job.optimizer, stage.began)
+      try:
+        best = loop.run(
+          self.job.loop, stage, self.folder, self.job.optimizer, stage.began, self.refresh
+        )
+      except Exception as error:
+        # Whatever ended it: what there is can be seen. A stop that was asked for has seen to that.
+        if not isinstance(error, loop.Interrupted):
+          self.refresh(True)
+        raise
     after = self.after(stage)
     self.close(stage, before, after)
     if best:

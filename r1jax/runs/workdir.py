@@ -15,7 +15,8 @@ from r1jax.runs import learned, lock
 
 # What may differ when a run goes on: it changes where, how often or how long, not what is computed.
 _FREE = (
-  'workdir', 'mesh', 'loop', 'runtime.cache', 'rl.updates', 'rl.rollout_mesh', 'pretrain.updates',
+  'workdir', 'mesh', 'loop', 'runtime.cache', 'rl.updates', 'rl.rollout_mesh', 'rl.samples_every',
+  'rl.samples_mib', 'pretrain.updates',
 )  # fmt: skip
 # And where replies have been drawn but nothing learned: what is made of them, and how many.
 _CURATED = ('filter', 'cold_start', 'rejection', 'samples.most_per_question', 'samples.heldout',

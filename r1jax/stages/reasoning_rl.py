@@ -19,7 +19,7 @@ from r1jax.evaluation import prospects
 from r1jax.model import flops, transformer
 from r1jax.rewards import functions
 from r1jax.sampling import rollout
-from r1jax.stages import ahead, packing, rollouts, sample_log
+from r1jax.stages import ahead, packing, rollouts, sample_files, sample_log
 from r1jax.train import progress, steps
 from r1jax.train import state as state_lib
 
@@ -46,7 +46,8 @@ class RlConfig:
       training's until it ends; 'same' saves that memory and gathers them at every token.
     silent_rollouts: rollouts in a row in which all groups agree, after which the run stops with the
       reason instead of burning hours; 0 goes on whatever happens.
-    samples_every: updates between rollouts that are written to `samples/`.
+    samples_every: updates between rollouts that are written to `samples/`; the last one always is.
+    samples_mib: most MiB of `samples/`; steps between the first and the last give way, evenly.
     staleness: rollouts sampled ahead of the one trained on, see `stages.ahead`; 0 samples and
       trains in turn, as the paper does. A rollout then comes from weights that lack the last
       `staleness` rollouts, so `grpo.tis_cap` must be set. Three policies meet in the loss: the
@@ -74,6 +75,7 @@ class RlConfig:
   max_refills: ranges.Size = 10
   silent_rollouts: ranges.Size = 4
   samples_every: ranges.Count = 160
+  samples_mib: ranges.Count = 512
   reference_dtype: Literal['', 'float32', 'bfloat16'] = ''
   rollout_layout: Literal['decode', 'same'] = 'decode'
   staleness: ranges.Size = 0
@@ -177,9 +179,10 @@ class Stage(state_lib.Held):
       rollout_mesh: where to sample, by default the mesh that is set.
     """
     self.job, self.cfg, self.form = job, cfg, form
-    self.rewards, self.workdir, self.total = rewards, workdir, job.rl.updates
+    self.rewards, self.total = rewards, job.rl.updates
     own = (one.name for one in functions.parse(job.reward.function))
     self.figures = progress.rl_figures([*self.models, *own])
+    self.log = sample_log.Log(workdir, form, job.reward.answer, job.rl.samples_mib)
     self.rollouts = rollouts.Rollouts(job, cfg, form, questions, rewards, rollout_mesh)
     self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
     self.layout = packing.Layout(
@@ -327,7 +330,8 @@ class Stage(state_lib.Held):
     packed = [
       packing.for_grpo(replies.rollout, part, advantage_B, self.layout, job.grpo) for part in parts
     ]
-    due = step % job.rl.samples_every < job.rl.mini_batches
+    last = step + job.rl.mini_batches >= job.rl.updates
+    due = last or step % job.rl.samples_every < job.rl.mini_batches
     self.pending, trainer = self._scored(packed, keep_trainer=due)
     self._spend('score', began)
     # 4. For people: every reply of some rollouts, and what it all cost.
@@ -378,28 +382,13 @@ class Stage(state_lib.Held):
     return ready, trainer
 
   def _write_samples(self, step, experience, trainer, advantage_B):
-    replies, out = experience.replies, experience.replies.rollout
+    out = experience.replies.rollout
     logp_BT = np.zeros_like(out.logp_BT)
     # From packed places back to replies: the split and the packing are undone.
     for one, values in zip(self.pending, trainer):
       packing.unpack(one, values, logp_BT, out.prompts, out.group)
-    sample_log.write(
-      self.workdir,
-      step,
-      [
-        sample_log.Sample(
-          prompt=self.form.tokenizer.decode(out.prompts[b // out.group]),
-          completion=text,
-          tokens=out.completion(b),
-          sampler_logp=out.logp_BT[b, : out.length_B[b]],
-          trainer_logp=logp_BT[b, : out.length_B[b]],
-          verdicts=replies.scores[b].verdicts,
-          advantage=float(advantage_B[b]),
-          version=experience.version,
-        )
-        for b, text in enumerate(replies.texts)
-      ],
-    )
+    learned = sample_log.Learned(advantage_B, logp_BT, experience.version)
+    self.log.write(sample_files.ROLLOUT, step, experience.replies, learned)
 
   def _spend(self, phase, began):
     spent = time.monotonic() - began

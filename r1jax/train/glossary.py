@@ -254,6 +254,8 @@ _PARITY = (
 )
 _EVAL = (
   Metric('eval/pass_at_1', 'share', EXAM, 'Mean share of right samples per question.', 'rises'),
+  Metric('eval/pass_at_1_low', 'share', EXAM, 'Lower end of its 95 % interval (Wilson).'),
+  Metric('eval/pass_at_1_high', 'share', EXAM, 'Upper end of its 95 % interval (Wilson).'),
   Metric('eval/format', 'share', EXAM, 'Well-formed replies.', 'near 1'),
   Metric('eval/length', 'tokens', EXAM, 'Mean length of a reply.'),
   Metric('eval/truncated', 'share', EXAM, 'Replies that ran into the cap.', 'below 0.1'),

@@ -106,7 +106,7 @@ class Signals:
         os.write(1, f'{self.notice}\n'.encode())
 
 
-def run(cfg, stage, workdir, ocfg, began=None):
+def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
   """Drives `stage` from its newest checkpoint (or its start) to its last update.
 
   A stage has: `title`, `total` updates, `figures` for the progress bar, `cycle` updates that make
@@ -115,6 +115,8 @@ def run(cfg, stage, workdir, ocfg, began=None):
     `abstract(host)`, `restore(arrays, host)`, `arrays()` and `host()` (together everything that
     makes the run), and `update(step)`, which dispatches update number `step` and returns its
     metrics without waiting for them.
+  `refresh(always)` is called after each checkpoint; `always` where the run goes on from one, as its
+    last end may have been sudden, and where it was told to stop.
 
   Args:
     cfg: `LoopConfig`.
@@ -145,13 +147,15 @@ def run(cfg, stage, workdir, ocfg, began=None):
       stage.restore(arrays, host)
       keeper.restore(host)
       say(f'resumed from {folder} at update {step} of {stage.total}')
+      refresh(True)
     else:
       stage.start()
       # So that a run that is killed in its first update begins from the same numbers.
       keeper.save(0)
     with _reports(stage, step, workdir, signals, cfg.sinks) as (writer, bar):
       stop = lambda: signals.asked or _over(cfg, began)
-      _updates(stage, step, keeper, stop, lambda row: _log(row, writer, bar, ocfg))
+      log = lambda row: _log(row, writer, bar, ocfg)
+      _updates(stage, step, keeper, stop, log, refresh)
     return keeper.best
 
 
@@ -219,7 +223,7 @@ def _reports(stage, step, workdir, signals, others):
     yield writer, bar
 
 
-def _updates(stage, step, keeper, stop, log):
+def _updates(stage, step, keeper, stop, log, refresh):
   watch, pending = programs.watch(), None
   while step < stage.total:
     # It is only dispatched: while the device works on it the figures of the last are fetched.
@@ -239,10 +243,12 @@ def _updates(stage, step, keeper, stop, log):
       log(pending)
       pending = None
       keeper.save(step)
+      refresh(False)
     # After the last update only a signal asks for more than the end that comes anyway.
     if why and (step < stage.total or why != _OUT_OF_TIME):
       # It is not over before it is on disk: the process ends when this is raised.
       keeper.wait()
+      refresh(True)
       raise _stopped(why, step, stage.total)
 
 

@@ -24,7 +24,8 @@ FORMED = {
   'reward': WEIGHTS | {'helpful', 'harmless'},
   'verdict': {str(kind) for kind in Kind},
   'rollout': MANNER,
-  'eval': MANNER | {'pass_at_1', 'format', 'length', 'truncated'},
+  'eval': MANNER
+  | {'pass_at_1', 'pass_at_1_low', 'pass_at_1_high', 'format', 'length', 'truncated'},
   'sft': {'mtp1_nll'},
 }
 

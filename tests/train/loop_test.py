@@ -1,5 +1,6 @@
 """The loop around a stage: what it saves, logs and says, with a stage that only counts."""
 
+import contextlib
 import io
 import json
 import pickle
@@ -92,6 +93,19 @@ def test_a_signal_ends_the_run_after_the_update_it_came_in(tmp_path, which, stat
   found = run(again, tmp_path, every=100)
   assert again.ran == [3, 4, 5] and again.total_so_far == 15 and again.ran_before == 3
   assert [row['step'] for row in found] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_report_is_asked_for_after_each_checkpoint_at_a_stop_and_where_the_run_goes_on(tmp_path):
+  def run_noting(stage):
+    seen = []
+    note = lambda always: seen.append((always, [row['step'] for row in rows(tmp_path)]))
+    with contextlib.suppress(loop.Interrupted):
+      loop.run(loop.LoopConfig(2, 2), stage, tmp_path, OCFG, note)
+    return [(always, steps[-1]) for always, steps in seen]
+
+  # The figures of the update that was saved are there already.
+  assert run_noting(Counting(stop_at(2))) == [(False, 2), (False, 3), (True, 3)]
+  assert run_noting(Counting()) == [(True, 3), (False, 4), (False, 6)]
 
 
 def test_a_signal_while_the_run_begins_is_not_lost(tmp_path):

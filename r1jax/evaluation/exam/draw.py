@@ -139,13 +139,16 @@ def _rows(exam, call, out, texts, marks):
   (part, number), group, rows = call, exam.shape.group, []
   for b, (text, mark) in enumerate(zip(texts, marks.result())):
     question, found = part[b // group], mark.verdicts['accuracy']
+    problem = exam.problems[question]
     rows.append(
       {
         'question': question,
         'sample': number * group + b % group,
+        'asked': problem.question,
+        'expected': answers.expected(problem.answer),
         'kind': str(found.kind),
         'why': found.why,
-        'answer': answers.stated(text, exam.problems[question].answer),
+        'answer': answers.stated(text, problem.answer),
         'tokens': int(out.length_B[b]),
         'stopped': bool(out.stopped_B[b]),
         'format': format_reward.check(text).score == 1,

@@ -1,8 +1,7 @@
-"""What a run leaves for its reader: `summary.json`, `report.png`, closing table, transcripts."""
+"""What a run leaves for its reader: `summary.json`, closing table, transcripts; how it is drawn."""
 
 import dataclasses
 import math
-import pathlib
 
 import numpy as np
 import rich.panel
@@ -11,14 +10,6 @@ import rich.text
 
 from r1jax import files, processes, terminal
 from r1jax.evaluation import heldout, intervals
-
-# Panels of report.png: title, metric, axis label, whether it is a share from 0 to 1.
-PANELS = (
-  ('Accuracy', 'reward/accuracy', 'share of rollouts', True),
-  ('Response length', 'rollout/length', 'tokens', False),
-  ('Format', 'reward/format', 'share of rollouts', True),
-  ('Reward', 'reward/total', 'accuracy + format', False),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +47,6 @@ def write_summary(path, summary):
   return content
 
 
-def series(rows, name):
-  """Steps and finite values of one metric in `metrics.read`'s rows."""
-  # Not every row has every metric: one rollout serves several updates, and what is
-  # not finite is null.
-  found = [(row['step'], row[name]) for row in rows if row.get(name) is not None]
-  return [step for step, _ in found], [value for _, value in found]
-
-
 def length_accuracy(rows):
   """Spearman's correlation of length and accuracy over training steps; None where undefined."""
   both = [
@@ -74,37 +57,11 @@ def length_accuracy(rows):
   return intervals.rank_correlation([a for a, _ in both], [b for _, b in both])
 
 
-def plot(rows, path, panels=PANELS):
-  """Draws the course of training, one panel per metric, into a PNG.
+def draw(axis, steps, values, share=False):
+  """Draws one series pale, its smoothed course and last value; says where there is none.
 
-  Args:
-    rows: of `metrics.read`.
-    path: where the picture goes; replaced whole.
-    panels: (title, metric, label, whether it is a share); the panel of a metric without values
-      says that there are none.
+  `share` fixes the axis to 0 and 1.
   """
-  # A quarter of a second, which only the end of a run pays.
-  from matplotlib import figure
-
-  columns = 2 if len(panels) > 1 else 1
-  drawing = figure.Figure(figsize=(5 * columns, 3.1 * math.ceil(len(panels) / columns)))
-  axes = drawing.subplots(math.ceil(len(panels) / columns), columns, squeeze=False).ravel()
-  for axis, (title, name, label, share) in zip(axes, panels):
-    draw(axis, *series(rows, name), share)
-    axis.set_title(title, loc='left', fontsize=11, fontweight='bold')
-    axis.set_ylabel(label)
-    axis.set_xlabel('step')
-  for axis in axes[len(panels) :]:
-    axis.set_axis_off()
-  drawing.tight_layout()
-  tmp = pathlib.Path(path).with_suffix('.tmp.png')
-  drawing.savefig(tmp, dpi=130)
-  # Who looks meanwhile sees the last picture or the next one, never half of it.
-  tmp.replace(path)
-
-
-def draw(axis, steps, values, share):
-  """Draws one series with its smoothed course and last value; says where there is none."""
   axis.spines[['top', 'right']].set_visible(False)
   axis.grid(axis='y', color='0.9')
   # Steps are whole numbers.
@@ -116,9 +73,11 @@ def draw(axis, steps, values, share):
     return
   # A short run is drawn as it is; of a long one the noise stays pale behind its mean.
   color, window = '#1f5fa8', max(1, len(values) // 20)
-  axis.plot(steps, values, color=color, alpha=0.3 if window > 1 else 1, linewidth=1.4)
+  each = dict(color=color, alpha=0.3 if window > 1 else 1, linewidth=1.4, label='rollouts')
+  axis.plot(steps, values, **each)
   if window > 1:
-    axis.plot(steps, _smooth(values, window), color=color, linewidth=2)
+    mean = dict(color=color, linewidth=2, label=f'mean of {2 * window + 1} rollouts')
+    axis.plot(steps, _smooth(values, window), **mean)
   axis.annotate(
     f'{values[-1]:.3g}',
     (steps[-1], values[-1]),

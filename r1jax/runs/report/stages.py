@@ -13,7 +13,8 @@ import rich.table
 
 from r1jax import files
 from r1jax.evaluation import report_card
-from r1jax.runs.report import picture, published, run, students
+from r1jax.runs.report import picture, published, students
+from r1jax.runs.show import reading
 
 TITLES = {
   'base': 'Base',
@@ -83,7 +84,7 @@ def gather(inputs):
   rows = files.read_rows(inputs['r1_zero'] / 'metrics.jsonl') if 'r1_zero' in inputs else []
   curves = {}
   for name, _, _ in picture.CURVES:
-    steps, values = run.series(rows, name)
+    steps, values = reading.series(rows, name)
     curves[name] = {'steps': steps, 'values': values}
   return {
     # In the paper's order, whatever order the folders have.

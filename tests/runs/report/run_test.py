@@ -5,7 +5,6 @@ import json
 import math
 
 import numpy as np
-import PIL.Image
 import pytest
 import rich.console
 
@@ -71,26 +70,6 @@ def test_an_undefined_correlation_is_null_and_nan_is_refused(tmp_path):
   with pytest.raises(ValueError, match='JSON'):
     run.write_summary(path, _summary(after=_evaluation(0.9, math.nan)))
   assert path.read_text() == before
-
-
-def test_the_picture_has_ink_in_every_panel_and_the_size_of_a_page(tmp_path):
-  path = tmp_path / 'report.png'
-  run.plot(_rows(80), path)
-  assert list(tmp_path.iterdir()) == [path]
-  gray = np.asarray(PIL.Image.open(path).convert('L'))
-  assert gray.shape[0] > 700 and gray.shape[1] > 1200
-  height, width = gray.shape[0] // 2, gray.shape[1] // 2
-  for top in (0, height):
-    for left in (0, width):
-      assert (gray[top : top + height, left : left + width] < 200).mean() > 0.01
-
-
-@pytest.mark.parametrize(
-  'rows', [[], [{'step': 1, 'reward/accuracy': 0.5}], [{'step': 1, 'rollout/length': None}]]
-)
-def test_a_run_of_no_step_or_one_is_drawn_too(tmp_path, rows):
-  run.plot(rows, tmp_path / 'report.png')
-  assert (tmp_path / 'report.png').stat().st_size > 1000
 
 
 def test_smoothing_is_the_mean_of_the_neighbours():

@@ -1,0 +1,125 @@
+"""Verifiers that fail, batches that are empty, checkpoints that are missing."""
+
+from r1jax.runs.doctor.finding import Finding
+
+_FAILED = 0.005  # of replies; a quarter of the share at which training stops by default
+_SLOW = 0.02  # of replies: a few hard expressions time out in every run
+_FILLED = 0.5  # of a batch; below it half of an update's time is spent on nothing
+_WAITED = 0.2  # of the rollouts' time
+_SHORT = 10.0  # seconds of waiting that nobody minds
+
+
+def verifier_errors(run):
+  """Verifiers themselves fail."""
+  rates = run.course('reward/verifier_error_rate')
+  if not len(rates) or rates[-1] < _FAILED:
+    return None
+  reasons = [
+    found['why']
+    for row in run.last
+    for found in row['rewards'].values()
+    if found.get('kind') == 'verifier_error'
+  ]
+  told = f', as in: {reasons[0][:80]}' if reasons else ''
+  return Finding(
+    'verifiers fail',
+    f'on {rates[-1]:.1%} of the latest 1,000 replies{told}',
+    f'raise {run.shown("reward.worker_gib")} if memory is the reason; training stops above '
+    f'{run.shown("reward.max_verifier_error_rate")}',
+  )
+
+
+def slow_answers(run):
+  """Answers are too costly to compare."""
+  if not run.long('verdict/timeout', 3) or run.late('verdict/timeout') < _SLOW:
+    return None
+  return Finding(
+    'verifiers time out',
+    f'{run.late("verdict/timeout"):.1%} of the replies are not compared in time and earn 0',
+    f'raise {run.shown("reward.math_seconds")} or {run.shown("reward.workers")}',
+  )
+
+
+def waits(run):
+  """Rollouts wait for verdicts."""
+  waited, rates = run.course('reward/wait_seconds'), run.course('speed/rollout_tokens_per_s')
+  lengths = run.course('rollout/length')
+  prompts, group = run.key('rl.prompts'), run.key('sample.group')
+  same = len(waited) == len(rates) == len(lengths) >= 3
+  if not same or not prompts or not group or not (rates > 0).all():
+    return None
+  # The counter begins anew where a run was resumed: its rises are what was waited.
+  spent = float((lengths * prompts * group / rates).sum())
+  paused = float(sum(max(b - a, 0.0) for a, b in zip([0.0, *waited], waited)))
+  if paused < max(_WAITED * spent, _SHORT):
+    return None
+  return Finding(
+    'rollouts wait for verdicts',
+    f'{paused:.0f} of {spent:.0f} seconds of the rollouts',
+    f'raise {run.shown("reward.workers")}, or give rollouts chunks that are judged while the next '
+    f'is sampled: {run.shown("rl.rollout_chunk")}',
+  )
+
+
+def empty_batches(run):
+  """Training batches are mostly padding."""
+  if not run.long('packing/filled') or run.late('packing/filled') > _FILLED:
+    return None
+  return Finding(
+    'batches are mostly padding',
+    f'only {run.late("packing/filled"):.0%} of a training batch are real tokens',
+    f'lower {run.shown("rl.rows")} or {run.shown("rl.capacity")}',
+  )
+
+
+def unfilled(run):
+  """Dynamic sampling runs out of refills."""
+  if not run.long('rollout/unfilled_groups') or run.late('rollout/unfilled_groups') < 1:
+    return None
+  return Finding(
+    'refills run out',
+    f'{run.late("rollout/unfilled_groups"):.1f} of {run.key("rl.prompts")} groups per rollout are '
+    'unanimous after all refills',
+    f'raise {run.shown("rl.max_refills")}, or take questions that are solved now and then',
+  )
+
+
+def stale_checkpoint(run):
+  """The newest checkpoint is older than it should be."""
+  # One is being written while the next updates go on, so one behind is usual.
+  every = run.key('loop.checkpoint_every')
+  if not every or not run.rows or not run.checkpoints:
+    return None
+  behind = run.rows[-1]['step'] - run.checkpoints[-1]
+  if behind <= 2 * every:
+    return None
+  return Finding(
+    'checkpoints are missing',
+    f'the newest is of update {run.checkpoints[-1]}, {behind} updates ago, and one is due every '
+    f'{every}',
+    'look for room on the disk and for lines about failed saves in the output of the run',
+  )
+
+
+def not_finite(run):
+  """Figures are not finite."""
+  found = run.course('metrics/nonfinite')
+  if not found.any():
+    return None
+  names = sorted(name for name, value in run.rows[-1].items() if value is None)
+  return Finding(
+    'figures are not finite',
+    f'in {int((found > 0).sum())} rows of metrics.jsonl{": " if names else ""}{", ".join(names)}',
+    f"lower {run.shown('optimizer.lr')}, or compute in float32: runtime.compute_dtype='float32'",
+  )
+
+
+RULES = (
+  verifier_errors,
+  slow_answers,
+  waits,
+  empty_batches,
+  unfilled,
+  stale_checkpoint,
+  not_finite,
+)

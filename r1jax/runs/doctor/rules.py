@@ -1,0 +1,23 @@
+"""The examination of a run by all rules."""
+
+from r1jax.runs.doctor import machine, policy, replies, signal
+from r1jax.runs.doctor.finding import Evidence
+
+# In the order in which they are told: what keeps a run from learning comes first.
+RULES = (*signal.RULES, *policy.RULES, *replies.RULES, *machine.RULES)
+
+
+def examine(evidence):
+  """`Finding`s of an `Evidence`, the gravest first; [] for a run that is well."""
+  found = [rule(evidence) for rule in RULES]
+  # Without any reward there is no second reason to look for.
+  if found[0]:
+    return found[:1] + [one for one in found[-len(machine.RULES) :] if one]
+  return [one for one in found if one]
+
+
+def of(run):
+  """The `Finding`s of a `show.reading.Run`."""
+  newest = run.latest('step')
+  last = tuple(newest.rows()) if newest else ()
+  return examine(Evidence(tuple(run.rows), run.config, last, run.checkpoints))

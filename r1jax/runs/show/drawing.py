@@ -1,0 +1,181 @@
+"""Curves of runs as SVG: no script, no font, colours from the page."""
+
+import dataclasses
+import html
+
+import numpy as np
+
+from r1jax.runs.show import reading
+
+_WIDTH, _HEIGHT = 340, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 46, 26, 22
+_REWARD = 'reward/total'
+_POINTS = 200  # of a line; more than that cannot be told apart
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+  """One picture.
+
+  Attributes:
+    title: what it shows.
+    names: metrics, the first drawn as a line, further ones dashed.
+    low, high: ends of the axis; None to fit the values.
+    heldout: whether examinations are drawn in it.
+  """
+
+  title: str
+  names: tuple[str, ...]
+  low: float | None = None
+  high: float | None = None
+  heldout: bool = False
+
+
+PANELS = (
+  Panel('Accuracy', ('reward/accuracy',), 0, 1, heldout=True),
+  Panel('Format', ('reward/format',), 0, 1),
+  Panel('Reward', (_REWARD,), 0),
+  Panel('Tokens per reply', ('rollout/length',), 0),
+  Panel('Cut off', ('rollout/truncated',), 0, 1),
+  Panel('Groups that agree', ('rollout/unanimous',), 0, 1),
+  Panel('KL to the reference, nats per token', ('grpo/kl',), 0),
+  Panel('Entropy, nats per token', ('grpo/entropy',), 0),
+  Panel('Clipped tokens', ('grpo/clip_fraction',), 0),
+  Panel('Sampler against trainer, nats', ('parity/logp_mean', 'parity/logp_max'), 0),
+  Panel('Loss', ('loss/total',)),
+)  # fmt: skip
+
+
+def panels(runs):
+  """SVG texts of the panels for which some run has values."""
+  drawn = (panel(runs, one) for one in PANELS)
+  return [text for text in drawn if text]
+
+
+def panel(runs, what):
+  """One panel as SVG, '' where no run has values of it; `runs` are `reading.Run`s."""
+  courses = [
+    (number, dashed, *reading.series(run.rows, name))
+    for number, run in enumerate(runs)
+    for dashed, name in enumerate(what.names)
+  ]
+  courses = [course for course in courses if course[3]]
+  # Examinations may reach further than rollouts on both sides, so they belong to the frame.
+  dots = [(n, reading.heldout(run)) for n, run in enumerate(runs)] if what.heldout else []
+  if not courses:
+    return ''
+  frame = _frame(courses, dots, what, runs)
+  parts = [_axes(frame, what)]
+  parts += [_line(frame, *course) for course in courses]
+  parts += [_dots(frame, number, points) for number, points in dots]
+  label = html.escape(what.title)
+  return (
+    f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Frame:
+  """What the axes span."""
+
+  first: float
+  last: float
+  low: float
+  high: float
+
+  def x(self, step):
+    """Where an update stands, in units of the picture from the left."""
+    share = (np.asarray(step, float) - self.first) / (self.last - self.first)
+    return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
+
+  def y(self, value):
+    """Where a value stands, from the top; one beyond the axis stands at its end."""
+    share = (np.asarray(value, float) - self.low) / (self.high - self.low)
+    return _HEIGHT - _BOTTOM - np.clip(share, 0, 1) * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def _frame(courses, dots, what, runs):
+  steps = [step for course in courses for step in course[2]]
+  steps += [point['step'] for _, points in dots for point in points]
+  values = [value for course in courses for value in course[3]]
+  low = what.low if what.low is not None else min(values)
+  high = what.high if what.high is not None else max(values)
+  if what.names == (_REWARD,):
+    high = max(high, *(run.most_reward for run in runs))
+  # A course that does not move still needs an axis.
+  high = high if high > low else low + (abs(low) or 1.0)
+  first, last = min(steps), max(steps)
+  return _Frame(first, last if last > first else first + 1, low, high)
+
+
+def _axes(frame, what):
+  parts = [f'<text class="title" x="0" y="13">{html.escape(what.title)}</text>']
+  for value in np.linspace(frame.low, frame.high, 3):
+    y = frame.y(value)
+    parts.append(
+      f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+      f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{value:.2g}</text>'
+    )
+  for step, anchor in ((frame.first, 'start'), (frame.last, 'end')):
+    x, text = frame.x(step), f'{step:g}'
+    parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 6}" text-anchor="{anchor}">{text}</text>')
+  return ''.join(parts)
+
+
+def _line(frame, number, dashed, steps, values):
+  """A course: its mean over neighbours, one standard deviation around it, its last value."""
+  step_N, mean_N, spread_N = smooth(steps, values)
+  x_N = frame.x(step_N)
+  line = _path(x_N, frame.y(mean_N))
+  parts = []
+  # A second metric of a panel has no band: it would hide that of the first.
+  if not dashed and len(mean_N) > 2:
+    up, down = frame.y(mean_N + spread_N), frame.y(mean_N - spread_N)
+    around = _path(np.concatenate([x_N, x_N[::-1]]), np.concatenate([up, down[::-1]]))
+    parts.append(f'<path class="band f{number}" d="{around}Z"/>')
+  style = f'line s{number}{" dashed" if dashed else ""}'
+  parts.append(f'<path class="{style}" d="{line}"/>')
+  y = float(frame.y(mean_N[-1])) + 4
+  text = _short(values[-1])
+  parts.append(f'<text class="f{number}" x="{x_N[-1] + 5:.1f}" y="{y:.1f}">{text}</text>')
+  return ''.join(parts)
+
+
+def _dots(frame, number, points):
+  parts = []
+  for point in points:
+    x, y = frame.x(point['step']), frame.y(point['mean'])
+    told = f'held out, after update {point["step"]}: {point["mean"]:.1%}'
+    if point['low'] is not None:
+      told += f' [{point["low"]:.1%}, {point["high"]:.1%}]'
+      ends = f'y1="{frame.y(point["low"]):.1f}" y2="{frame.y(point["high"]):.1f}"'
+      parts.append(f'<line class="interval s{number}" x1="{x:.1f}" x2="{x:.1f}" {ends}/>')
+    dot = f'<circle class="f{number}" cx="{x:.1f}" cy="{y:.1f}" r="3.5">'
+    parts.append(f'{dot}<title>{told}</title></circle>')
+  return ''.join(parts)
+
+
+def smooth(steps, values):
+  """(steps, means, standard deviations) of a course over its neighbours, at most 200 points each.
+
+  A short course is left as it is: its deviations are 0.
+  """
+  step_N, value_N = np.asarray(steps, float), np.asarray(values, float)
+  window = max(0, len(value_N) // 25)
+  at_N = np.arange(len(value_N))
+  # Running sums: at either end the window is as much of it as there is.
+  low_N, high_N = np.maximum(at_N - window, 0), np.minimum(at_N + window + 1, len(value_N))
+  sums = [np.concatenate([[0.0], np.cumsum(part)]) for part in (value_N, value_N**2)]
+  mean_N, square_N = ((total[high_N] - total[low_N]) / (high_N - low_N) for total in sums)
+  spread_N = np.sqrt(np.maximum(square_N - mean_N**2, 0))
+  chosen = np.unique(np.linspace(0, len(value_N) - 1, min(_POINTS, len(value_N))).astype(int))
+  return step_N[chosen], mean_N[chosen], spread_N[chosen]
+
+
+def _path(x_N, y_N):
+  return 'M' + 'L'.join(f'{x:.1f} {y:.1f}' for x, y in zip(x_N, y_N))
+
+
+def _short(value):
+  """A number in few signs."""
+  return f'{value:.0e}' if 0 < abs(value) < 1e-3 else f'{value:.3g}'

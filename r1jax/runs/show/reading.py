@@ -1,0 +1,180 @@
+"""What a run's folder says of it, also while the run goes on; nothing here writes or loads JAX."""
+
+import dataclasses
+import json
+import pathlib
+import re
+import time
+
+from r1jax import files
+from r1jax.stages import sample_files
+
+_ALIVE = 60.0  # seconds within which a living run touches its lock
+# Yes: `step_00000080`. No: `step_00000080.tmp`.
+_CHECKPOINT = re.compile(r'step_(\d+)')
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A run.
+
+  Attributes:
+    folder: of the run.
+    config: `config.json`.
+    rows: `metrics.jsonl`, a dict each.
+    base, summary: `base.json`, `summary.json`; {} before they are written.
+    versions: `versions.json`.
+    kept: `sample_files.Kept` in order.
+    checkpoints: updates at which there is a checkpoint, ascending.
+    alive: whether the run goes on now.
+    changed: when its figures last changed, seconds since 1970.
+  """
+
+  folder: pathlib.Path
+  config: dict
+  rows: list
+  base: dict
+  summary: dict
+  versions: dict
+  kept: tuple
+  checkpoints: tuple
+  alive: bool
+  changed: float
+
+  @property
+  def name(self):
+    """The folder's own name."""
+    return self.folder.resolve().name
+
+  @property
+  def step(self):
+    """Updates that are complete."""
+    return self.rows[-1]['step'] if self.rows else 0
+
+  @property
+  def total(self):
+    """Updates in all; 0 where the config does not say."""
+    # Of RL alone: other stages count epochs, of which the folder does not know the length.
+    rl = self.config.get('stage') in ('reasoning_rl', 'general_rl')
+    return self.config.get('rl', {}).get('updates', 0) if rl else 0
+
+  @property
+  def most_reward(self):
+    """What a reply can earn: the sum of the weights; 0 where the config has none."""
+    weights = self.config.get('reward', {})
+    parts = ('accuracy', 'format', 'language', 'repetition')
+    return sum(weights.get(part) or 0.0 for part in parts)
+
+  @property
+  def state(self):
+    """In a word or two: running, finished, stopped."""
+    if self.alive:
+      return 'running'
+    if self.summary and self.step >= self.total:
+      return 'finished'
+    return 'stopped' if self.rows else 'not begun'
+
+  def latest(self, name):
+    """The newest `Kept` of that name, or None."""
+    return next((one for one in reversed(self.kept) if one.name == name), None)
+
+  def value(self, key, default=None):
+    """A value of the config by its dotted key."""
+    found = self.config
+    for part in key.split('.'):
+      found = found.get(part, default) if isinstance(found, dict) else default
+    return found
+
+
+def read(folder):
+  """The `Run` in a folder.
+
+  Raises:
+    ValueError: there is none, or a file of it is damaged; the message names it.
+  """
+  folder = pathlib.Path(folder)
+  if not (folder / 'config.json').is_file():
+    raise ValueError(f'{folder} is no folder of a run: it holds no config.json{_near(folder)}')
+  optional = lambda name: files.read_json(folder / name) if (folder / name).exists() else {}
+  metrics = folder / 'metrics.jsonl'
+  rows = [row for row in files.read_rows(metrics) if isinstance(row.get('step'), int)]
+  checkpoints = ((p, _CHECKPOINT.fullmatch(p.name)) for p in (folder / 'checkpoints').glob('*'))
+  return Run(
+    folder=folder,
+    config=files.read_json(folder / 'config.json'),
+    rows=rows,
+    base=optional('base.json'),
+    summary=optional('summary.json'),
+    versions=optional('versions.json'),
+    kept=tuple(sample_files.found(folder / sample_files.FOLDER)),
+    checkpoints=tuple(sorted(int(match[1]) for _, match in checkpoints if match)),
+    alive=_alive(folder / 'run.lock'),
+    changed=(metrics if metrics.exists() else folder / 'config.json').stat().st_mtime,
+  )
+
+
+def series(rows, name):
+  """(steps, values) of one metric in rows of figures, where it has finite ones."""
+  # Not every row has every metric: one rollout serves several updates, and what is
+  # not finite is null.
+  found = [(row['step'], row[name]) for row in rows if row.get(name) is not None]
+  return [step for step, _ in found], [value for _, value in found]
+
+
+def heldout(run):
+  """Examinations in order: {step, mean, low, high}; the ends are None where nobody wrote them."""
+  found = {}
+  if 'pass@1' in run.base:
+    found[0] = _point(0, run.base)
+  for row in run.rows:
+    if row.get('eval/pass_at_1') is not None:
+      ends = (row.get('eval/pass_at_1_low'), row.get('eval/pass_at_1_high'))
+      found[row['step']] = _at(row['step'], row['eval/pass_at_1'], *ends)
+  # The closing examination asks all questions, one on the way perhaps fewer: it replaces that.
+  # Supervised stages examine nothing before, so their summary is that of the end.
+  after = run.summary.get('after', run.summary)
+  if 'pass@1' in after:
+    found[run.step] = _point(run.step, after)
+  return [found[step] for step in sorted(found)]
+
+
+def accuracy(row):
+  """Whether a reply is right; None where no rule says so or the verifier failed."""
+  found = row['rewards'].get('accuracy')
+  if not found or found['kind'] == 'verifier_error':
+    return None
+  return found['score'] > 0.5
+
+
+def verdict(row):
+  """The kind of the accuracy verdict, or `no rule` for a general request."""
+  return row['rewards'].get('accuracy', {}).get('kind', 'no rule')
+
+
+def why(row):
+  """Why a reply earned less than it could, in a line; '' where nothing is wrong."""
+  parts = row['rewards'].items()
+  return '; '.join(f'{name}: {found["why"]}' for name, found in parts if found.get('why'))
+
+
+def _point(step, evaluation):
+  return _at(step, evaluation['pass@1'], *evaluation.get('ci95', (None, None)))
+
+
+def _at(step, mean, low, high):
+  return {'step': step, 'mean': mean, 'low': low, 'high': high}
+
+
+def _alive(lock):
+  """Whether a run holds the folder: it touches the file every ten seconds."""
+  try:
+    holder = json.loads(lock.read_text())
+    return bool(holder) and time.time() - lock.stat().st_mtime < _ALIVE
+  except (OSError, ValueError):
+    return False
+
+
+def _near(folder):
+  """Runs below a folder that is none, for the message."""
+  found = sorted(path.parent for path in folder.glob('*/config.json'))[:3]
+  return f'; there are {", ".join(map(str, found))}' if found else ''

@@ -1,0 +1,98 @@
+"""A run is read as it stands: finished, stopped, running, of an older version, damaged."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from r1jax.runs.show import questions, reading
+from tests import small_runs
+from tests.runs.show import folders
+
+AFTER = {'pass@1': 0.9, 'ci95': [0.85, 0.93]}
+
+
+def test_a_finished_run_knows_its_state_and_its_held_out_points(tmp_path):
+  figures = folders.rows()
+  figures[24] |= {'eval/pass_at_1': 0.4, 'eval/pass_at_1_low': 0.35, 'eval/pass_at_1_high': 0.45}
+  figures[99] |= {'eval/pass_at_1': 0.8}
+  base = {'pass@1': 0.2, 'ci95': [0.15, 0.25]}
+  folder = folders.write(tmp_path / 'run', figures, summary={'after': AFTER}, base=base)
+  run = reading.read(folder)
+  assert (run.state, run.step, run.total, run.name) == ('finished', 100, 100, 'run')
+  assert reading.heldout(run) == [
+    {'step': 0, 'mean': 0.2, 'low': 0.15, 'high': 0.25},
+    {'step': 25, 'mean': 0.4, 'low': 0.35, 'high': 0.45},
+    {'step': 100, 'mean': 0.9, 'low': 0.85, 'high': 0.93},
+  ]
+
+
+def test_a_supervised_run_has_the_point_of_its_end(tmp_path):
+  figures = [{'step': step, 'loss/total': 1 / step} for step in (1, 2, 3)]
+  run = reading.read(folders.write(tmp_path / 'run', figures, {}, AFTER, stage='sft'))
+  assert (run.state, run.total) == ('finished', 0)
+  assert reading.heldout(run) == [{'step': 3, 'mean': 0.9, 'low': 0.85, 'high': 0.93}]
+
+
+def test_a_run_that_is_held_is_running_and_one_that_was_left_has_stopped(tmp_path):
+  folder = folders.write(tmp_path / 'run', folders.rows(40))
+  assert reading.read(folder).state == 'stopped'
+  (folder / 'run.lock').write_text(json.dumps({'pid': 1}))
+  assert reading.read(folder).state == 'running'
+
+
+def test_a_row_that_is_being_written_is_not_read(tmp_path):
+  folder = folders.write(tmp_path / 'run', folders.rows(5))
+  with (folder / 'metrics.jsonl').open('a') as file:
+    file.write('{"step": 6, "reward/to')
+  assert reading.read(folder).step == 5
+
+
+def test_a_folder_that_holds_no_run_names_those_below_it(tmp_path):
+  folders.write(tmp_path / 'runs' / 'one')
+  with pytest.raises(ValueError, match=r'no config.json; there are .*runs/one'):
+    reading.read(tmp_path / 'runs')
+
+
+def test_damage_is_named(tmp_path):
+  folder = folders.write(tmp_path / 'run')
+  (folder / 'samples' / 'step_000098.jsonl').write_text('no JSON\n')
+  with pytest.raises(ValueError, match=r'step_000098\.jsonl:1: damaged'):
+    reading.read(folder).latest('step').rows()
+
+
+def test_a_row_of_an_older_version_is_read_too(tmp_path):
+  row = {
+    'prompt': 'User: 1 + 1', 'completion': '2', 'tokens': [4, 5], 'sampler_logp': [0.0, 0.0],
+    'rewards': {'accuracy': {'score': 0.5, 'kind': 'wrong', 'why': 'half'}}, 'advantage': 0.1,
+  }  # fmt: skip
+  run = reading.read(folders.write(tmp_path / 'run', kept={'step_000000': [row]}))
+  (found,) = run.latest('step').rows()
+  assert found['question'] == 'User: 1 + 1' and found['length'] == 2 and found['reward'] is None
+  assert run.latest('step').tokens() is None and reading.why(found) == 'accuracy: half'
+
+
+@pytest.mark.parametrize('words', [['show'], ['show', '--html'], ['doctor'], ['show', '--help']])
+def test_no_command_that_reads_a_run_loads_jax(tmp_path, words):
+  folder = str(folders.write(tmp_path / 'run'))
+  program = (
+    'import sys\nfrom r1jax.cli import commands\n'
+    f'try:\n  commands.main([{words[0]!r}, {folder!r}, *{words[1:]!r}])\n'
+    'except SystemExit:\n  pass\nprint("jax" in sys.modules)'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', program], cwd=small_runs.ROOT, capture_output=True, text=True
+  )
+  assert done.stdout.splitlines()[-1] == 'False', done.stderr
+
+
+def test_the_worst_question_is_first_with_what_was_said_of_it():
+  rows = folders.samples((folders.PAID, folders.WRONG))
+  rows[1]['rewards']['accuracy'] = rows[0]['rewards']['accuracy']
+  failed = {'accuracy': {'score': 0.0, 'kind': 'verifier_error', 'why': 'died'}}
+  rows.append(rows[0] | {'question': 'never judged', 'rewards': failed})
+  found = questions.worst(rows)
+  assert len(found) == 8 and found[-1].text == 'What is 7 - 3 (0)'
+  assert (found[-1].right, found[-1].asked) == (3, 4)
+  assert (found[0].right, found[0].commonest, found[0].times) == (2, '5', 2)
