@@ -13,8 +13,8 @@ BASE = 'r1jax_base'  # in the folder of an unpacked adapter, a link to its base
 SHIPPED = {'tiny': 'tiny_base', 'tiny_bilingual': 'tiny_bilingual_base'}
 PLACES = (
   'hub folder, GGUF file, PEFT folder of an adapter, work directory of a run, a shipped model '
-  f'({", ".join(SHIPPED)}), one that r1jax fetch brought ({", ".join(fetched.MODELS)}), or org/name '
-  'of a model on the hub'
+  f'({", ".join(SHIPPED)}), one that r1jax fetch brought ({", ".join(fetched.MODELS)}), or '
+  'org/name of a model on the hub'
 )
 
 

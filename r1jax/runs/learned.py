@@ -1,4 +1,4 @@
-"""What a run learns from: the files and models that its config names, and whether they are the same."""
+"""What a run learns from: the files and models of its config, and whether they are the same."""
 
 import functools
 import hashlib
@@ -10,7 +10,7 @@ from r1jax.rewards import functions as reward_functions
 from r1jax.runs.graph import fingerprint
 
 # Keys that may name a model of the hub, whose commit is kept as a file's digest is.
-MODELS = ('checkpoint', 'distill.teacher')
+_MODELS = ('checkpoint', 'distill.teacher')
 # Keys that name a file that is learned from; of a folder, the file in it that is read.
 _DATA = {
   'data.path': '',
@@ -38,7 +38,7 @@ def digests(config):
     elif path.is_dir() and (shards := _shards(config, key, path)):
       names = ''.join(f'{one.name} {_of_file(one)}\n' for one in shards)
       found[key] = hashlib.sha256(names.encode()).hexdigest()
-  commits = {key: hub_download.commit(_value(config, key)) for key in MODELS}
+  commits = {key: hub_download.commit(_value(config, key)) for key in _MODELS}
   return found | {key: commit for key, commit in commits.items() if commit}
 
 
@@ -51,7 +51,7 @@ def check_same(folder, saved, now, config):
     config: of the run.
   """
   for key in sorted(saved.keys() & now.keys()):
-    if saved[key] != now[key] and key in MODELS:
+    if saved[key] != now[key] and key in _MODELS:
       place = hub_download.repository(_value(config, key))
       raise ValueError(
         f'{place} (config.{key}) is now at commit {now[key]}, {folder} began from {saved[key]}: go '
@@ -64,6 +64,11 @@ def check_same(folder, saved, now, config):
         f'it: its SHA-256 was {saved[key]:.12}, now it is {now[key]:.12}; put the old data back, '
         'or give another --config.workdir'
       )
+
+
+def same_model(key, old, new):
+  """Whether two values of a key name one model of the hub; its commit is what `digests` keeps."""
+  return key in _MODELS and hub_download.repository(old) == hub_download.repository(new)
 
 
 def _value(config, key):
@@ -89,7 +94,9 @@ def _shards(config, key, path):
   held = key == 'data.heldout_path'
   try:
     # As in `data.source`, so that a split that nobody reads may change.
-    split = source.heldout_split(config.data) if held else _value(config, f'{key.split(".")[0]}.split')
+    split = (
+      source.heldout_split(config.data) if held else _value(config, f'{key.split(".")[0]}.split')
+    )
     return records.files(path, split)
   except records.RecordError:
     return []

@@ -117,12 +117,7 @@ def _check_same(folder, saved, now, free, where=''):
     old, new = saved.get(key), now.get(key)
     if isinstance(old, dict) and isinstance(new, dict):
       _check_same(folder, old, new, free, f'{where}{key}.')
-    # The commit of a model of the hub stands in data.json, however its name says it.
-    elif f'{where}{key}' in learned.MODELS and hub_download.repository(old) == hub_download.repository(
-      new
-    ):
-      continue
-    elif old != new:
+    elif old != new and not learned.same_model(f'{where}{key}', old, new):
       raise ValueError(
         f'{folder} holds a run with config.{where}{key}={old!r}, now it is {new!r}; go on with the '
         'old value, or give another --config.workdir'

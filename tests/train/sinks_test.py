@@ -100,8 +100,8 @@ def test_a_run_that_goes_on_is_the_same_one_for_the_service(tmp_path, service):
     (
       'log',
       [],
-      'wandb: cannot be written any more (ConnectionError: no log here); the run goes on without it '
-      'from step 1, and has it again when it is started anew',
+      'wandb: cannot be written any more (ConnectionError: no log here); the run goes on without '
+      'it from step 1, and has it again when it is started anew',
     ),
     ('finish', [1, 2], 'wandb: figures are also in /the/folder'),
   ],
