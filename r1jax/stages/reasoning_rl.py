@@ -20,7 +20,7 @@ from r1jax.model import flops, transformer
 from r1jax.rewards import functions
 from r1jax.sampling import rollout
 from r1jax.stages import ahead, packing, rollouts, sample_files, sample_log
-from r1jax.train import progress, steps
+from r1jax.train import ledger, progress, steps
 from r1jax.train import state as state_lib
 
 
@@ -196,8 +196,7 @@ class Stage(state_lib.Held):
         f"rl.share_prompts=True needs runtime.kernels='reference', not {cfg.kernels!r}: no Pallas "
         'kernel of attention shares prompts yet'
       )
-    self.seconds = {'rollout': 0.0, 'score': 0.0, 'update': 0.0, 'whole': 0.0}
-    self.began = time.monotonic()
+    self.ledger = ledger.Ledger()
     # On the devices is the state alone; mini-batches wait on the host.
     self.state, self.pending, self.iteration = None, [], 0
     self._tokens, self._training = 0, 0.0  # of the rollout being trained on
@@ -243,7 +242,7 @@ class Stage(state_lib.Held):
     self.state, self.initial = arrays['state'], None
     self.rollouts.hold(self.frozen)
     self.pending = arrays['pending']
-    self.iteration, self.seconds = host['iteration'], host['seconds']
+    self.iteration = host['iteration']
     self.rollouts.restore(self.iteration, host['questions'], arrays['versions'])
     self.watch_silence(host['silent'])
 
@@ -266,12 +265,7 @@ class Stage(state_lib.Held):
       'versions': len(self.rollouts.versions),
       'questions': self.rollouts.position,
       'silent': self.prospects.silent,
-      'seconds': self.spent(),
     }
-
-  def spent(self):
-    """Seconds of the run so far by phase, those before it was interrupted included."""
-    return self.seconds | {'whole': self.seconds['whole'] + time.monotonic() - self.began}
 
   def update(self, step):
     """One policy update; takes a new rollout when the last one is used up."""
@@ -279,6 +273,24 @@ class Stage(state_lib.Held):
     figures = {} if self.pending else self._collect(step)
     began = time.monotonic()
     minibatch, *self.pending = self.pending
+    with self.ledger.phase(ledger.UPDATES):
+      found = self._learn(minibatch)
+      # Counted on the host's arrays, while the devices compute.
+      self._tokens += minibatch.tokens
+      figures['packing/filled'] = batches.filled(
+        minibatch.batch.rows.segment, int(minibatch.batch.count) * self.layout.rows
+      )
+      if not self.pending:  # the next rollout needs these weights anyway
+        jax.block_until_ready(found)
+    self._training += time.monotonic() - began
+    if not self.pending:
+      figures['speed/train_tokens_per_s'] = self._tokens / self._training
+      self._tokens, self._training = 0, 0.0
+    found['grpo/clip_fraction'] = found['grpo/clip_low'] + found['grpo/clip_high']
+    return figures | found | self.examine(self.weights, step + 1)
+
+  def _learn(self, minibatch):
+    """Dispatches the update on a mini-batch; its metrics."""
     self.state, found = steps.grpo_update(
       self.state,
       packing.put(minibatch.batch),
@@ -289,19 +301,7 @@ class Stage(state_lib.Held):
       temperature=self.job.sample.temperature,
       reference_every=self.job.rl.reference_every,
     )
-    # Counted on the host's arrays, while the devices compute.
-    self._tokens += minibatch.tokens
-    figures['packing/filled'] = batches.filled(
-      minibatch.batch.rows.segment, int(minibatch.batch.count) * self.layout.rows
-    )
-    if not self.pending:  # the next rollout needs these weights anyway
-      jax.block_until_ready(found)
-    self._training += self._spend('update', began)
-    if not self.pending:
-      figures['speed/train_tokens_per_s'] = self._tokens / self._training
-      self._tokens, self._training = 0, 0.0
-    found['grpo/clip_fraction'] = found['grpo/clip_low'] + found['grpo/clip_high']
-    return figures | found | self.examine(self.weights, step + 1)
+    return found
 
   @property
   def _scores_old(self):
@@ -313,30 +313,23 @@ class Stage(state_lib.Held):
     """Fills `pending` with the packed mini-batches of a new rollout; returns its metrics."""
     job, cap = self.job, self.job.rl.cap(step)
     # 1. Sample and judge: a rollout, perhaps one that was begun while the last was trained on.
-    began = time.monotonic()
-    experience = self.rollouts.take(self.iteration, self.state.params)
-    self._spend('rollout', began)
+    with self.ledger.phase(ledger.ROLLOUTS):
+      experience = self.rollouts.take(self.iteration, self.state.params)
     replies = experience.replies
     self.prospects.add(replies)
     # 2. Advantages, on whole groups: the split into mini-batches may break a group.
     reward_PG, _ = rollouts.shaped(replies, cap, job.grpo)
     advantage_B = advantages.estimate(reward_PG, replies.valid_PG, job.grpo).reshape(-1)
     # 3. Mini-batches, packed, with the log-probabilities that the loss compares with.
-    began = time.monotonic()
-    # Seeded by the iteration: the same rollout is always split alike.
-    parts = packing.split(
-      advantage_B.size, job.rl.mini_batches, [job.seed, self.iteration, keys.number('mini-batches')]
-    )
-    packed = [
-      packing.for_grpo(replies.rollout, part, advantage_B, self.layout, job.grpo) for part in parts
-    ]
     last = step + job.rl.mini_batches >= job.rl.updates
     due = last or step % job.rl.samples_every < job.rl.mini_batches
-    self.pending, trainer = self._scored(packed, keep_trainer=due)
-    self._spend('score', began)
+    with self.ledger.phase(ledger.SCORING):
+      packed = self._packed(replies, advantage_B)
+      self.pending, trainer = self._scored(packed, keep_trainer=due)
     # 4. For people: every reply of some rollouts, and what it all cost.
     if due and jax.process_index() == 0:
-      self._write_samples(step, experience, trainer, advantage_B)
+      with self.ledger.phase(ledger.REPORT):
+        self._write_samples(step, experience, trainer, advantage_B)
     cost = {
       'speed/rollout_tokens_per_s': float(replies.length_B.sum()) / experience.seconds,
       'compute/flops': self._flops(experience, packed),
@@ -345,6 +338,17 @@ class Stage(state_lib.Held):
     self.iteration += 1
     figures = rollouts.figures(experience, cap, job.grpo) | self.notice(replies)
     return figures | self.rewards.metrics() | cost | experience.handover
+
+  def _packed(self, replies, advantage_B):
+    """The mini-batches of a rollout, still without log-probabilities to compare with."""
+    job = self.job
+    # Seeded by the iteration: the same rollout is always split alike.
+    parts = packing.split(
+      advantage_B.size, job.rl.mini_batches, [job.seed, self.iteration, keys.number('mini-batches')]
+    )
+    return [
+      packing.for_grpo(replies.rollout, part, advantage_B, self.layout, job.grpo) for part in parts
+    ]
 
   def _flops(self, experience, packed):
     """Counted operations of a rollout, of its scoring and of the updates on it."""
@@ -389,8 +393,3 @@ class Stage(state_lib.Held):
       packing.unpack(one, values, logp_BT, out.prompts, out.group)
     learned = sample_log.Learned(advantage_B, logp_BT, experience.version)
     self.log.write(sample_files.ROLLOUT, step, experience.replies, learned)
-
-  def _spend(self, phase, began):
-    spent = time.monotonic() - began
-    self.seconds[phase] += spent
-    return spent

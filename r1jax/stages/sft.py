@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from r1jax import ranges, sharding
 from r1jax.data import batches, conversations, examples, records
 from r1jax.stages import packing, supervised
-from r1jax.train import progress, steps
+from r1jax.train import ledger, progress, steps
 from r1jax.train import state as state_lib
 
 
@@ -160,7 +160,8 @@ class Stage(supervised.Stage):
     figures |= self.cost([len(one.ids) for one in tokens])
     every = self.job.sft.loss_every
     if every and (step + 1) % every == 0:
-      figures['eval/loss'] = self.heldout_loss(self.weights)
+      with self.ledger.phase(ledger.EXAMINATIONS):
+        figures['eval/loss'] = self.heldout_loss(self.weights)
     return figures | self.examine(self.weights, step + 1)
 
   def learn(self, batch):

@@ -289,6 +289,7 @@ _TRAINING = (
   ),
   Metric('speed/rollout_tokens_per_s', 'tokens per second', ROLLOUT, 'New tokens of the sampler.'),
   Metric('speed/train_tokens_per_s', 'tokens per second', ROLLOUT, 'Tokens of the updates.'),
+  Metric('speed/wall_seconds', 'seconds', TOTAL, 'Wall time of the run, all its starts together.'),
   Metric(
     'compute/flops',
     'operations',

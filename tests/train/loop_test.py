@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from r1jax.train import checkpoint, loop, optimizer
+from r1jax.train import checkpoint, ledger, loop, optimizer
 from tests import small_runs
 
 OCFG = optimizer.OptimizerConfig(lr=1.0)
@@ -27,6 +27,7 @@ class Counting:
 
   def __init__(self, during=lambda step: None, **figures):
     self.during, self.extra, self.ran = during, figures, []
+    self.ledger = ledger.Ledger()
 
   def start(self):
     self.total_so_far = np.zeros(())
@@ -100,7 +101,7 @@ def test_a_report_is_asked_for_after_each_checkpoint_at_a_stop_and_where_the_run
     seen = []
     note = lambda always: seen.append((always, [row['step'] for row in rows(tmp_path)]))
     with contextlib.suppress(loop.Interrupted):
-      loop.run(loop.LoopConfig(2, 2), stage, tmp_path, OCFG, note)
+      loop.run(loop.LoopConfig(2, 2), stage, tmp_path, OCFG, refresh=note)
     return [(always, steps[-1]) for always, steps in seen]
 
   # The figures of the update that was saved are there already.

@@ -4,7 +4,7 @@ import math
 import pathlib
 import time
 
-from r1jax.runs.report import run as report
+from r1jax.runs.report import curve
 from r1jax.runs.show import reading
 
 _BLUE, _ORANGE = '#1f5fa8', '#c2571a'
@@ -91,7 +91,7 @@ def _policy(axis, run):
 
 def _draw(axis, run, heading, name, label):
   steps, values = reading.series(run.rows, name)
-  report.draw(axis, steps, values)
+  curve.draw(axis, steps, values)
   axis.set_title(heading, loc='left', fontsize=11, fontweight='bold')
   axis.set_ylabel(label, fontsize=9)
 

@@ -1,0 +1,225 @@
+"""The end of a run: better or not, by how much of it form alone, one gain and one failure.
+
+`content` makes what `summary.json` holds of it. All that is printed is made from that, so a run
+that has ended long ago says the same as one that ends now.
+"""
+
+import math
+
+import numpy as np
+import rich.box
+import rich.console
+import rich.panel
+import rich.table
+import rich.text
+
+from r1jax import terminal
+from r1jax.evaluation import heldout, intervals
+from r1jax.evaluation.exam import answers
+from r1jax.stages import sample_log
+from r1jax.train import ledger, progress
+
+BETTER, WORSE, UNSHOWN = 'better', 'worse', 'not shown to be better'
+
+
+def content(before, after, problems, where):
+  """{before, after, change, examples} of two `heldout.Result`s on the same problems.
+
+  Args:
+    before, after: of the base and of the trained policy.
+    problems: the held-out problems, in the order of the results.
+    where: `reward.answer`, where the final answer of a reply stands.
+  """
+  return {
+    'before': before.evaluation.as_json(),
+    'after': after.evaluation.as_json(),
+    'change': {
+      'pass@1': _change(before.rates, after.rates),
+      'content': _change(before.contents, after.contents),
+    },
+    'examples': _examples(before, after, problems, where),
+  }
+
+
+def _change(before, after):
+  """The paired test of two tuples of question rates, as JSON; None where nothing can be paired."""
+  # A question that no verifier could judge is in neither.
+  pairs = [(a, b) for a, b in zip(before, after) if not math.isnan(a + b)]
+  if not pairs:
+    return None
+  gap = intervals.paired([b for _, b in pairs], [a for a, _ in pairs])
+  found = UNSHOWN if not gap.significant else BETTER if gap.mean > 0 else WORSE
+  return {
+    'mean': gap.mean, 'ci95': [gap.low, gap.high], 'p': gap.p, 'questions': gap.questions,
+    'verdict': found,
+  }  # fmt: skip
+
+
+def length_accuracy(rows):
+  """Spearman's correlation of length and accuracy over training steps; None where undefined."""
+  both = [
+    (row['rollout/length'], row['reward/accuracy'])
+    for row in rows
+    if row.get('rollout/length') is not None and row.get('reward/accuracy') is not None
+  ]
+  return intervals.rank_correlation([a for a, _ in both], [b for _, b in both])
+
+
+def _examples(before, after, problems, where):
+  """A question that was gained and one that fails, each with how it was chosen."""
+  right = [np.array([v['accuracy'].score > 0.5 for v in r.verdicts]) for r in (before, after)]
+  gained = np.flatnonzero(~right[0] & right[1]).tolist()
+  # A worked answer shows more than a lucky one.
+  worked = [i for i in gained if heldout.worked(after.completions[i])]
+  failed = np.flatnonzero(~right[1]).tolist()
+  of = f'of the first replies to {len(problems)} questions'
+  chosen = []
+  if worked or gained:
+    how = 'worked out ' if worked else ''
+    text = f'{len(worked or gained)} wrong before and {how}right after'
+    chosen.append(('gained', (worked or gained)[0], f'the first of {text}, {of}'))
+  if failed:
+    chosen.append(('failed', failed[0], f'the first of {len(failed)} wrong after, {of}'))
+  return [
+    {'what': what, 'chosen': why, 'question': problems[i].question}
+    | {'expected': answers.expected(problems[i].answer)}
+    | {
+      name: _said(result, i, problems[i], where)
+      for name, result in (('before', before), ('after', after))
+    }
+    for what, i, why in chosen
+  ]
+
+
+def _said(result, i, problem, where):
+  found, text = result.verdicts[i]['accuracy'], result.completions[i]
+  read = sample_log.extracted(text, problem.answer, where)
+  return {'completion': text, 'read': read, 'kind': str(found.kind), 'why': found.why}
+
+
+def show(summary, folder, console=None):
+  """Prints the end of an RL run from its `summary.json`: table, verdict, examples, seconds, files.
+
+  Args:
+    summary: the object; of an older version what it lacks is left out.
+    folder: of the run.
+    console: `rich.console.Console`; by default standard output.
+  """
+  console = console or rich.console.Console(highlight=False)
+  console.print(table(summary))
+  for line in told(summary):
+    console.print(rich.text.Text(line))
+  for panel in examples(summary):
+    console.print(panel)
+  console.print(seconds(summary['seconds']))
+  text = (
+    f'Files in {folder}: report.html, report.png, summary.json, metrics.jsonl (and TensorBoard '
+    f'events), samples/, checkpoints/, model/ (weights, config, tokenizer)\n'
+    f'Next: r1jax show {folder}, r1jax chat --checkpoint={folder}'
+  )
+  console.print(rich.text.Text(terminal.plain(text)))
+
+
+def table(summary):
+  """Before, after and change of accuracy, of accuracy whatever the form, of format and length."""
+  before, after = summary['before'], summary['after']
+  count = f'{after["questions"]} held-out questions, {after["samples"]} replies'
+  drawn = rich.table.Table(
+    title=f'Before and after ({count})', title_justify='left', box=rich.box.SIMPLE_HEAD
+  )
+  drawn.add_column('')
+  for name in ('before', 'after', 'change [95 %]'):
+    drawn.add_column(name, justify='right', no_wrap=True)
+  for row in lines(summary):
+    drawn.add_row(*row)
+  return drawn
+
+
+def lines(summary):
+  """The rows of the table, texts: what, before, after, change."""
+  before, after = summary['before'], summary['after']
+  change = summary.get('change', {})
+  rows = [('pass@1', _estimate(before, 'pass@1'), _estimate(after, 'pass@1'),
+           _points(change.get('pass@1'), after['pass@1'] - before['pass@1']))]  # fmt: skip
+  if 'content' in before and 'content' in after:
+    one, other = before['content'], after['content']
+    gain = _points(change.get('content'), other['mean'] - one['mean'])
+    rows.append(('right in any form', _estimate(one, 'mean'), _estimate(other, 'mean'), gain))
+  form = after['format_rate'] - before['format_rate']
+  rows.append(
+    ('format', f'{before["format_rate"]:.1%}', f'{after["format_rate"]:.1%}', _points(None, form))
+  )
+  # A length may grow many times, so it is told as a ratio; shares change by points.
+  ratio = after['mean_length'] / before['mean_length'] if before['mean_length'] else math.nan
+  lengths = (f'{one["mean_length"]:.1f}' for one in (before, after))
+  rows.append(('tokens per reply', *lengths, f'x {ratio:.2f}'))
+  return rows
+
+
+def _estimate(found, name):
+  low, high = found['ci95']
+  return f'{found[name]:.1%} [{100 * low:.1f}, {100 * high:.1f}]'
+
+
+def _points(change, mean):
+  if not change:
+    return f'{100 * mean:+.1f} points'
+  low, high = change['ci95']
+  return f'{100 * change["mean"]:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]'
+
+
+def told(summary):
+  """Sentences: whether it is better, and how much of the gain is form."""
+  change = summary.get('change', {})
+  strict, inner = change.get('pass@1'), change.get('content')
+  if not strict:
+    return []
+  test = f'paired permutation test on the same {strict["questions"]} questions, p = {_p(strict)}'
+  found = [f'The trained policy is {strict["verdict"]} ({test}).']
+  if inner and strict['verdict'] == BETTER:
+    rest = 100 * (strict['mean'] - inner['mean'])
+    whole = f'Of {100 * strict["mean"]:+.1f} points {rest:+.1f} are form alone: '
+    same = 'answers that were known and not written where they are asked for'
+    found.append(f'{whole}{same}. Right in any form it is {inner["verdict"]} (p = {_p(inner)}).')
+  return found
+
+
+def _p(change):
+  return f'{change["p"]:.2g}'
+
+
+def examples(summary):
+  """Panels of the examples; text of the model is never markup, and holds no control characters."""
+  for one in summary.get('examples', ()):
+    title = {'gained': 'gained', 'failed': 'still wrong'}[one['what']]
+    if one['what'] == 'failed' and one['before']['kind'] == 'correct':
+      title = 'lost'
+    parts = [_text(one['question'], 'bold'), _text(f'  expected {one["expected"]}', 'dim')]
+    for name in ('before', 'after'):
+      said = one[name]
+      color = 'green' if said['kind'] == 'correct' else 'red'
+      read = 'no answer read' if said['read'] is None else f'read {said["read"]}'
+      why = f' ({said["why"]})' if said['why'] and said['read'] is None else ''
+      parts += [_text(f'\n{name}: {said["kind"]}, {read}{why}\n', color)]
+      parts += [_text(said['completion'].strip() or '(empty)')]
+    body = rich.text.Text.assemble(*parts)
+    head = _text(f'{title}: {one["chosen"]}')
+    yield rich.panel.Panel(body, title=head, title_align='left')
+
+
+def seconds(spent):
+  """A table of where the wall time went; `spent` as of `ledger.Ledger.seconds`."""
+  whole = spent.get(ledger.WHOLE, 0.0)
+  drawn = rich.table.Table(
+    title=f'Where {progress.clock(whole)} went', title_justify='left', box=None, show_header=False
+  )
+  drawn.add_column('')
+  drawn.add_column('', justify='right')
+  drawn.add_column('', justify='right')
+  for what, value, share in ledger.rows(spent):
+    drawn.add_row(what, f'{value:,.1f} s', f'{share:.0%}')
+  return drawn
+
+
+def _text(text, style=''):
+  return rich.text.Text(terminal.plain(text), style)
