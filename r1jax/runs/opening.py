@@ -42,7 +42,7 @@ def open_run(workdir, notify=print):
     ValueError: no checkpoint is whole, or config.json is not of this version.
   """
   workdir = pathlib.Path(workdir)
-  job = _job(workdir)
+  job = read_job(workdir)
   run = kinds.KINDS[job.stage].learns(job, jax.sharding.get_mesh())
   # For the shapes of its state alone: the data may be gone from this machine.
   stage = run.stage(run.unread())
@@ -66,11 +66,17 @@ def open_run(workdir, notify=print):
   return folder
 
 
-def _job(workdir):
-  """The `Job` that config.json describes; JSON has lists for its tuples."""
-  file = workdir / 'config.json'
+def read_job(workdir):
+  """The `Job` that a run's config.json describes; JSON has lists for its tuples.
+
+  Raises:
+    ValueError: there is none, it is not of this version, or its stage does not learn.
+  """
+  file = pathlib.Path(workdir) / 'config.json'
   try:
     job = config_lib.build(ml_collections.ConfigDict(_tuples(json.loads(file.read_text()))))
+  except OSError as error:
+    raise ValueError(f'{file}: cannot be read ({error.strerror})') from error
   except (ValueError, KeyError, AttributeError, TypeError) as error:
     raise ValueError(f'{file} is not the config of a run of this version: {error}') from error
   # Stages that make data have no checkpoints.

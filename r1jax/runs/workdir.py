@@ -20,7 +20,7 @@ _FREE = (
   'workdir', 'mesh', 'loop', 'runtime.cache', 'rl.updates', 'rl.rollout_mesh', 'rl.samples_every',
   'rl.samples_mib', 'pretrain.updates',
 )  # fmt: skip
-# Of these, what changes how far a run goes or what it leaves: with another value it is not at its end.
+# Of these, what changes how far a run goes or what it leaves.
 _UNTIL = ('rl.updates', 'pretrain.updates', 'loop.keep_best')
 # And where replies have been drawn but nothing learned: what is made of them, and how many.
 _CURATED = ('filter', 'cold_start', 'rejection', 'samples.most_per_question', 'samples.heldout',
@@ -111,9 +111,10 @@ def _flat(value, before=''):
   """A nested dict as one with dotted keys."""
   if not isinstance(value, dict):
     return {before[:-1]: value}
-  return {
-    key: one for name, part in value.items() for key, one in _flat(part, f'{before}{name}.').items()
-  }
+  found = {}
+  for name, part in value.items():
+    found |= _flat(part, f'{before}{name}.')
+  return found
 
 
 def _holds(folder, *patterns):

@@ -202,6 +202,7 @@ class Stage(state_lib.Held):
     self._tokens, self._training = 0, 0.0  # of the rollout being trained on
     self.initial = None  # set before `start`: the weights of the base model
     self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
+    self.heed = lambda minibatch: None  # sees each mini-batch before the update on it
     # What the progress bar knows, and what it asks: what is being done beside an update.
     self.cycle, self.examine_every, self.base, self.doing = job.rl.mini_batches, 0, {}, str
     self.watch_silence(0)
@@ -273,6 +274,7 @@ class Stage(state_lib.Held):
     figures = {} if self.pending else self._collect(step)
     began = time.monotonic()
     minibatch, *self.pending = self.pending
+    self.heed(minibatch)
     with self.ledger.phase(ledger.UPDATES):
       found = self._learn(minibatch)
       # Counted on the host's arrays, while the devices compute.

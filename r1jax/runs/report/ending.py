@@ -122,7 +122,7 @@ def show(summary, folder, console=None):
 
 def table(summary):
   """Before, after and change of accuracy, of accuracy whatever the form, of format and length."""
-  before, after = summary['before'], summary['after']
+  after = summary['after']
   count = f'{after["questions"]} held-out questions, {after["samples"]} replies'
   drawn = rich.table.Table(
     title=f'Before and after ({count})', title_justify='left', box=rich.box.SIMPLE_HEAD
