@@ -74,9 +74,7 @@ def read_job(workdir):
   """
   file = pathlib.Path(workdir) / 'config.json'
   try:
-    job = config_lib.build(ml_collections.ConfigDict(_tuples(json.loads(file.read_text()))))
-  except OSError as error:
-    raise ValueError(f'{file}: cannot be read ({error.strerror})') from error
+    job = config_lib.build(read_config(workdir))
   except (ValueError, KeyError, AttributeError, TypeError) as error:
     raise ValueError(f'{file} is not the config of a run of this version: {error}') from error
   # Stages that make data have no checkpoints.
@@ -84,6 +82,15 @@ def read_job(workdir):
   if job.stage not in learning:
     raise ValueError(f'{file}: the stage {job.stage!r} is none of {", ".join(learning)}')
   return job
+
+
+def read_config(workdir):
+  """The ConfigDict that a run's config.json holds; ValueError where there is none."""
+  file = pathlib.Path(workdir) / 'config.json'
+  try:
+    return ml_collections.ConfigDict(_tuples(json.loads(file.read_text())))
+  except OSError as error:
+    raise ValueError(f'{file}: cannot be read ({error.strerror})') from error
 
 
 def _tuples(value):

@@ -10,9 +10,9 @@ from r1jax.data import pairs, source
 from r1jax.evaluation import heldout, scenarios
 from r1jax.rewards import service
 from r1jax.runs import model, tables, train, workdir
-from r1jax.runs.report import ending, fresh
+from r1jax.runs.report import ending, fresh, outcome
 from r1jax.stages import ahead, general_rl, judge, reasoning_rl, rollouts
-from r1jax.train import ledger
+from r1jax.train import phases
 
 _SILENT = 0.9  # share of the base's groups that agree, above which there is little to learn from
 _UNREAD = (None,)  # in place of problems where only shapes are wanted
@@ -77,15 +77,15 @@ class ReasoningRl(train.Run):
       return
     # Also those of earlier starts of this run.
     rows = files.read_rows(self.folder / 'metrics.jsonl')
-    summary = ending.content(before, after, self.examiner.problems, self.job.reward.answer) | {
+    summary = outcome.of(before, after, self.examiner.problems, self.job.reward.answer) | {
       'seconds': self.ledger.seconds(),
       'peak_rss_gib': round(processes.peak_gib(), 3),
       'seed': self.job.seed,
       'final_params_sha256': digest,
-      'length_accuracy_rank_correlation': ending.length_accuracy(rows),
+      'length_accuracy_rank_correlation': outcome.length_accuracy(rows),
     }
     files.write_json(self.folder / workdir.SUMMARY, summary)
-    with self.ledger.phase(ledger.REPORT):
+    with self.ledger.phase(phases.REPORT):
       self.refresh(True)
 
   def show(self, stage, before, after):
@@ -143,7 +143,7 @@ class GeneralRl(ReasoningRl):
     super().close(stage, before, after)
     # The weights that training began with are donated by now: they are read again.
     base = dataclasses.replace(stage.policy, params=model.weights(self.job, self.cfg))
-    with self.ledger.phase(ledger.EXAMINATIONS):
+    with self.ledger.phase(phases.EXAMINATIONS):
       replies = {'before': self._asked(base), 'after': self._asked(stage.policy)}
     if jax.process_index() == 0:
       path = self.folder / workdir.SUMMARY

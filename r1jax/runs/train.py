@@ -18,7 +18,7 @@ from r1jax.interchange import peft
 from r1jax.rewards import service
 from r1jax.runs import best_model, examiner, model, tables, workdir
 from r1jax.sampling import rollout
-from r1jax.train import ledger, loop, progress, sinks
+from r1jax.train import ledger, loop, phases, progress, sinks
 
 
 class Run:
@@ -37,7 +37,7 @@ class Run:
     """
     self.job, self.mesh, self.folder = job, mesh, pathlib.Path(job.workdir)
     self.ledger = ledger.Ledger(imports)
-    with self.ledger.phase(ledger.LOADING):
+    with self.ledger.phase(phases.LOADING):
       model.check_base(self.job)
       self.check()
       self.cfg, tok = self.architecture()
@@ -140,10 +140,10 @@ class Run:
     self.cfg.check_mesh(dict(self.mesh.shape))
     model.check_context(self.cfg, self.needed())
     sinks.check(self.job.loop.sinks)
-    with self.ledger.phase(ledger.LOADING):
+    with self.ledger.phase(phases.LOADING):
       data = self.read()
     with contextlib.closing(self.service()) as self.rewards:
-      with self.ledger.phase(ledger.LOADING):
+      with self.ledger.phase(phases.LOADING):
         stage = self.stage(data)
         stage.ledger = self.ledger
         self.examiner = self.examine()
@@ -157,9 +157,9 @@ class Run:
       self.cfg, self.form.tokenizer
     )
     tables.show('Plan', rows + self.rows(stage))
-    with self.ledger.phase(ledger.LOADING), progress.Status('loading the weights'):
+    with self.ledger.phase(phases.LOADING), progress.Status('loading the weights'):
       stage.initial, stage.beside = model.weights(self.job, self.cfg), model.base(self.job)
-    with self.ledger.phase(ledger.BASE):
+    with self.ledger.phase(phases.BASE):
       before = self.before(stage)
     if self.examiner:
       stage.examine = self._figures
@@ -174,11 +174,11 @@ class Run:
         if not isinstance(error, loop.Interrupted):
           self.refresh(True)
         raise
-    with self.ledger.phase(ledger.EXAMINATIONS):
+    with self.ledger.phase(phases.EXAMINATIONS):
       after = self.after(stage)
     self.close(stage, before, after)
     if best:
-      with self.ledger.phase(ledger.CHECKPOINTS):
+      with self.ledger.phase(phases.CHECKPOINTS):
         best_model.write(self, stage, best)
     if jax.process_index() == 0:
       # Last of all: from here on the same command finds nothing to do.
@@ -197,13 +197,13 @@ class Run:
     """Writes `model/`; the digest by which a run that was killed is compared with one that was
     not.
     """
-    with self.ledger.phase(ledger.CHECKPOINTS):
+    with self.ledger.phase(phases.CHECKPOINTS):
       self.save(self.folder / 'model', stage)
       return params_lib.sha256(stage.state.params)
 
   def _figures(self, weights, step):
     """Metrics of an examination on the way, where one is due."""
-    with self.ledger.phase(ledger.EXAMINATIONS):
+    with self.ledger.phase(phases.EXAMINATIONS):
       return self.examiner.figures(weights, step)
 
   def asking(self, held, cfg=None, form=None):

@@ -20,7 +20,7 @@ from r1jax.model import flops, transformer
 from r1jax.rewards import functions
 from r1jax.sampling import rollout
 from r1jax.stages import ahead, packing, rollouts, sample_files, sample_log
-from r1jax.train import ledger, progress, steps
+from r1jax.train import ledger, phases, progress, steps
 from r1jax.train import state as state_lib
 
 
@@ -275,7 +275,7 @@ class Stage(state_lib.Held):
     began = time.monotonic()
     minibatch, *self.pending = self.pending
     self.heed(minibatch)
-    with self.ledger.phase(ledger.UPDATES):
+    with self.ledger.phase(phases.UPDATES):
       found = self._learn(minibatch)
       # Counted on the host's arrays, while the devices compute.
       self._tokens += minibatch.tokens
@@ -315,7 +315,7 @@ class Stage(state_lib.Held):
     """Fills `pending` with the packed mini-batches of a new rollout; returns its metrics."""
     job, cap = self.job, self.job.rl.cap(step)
     # 1. Sample and judge: a rollout, perhaps one that was begun while the last was trained on.
-    with self.ledger.phase(ledger.ROLLOUTS):
+    with self.ledger.phase(phases.ROLLOUTS):
       experience = self.rollouts.take(self.iteration, self.state.params)
     replies = experience.replies
     self.prospects.add(replies)
@@ -325,12 +325,12 @@ class Stage(state_lib.Held):
     # 3. Mini-batches, packed, with the log-probabilities that the loss compares with.
     last = step + job.rl.mini_batches >= job.rl.updates
     due = last or step % job.rl.samples_every < job.rl.mini_batches
-    with self.ledger.phase(ledger.SCORING):
+    with self.ledger.phase(phases.SCORING):
       packed = self._packed(replies, advantage_B)
       self.pending, trainer = self._scored(packed, keep_trainer=due)
     # 4. For people: every reply of some rollouts, and what it all cost.
     if due and jax.process_index() == 0:
-      with self.ledger.phase(ledger.REPORT):
+      with self.ledger.phase(phases.REPORT):
         self._write_samples(step, experience, trainer, advantage_B)
     cost = {
       'speed/rollout_tokens_per_s': float(replies.length_B.sum()) / experience.seconds,

@@ -12,7 +12,7 @@ from r1jax.data import batches
 from r1jax.evaluation import passk
 from r1jax.model import scalar_head
 from r1jax.stages import judge, supervised
-from r1jax.train import ledger, steps
+from r1jax.train import phases, steps
 from r1jax.train import state as state_lib
 
 FIGURES = (
@@ -105,7 +105,7 @@ class Stage(supervised.Stage):
   def update(self, step):
     """One update on the next pairs."""
     batch, filled = self._batch(next(self.stream))
-    with self.ledger.phase(ledger.UPDATES):
+    with self.ledger.phase(phases.UPDATES):
       self.state, found = steps.preference_update(
         self.state, batch, self.frozen, cfg=self.cfg, objective=self.objective, tx=self.tx
       )

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from r1jax import ranges, sharding
 from r1jax.data import batches, conversations, examples, records
 from r1jax.stages import packing, supervised
-from r1jax.train import ledger, progress, steps
+from r1jax.train import phases, progress, steps
 from r1jax.train import state as state_lib
 
 
@@ -160,7 +160,7 @@ class Stage(supervised.Stage):
     figures |= self.cost([len(one.ids) for one in tokens])
     every = self.job.sft.loss_every
     if every and (step + 1) % every == 0:
-      with self.ledger.phase(ledger.EXAMINATIONS):
+      with self.ledger.phase(phases.EXAMINATIONS):
         figures['eval/loss'] = self.heldout_loss(self.weights)
     return figures | self.examine(self.weights, step + 1)
 

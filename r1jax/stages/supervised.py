@@ -5,7 +5,7 @@ import time
 import jax
 
 from r1jax import params as params_lib
-from r1jax.train import ledger, steps
+from r1jax.train import ledger, phases, steps
 from r1jax.train import state as state_lib
 
 
@@ -74,7 +74,7 @@ class Stage(state_lib.Held):
       filled: share of the computed places that hold a token.
     """
     began = time.monotonic()
-    with self.ledger.phase(ledger.UPDATES):
+    with self.ledger.phase(phases.UPDATES):
       self.state, figures = learn()
       # Else the seconds would be those of handing work to the devices.
       jax.block_until_ready(figures)

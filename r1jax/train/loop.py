@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from r1jax import files, programs, ranges
-from r1jax.train import checkpoint, ledger, metrics, optimizer, progress
+from r1jax.train import checkpoint, metrics, optimizer, phases, progress
 
 _OUT_OF_TIME = 'loop.minutes'  # a reason to stop beside the names of signals
 _JUDGED_BY = 'eval/pass_at_1'  # the higher, the better a checkpoint
@@ -149,7 +149,7 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
     checkpoint.Checkpoints(folder, cfg.keep, cfg.checkpoint_every, say) as saved,
   ):
     # Signals are caught already: one that comes while this takes its time is not lost.
-    with stage.ledger.phase(ledger.LOADING):
+    with stage.ledger.phase(phases.LOADING):
       found = saved.latest(stage.abstract)
     step, keeper = 0, _Keeper(cfg, stage, saved)
     refresh = _charged(stage, refresh)
@@ -175,7 +175,7 @@ def _charged(stage, refresh):
   """`refresh`, whose time is charged to the report."""
 
   def charged(always):
-    with stage.ledger.phase(ledger.REPORT):
+    with stage.ledger.phase(phases.REPORT):
       refresh(always)
 
   return charged
@@ -187,7 +187,7 @@ def _go_on(spent, earlier, workdir):
   # Rows beyond the checkpoint, which are about to be dropped, tell how far the last start had come.
   rows = files.read_rows(workdir / 'metrics.jsonl')
   reached = rows[-1].get(_WALL) if rows else None
-  spent.add_lost((reached or 0.0) - earlier.get(ledger.WHOLE, 0.0))
+  spent.add_lost((reached or 0.0) - earlier.get(phases.WHOLE, 0.0))
 
 
 class _Keeper:
@@ -220,13 +220,13 @@ class _Keeper:
     kept = {self.best.step} if self.best else set()
     if every := self._cfg.keep_every:
       kept |= {one for one in (*self._saved.steps(), step) if one % every == 0}
-    with self._stage.ledger.phase(ledger.CHECKPOINTS):
+    with self._stage.ledger.phase(phases.CHECKPOINTS):
       host = self._stage.host() | best | {'ledger': self._stage.ledger.seconds()}
       self._saved.save(step, self._stage.arrays(), host, kept)
 
   def wait(self):
     """Returns when what was saved is on disk."""
-    with self._stage.ledger.phase(ledger.CHECKPOINTS):
+    with self._stage.ledger.phase(phases.CHECKPOINTS):
       self._saved.wait()
 
 
@@ -313,9 +313,9 @@ def _agreed(why):
 def _log(row, writer, bar, ocfg, spent):
   step, figures, now = row
   # To fetch them is to wait for the devices.
-  with spent.phase(ledger.UPDATES):
+  with spent.phase(phases.UPDATES):
     figures = {name: float(value) for name, value in jax.device_get(figures).items()}
-  figures[_WALL] = spent.seconds()[ledger.WHOLE]
+  figures[_WALL] = spent.seconds()[phases.WHOLE]
   writer.write(step, figures)
   bar.update(step, figures, now)
   optimizer.check_streak(ocfg, figures)

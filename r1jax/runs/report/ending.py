@@ -1,12 +1,11 @@
 """The end of a run: better or not, by how much of it form alone, one gain and one failure.
 
-`content` makes what `summary.json` holds of it. All that is printed is made from that, so a run
-that has ended long ago says the same as one that ends now.
+All that is printed is made from `summary.json`, so a run that has ended long ago says the same as
+one that ends now; `outcome` makes what that holds. No JAX in here.
 """
 
 import math
 
-import numpy as np
 import rich.box
 import rich.console
 import rich.panel
@@ -14,87 +13,9 @@ import rich.table
 import rich.text
 
 from r1jax import terminal
-from r1jax.evaluation import heldout, intervals
-from r1jax.evaluation.exam import answers
-from r1jax.stages import sample_log
-from r1jax.train import ledger, progress
+from r1jax.train import phases
 
 BETTER, WORSE, UNSHOWN = 'better', 'worse', 'not shown to be better'
-
-
-def content(before, after, problems, where):
-  """{before, after, change, examples} of two `heldout.Result`s on the same problems.
-
-  Args:
-    before, after: of the base and of the trained policy.
-    problems: the held-out problems, in the order of the results.
-    where: `reward.answer`, where the final answer of a reply stands.
-  """
-  return {
-    'before': before.evaluation.as_json(),
-    'after': after.evaluation.as_json(),
-    'change': {
-      'pass@1': _change(before.rates, after.rates),
-      'content': _change(before.contents, after.contents),
-    },
-    'examples': _examples(before, after, problems, where),
-  }
-
-
-def _change(before, after):
-  """The paired test of two tuples of question rates, as JSON; None where nothing can be paired."""
-  # A question that no verifier could judge is in neither.
-  pairs = [(a, b) for a, b in zip(before, after) if not math.isnan(a + b)]
-  if not pairs:
-    return None
-  gap = intervals.paired([b for _, b in pairs], [a for a, _ in pairs])
-  found = UNSHOWN if not gap.significant else BETTER if gap.mean > 0 else WORSE
-  return {
-    'mean': gap.mean, 'ci95': [gap.low, gap.high], 'p': gap.p, 'questions': gap.questions,
-    'verdict': found,
-  }  # fmt: skip
-
-
-def length_accuracy(rows):
-  """Spearman's correlation of length and accuracy over training steps; None where undefined."""
-  both = [
-    (row['rollout/length'], row['reward/accuracy'])
-    for row in rows
-    if row.get('rollout/length') is not None and row.get('reward/accuracy') is not None
-  ]
-  return intervals.rank_correlation([a for a, _ in both], [b for _, b in both])
-
-
-def _examples(before, after, problems, where):
-  """A question that was gained and one that fails, each with how it was chosen."""
-  right = [np.array([v['accuracy'].score > 0.5 for v in r.verdicts]) for r in (before, after)]
-  gained = np.flatnonzero(~right[0] & right[1]).tolist()
-  # A worked answer shows more than a lucky one.
-  worked = [i for i in gained if heldout.worked(after.completions[i])]
-  failed = np.flatnonzero(~right[1]).tolist()
-  of = f'of the first replies to {len(problems)} questions'
-  chosen = []
-  if worked or gained:
-    how = 'worked out ' if worked else ''
-    text = f'{len(worked or gained)} wrong before and {how}right after'
-    chosen.append(('gained', (worked or gained)[0], f'the first of {text}, {of}'))
-  if failed:
-    chosen.append(('failed', failed[0], f'the first of {len(failed)} wrong after, {of}'))
-  return [
-    {'what': what, 'chosen': why, 'question': problems[i].question}
-    | {'expected': answers.expected(problems[i].answer)}
-    | {
-      name: _said(result, i, problems[i], where)
-      for name, result in (('before', before), ('after', after))
-    }
-    for what, i, why in chosen
-  ]
-
-
-def _said(result, i, problem, where):
-  found, text = result.verdicts[i]['accuracy'], result.completions[i]
-  read = sample_log.extracted(text, problem.answer, where)
-  return {'completion': text, 'read': read, 'kind': str(found.kind), 'why': found.why}
 
 
 def show(summary, folder, console=None):
@@ -118,6 +39,12 @@ def show(summary, folder, console=None):
     f'Next: r1jax show {folder}, r1jax chat --checkpoint={folder}'
   )
   console.print(rich.text.Text(terminal.plain(text)))
+
+
+def there(summary):
+  """Whether a `summary.json` is of a run that has examined its policy before and after."""
+  both = (summary.get('before'), summary.get('after'))
+  return all(isinstance(one, dict) and 'pass@1' in one for one in both)
 
 
 def table(summary):
@@ -191,9 +118,6 @@ def _p(change):
 def examples(summary):
   """Panels of the examples; text of the model is never markup, and holds no control characters."""
   for one in summary.get('examples', ()):
-    title = {'gained': 'gained', 'failed': 'still wrong'}[one['what']]
-    if one['what'] == 'failed' and one['before']['kind'] == 'correct':
-      title = 'lost'
     parts = [_text(one['question'], 'bold'), _text(f'  expected {one["expected"]}', 'dim')]
     for name in ('before', 'after'):
       said = one[name]
@@ -203,20 +127,28 @@ def examples(summary):
       parts += [_text(f'\n{name}: {said["kind"]}, {read}{why}\n', color)]
       parts += [_text(said['completion'].strip() or '(empty)')]
     body = rich.text.Text.assemble(*parts)
-    head = _text(f'{title}: {one["chosen"]}')
+    head = _text(title(one))
     yield rich.panel.Panel(body, title=head, title_align='left')
+
+
+def title(one):
+  """What an example is of, and how it was chosen."""
+  what = 'gained' if one['what'] == 'gained' else 'still wrong'
+  if one['what'] == 'failed' and one['before']['kind'] == 'correct':
+    what = 'lost'
+  return f'{what}: {one["chosen"]}'
 
 
 def seconds(spent):
   """A table of where the wall time went; `spent` as of `ledger.Ledger.seconds`."""
-  whole = spent.get(ledger.WHOLE, 0.0)
+  whole = spent.get(phases.WHOLE, 0.0)
   drawn = rich.table.Table(
-    title=f'Where {progress.clock(whole)} went', title_justify='left', box=None, show_header=False
+    title=f'Where {phases.clock(whole)} went', title_justify='left', box=None, show_header=False
   )
   drawn.add_column('')
   drawn.add_column('', justify='right')
   drawn.add_column('', justify='right')
-  for what, value, share in ledger.rows(spent):
+  for what, value, share in phases.rows(spent):
     drawn.add_row(what, f'{value:,.1f} s', f'{share:.0%}')
   return drawn
 
