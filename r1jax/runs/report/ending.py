@@ -71,7 +71,7 @@ def lines(summary):
   if 'content' in before and 'content' in after:
     one, other = before['content'], after['content']
     gain = _points(change.get('content'), other['mean'] - one['mean'])
-    rows.append(('right in any form', _estimate(one, 'mean'), _estimate(other, 'mean'), gain))
+    rows.append(('in any form', _estimate(one, 'mean'), _estimate(other, 'mean'), gain))
   form = after['format_rate'] - before['format_rate']
   rows.append(
     ('format', f'{before["format_rate"]:.1%}', f'{after["format_rate"]:.1%}', _points(None, form))
@@ -79,7 +79,7 @@ def lines(summary):
   # A length may grow many times, so it is told as a ratio; shares change by points.
   ratio = after['mean_length'] / before['mean_length'] if before['mean_length'] else math.nan
   lengths = (f'{one["mean_length"]:.1f}' for one in (before, after))
-  rows.append(('tokens per reply', *lengths, f'x {ratio:.2f}'))
+  rows.append(('tokens', *lengths, f'x {ratio:.2f}'))
   return rows
 
 
@@ -118,7 +118,11 @@ def _p(change):
 def examples(summary):
   """Panels of the examples; text of the model is never markup, and holds no control characters."""
   for one in summary.get('examples', ()):
-    parts = [_text(one['question'], 'bold'), _text(f'  expected {one["expected"]}', 'dim')]
+    parts = [
+      _text(f'{one["chosen"]}\n', 'dim'),
+      _text(one['question'], 'bold'),
+      _text(f'  expected {one["expected"]}', 'dim'),
+    ]
     for name in ('before', 'after'):
       said = one[name]
       color = 'green' if said['kind'] == 'correct' else 'red'
@@ -127,16 +131,14 @@ def examples(summary):
       parts += [_text(f'\n{name}: {said["kind"]}, {read}{why}\n', color)]
       parts += [_text(said['completion'].strip() or '(empty)')]
     body = rich.text.Text.assemble(*parts)
-    head = _text(title(one))
-    yield rich.panel.Panel(body, title=head, title_align='left')
+    yield rich.panel.Panel(body, title=title(one), title_align='left')
 
 
 def title(one):
-  """What an example is of, and how it was chosen."""
-  what = 'gained' if one['what'] == 'gained' else 'still wrong'
-  if one['what'] == 'failed' and one['before']['kind'] == 'correct':
-    what = 'lost'
-  return f'{what}: {one["chosen"]}'
+  """What an example is of."""
+  if one['what'] == 'gained':
+    return 'gained'
+  return 'lost' if one['before']['kind'] == 'correct' else 'still wrong'
 
 
 def seconds(spent):

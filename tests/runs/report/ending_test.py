@@ -1,119 +1,134 @@
-"""What a run leaves behind is complete, exact and readable."""
+"""The end of a run says what was shown and no more, and where its examples come from."""
 
 import io
-import json
 import math
 
 import numpy as np
 import pytest
 import rich.console
 
-from r1jax.evaluation import heldout, intervals
+from r1jax.data import problem
+from r1jax.evaluation import heldout, intervals, prospects
 from r1jax.rewards import verdict
-from r1jax.runs.report import run
+from r1jax.runs.report import curve, ending, outcome
+
+RIGHT = verdict.Verdict(1.0, verdict.Kind.CORRECT)
+WRONG = verdict.Verdict(0.0, verdict.Kind.WRONG, 'expected 4, got 5')
 
 
-def _evaluation(mean, length):
-  return heldout.Evaluation(
-    intervals.Estimate(mean, mean - 0.05, mean + 0.05, 100, 400), 0.9, length
+def _result(rates, contents=(), texts=None, first=None):
+  """A `heldout.Result` with these rates; the first reply to a question is right where `first`."""
+  rates = tuple(map(float, rates))
+  first = first if first is not None else [rate > 0.5 for rate in rates]
+  known = [rate for rate in rates if not math.isnan(rate)]
+  estimate = intervals.estimate(known, 4 * len(known))
+  inner = intervals.estimate(contents, 4 * len(contents)) if contents else None
+  return heldout.Result(
+    heldout.Evaluation(estimate, 0.9, 15.5, inner),
+    {},
+    prospects.Prospects(0, 0, 0, 0, 0, 0),
+    tuple(texts or ('<answer>5</answer>' for _ in rates)),
+    tuple({'accuracy': RIGHT if good else WRONG} for good in first),
+    rates,
+    tuple(contents),
   )
 
 
-def _summary(**changes):
-  fields = dict(
-    before=_evaluation(0.2, 15.5),
-    after=_evaluation(0.9, 43.25),
-    seconds={'load': 1.23456, 'train': 300.0},
-    seed=2,
-    final_params_sha256='ab',
-    length_accuracy_rank_correlation=0.97,
-  )
-  return run.Summary(**{**fields, **changes})
+def _problems(count):
+  return [problem.Problem(f'question {n}', '4', 'sum', 1) for n in range(count)]
 
 
-def _rows(steps):
-  rng = np.random.default_rng(0)
-  rows = []
-  for step in range(1, steps + 1):
-    grown = 1 / (1 + math.exp(-6 * (step / steps - 0.4)))
-    accuracy = 0.16 + 0.75 * grown + 0.03 * rng.normal()
-    shape = min(1.0, 0.6 + 0.4 * grown)
-    rows.append({
-      'step': step, 'reward/accuracy': accuracy, 'reward/format': shape,
-      'reward/total': accuracy + shape, 'rollout/length': 15 + 30 * grown + rng.normal(),
-    })  # fmt: skip
-  return rows
-
-
-def test_the_summary_has_the_keys_and_values_that_readers_rely_on(tmp_path):
-  path = tmp_path / 'summary.json'
-  returned = run.write_summary(path, _summary())
-  content = json.loads(path.read_text())
-  assert content == returned
-  assert list(content) == [
-    'before', 'after', 'seconds', 'peak_rss_gib', 'seed', 'final_params_sha256',
-    'length_accuracy_rank_correlation',
-  ]  # fmt: skip
-  assert content['before'] == {
-    'pass@1': 0.2, 'ci95': [pytest.approx(0.15), 0.25], 'format_rate': 0.9, 'mean_length': 15.5,
-    'questions': 100, 'samples': 400,
-  }  # fmt: skip
-  assert content['seconds'] == {'load': 1.235, 'train': 300.0} and content['seed'] == 2
-  assert 0.01 < content['peak_rss_gib'] < 100
-
-
-def test_an_undefined_correlation_is_null_and_nan_is_refused(tmp_path):
-  path = tmp_path / 'summary.json'
-  run.write_summary(path, _summary(length_accuracy_rank_correlation=None))
-  before = path.read_text()
-  assert json.loads(before)['length_accuracy_rank_correlation'] is None
-  with pytest.raises(ValueError, match='JSON'):
-    run.write_summary(path, _summary(after=_evaluation(0.9, math.nan)))
-  assert path.read_text() == before
-
-
-def test_smoothing_is_the_mean_of_the_neighbours():
-  found = run._smooth([1.0, 2.0, 6.0, 7.0], 1)
-  np.testing.assert_allclose(found, [1.5, 3, 5, 6.5])
-
-
-def test_length_and_accuracy_rising_together_correlate():
-  assert run.length_accuracy(_rows(60)) > 0.8
-  assert run.length_accuracy([]) is None
-  rows = [{'step': n, 'rollout/length': n, 'reward/accuracy': -n} for n in range(5)]
-  assert run.length_accuracy([*rows, {'step': 6, 'rollout/length': None}]) == pytest.approx(-1)
-
-
-def _printed(*renderables, width=90):
+def _printed(*renderables, width=80):
   console = rich.console.Console(file=io.StringIO(), width=width)
   for one in renderables:
     console.print(one)
   return console.file.getvalue()
 
 
-def test_the_table_shows_before_after_interval_and_change():
-  text = _printed(run.table(_evaluation(0.2, 15.5), _evaluation(0.9, 43.25)))
-  for part in ('20.0% [15.0, 25.0]', '90.0% [85.0, 95.0]', '+70.0 points', 'x 2.79', '15.5'):
-    assert part in text
-  assert '100 held-out questions, 400 samples' in text
+def test_a_gain_is_better_only_where_the_paired_test_shows_it():
+  before = _result([0.0, 0.25, 0.0, 0.5] * 8)
+  clear, faint = _result([0.75, 0.75, 0.5, 1.0] * 8), _result([0.25, *before.rates[1:]])
+  found = outcome.of(before, clear, _problems(32), 'tags')
+  assert found['change']['pass@1']['verdict'] == 'better'
+  assert ending.told(found)[0].startswith('The trained policy is better (paired permutation')
+  # Against a count of sign flips by hand: all 32 gaps are positive, so two of 2^32 are as far out.
+  assert found['change']['pass@1']['p'] < 1e-4
+  rates = np.array(before.rates), np.array(clear.rates)
+  assert found['change']['pass@1']['mean'] == pytest.approx((rates[1] - rates[0]).mean())
+  short = outcome.of(before, faint, _problems(32), 'tags')
+  assert 'not shown to be better' in ending.told(short)[0]
+  lost = outcome.of(clear, before, _problems(32), 'tags')
+  assert 'is worse' in ending.told(lost)[0]
 
 
-def test_a_table_of_empty_replies_has_no_ratio():
-  assert 'x nan' in _printed(run.table(_evaluation(0.2, 0.0), _evaluation(0.9, 3.0)))
+def test_what_of_a_gain_is_form_alone_is_said():
+  before = _result([0.25] * 20, contents=[0.5] * 20)
+  after = _result([0.75] * 20, contents=[0.75] * 20)
+  found = outcome.of(before, after, _problems(20), 'tags')
+  assert 'Of +50.0 points +25.0 are form alone' in ending.told(found)[1]
+  rows = {row[0]: row[1:] for row in ending.lines(found)}
+  assert rows['pass@1'][0].startswith('25.0% [') and rows['in any form'][0].startswith('50.0% [')
+  assert rows['in any form'][2].startswith('+25.0 [')
+  assert rows['tokens'][2] == 'x 1.00'
 
 
-def test_transcripts_show_the_models_text_as_it_is():
-  wrong = verdict.Verdict(0.0, verdict.Kind.WRONG, '5 is not 4')
-  right = verdict.Verdict(1.0, verdict.Kind.CORRECT)
-  shown = run.transcripts('2 [b]+[/b] 2?', ('[red]<answer>5</answer>', wrong), ('', right))
-  text = _printed(*shown)
-  for part in ('2 [b]+[/b] 2?', '[red]<answer>5</answer>', 'before: wrong (5 is not 4)', '(empty)'):
-    assert part in text
-  assert 'after: correct' in text
+def test_a_question_that_no_verifier_could_judge_is_in_no_pair():
+  found = outcome.of(_result([0.0, math.nan, 0.0]), _result([1.0, 1.0, 0.5]), _problems(3), 'tags')
+  assert found['change']['pass@1']['questions'] == 2
 
 
-def test_transcripts_hold_nothing_that_a_terminal_obeys():
-  found = verdict.Verdict(0.0, verdict.Kind.WRONG, 'gold\x1b[31m')
-  shown = run.transcripts('two\x1b[2J\nlines', ('\x9b0mA\x07', found), ('\x1b]0;t\x07', found))
-  text = _printed(*shown)
-  assert not set(text) & {'\x1b', '\x07', '\x9b'} and '␛[2J' in text and 'gold␛[31m' in text
+def test_examples_are_a_gain_that_is_worked_out_and_a_failure_and_say_how_they_were_chosen():
+  texts = ('<answer>5</answer>', '<answer>4</answer>', '2 + 2 = 4 <answer>4</answer>', 'what')
+  before = _result([0, 0, 0, 0], texts=('<answer>5</answer>',) * 4)
+  after = _result([0, 1, 1, 0], texts=texts)
+  gained, failed = outcome.of(before, after, _problems(4), 'tags')['examples']
+  assert gained['question'] == 'question 2' and gained['after']['read'] == '4'
+  assert gained['before']['read'] == '5' and gained['expected'] == '4'
+  assert '1 wrong before and worked out right after' in gained['chosen']
+  assert failed['question'] == 'question 0' and '2 wrong after' in failed['chosen']
+  shown = _printed(*ending.examples({'examples': [gained, failed]}))
+  for part in ('expected 4', 'before: wrong, read 5', 'after: correct, read 4', 'still wrong'):
+    assert part in shown
+  # Nothing was gained and nothing fails: nothing is made up.
+  whole = _result([1, 1])
+  assert outcome.of(whole, whole, _problems(2), 'tags')['examples'] == []
+
+
+def test_an_answer_that_was_lost_is_called_so():
+  found = outcome.of(_result([1.0]), _result([0.0]), _problems(1), 'tags')
+  assert ending.title(found['examples'][0]) == 'lost'
+
+
+def test_the_table_fits_eighty_columns_and_an_older_summary_is_shown_without_what_it_lacks():
+  one = _result([0.25] * 9, contents=[0.5] * 9)
+  found = outcome.of(one, _result([0.5] * 9, contents=[0.5] * 9), _problems(9), 'tags')
+  assert max(map(len, _printed(ending.table(found)).splitlines())) <= 80
+  del found['change'], found['examples']
+  text = _printed(ending.table(found), *ending.told(found), *ending.examples(found))
+  assert '+25.0 points' in text
+
+
+def test_examples_hold_nothing_that_a_terminal_obeys():
+  said = {
+    'completion': '[red]\x1b[2J\x9b0mA\x07',
+    'read': None,
+    'kind': 'wrong',
+    'why': 'g\x1b[31m',
+  }
+  one = {'what': 'gained', 'chosen': 'the first', 'question': '[b]?\x1b]0;t\x07', 'expected': '4'}
+  text = _printed(*ending.examples({'examples': [one | {'before': said, 'after': said}]}))
+  assert not set(text) & {'\x1b', '\x07', '\x9b'}
+  assert '[red]␛[2J' in text and '[b]?' in text and 'g␛[31m' in text
+
+
+def test_smoothing_is_the_mean_of_the_neighbours():
+  found = curve._smooth([1.0, 2.0, 6.0, 7.0], 1)
+  np.testing.assert_allclose(found, [1.5, 3, 5, 6.5])
+
+
+def test_length_and_accuracy_rising_together_correlate():
+  rows = [{'rollout/length': 10 + n, 'reward/accuracy': n / 60} for n in range(60)]
+  assert outcome.length_accuracy(rows) == pytest.approx(1)
+  assert outcome.length_accuracy([]) is None
+  rows = [{'step': n, 'rollout/length': n, 'reward/accuracy': -n} for n in range(5)]
+  assert outcome.length_accuracy([*rows, {'step': 6, 'rollout/length': None}]) == pytest.approx(-1)
