@@ -29,7 +29,10 @@ def parse(argv):
     '--sample',
     metavar='INDEX,...',
     default='',
-    help='samples by their index in the rollout; by default the four that are pulled at most',
+    help='samples by their index in the rollout, instead of those that are pulled at most',
+  )
+  parser.add_argument(
+    '--samples', type=flags.number(ranges.Count), default=4, help='of those, how many'
   )
   return parser.parse(argv)
 
@@ -51,7 +54,8 @@ def run(given):
   mesh = sharding.make_mesh(job.mesh, training)
   job = job.on(mesh.devices.flat[0])
   with jax.set_mesh(mesh):
-    found = replay.run(given.run, given.update, job, begun, chosen)
+    where = replay.Where(given.run, given.update, begun)
+    found = replay.run(where, job, chosen or given.samples)
   for line in told(found):
     print(terminal.plain(line))
   return 2 if found.differing or found.same_weights is False else 0
@@ -62,18 +66,18 @@ def told(found):
   for name, then, now in found.differing:
     yield f'  {name}: {then} then, {now} now'
   if not found.compared:
-    yield f'the run has no figures of update {found.update} to compare with'
+    yield f'the run has no figures of update {found.where.update} to compare with'
   elif found.differing:
     yield (
-      f'update {found.update}: {len(found.differing)} of {found.compared} figures differ; another '
-      'machine, version or number of devices gives other bits'
+      f'update {found.where.update}: {len(found.differing)} of {found.compared} figures differ; '
+      'another machine, version or number of devices gives other bits'
     )
   else:
-    yield f'update {found.update}: all {found.compared} figures are the same'
+    yield f'update {found.where.update}: all {found.compared} figures are the same'
   if found.same_weights is not None:
     how = 'the same bits as' if found.same_weights else 'OTHER bits than'
     yield f'weights after it: {how} those of the run (SHA-256 {found.digest:.12})'
-  yield f'token by token: {found.folder}/tokens.jsonl, and all arrays in tokens.npz'
+  yield f'token by token: {found.where.place}/tokens.jsonl, and all arrays in tokens.npz'
 
 
 def _indices(text):

@@ -21,7 +21,20 @@ _NOT_DECIDED = (
   'speed/', 'compile/', 'handover/seconds', 'reward/wait_seconds', 'reward/worker_restarts',
   'reward/verifier_error_rate', 'eval/',
 )  # fmt: skip
-_AT_ONCE = 4  # samples that are looked into where none is named
+
+
+@dataclasses.dataclass(frozen=True)
+class Where:
+  """What is replayed: a run's folder, an update from 1, and that of the checkpoint before it."""
+
+  folder: pathlib.Path
+  update: int
+  begun: int
+
+  @property
+  def place(self):
+    """The folder that is written."""
+    return self.folder / f'replay-{self.update:06d}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,25 +42,19 @@ class Replay:
   """An update that was run again.
 
   Attributes:
-    update: its number, from 1.
-    begun: update of the checkpoint from which it was run.
-    figures: metrics of the update as they are now.
-    compared: how many of them the run's own row has too.
+    where: `Where`.
+    compared: how many metrics of the update the run's own row has too.
     differing: (name, then, now) of those that are not the same.
     digest: SHA-256 of the weights after it.
     same_weights: whether a checkpoint of the run after this update, or its end, has that digest;
       None where neither is there.
-    folder: what was written.
   """
 
-  update: int
-  begun: int
-  figures: dict
+  where: Where
   compared: int
   differing: tuple
   digest: str
   same_weights: bool | None
-  folder: pathlib.Path
 
 
 def prepare(folder, update):
@@ -74,17 +81,16 @@ def prepare(folder, update):
   return job, before[-1]
 
 
-def run(folder, update, job, begun, chosen=(), say=print):
+def run(where, job, chosen=4, say=print):
   """Runs a run's updates again from a checkpoint, and writes what the last one is made of.
 
   The mesh must be set; that of the run gives its bits.
 
   Args:
-    folder: of the run.
-    update: number of the last update, from 1.
-    job, begun: of `prepare`.
-    chosen: indices in the rollout of the samples to look into; () for those whose tokens are
-      pulled at most.
+    where: `Where`.
+    job: of the run.
+    chosen: indices in the rollout of the samples to look into, or how many of those whose tokens
+      are pulled at most.
     say: called with a line of text.
 
   Returns:
@@ -94,24 +100,23 @@ def run(folder, update, job, begun, chosen=(), say=print):
     ValueError: a sample is not in the mini-batch of the update, or the job's data has changed.
     CheckpointError: the checkpoint is damaged.
   """
-  folder = pathlib.Path(folder)
-  place = folder / f'replay-{update:06d}'
+  folder, update = where.folder, where.update
   # What the stage writes goes beside the run's own samples.
   course = kinds.KINDS[job.stage].learns(
-    dataclasses.replace(job, workdir=str(place)), jax.sharding.get_mesh()
+    dataclasses.replace(job, workdir=str(where.place)), jax.sharding.get_mesh()
   )
   with contextlib.closing(course.service()) as course.rewards:
     stage = course.stage(course.read())
     with contextlib.closing(stage), checkpoint.Checkpoints(folder / 'checkpoints') as saved:
-      _restore(stage, course, saved, begun, job)
-      say(f'{folder}: from the checkpoint of update {begun} to update {update}')
-      found = _look(stage, begun, update, chosen, place, say)
+      _restore(stage, course, saved, where.begun, job)
+      say(f'{folder}: from the checkpoint of update {where.begun} to update {update}')
+      found = _look(stage, where, chosen, say)
       digest = params_lib.sha256(stage.state.params)
       own = _digest(folder, stage, saved, update)
   figures = {name: float(value) for name, value in jax.device_get(found).items()}
   compared, differing = _compare(folder, update, figures)
   same = None if own is None else own == digest
-  return Replay(update, begun, figures, compared, differing, digest, same, place)
+  return Replay(where, compared, differing, digest, same)
 
 
 def _restore(stage, course, saved, step, job):
@@ -120,12 +125,12 @@ def _restore(stage, course, saved, step, job):
   stage.restore(*saved.load(step, stage.abstract))
 
 
-def _look(stage, begun, update, chosen, place, say):
+def _look(stage, where, chosen, say):
   """Metrics of the last update, which is looked into."""
-  for step in range(begun, update):
-    if step + 1 == update:
+  for step in range(where.begun, where.update):
+    if step + 1 == where.update:
       # Before the weights move.
-      stage.heed = lambda minibatch: _write(stage, minibatch, chosen, place, say)
+      stage.heed = lambda minibatch: _write(stage, minibatch, chosen, where.place, say)
     found = stage.update(step)
   return found
 
@@ -133,14 +138,15 @@ def _look(stage, begun, update, chosen, place, say):
 def _write(stage, minibatch, chosen, place, say):
   """Writes `tokens.jsonl`, a row per sample, and `tokens.npz`, the arrays of all of them."""
   told = tokenwise.of(stage, minibatch)
+  pulled = lambda index: -float(np.abs(told.sample(index)['pull']).sum())
+  if isinstance(chosen, int):
+    chosen = sorted(told.samples, key=pulled)[:chosen]
   missing = [index for index in chosen if index not in told.samples]
   if missing:
     raise ValueError(
       f'--sample={missing[0]} is not in the mini-batch of this update; there are '
       f'{", ".join(map(str, told.samples))}'
     )
-  pulled = lambda index: -float(np.abs(told.sample(index)['pull']).sum())
-  chosen = chosen or sorted(told.samples, key=pulled)[:_AT_ONCE]
   rows, arrays = [], {}
   for index in chosen:
     say(f'gradients of the {len(told.sample(index)["pull"])} tokens of sample {index}')
