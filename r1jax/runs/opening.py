@@ -1,12 +1,12 @@
 """The model that a user names, also of a run that has not ended: its newest checkpoint."""
 
-import json
 import pathlib
 
 import jax
 import ml_collections
 
 from r1jax import config as config_lib
+from r1jax import files
 from r1jax.interchange import checkpoints
 from r1jax.runs import kinds, model
 from r1jax.train import checkpoint
@@ -73,8 +73,9 @@ def read_job(workdir):
     ValueError: there is none, it is not of this version, or its stage does not learn.
   """
   file = pathlib.Path(workdir) / 'config.json'
+  config = read_config(workdir)
   try:
-    job = config_lib.build(read_config(workdir))
+    job = config_lib.build(config)
   except (ValueError, KeyError, AttributeError, TypeError) as error:
     raise ValueError(f'{file} is not the config of a run of this version: {error}') from error
   # Stages that make data have no checkpoints.
@@ -88,9 +89,11 @@ def read_config(workdir):
   """The ConfigDict that a run's config.json holds; ValueError where there is none."""
   file = pathlib.Path(workdir) / 'config.json'
   try:
-    return ml_collections.ConfigDict(_tuples(json.loads(file.read_text())))
+    return ml_collections.ConfigDict(_tuples(files.read_json(file)))
   except OSError as error:
-    raise ValueError(f'{file}: cannot be read ({error.strerror})') from error
+    raise ValueError(
+      f'{file}: cannot be read ({error.strerror}), so {workdir} is no run'
+    ) from error
 
 
 def _tuples(value):

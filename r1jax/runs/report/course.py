@@ -21,7 +21,7 @@ def plot(run, path):
   for axis, panel in zip(axes.ravel(), (_accuracy, _length, _reward, _policy)):
     panel(axis, run)
     axis.set_xlabel('update', fontsize=9)
-    axis.set_xlim(-0.02 * last, 1.13 * last)  # the last value is written behind its point
+    axis.set_xlim(-0.02 * last, 1.16 * last)  # the last value is written behind its point
   drawing.suptitle(title(run), x=0.01, ha='left', fontsize=10, color='0.3')
   drawing.tight_layout()
   tmp = pathlib.Path(path).with_suffix('.tmp.png')

@@ -15,6 +15,8 @@ import rich.text
 from r1jax import terminal
 from r1jax.train import phases
 
+# What every version has written of an examination.
+_EXAMINED = {'pass@1', 'ci95', 'format_rate', 'mean_length', 'questions', 'samples'}
 BETTER, WORSE, UNSHOWN = 'better', 'worse', 'not shown to be better'
 
 
@@ -44,7 +46,7 @@ def show(summary, folder, console=None):
 def there(summary):
   """Whether a `summary.json` is of a run that has examined its policy before and after."""
   both = (summary.get('before'), summary.get('after'))
-  return all(isinstance(one, dict) and 'pass@1' in one for one in both)
+  return all(isinstance(one, dict) and one.keys() >= _EXAMINED for one in both)
 
 
 def table(summary):

@@ -12,6 +12,7 @@ import rich.text
 from r1jax import terminal
 from r1jax.runs.report import ending
 from r1jax.runs.show import questions, reading
+from r1jax.train import phases
 
 _LEVELS = '▁▂▃▄▅▆▇█'
 _NARROW, _WIDE = 20, 48  # signs of a sparkline
@@ -72,7 +73,7 @@ def _end(summary, console):
     console.print(rich.padding.Padding(_text(line), (0, 0, 0, 2)))
   for panel in ending.examples(summary):
     console.print(panel)
-  if summary.get('seconds'):
+  if phases.rows(summary.get('seconds', {})):
     console.print(ending.seconds(summary['seconds']))
 
 
