@@ -130,7 +130,7 @@ def test_the_time_left_of_a_default_run_is_true_from_its_second_rollout_on():
   pace, (total, end, *_), off = progress.Pace(100, 0, 0.0, 2, 25), stored[-1], {}
   for step, now, programs_, examined in stored:
     seen = {'compile/programs': programs_}
-    pace.add(step, now, seen | ({progress.EXAMINING: examined} if examined else {}))
+    pace.add(step, now, seen | ({'speed/eval_seconds': examined} if examined else {}))
     left = pace.left(step)
     off |= {step: (now + left - end, end - now)} if left is not None and step < total else {}
   # The first rollout compiles; the two after it are whole.
