@@ -11,7 +11,7 @@ import numpy as np
 
 from r1jax import files
 from r1jax import params as params_lib
-from r1jax.runs import kinds, model, opening
+from r1jax.runs import kinds, learned, model, opening
 from r1jax.stages import tokenwise
 from r1jax.train import checkpoint
 
@@ -61,12 +61,16 @@ def prepare(folder, update):
   """(job, update of the checkpoint to begin from) of a replay; reads no weights.
 
   Raises:
-    ValueError: no folder of an RL run, no such update, or no checkpoint before it.
+    ValueError: no folder of an RL run, no such update, no checkpoint before it, or data that has
+      changed since.
   """
   folder = pathlib.Path(folder)
   job = opening.read_job(folder)
   if job.stage not in _RL:
     raise ValueError(f'{folder}: only updates of RL are run again, this is a run of {job.stage}')
+  config, data = opening.read_config(folder), folder / 'data.json'
+  if data.exists():
+    learned.check_same(folder, files.read_json(data), learned.digests(config), config)
   if not 1 <= update <= job.rl.updates:
     raise ValueError(f'--update={update}: {folder} has updates 1 to {job.rl.updates}')
   # Only names are read here: nothing is written into the folder.
@@ -97,7 +101,7 @@ def run(where, job, chosen=4, say=print):
     `Replay`.
 
   Raises:
-    ValueError: a sample is not in the mini-batch of the update, or the job's data has changed.
+    ValueError: a sample is not in the mini-batch of the update.
     CheckpointError: the checkpoint is damaged.
   """
   folder, update = where.folder, where.update
