@@ -14,6 +14,8 @@ import numpy as np
 from r1jax.data import template
 from r1jax.rewards import accuracy, code, golds, service
 
+_LONGEST = 100  # characters of a last line that may be an answer
+_SECONDS = 0.5  # of one comparison: in the rewards it may be more, here it is a second look
 # A tag that a reply may write, whole or not. Yes: `</think>`, `<answer>`. No: `< answer`, `a < b`.
 _TAG = re.compile(r'</?(?:think|answer)>')
 
@@ -25,7 +27,8 @@ def last_stated(completion, gold):
   if isinstance(expected, str) and accuracy.is_number(expected):
     return accuracy.last_number(text)
   lines = [line.strip() for line in text.splitlines() if line.strip()]
-  return lines[-1] if lines else None
+  # A paragraph is no answer, and would be costly to compare with one.
+  return lines[-1] if lines and len(lines[-1]) <= _LONGEST else None
 
 
 class Reader:
@@ -35,7 +38,8 @@ class Reader:
     """`cfg` is the `service.RewardConfig` of the run; of its parts accuracy alone is judged."""
     # An answer is put where it is looked for, and a failure of ours counts as not right.
     alone = dict(answer='tags', format=0.0, language=0.0, repetition=0.0, function='')
-    cfg = dataclasses.replace(cfg, **alone, max_verifier_error_rate=1.0)
+    seconds = min(cfg.math_seconds, _SECONDS)
+    cfg = dataclasses.replace(cfg, **alone, max_verifier_error_rate=1.0, math_seconds=seconds)
     self._service = service.RewardService(cfg)
 
   def right(self, replies):

@@ -23,6 +23,7 @@ ORDER = '2, 4, 7'
     ('<think> hm </think> 2, 4, 7', ORDER, ORDER),
     ('it is\nRome\n', 'Rome', 'Rome'),
     ('', 'Rome', None),
+    ('so ' * 40 + 'Rome', 'Rome', None),
     ('<answer> B', choice.Letter('B'), 'B'),
   ],
 )
