@@ -27,6 +27,7 @@ def in_blocks(monkeypatch):
   jax.clear_caches()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize('model', shared.MODELS)
 def test_values_and_gradients_are_those_of_the_head_of_all_tokens(model, in_blocks):
   out, cfg = shared.sampled(7), shared.MODELS[model]
@@ -43,6 +44,7 @@ def test_values_and_gradients_are_those_of_the_head_of_all_tokens(model, in_bloc
         np.testing.assert_allclose(its_metrics[name], metrics[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.heavy
 def test_a_language_update_with_tokens_two_ahead_is_the_same(in_blocks):
   with tiny.mesh():
     _, expected, metrics = steps_test.language()
