@@ -106,9 +106,9 @@ class Step:
 
   def logprobs(self, batch):
     """The reference's log-probabilities."""
-    rows = packing.put(batch.rows)
+    rows, mask = packing.put((batch.rows, batch.loss.mask_BT))
     # As in a run: scored on the device, fetched, and sent again with the batch.
-    logp = steps.score(self.state.reference, self.s.cfg, rows, batch.count, 1.0)
+    logp = steps.score(self.state.reference, self.s.cfg, rows, mask, batch.count, 1.0)
     return batch.replace(loss=batch.loss.replace(ref_logp_BT=sharding.fetch(logp)))
 
   def update(self, batch):

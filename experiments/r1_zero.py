@@ -85,7 +85,7 @@ def smollm2(config):
   config.reward.update(answer='last_number', format=0.0)
   # Room for a sentence that works the answer out: with 24 most products in words are cut off.
   config.sample.update(group=8, max_new=32)
-  config.rl.update(prompts=12, mini_batches=1, updates=30, reference_every=30, samples_every=1)
+  config.rl.update(prompts=12, mini_batches=1, updates=30, reference_every=30, samples_every=5)
   # A prompt is twice as long as a reply: computed once for all eight of them.
   config.rl.update(share_prompts=True, rows=6, capacity=256, length_schedule=((0, 32),))
   # No reference: twenty updates lead nowhere far, and its weights would take memory.

@@ -24,6 +24,14 @@ _TO_HOST = jax.checkpoint_policies.save_and_offload_only_these_names(
   offload_dst='pinned_host',
 )
 
+# What costs next to nothing to compute again: without `remat` all else of a layer is kept. Among it
+# are weights gathered for a product, of which each layer would keep a second copy.
+_CHEAP = {
+  'add', 'broadcast_in_dim', 'concatenate', 'convert_element_type', 'div', 'exp', 'integer_pow',
+  'log', 'logistic', 'max', 'mul', 'neg', 'reduce_max', 'reduce_sum', 'reshape', 'reshard', 'rsqrt',
+  'select_n', 'slice', 'sqrt', 'square', 'squeeze', 'sub', 'transpose',
+}  # fmt: skip
+
 
 class Output(NamedTuple):
   """Result of `forward`.
@@ -214,14 +222,24 @@ def _layers(params, cfg, x_XD, ctx, cache=None):
       return x_XD, (entry, stats)
 
     # Decoding has no backward pass.
-    if cfg.remat and cache is None:
-      body = jax.checkpoint(body, policy=_TO_HOST if cfg.offload else None)
+    body = body if cache is not None else _remade(cfg, body)
     rows = None if cache is None else cache[kind]
     run = _unrolled if not cfg.scan_layers else _scanned if cache is None else _scanned_in_place
     x_XD, entries[kind], stats = run(body, x_XD, params[kind], rows)
     router = stats if kind == 'moe' else router
   # A layer's `load_E` is `load_LE` in the stack of them.
   return x_XD, entries, {f'{k[:-2]}_LE' if k.endswith('_E') else k: v for k, v in router.items()}
+
+
+def _remade(cfg, body):
+  """A layer that makes again in the backward pass what it does not keep."""
+  if cfg.remat:
+    return jax.checkpoint(body, policy=_TO_HOST if cfg.offload else None)
+  # Unrolled, a model is small, and XLA fuses across its layers: there is nothing to win.
+  if not cfg.scan_layers:
+    return body
+  kept = lambda primitive, *_, **__: primitive.name not in _CHEAP
+  return jax.checkpoint(body, policy=kept, prevent_cse=False)
 
 
 def _scanned(body, x_XD, stack, rows):

@@ -165,12 +165,12 @@ def largest(job, cfg, mesh, free, measured):
   shards = sharding.row_shards(mesh)
   rows = int(job.rl.rows / shards * free / measured) * shards
   # The guess is wrong by a factor that is about the same at other lengths.
-  factor, length = measured / memory.activations(job, cfg, mesh), job.rl.capacity
+  length = job.rl.capacity
+  factor = measured / memory.activations(cfg, mesh, job.rl.rows, length)
   low, high = 0, length * 16
   # Bisection, as attention's scores make it no straight line.
   while high - low > 256:
     middle = (low + high) // 2
-    asked = dataclasses.replace(job, rl=dataclasses.replace(job.rl, capacity=middle))
-    fits = factor * memory.activations(asked, cfg, mesh) <= free
+    fits = factor * memory.activations(cfg, mesh, job.rl.rows, middle) <= free
     low, high = (middle, high) if fits else (low, middle)
   return rows, low

@@ -89,7 +89,7 @@ def bytes_held(tree):
 def layout(job):
   """`packing.Layout` of the job's updates."""
   per_update = job.rl.prompts * job.sample.group // job.rl.mini_batches
-  return packing.Layout(per_update, job.rl.rows, job.rl.capacity)
+  return packing.Layout(per_update, job.rl.rows, job.rl.capacity, job.rl.share_prompts)
 
 
 def compile_one(name, job, cfg, mesh):
@@ -201,7 +201,8 @@ def _rollout(job, cfg, mesh):
 
 def _score(job, cfg, mesh):
   weights, batch = _weights(job, cfg, mesh), _batch(job, mesh)
-  return steps.score.lower(weights, cfg, batch.rows, batch.count, job.sample.temperature)
+  arguments = (batch.rows, batch.loss.mask_BT, batch.count, job.sample.temperature)
+  return steps.score.lower(weights, cfg, *arguments)
 
 
 def _update(job, cfg, mesh):

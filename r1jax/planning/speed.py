@@ -89,9 +89,11 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
   micro = math.ceil(tokens / (rl.rows * rl.capacity))
   # What the model needs: one forward pass over what is trained on.
   pairs = sequences * (prompt + how_long.mean) ** 2 / 2
-  forward = flops_lib.of_tokens(cfg, tokens, pairs)
-  # Scored by the reference, and by the old policy where a rollout has several updates.
-  passes = bool(job.grpo.beta) + (rl.mini_batches > 1)
+  # The output head is computed for the completions alone.
+  completed = sequences * how_long.mean
+  forward = flops_lib.of_tokens(cfg, tokens, pairs, completed)
+  # Scored by the reference, and by the old policy in all updates of a rollout but the first.
+  passes = bool(job.grpo.beta) + 1 - 1 / rl.mini_batches
   chunks = rl.prompts / chunk / rl.mini_batches
   # What must cross the memory's bus: all layers' weights for each pass, and the cache.
   size = cfg.layers * jnp.dtype(cfg.compute_dtype).itemsize
@@ -105,7 +107,7 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
   # Adam reads and writes what is trained, as large as its gradient, and moments, and reads that.
   handed = own.parameters + own.decoding
   every = 2 * (kept.gradients + kept.optimizer) + kept.gradients
-  learned = flops_lib.update(cfg, tokens, pairs)
+  learned = flops_lib.update(cfg, tokens, pairs, completed)
   # name, program, runs per update, FLOPs, bytes, (times once, times the loop) of the program.
   plans = [
     ('weight hand-over', 'weight hand-over', 1 / rl.mini_batches, 0, handed, (1, 0)),

@@ -287,6 +287,12 @@ _TRAINING = (
     'Share of a training batch that holds real tokens.',
     'above 0.7; below it lower `rl.rows` or `rl.capacity`',
   ),
+  Metric(
+    'packing/learned',
+    'share',
+    UPDATE,
+    'Share of a training batch that has a loss: the output head is computed for these tokens only.',
+  ),
   Metric('speed/rollout_tokens_per_s', 'tokens per second', ROLLOUT, 'New tokens of the sampler.'),
   Metric('speed/train_tokens_per_s', 'tokens per second', ROLLOUT, 'Tokens of the updates.'),
   Metric('speed/wall_seconds', 'seconds', TOTAL, 'Wall time of the run, all its starts together.'),
