@@ -13,6 +13,7 @@ from typing import NamedTuple
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from r1jax import kernels, ranges, sharding
 from r1jax.model import cache as cache_lib
@@ -32,6 +33,9 @@ class SampleConfig:
       last of them are kept too.
     top_p: only the most likely tokens that hold this probability together are drawn from, and those
       as likely as the last of them.
+    slots: sequences that a shard of the batch (a device that has sequences of its own) decodes at
+      once; 0 for as many as there are requests. Of an ended sequence the next request takes the slot.
+      Another number gives the same completions but for rounding; it decides memory and speed.
     cache_growth: number of steps in which the cache grows to its full length. Attention reads the
       whole allocated cache: growing it in 3 steps saves a third of that, for 3 compiled programs.
   """
@@ -41,6 +45,7 @@ class SampleConfig:
   temperature: ranges.Temperature = 1.0
   top_k: ranges.Size = 0
   top_p: ranges.Mass = 1.0
+  slots: ranges.Size = 64
   cache_growth: ranges.Count = 1
 
   def __post_init__(self):
@@ -234,8 +239,8 @@ def decode(params, cfg, how, slots, key, stop_KW, steps, enough, *, most):
   return slots, Drawn(token_BN, logp_BN, step, slots.drawn_B, slots.live_B, slots.stopped_B)
 
 
-@partial(jax.jit, static_argnames=('cfg', 'scfg'))
-def generate(params, cfg, scfg, prompt_PT, length_P, key, *, cap, stop_KW):
+@partial(jax.jit, static_argnames=('cfg', 'scfg', 'rows'))
+def generate(params, cfg, scfg, prompt_PT, length_P, key, *, cap, stop_KW, rows=None):
   """A rollout of as many requests as there are slots, in one program: what is planned for.
 
   Args:
@@ -245,24 +250,38 @@ def generate(params, cfg, scfg, prompt_PT, length_P, key, *, cap, stop_KW):
     key: PRNG key of the rollout; request b is sample b % G of prompt b // G.
     cap: int32 scalar <= scfg.max_new.
     stop_KW: as for `decode`.
+    rows: slots of a shard, at most as many as its prompts have samples; None for so many.
 
   Returns:
-    `Drawn` of [P * G, max_new].
+    `Drawn`, max_new steps wide.
   """
   cfg = decoding(cfg)
   params = transformer.unstack(params, cfg)
   (P, T), G = prompt_PT.shape, scfg.group
+  shards = sharding.batch_shards(jax.sharding.get_abstract_mesh())
+  own = rows or P // shards * G
   entries = prefill(params, cfg, prompt_PT, length_P)
   columns = kernels.whole_blocks(T + scfg.max_new, cfg.kernels)
-  slots = empty(entries, rows=P * G, columns=columns, window=stop_KW.shape[1])
-  fan_out = lambda x: jnp.repeat(x, G, axis=0, out_sharding=jax.typeof(x).sharding)
-  own = jax.reshard(jnp.arange(P * G, dtype=jnp.int32), sharding.act('batch'))
-  last_P = jnp.where(jnp.arange(T) == length_P[:, None] - 1, prompt_PT, 0).sum(1)
-  # Each shard counts its own prompts.
-  shard = P // sharding.batch_shards(jax.sharding.get_mesh())
-  requests = Requests(own // G % shard, fan_out(last_P), fan_out(length_P), own * 0 + cap, own)
-  slots = admit(slots, entries, requests)
+  slots = empty(entries, rows=own * shards, columns=columns, window=stop_KW.shape[1])
+  # Each shard counts its own prompts and slots.
+  number_SB = np.arange(shards)[:, None] * (P // shards * G) + np.arange(own)
+  request_B = jax.reshard(jnp.int32(number_SB.reshape(-1)), sharding.act('batch'))
+  source_B = request_B // G % (P // shards)
+  requests = _requests(prompt_PT, length_P, source_B)
+  slots = admit(slots, entries, Requests(source_B, *requests, 0 * request_B + cap, request_B))
   return decode(params, cfg, scfg.how, slots, key, stop_KW, cap, 0, most=scfg.max_new)[1]
+
+
+def _requests(prompt_PT, length_P, source_B):
+  """Last token and length of the prompt of each slot, from its own shard's."""
+
+  def local(source_B, prompt_PT, length_P):
+    length_B = length_P[source_B]
+    return prompt_PT[source_B, length_B - 1], length_B
+
+  spec = [jax.typeof(x).sharding.spec for x in (source_B, prompt_PT, length_P)]
+  f = jax.shard_map(local, in_specs=tuple(spec), out_specs=(spec[0], spec[0]))
+  return f(source_B, prompt_PT, length_P)
 
 
 def widths(scfg, width, form):

@@ -95,9 +95,7 @@ def _prefill(params, cfg, how, prompt_BT, length, key):
 @partial(jax.jit, static_argnames=('cfg', 'how'), donate_argnames='state')
 def _step(params, cfg, how, state, key):
   position_B = jax.reshard(state.position[None], sharding.act('batch'))
-  hidden_BD, cache = transformer.decode_step(
-    params, cfg, state.token_B, position_B, state.cache
-  )
+  hidden_BD, cache = transformer.decode_step(params, cfg, state.token_B, position_B, state.cache)
   position = state.position + 1
   token_B = _draw(params, cfg, hidden_BD, position, key, how)
   return _State(token_B, position, cache)

@@ -26,11 +26,11 @@ def problems(count):
   return [world[i] for i in range(count)]
 
 
-@pytest.mark.parametrize('chunk', [0, 2])
-def test_counts_are_of_all_samples_and_the_same_key_gives_the_same(base, one_device, chunk):
+@pytest.mark.parametrize('slots', [0, 5])
+def test_counts_are_of_all_samples_and_the_same_key_gives_the_same(base, one_device, slots):
   cfg, tok = base
   weights = huggingface.load(checkpoints.open('tiny'), cfg, 'float32')
-  limits = rollout.Limits(48, 12, chunk)
+  limits = rollout.Limits(48, 12, slots)
   ecfg = heldout.EvaluationConfig(questions=4, few=4, samples=3)
   rewards = service.RewardService()
   ask = lambda seed: heldout.evaluate(
