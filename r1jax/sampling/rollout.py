@@ -11,7 +11,7 @@ from r1jax.model import config as model_config
 from r1jax.sampling import sample, table
 
 _PARTS = 8  # parts that a rollout is handed out in, at most: a reward sees some groups at once
-_ROUND = 64  # most steps between two looks of the host
+ROUND = 64  # most steps between two looks of the host
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +136,7 @@ def run(policy, scfg, prompts, limits, key, stop_KW=None):
       yield tuple(held), flow.give(held)
       held = []
     held = sorted(held + flow.end(drawn))
+  flow.settle()
   yield tuple(held), flow.give(held)
 
 
@@ -165,7 +166,7 @@ class _Flow:
     # What has been drawn, by request.
     self._token_RT = np.zeros((count, scfg.max_new), np.int32)
     self._logp_RT = np.zeros((count, scfg.max_new), np.float32)
-    self._drawn_R = np.zeros(count, np.int32)
+    self._length_R = np.zeros(count, np.int32)
     self._stopped_R, self._left_P = np.zeros(count, bool), np.full(len(prompts), group)
     self._useful = self._steps = 0
 
@@ -183,7 +184,30 @@ class _Flow:
         break
       self._admit(*admitted)
     while (rows := self.table.halve()) is not None:
-      self._slots = sample.compact(self._slots, _put(rows.astype(np.int32)))
+      self._halve(rows)
+
+  def settle(self):
+    """Runs the programs of sizes that this rollout did not come to: the next one compiles nothing.
+
+    Sizes follow each other in one line: the cache widens, then the slots become fewer.
+    """
+    while len(self._widths) > 1:
+      self._widen()
+      none_B = np.full(self.table.request_SB.size, -1)
+      self._admit(none_B, none_B)
+      self._decode(0, 0)
+    while (rows := self.table.halve()) is not None:
+      self._halve(rows)
+      self._decode(0, 0)
+
+  def _widen(self):
+    self._widths.pop(0)
+    self._slots = sample.widen(self._slots, self._widths[0])
+
+  def _halve(self, rows):
+    while len(self._widths) > 1:
+      self._widen()
+    self._slots = sample.compact(self._slots, _put(rows.astype(np.int32)))
 
   def _admit(self, source_B, request_B):
     if self._slots is None:
@@ -202,11 +226,11 @@ class _Flow:
 
   def begin(self):
     """Starts a round of decoding; returns what `end` waits for."""
-    room = self._room()
-    while room < 1:
-      self._widths.pop(0)
-      self._slots = sample.widen(self._slots, self._widths[0])
-      room = self._room()
+    while (room := self._room()) < 1:
+      self._widen()
+    return self._decode(min(room, ROUND), self.table.enough())
+
+  def _decode(self, steps, enough):
     self._slots, drawn = sample.decode(
       self._params,
       self._cfg,
@@ -214,16 +238,16 @@ class _Flow:
       self._slots,
       self._key,
       self._stop_KW,
-      np.int32(min(room, _ROUND)),
-      np.int32(self.table.enough()),
-      most=_ROUND,
+      np.int32(steps),
+      np.int32(enough),
+      most=ROUND,
     )
     return drawn
 
   def _room(self):
     """Steps that the cache has columns for."""
     request = self.table.request_SB[self.table.request_SB >= 0]
-    used = self._length_P[request // self._scfg.group] - 1 + self._drawn_R[request]
+    used = self._length_P[request // self._scfg.group] - 1 + self._length_R[request]
     return self._widths[0] - int(used.max())
 
   def end(self, drawn):
@@ -231,11 +255,11 @@ class _Flow:
     drawn = sharding.fetch(drawn)
     slot = np.flatnonzero(self.table.request_SB.reshape(-1) >= 0)
     request = self.table.request_SB.reshape(-1)[slot]
-    new = drawn.drawn_B[slot] - self._drawn_R[request]
+    new = drawn.length_B[slot] - self._length_R[request]
     for b, r, n in zip(slot, request, new):
-      at = slice(self._drawn_R[r], self._drawn_R[r] + n)
-      self._token_RT[r, at], self._logp_RT[r, at] = drawn.token_BN[b, :n], drawn.logp_BN[b, :n]
-    self._drawn_R[request] += new
+      at = slice(self._length_R[r], self._length_R[r] + n)
+      self._token_RT[r, at], self._logp_RT[r, at] = drawn.token_BT[b, :n], drawn.logp_BT[b, :n]
+    self._length_R[request] += new
     self._stopped_R[request] = drawn.stopped_B[slot]
     self._useful += int(new.sum())
     self._steps += int(drawn.steps) * len(drawn.live_B)
@@ -247,7 +271,7 @@ class _Flow:
     """The `Rollout` of complete groups, with the steps since the last one."""
     group, chosen = self._scfg.group, np.asarray(numbers, int)
     row = (chosen[:, None] * group + np.arange(group)).reshape(-1)
-    arrays = (self._token_RT, self._logp_RT, self._drawn_R, self._stopped_R)
+    arrays = (self._token_RT, self._logp_RT, self._length_R, self._stopped_R)
     prompts = tuple(self._prompts[p] for p in numbers)
     out = Rollout(prompts, *(a[row] for a in arrays), self._useful, self._steps)
     self._useful = self._steps = 0

@@ -34,7 +34,7 @@ class SampleConfig:
     top_p: only the most likely tokens that hold this probability together are drawn from, and those
       as likely as the last of them.
     slots: sequences that a shard of the batch (a device that has sequences of its own) decodes at
-      once; 0 for as many as there are requests. Of an ended sequence the next request takes the slot.
+      once; 0 for as many as there are requests. The next request takes the slot of an ended one.
       Another number gives the same completions but for rounding; it decides memory and speed.
     cache_growth: number of steps in which the cache grows to its full length. Attention reads the
       whole allocated cache: growing it in 3 steps saves a third of that, for 3 compiled programs.
@@ -63,7 +63,7 @@ class Slots:
 
   Attributes:
     token_B, position_B: the newest token of each and its place; its keys are not in the cache yet.
-    drawn_B: tokens drawn so far; cap_B: most tokens to draw.
+    length_B: tokens drawn so far; cap_B: most tokens to draw.
     request_B: int32, names the sequence's draws.
     recent_BW: the latest tokens, which stop sequences are compared with.
     stopped_B: whether it has ended by itself.
@@ -73,7 +73,7 @@ class Slots:
 
   token_B: jax.Array
   position_B: jax.Array
-  drawn_B: jax.Array
+  length_B: jax.Array
   cap_B: jax.Array
   request_B: jax.Array
   recent_BW: jax.Array
@@ -102,15 +102,16 @@ class Drawn(NamedTuple):
   """What one call of `decode` has drawn.
 
   Attributes:
-    token_BN, logp_BN: int32 and float32, a column for each step; 0 where a slot was not live.
+    token_BT, logp_BT: int32 and float32, a column for each step; 0 where a slot was not live.
     steps: number of columns that are used.
-    drawn_B, live_B, stopped_B: of the slots after it.
+    length_B: tokens of each reply so far.
+    live_B, stopped_B: of the slots after it.
   """
 
-  token_BN: jax.Array
-  logp_BN: jax.Array
+  token_BT: jax.Array
+  logp_BT: jax.Array
   steps: jax.Array
-  drawn_B: jax.Array
+  length_B: jax.Array
   live_B: jax.Array
   stopped_B: jax.Array
 
@@ -168,7 +169,7 @@ def admit(slots, entries, requests):
     return Slots(
       token_B=put(token_B, slots.token_B),
       position_B=put(length_B - 1, slots.position_B),
-      drawn_B=put(0, slots.drawn_B),
+      length_B=put(0, slots.length_B),
       cap_B=put(cap_B, slots.cap_B),
       request_B=put(request_B, slots.request_B),
       # -2 is no token and no wildcard, so that nothing stops before there are enough tokens.
@@ -221,22 +222,22 @@ def decode(params, cfg, how, slots, key, stop_KW, steps, enough, *, most):
     return (step < steps) & (slots.live_B.sum() > enough)
 
   def one(carry):
-    slots, token_BN, logp_BN, step = carry
+    slots, token_BT, logp_BT, step = carry
     hidden_BD, cache = transformer.decode_step(
       params, cfg, slots.token_B, slots.position_B, slots.cache
     )
     logits_BV = transformer.logits(params, cfg, hidden_BD)
-    uniform_B2 = draw.uniforms(jax.vmap(jax.random.fold_in)(key_B, slots.drawn_B))
+    uniform_B2 = draw.uniforms(jax.vmap(jax.random.fold_in)(key_B, slots.length_B))
     token_B, logp_B = draw.draw(logits_BV, uniform_B2, *how)
     # A slot that is not live rides along and writes zeros.
     token_B, logp_B = (jnp.where(slots.live_B, x, 0) for x in (token_B, logp_B))
-    put = lambda x_BN, new_B: jax.lax.dynamic_update_slice_in_dim(x_BN, new_B[:, None], step, 1)
+    put = lambda x_BT, new_B: jax.lax.dynamic_update_slice_in_dim(x_BT, new_B[:, None], step, 1)
     slots = _recorded(slots, token_B, stop_KW).replace(cache=cache)
-    return slots, put(token_BN, token_B), put(logp_BN, logp_B), step + 1
+    return slots, put(token_BT, token_B), put(logp_BT, logp_B), step + 1
 
   start = (slots, rows(jnp.int32), rows(jnp.float32), jnp.int32(0))
-  slots, token_BN, logp_BN, step = jax.lax.while_loop(unfinished, one, start)
-  return slots, Drawn(token_BN, logp_BN, step, slots.drawn_B, slots.live_B, slots.stopped_B)
+  slots, token_BT, logp_BT, step = jax.lax.while_loop(unfinished, one, start)
+  return slots, Drawn(token_BT, logp_BT, step, slots.length_B, slots.live_B, slots.stopped_B)
 
 
 @partial(jax.jit, static_argnames=('cfg', 'scfg', 'rows'))
@@ -285,7 +286,7 @@ def _requests(prompt_PT, length_P, source_B):
 
 
 def widths(scfg, width, form):
-  """Columns of the cache as it grows, behind prompts of `width`, in blocks that the kernels read."""
+  """Columns of the cache as it grows behind prompts of `width`, in blocks that `form` reads."""
   steps = range(1, scfg.cache_growth + 1)
   ends = sorted({-(-scfg.max_new * i // scfg.cache_growth) for i in steps})
   return [kernels.whole_blocks(width + end, form) for end in ends]
@@ -301,15 +302,15 @@ def _recorded(slots, token_B, stop_KW):
   """The slots after a token each."""
   live_B = slots.live_B
   recent_BW = jnp.concatenate([slots.recent_BW[:, 1:], token_B[:, None]], axis=1)
-  drawn_B = slots.drawn_B + live_B
+  length_B = slots.length_B + live_B
   stopped_B = slots.stopped_B | (live_B & _stops(recent_BW, stop_KW))
   return slots.replace(
     token_B=jnp.where(live_B, token_B, slots.token_B),
     position_B=slots.position_B + live_B,
-    drawn_B=drawn_B,
+    length_B=length_B,
     recent_BW=recent_BW,
     stopped_B=stopped_B,
-    live_B=live_B & ~stopped_B & (drawn_B < slots.cap_B),
+    live_B=live_B & ~stopped_B & (length_B < slots.cap_B),
   )
 
 

@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-_FEWEST = 8  # slots of a shard below which compacting gains nothing
+_FEWEST = 16  # slots of a shard that are not halved: a step of fewer takes as long
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Sizes:
 
 
 def sizes(prompts, group, slots, shards):
-  """`Sizes` for so many prompts; `slots` of a shard at most, 0 for as many as there are requests."""
+  """`Sizes` for so many prompts; at most `slots` of a shard, 0 for one for each request."""
   own = -(-prompts // shards)
   rows = min(slots or own * group, own * group)
   # Enough prompts to fill all slots: one call where there is a slot for each request.
@@ -65,7 +65,7 @@ class Table:
   @property
   def halving(self):
     """Whether half of the slots will do as soon as few enough are live."""
-    return not self.waiting and self.request_SB.shape[1] >= 2 * _FEWEST
+    return not self.waiting and self.request_SB.shape[1] > _FEWEST
 
   def next_wave(self):
     """Prompts to prefill, [S * wave], where a shard has free slots and nothing prefilled, or None.
@@ -109,7 +109,7 @@ class Table:
 
   def halve(self):
     """Rows to keep of each shard, live ones first, [S * B / 2]; None where that loses one."""
-    rows = -(-self.request_SB.shape[1] // 2)
+    rows = self._half
     if not self.halving or (self.request_SB >= 0).sum(1).max() > rows:
       return None
     row_SB = np.argsort(self.request_SB < 0, axis=1, kind='stable')[:, :rows]
@@ -117,8 +117,15 @@ class Table:
     return row_SB.reshape(-1)
 
   def enough(self):
-    """Slots that may be live for `decode` to come back: some to admit to, or few enough to halve."""
+    """How few slots may be live when `decode` comes back."""
     rows, live = self.request_SB.size, self.live
     if self.waiting:
+      # One at a time would cost a look of the host for each, many at a time leaves them idle.
       return max(live - max(1, rows // 16), 0)
-    return min(live - 1, self._sizes.shards * -(-self.request_SB.shape[1] // 2)) * self.halving
+    if self.halving:
+      return min(live - 1, len(self.request_SB) * self._half)
+    return 0
+
+  @property
+  def _half(self):
+    return -(-self.request_SB.shape[1] // 2)
