@@ -169,7 +169,6 @@ def _zero_qwen(config, model):
   config.sample.max_new = 32_768
   config.rl.length_schedule = ((0, 32_768),)
   config.rl.rows, config.rl.capacity = 64, 33_792
-  config.sample.slots = 16
   config.grpo.tis_cap = 2.0  # bfloat16 sampler and trainer differ (reference §4.2)
   config.evaluation.update(every=400, questions=256, few=128)
 
