@@ -211,7 +211,8 @@ def main(argv):
   console.print(table)
   speed = s.lengths.sum() / took['rollout']
   console.print(
-    f'rollout {speed:,.0f} new tokens/s, {step.busy:.0%} of the slots busy; matmul peak {top / 1e9:.0f} GFLOP/s (float32)'
+    f'rollout {speed:,.0f} new tokens/s, {step.busy:.0%} of the slots busy; '
+    f'matmul peak {top / 1e9:.0f} GFLOP/s (float32)'
   )
   if _JSON.value:
     figures = {'seconds': took, 'flops': need, 'peak': top, 'rollout_tokens_per_s': speed}

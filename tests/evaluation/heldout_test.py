@@ -64,7 +64,9 @@ def test_correct_and_well_formed_replies_count_question_by_question(base, monkey
   written = rollout.Rollout(
     ([1], [2]), token_BT, np.zeros(token_BT.shape, np.float32), length_B, length_B < width
   )
-  monkeypatch.setattr(rollout, 'run', lambda *arguments: iter([written]))
+  # The second question's replies are there first.
+  parts = [((p,), written.take([p])) for p in (1, 0)]
+  monkeypatch.setattr(rollout, 'run', lambda *arguments: iter(parts))
   ecfg = heldout.EvaluationConfig(questions=2, few=2, samples=2)
   rewards = service.RewardService()
   key = jax.random.key(0)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from r1jax.model import transformer
-from r1jax.train import steps
 from tests.model import tiny
 
 B, T = 4, 12

@@ -120,17 +120,23 @@ def test_other_slots_give_the_same_completions(free, slots, growth):
   assert refilled.useful == whole.useful == whole.length_B.sum()
 
 
-def test_the_same_slots_give_the_same_bits_from_the_same_programs():
-  caps = tuple(int(n) for n in np.random.default_rng(0).integers(1, NEW + 1, 4 * GROUP))
-  first = generate(cap=caps, slots=5)
+def test_the_same_slots_give_the_same_bits_and_no_rollout_compiles_after_the_first():
+  scfg = dataclasses.replace(CONFIG, group=10, cache_growth=2)
+  caps = np.random.default_rng(0).integers(1, NEW + 1, 40)
+  first = generate(scfg=scfg, cap=tuple(caps.tolist()))
   programs = [f._cache_size() for f in PROGRAMS]
-  again = generate(cap=caps, slots=5)
+  # All end at once: the cache never widens, the slots are never halved.
+  assert set(generate(scfg=scfg, cap=1).length_B) == {1}
+  again = generate(scfg=scfg, cap=tuple(caps.tolist()))
   assert [f._cache_size() for f in PROGRAMS] == programs
   for name in ('token_BT', 'logp_BT', 'length_B', 'stopped_B'):
     np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
-  assert first.length_B.tolist() == list(caps) and not first.stopped_B.any()
-  useful, steps, _, _ = table_test.simulated(np.array(caps), GROUP, 5)
-  assert (first.useful, first.steps) == (useful, steps)
+  np.testing.assert_array_equal(first.length_B, caps)
+  useful, steps, _, _ = table_test.simulated(caps, 10, 0)
+  assert not first.stopped_B.any() and (first.useful, first.steps) == (useful, steps)
+  assert steps < 40 * caps.max()
+  # Slots that are not halved and refill draw the same.
+  same(generate(scfg=scfg, cap=tuple(caps.tolist()), slots=8), first)
 
 
 def test_sampling_may_be_unrolled_where_training_scans(free):
