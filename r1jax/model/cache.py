@@ -56,13 +56,15 @@ def take(cache, row_B):
   )
 
 
-def overwrite(cache, entries, chosen_B):
-  """The cache with the first columns of the chosen sequences from `entries`, which has fewer."""
+def place(cache, row, entries, source):
+  """The cache with sequence `source` of `entries` at the beginning of row `row`; as `take`."""
 
   def one(path, kept, new):
-    row, column = (kept.ndim + of[path[-1].key] for of in (_ROW_AXIS, COLUMN_AXIS))
-    chosen = chosen_B.reshape([-1 if i == row else 1 for i in range(kept.ndim)])
-    old = jax.lax.slice_in_dim(kept, 0, new.shape[column], axis=column)
-    return jax.lax.dynamic_update_slice_in_dim(kept, jnp.where(chosen, new, old), 0, column)
+    axis = kept.ndim + _ROW_AXIS[path[-1].key]
+    start = [0] * kept.ndim
+    start[axis] = row
+    return jax.lax.dynamic_update_slice(
+      kept, jax.lax.dynamic_slice_in_dim(new, source, 1, axis), start
+    )
 
   return jax.tree.map_with_path(one, cache, entries)

@@ -187,27 +187,25 @@ class _Flow:
       self._halve(rows)
 
   def settle(self):
-    """Runs the programs of sizes that this rollout did not come to: the next one compiles nothing.
-
-    Sizes follow each other in one line: the cache widens, then the slots become fewer.
-    """
-    while len(self._widths) > 1:
-      self._widen()
-      none_B = np.full(self.table.request_SB.size, -1)
-      self._admit(none_B, none_B)
-      self._decode(0, 0)
+    """Goes through the sizes that this rollout did not come to."""
+    self._widen(len(self._widths) - 1)
     while (rows := self.table.halve()) is not None:
       self._halve(rows)
+
+  # Sizes follow each other in one line, the cache widens and then the slots become fewer, and all
+  # programs of a size are run, if with nothing to do: no rollout after the first compiles any.
+  def _widen(self, times):
+    for _ in range(times):
+      self._widths.pop(0)
+      self._slots = sample.widen(self._slots, self._widths[0])
+      nobody_B = np.full(self.table.request_SB.size, -1)
+      self._admit(nobody_B, nobody_B)
       self._decode(0, 0)
 
-  def _widen(self):
-    self._widths.pop(0)
-    self._slots = sample.widen(self._slots, self._widths[0])
-
   def _halve(self, rows):
-    while len(self._widths) > 1:
-      self._widen()
+    self._widen(len(self._widths) - 1)
     self._slots = sample.compact(self._slots, _put(rows.astype(np.int32)))
+    self._decode(0, 0)
 
   def _admit(self, source_B, request_B):
     if self._slots is None:
@@ -220,14 +218,17 @@ class _Flow:
     prompt_B = request_B // self._scfg.group
     length_B = self._length_P[prompt_B]
     token_B = self._prompt_PT[prompt_B, length_B - 1]
-    arrays = (source_B, token_B, length_B, self._cap_R[request_B], request_B)
+    # Of each shard, those to be filled first.
+    row_SB = np.argsort(source_B.reshape(self.table.request_SB.shape) < 0, axis=1, kind='stable')
+    row_B, cap_B = row_SB.reshape(-1), self._cap_R[request_B]
+    arrays = (source_B, row_B, token_B, length_B, cap_B, request_B)
     requests = sample.Requests(*(_put(x.astype(np.int32)) for x in arrays))
     self._slots = sample.admit(self._slots, self._entries, requests)
 
   def begin(self):
     """Starts a round of decoding; returns what `end` waits for."""
     while (room := self._room()) < 1:
-      self._widen()
+      self._widen(1)
     return self._decode(min(room, ROUND), self.table.enough())
 
   def _decode(self, steps, enough):

@@ -87,11 +87,13 @@ class Requests(NamedTuple):
 
   Attributes:
     source_B: int32, which of the prefilled prompts of the slot's own shard; -1 leaves a slot alone.
+    row_B: int32, the shard's own slots, those that are filled before the others.
     token_B: the prompt's last token; length_B: the prompt's tokens.
     cap_B: most tokens to draw; request_B: names the draws.
   """
 
   source_B: jax.Array
+  row_B: jax.Array
   token_B: jax.Array
   length_B: jax.Array
   cap_B: jax.Array
@@ -162,9 +164,11 @@ def admit(slots, entries, requests):
   """
 
   def local(slots, entries, requests):
-    source_B, token_B, length_B, cap_B, request_B = requests
+    source_B, row_B, token_B, length_B, cap_B, request_B = requests
     new_B = source_B >= 0
-    rows = cache_lib.take(entries, jnp.maximum(source_B, 0))
+    # Row by row: what is not new is not touched, and a cache may be larger than all the rest.
+    copy = lambda i, cache: cache_lib.place(cache, row_B[i], entries, source_B[row_B[i]])
+    cache = jax.lax.fori_loop(0, new_B.sum(), copy, slots.cache)
     put = lambda new, old: jnp.where(new_B, new, old)
     return Slots(
       token_B=put(token_B, slots.token_B),
@@ -176,7 +180,7 @@ def admit(slots, entries, requests):
       recent_BW=jnp.where(new_B[:, None], -2, slots.recent_BW),
       stopped_B=put(False, slots.stopped_B),
       live_B=put(True, slots.live_B),
-      cache=cache_lib.overwrite(slots.cache, rows, new_B),
+      cache=cache,
     )
 
   return _on_shards(local, slots, entries, requests)
@@ -268,12 +272,14 @@ def generate(params, cfg, scfg, prompt_PT, length_P, key, *, cap, stop_KW, rows=
   number_SB = np.arange(shards)[:, None] * (P // shards * G) + np.arange(own)
   request_B = jax.reshard(jnp.int32(number_SB.reshape(-1)), sharding.act('batch'))
   source_B = request_B // G % (P // shards)
-  requests = _requests(prompt_PT, length_P, source_B)
-  slots = admit(slots, entries, Requests(source_B, *requests, 0 * request_B + cap, request_B))
+  row_B = jax.reshard(jnp.int32(np.tile(np.arange(own), shards)), sharding.act('batch'))
+  last = _ends(prompt_PT, length_P, source_B)
+  requests = Requests(source_B, row_B, *last, 0 * request_B + cap, request_B)
+  slots = admit(slots, entries, requests)
   return decode(params, cfg, scfg.how, slots, key, stop_KW, cap, 0, most=scfg.max_new)[1]
 
 
-def _requests(prompt_PT, length_P, source_B):
+def _ends(prompt_PT, length_P, source_B):
   """Last token and length of the prompt of each slot, from its own shard's."""
 
   def local(source_B, prompt_PT, length_P):

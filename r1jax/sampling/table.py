@@ -83,7 +83,7 @@ class Table:
     return np.maximum(self._wave, 0).reshape(-1)
 
   def admit(self):
-    """Fills free slots from what is prefilled: (source_B, request_B) of all S * B, or None.
+    """Fills free slots from what is prefilled: (source_B, request_B) of all S * B; None for nobody.
 
     `source_B` is the place in the shard's wave, -1 where a slot stays as it is.
     """
