@@ -168,7 +168,9 @@ def admit(slots, entries, requests):
     new_B = source_B >= 0
     # Row by row: what is not new is not touched, and a cache may be larger than all the rest.
     copy = lambda i, cache: cache_lib.place(cache, row_B[i], entries, source_B[row_B[i]])
-    cache = jax.lax.fori_loop(0, new_B.sum(), copy, slots.cache)
+    # As many as there are slots at most, which a plan reads from the name.
+    with jax.named_scope(f'expected_trips_{len(row_B)}'):
+      cache = jax.lax.fori_loop(0, new_B.sum(), copy, slots.cache)
     put = lambda new, old: jnp.where(new_B, new, old)
     return Slots(
       token_B=put(token_B, slots.token_B),
