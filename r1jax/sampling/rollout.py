@@ -157,10 +157,9 @@ class _Flow:
     self._key, self._stop_KW = key, stop_KW
     count, group = len(prompts) * scfg.group, scfg.group
     self._cap_R = np.broadcast_to(np.int32(limits.cap), (count,))
-    shards = sharding.batch_shards(jax.sharding.get_mesh())
-    self.table = table.Table(
-      len(prompts), group, table.sizes(len(prompts), group, limits.slots, shards)
-    )
+    self._shards = sharding.batch_shards(jax.sharding.get_mesh())
+    sizes = table.sizes(len(prompts), group, limits.slots, self._shards)
+    self.table = table.Table(len(prompts), group, sizes)
     self._widths = sample.widths(scfg, limits.width, policy.cfg.kernels)
     self._slots = self._entries = None
     # What has been drawn, by request.
@@ -198,7 +197,7 @@ class _Flow:
     for _ in range(times):
       self._widths.pop(0)
       self._slots = sample.widen(self._slots, self._widths[0])
-      nobody_B = np.full(self.table.request_SB.size, -1)
+      nobody_B = np.full(len(self._slots.token_B), -1)
       self._admit(nobody_B, nobody_B)
       self._decode(0, 0)
 
@@ -219,7 +218,7 @@ class _Flow:
     length_B = self._length_P[prompt_B]
     token_B = self._prompt_PT[prompt_B, length_B - 1]
     # Of each shard, those to be filled first.
-    row_SB = np.argsort(source_B.reshape(self.table.request_SB.shape) < 0, axis=1, kind='stable')
+    row_SB = np.argsort(source_B.reshape(self._shards, -1) < 0, axis=1, kind='stable')
     row_B, cap_B = row_SB.reshape(-1), self._cap_R[request_B]
     arrays = (source_B, row_B, token_B, length_B, cap_B, request_B)
     requests = sample.Requests(*(_put(x.astype(np.int32)) for x in arrays))
