@@ -11,6 +11,7 @@ import pathlib
 import textwrap
 
 from r1jax import experiments, ranges
+from r1jax.cli import plugins
 
 FOLDER = pathlib.Path(experiments.__file__).parent
 _KEY = '--config.'
@@ -89,6 +90,7 @@ class Parser(argparse.ArgumentParser):
     if unknown:
       raise ValueError(self._unknown(unknown[0]))
     given.overrides = overrides
+    plugins.tell_in_a_line()
     return given
 
   def _unknown(self, text):

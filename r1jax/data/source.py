@@ -27,7 +27,9 @@ class DataConfig:
     split: of a folder; '' takes 'train', or the only one there is.
     heldout_split: of a folder of held-out problems; '' takes 'test', or the only one there is.
     limit: training problems that are read, the first ones; 0 for all.
-    columns: what columns are called, such as 'question=problem,answer=final'; a name alone
+    question_key: column of the question.
+    answer_key: column of the answer.
+    columns: what further fields' columns are called, such as 'options=choices'; a name alone
       ('level') stays with the problem for a reward, and then no other column is read.
     levels: lowest and highest difficulty of the tiny world, within 1..5.
     languages: (language, weight) pairs of what the tiny world asks in; `tiny_world.BILINGUAL` has
@@ -46,6 +48,8 @@ class DataConfig:
   split: str = ''
   heldout_split: str = ''
   limit: ranges.Size = 0
+  question_key: str = 'question'
+  answer_key: str = 'answer'
   columns: str = ''
   levels: tuple[tiny_world.Level, tiny_world.Level] = (1, 5)
   languages: tuple[tuple[str, ranges.Weight], ...] = (('en', 1.0),)
@@ -60,9 +64,14 @@ class DataConfig:
     ranges.require(self, self.levels[0] <= self.levels[1], '{levels} must be (lowest, highest)')
     tiny_world.check_weights(self, 'languages', phrases.LANGUAGES)
     tiny_world.check_weights(self, 'kinds', arithmetic.KINDS)
-    records.columns(self.columns)
+    self.named()
     generated = self.name in ('tiny_world', 'arithmetic', 'none')
     ranges.require(self, generated != bool(self.path), '{name} does not go with {path}')
+
+  def named(self):
+    """The `records.Columns` of the files of problems."""
+    both = f'question={self.question_key},answer={self.answer_key}'
+    return records.columns(','.join(filter(None, (both, self.columns))))
 
 
 def shots(cfg):
@@ -74,7 +83,7 @@ def shots(cfg):
   """
   if not cfg.few_shot:
     return ()
-  solved = jsonl.load(cfg.few_shot, records.columns(cfg.columns))
+  solved = jsonl.load(cfg.few_shot, cfg.named())
   odd = next((n for n, one in enumerate(solved, 1) if not isinstance(one.answer, str)), 0)
   if odd:
     raise ValueError(f'{cfg.few_shot}, record {odd}: an example is shown with its answer as text')
@@ -106,7 +115,7 @@ def problems(cfg, seed, form):
   if cfg.name == 'tfds':
     return _dataset(cfg, seed)
   # Files as published.
-  columns = records.columns(cfg.columns)
+  columns = cfg.named()
   train = jsonl.load(cfg.path, columns, cfg.split, cfg.limit)
   jsonl.check_lengths(train, form, cfg.max_prompt)
   if cfg.heldout_path:

@@ -49,7 +49,7 @@ SFT_FIGURES = (
   ('filled', 'packing/filled', '.0%'),
   ('train tok/s', 'speed/train_tokens_per_s', ',.0f'),
 )
-EXAMINING = 'speed/eval_seconds'
+_EXAMINING = 'speed/eval_seconds'
 _LATEST = 9  # rounds that the pace is the median of: an odd few, so that a change shows soon
 _LONG = 5.0  # seconds of one compilation after which a log says so
 _EVERY = 30.0  # seconds between two lines of a log on the same thing
@@ -76,9 +76,9 @@ class Pace:
     if compiled != self._programs:
       self._whole = self._whole and self._programs is None and compiled is None
     self._programs = compiled
-    if EXAMINING in metrics:
-      self._examination = metrics[EXAMINING]
-      self._examined += metrics[EXAMINING]
+    if _EXAMINING in metrics:
+      self._examination = metrics[_EXAMINING]
+      self._examined += metrics[_EXAMINING]
     if step % self._cycle and step < self._total:
       return
     done = step - self._step

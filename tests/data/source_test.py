@@ -73,7 +73,7 @@ def test_a_hub_folder_of_parquet_gives_its_train_and_test_splits(tok, tmp_path):
   for split, numbers in rows.items():
     table = pa.table({'q': [f'{i} + 1' for i in numbers], 'answer': [i + 1 for i in numbers]})
     parquet.write_table(table, tmp_path / f'{split}-00000-of-00001.parquet')
-  cfg = source.DataConfig('parquet', str(tmp_path), str(tmp_path), columns='question=q', limit=5)
+  cfg = source.DataConfig('parquet', str(tmp_path), str(tmp_path), question_key='q', limit=5)
   train, heldout = source.problems(cfg, 0, prompts.Form(tok))
   assert [(p.question, p.answer) for p in train] == [(f'{i} + 1', f'{i + 1}') for i in range(5)]
   assert [p.question for p in heldout] == [f'{i} + 1' for i in range(20, 23)]
