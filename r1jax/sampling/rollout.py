@@ -238,8 +238,8 @@ class _Flow:
       self._slots,
       self._key,
       self._stop_KW,
-      np.int32(steps),
-      np.int32(enough),
+      steps=np.int32(steps),
+      enough=np.int32(enough),
       most=ROUND,
     )
     return drawn

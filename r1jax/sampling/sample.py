@@ -206,7 +206,7 @@ def widen(slots, columns):
 
 
 @partial(jax.jit, static_argnames=('cfg', 'how', 'most'), donate_argnames='slots')
-def decode(params, cfg, how, slots, key, stop_KW, steps, enough, *, most):
+def decode(params, cfg, how, slots, key, stop_KW, *, steps, enough, most):
   """Draws tokens until `steps` were drawn or at most `enough` slots are live: (slots, `Drawn`).
 
   Args:
@@ -278,7 +278,8 @@ def generate(params, cfg, scfg, prompt_PT, length_P, key, *, cap, stop_KW, rows=
   last = _ends(prompt_PT, length_P, source_B)
   requests = Requests(source_B, row_B, *last, 0 * request_B + cap, request_B)
   slots = admit(slots, entries, requests)
-  return decode(params, cfg, scfg.how, slots, key, stop_KW, cap, 0, most=scfg.max_new)[1]
+  until = {'steps': cap, 'enough': 0, 'most': scfg.max_new}
+  return decode(params, cfg, scfg.how, slots, key, stop_KW, **until)[1]
 
 
 def _ends(prompt_PT, length_P, source_B):
