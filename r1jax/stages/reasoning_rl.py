@@ -36,7 +36,6 @@ class RlConfig:
     rows, capacity: shape of a packed micro-batch; `capacity` holds a prompt and a completion.
     share_prompts: compute a prompt once for all of its completions in a row, not once for each. The
       update is the same but for rounding; no Pallas kernel knows it yet.
-    rollout_chunk: prompts of one sampling call (0: all); rewards overlap with the next chunk.
     dynamic_sampling: drop unanimous groups and sample more questions in their place (DAPO).
     max_refills: extra rounds of sampling before the rest is filled with unanimous groups.
     reference_dtype: type of the reference's weights; '' for the policy's. It is never updated by
@@ -69,7 +68,6 @@ class RlConfig:
   # The longest completion and a prompt of 1,024 tokens.
   capacity: ranges.Count = 66_560
   share_prompts: bool = False
-  rollout_chunk: ranges.Size = 0
   dynamic_sampling: bool = False
   max_refills: ranges.Size = 10
   silent_rollouts: ranges.Size = 4
@@ -87,11 +85,6 @@ class RlConfig:
       self,
       bool(starts) and starts[0] == 0 and starts == sorted(set(starts)),
       '{length_schedule} must start at update 0 and ascend',
-    )
-    ranges.require(
-      self,
-      not self.rollout_chunk or self.prompts % self.rollout_chunk == 0,
-      '{prompts} does not divide into chunks of {rollout_chunk}',
     )
     ranges.require(
       self,
@@ -118,7 +111,7 @@ def check(job, mesh):
 
 def check_batches(job, mesh):
   """Raises ValueError, with the numbers, where the batch arithmetic of a job does not work out."""
-  rl, group, shards = job.rl, job.sample.group, sharding.batch_shards(mesh)
+  rl, group = job.rl, job.sample.group
   total = rl.prompts * group
   # Groups and mini-batches.
   if group < 2:
@@ -128,15 +121,6 @@ def check_batches(job, mesh):
       f'{rl.prompts} prompts x {group} samples = {total} sequences do not divide into '
       f'rl.mini_batches={rl.mini_batches}'
     )
-  # Calls of the sampler, whose prompts are spread over the mesh.
-  sizes = {
-    'rl.rollout_chunk' if rl.rollout_chunk else 'rl.prompts': rl.rollout_chunk or rl.prompts,
-    'evaluation.questions': job.evaluation.questions,
-    'evaluation.few': job.evaluation.few,
-  }
-  for name, size in sizes.items():
-    if size % shards:
-      raise ValueError(f'{name}={size} does not divide over {shards} batch shards of the mesh')
   # Packed rows, and the longest sequence that one has to hold.
   sharding.check_rows('rl.rows', rl.rows, rl.capacity, mesh)
   if rl.staleness and job.grpo.tis_cap is None:

@@ -156,6 +156,13 @@ _ROLLOUT = (
   ),
   Metric('rollout/cap', 'tokens', ROLLOUT, 'Most new tokens at this update.'),
   Metric(
+    'rollout/slots_busy',
+    'share',
+    ROLLOUT,
+    'Steps of slots that drew a token, of all steps of slots; the others waited for longer ones.',
+    'above 0.8; fewer `sample.slots` raise it',
+  ),
+  Metric(
     'rollout/unanimous',
     'share',
     ROLLOUT,
