@@ -73,7 +73,9 @@ class Op:
 
 
 def interpreted():
-  """How the GPU kernels are run on a CPU."""
+  """How the GPU kernels are run on a CPU; None where there is a GPU to run them on."""
+  if jax.default_backend() == 'gpu':
+    return None
   from jax._src.pallas.mosaic_gpu.interpret import params  # private: not before it is wanted
 
   return params.InterpretGPUParams(out_of_bounds_reads='uninitialized')

@@ -57,7 +57,8 @@ def scoring(preset, form, tokens):
   where = jax.sharding.NamedSharding(mesh, sharding.act(None, 'batch', None))
   row = jax.ShapeDtypeStruct((1, 4, tokens), jnp.int32, sharding=where)
   count = jax.ShapeDtypeStruct((), jnp.int32)
-  lowered = steps.score.lower(weights, cfg, steps.Rows(row, row, row), count, 1.0)
+  # The first array is as large as the mask of what a loss reads.
+  lowered = steps.score.lower(weights, cfg, steps.Rows(row, row, row), row, count, 1.0)
   return lowered.compile().memory_analysis().temp_size_in_bytes
 
 

@@ -4,6 +4,8 @@ import importlib
 
 import jax
 
+from r1jax.kernels import output_head_some
+
 ASKED = ('auto', 'reference', 'tpu', 'gpu')
 FORMS = ('reference', 'tpu', 'gpu')
 _BLOCK = {'gpu': 128}  # slots: what a form's decoding reads at once, and caches have multiples of
@@ -86,6 +88,12 @@ def grouped_matmul(x_XD, w_EDM, size_E, form='reference'):
   return _ops(form).grouped_matmul(x_XD, w_EDM, size_E)
 
 
-def token_scores(x_XD, w_VD, target_X, temperature, form='reference'):
-  """`Scores` of the targets under softmax(x @ w.T / temperature), without the logits in memory."""
-  return _ops(form).token_scores(x_XD, w_VD, target_X, temperature)
+def token_scores(x_XD, w_VD, target_X, temperature, form='reference', mask_X=None):
+  """`Scores` of the targets under softmax(x @ w.T / temperature), without the logits in memory.
+
+  With a boolean `mask_X` only its tokens are sure to be scored, and only those may be read.
+  """
+  score = _ops(form).token_scores
+  if mask_X is None or not output_head_some.worth(len(x_XD), *w_VD.shape):
+    return score(x_XD, w_VD, target_X, temperature)
+  return output_head_some.token_scores(x_XD, w_VD, target_X, temperature, mask_X, score)

@@ -118,32 +118,50 @@ def backward(inverse, chunk, saved, cotangents):
   """Gradients chunk by chunk: each chunk's part of dw is final, dx is a running sum in float32."""
   x_XD, w_VD, target_X, norm_X, mean_X = saved
   d_norm_X, d_chosen_X, d_mean_X = cotangents
-  # d/dz of norm and mean together is p (d_norm + d_mean (1 - mean + z)); `flat` is without z.
   flat_X = d_norm_X + d_mean_X * (1 - mean_X)
+
+  def add(w, start, d_x_XD):
+    figures = (target_X - start, norm_X, flat_X, d_chosen_X, d_mean_X)
+    d_x, d_w = gradients(x_XD, w, figures, inverse)
+    return d_x_XD + d_x, d_w
+
+  d_x_XD, d_w_VD = over_chunks(add, w_VD, chunk, jnp.zeros_like(x_XD, jnp.float32))
+  return d_x_XD.astype(x_XD.dtype), d_w_VD, None
+
+
+def gradients(x_XD, w, figures, inverse):
+  """Float32 (d_x, d_w) of tokens against some rows of w.
+
+  `figures` of each token: target within these rows, norm, flat = d_norm + d_mean (1 - mean),
+  d_chosen, d_mean.
+  """
+  target_X, norm_X, flat_X, d_chosen_X, d_mean_X = figures
+  z_XV = _logits(x_XD, w, inverse)
+  # d/dz of norm and mean together is p (d_norm + d_mean (1 - mean + z)); `flat` is without z.
+  d_XV = jnp.exp(z_XV - norm_X[:, None]) * (flat_X[:, None] + d_mean_X[:, None] * z_XV)
+  d_XV = d_XV + jnp.where(_hit(target_X, len(w)), d_chosen_X[:, None], 0)
+  # In the operands' type, as both products below read it.
+  d_XV = (d_XV * inverse).astype(x_XD.dtype)
+  d_x = jnp.einsum('xv,vd->xd', d_XV, w, preferred_element_type=jnp.float32)
+  return d_x, jnp.einsum('xv,xd->vd', d_XV, x_XD, preferred_element_type=jnp.float32)
+
+
+def over_chunks(add, w_VD, chunk, d_x_XD):
+  """(d_x_XD, d_w_VD) after `add(rows of w, the first one's number, d_x) -> (d_x, d_w)` of all."""
   count, rest = _split(w_VD, chunk)
 
-  def gradients(w, start):
-    z_XV = _logits(x_XD, w, inverse)
-    d_XV = jnp.exp(z_XV - norm_X[:, None]) * (flat_X[:, None] + d_mean_X[:, None] * z_XV)
-    d_XV = d_XV + jnp.where(_hit(target_X - start, len(w)), d_chosen_X[:, None], 0)
-    # In the operands' type, as both products below read it.
-    d_XV = (d_XV * inverse).astype(x_XD.dtype)
-    d_x = jnp.einsum('xv,vd->xd', d_XV, w, preferred_element_type=jnp.float32)
-    d_w = jnp.einsum('xv,xd->vd', d_XV, x_XD, preferred_element_type=jnp.float32)
-    return d_x, d_w.astype(w.dtype)
-
   def put(d_w_VD, part, start):
-    return jax.lax.dynamic_update_slice_in_dim(d_w_VD, part, start, 0)
+    return jax.lax.dynamic_update_slice_in_dim(d_w_VD, part.astype(w_VD.dtype), start, 0)
 
   def one(i, carry):
     d_x_XD, d_w_VD = carry
-    d_x, d_w = gradients(jax.lax.dynamic_slice_in_dim(w_VD, i * chunk, chunk), i * chunk)
-    return d_x_XD + d_x, put(d_w_VD, d_w, i * chunk)
+    w = jax.lax.dynamic_slice_in_dim(w_VD, i * chunk, chunk)
+    d_x_XD, d_w = add(w, i * chunk, d_x_XD)
+    return d_x_XD, put(d_w_VD, d_w, i * chunk)
 
-  d_x, d_w = gradients(rest, count * chunk)
-  start = d_x, put(jnp.zeros_like(w_VD), d_w, count * chunk)
-  d_x_XD, d_w_VD = jax.lax.fori_loop(0, count, one, start)
-  return d_x_XD.astype(x_XD.dtype), d_w_VD, None
+  d_x_XD, d_w = add(rest, count * chunk, d_x_XD)
+  start = d_x_XD, put(jnp.zeros_like(w_VD), d_w, count * chunk)
+  return jax.lax.fori_loop(0, count, one, start)
 
 
 _chunked.defvjp(_chunked_forward, backward)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from r1jax import ranges, sharding
 from r1jax.algorithms import tally
+from r1jax.model import attention
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,41 +44,67 @@ def forward_kl(teacher_BTV, student_BTV):
   return jnp.sum(jnp.exp(teacher_BTV) * (teacher_BTV - student_BTV), axis=-1)
 
 
-def chunked(teacher, student, hidden, target_BT, chunk):
-  """(log-probability of the target, `forward_kl`) of every position, both float32 [B, T].
+def chunked(teacher, student, hidden, target_BT, mask_BT, chunk):
+  """(log-probability of the target, `forward_kl`) of the mask's positions, both float32 [B, T].
 
-  The logits of a chunk are made again in the backward pass, so that memory holds those of one.
+  A row's positions with a mask go first, and chunks that hold none are skipped: their figures are
+  0, as all outside the mask. The logits of a chunk are made again in the backward pass, so that
+  memory holds those of one.
 
   Args:
     teacher, student: functions from hidden states [X, D] to logits [X, V].
     hidden: pair of their hidden states [B * T, D] on the same rows; the widths may differ.
     target_BT: the token that each position predicts.
+    mask_BT: bool, the positions that a loss reads.
     chunk: positions of a row done at once.
 
   Raises:
     ValueError: rows that do not divide into chunks.
   """
-  chex.assert_rank([target_BT, *hidden], 2)
+  chex.assert_rank([target_BT, mask_BT, *hidden], 2)
   B, T = target_BT.shape
   chex.assert_axis_dimension(hidden[0], 0, B * T)
   chex.assert_axis_dimension(hidden[1], 0, B * T)
   if T % chunk:
     raise ValueError(f'rows of {T} tokens do not divide into chunks of {chunk}: change kl.chunk')
+  order_BT, rank_BT = _first(mask_BT)
   # The scan runs over chunks of positions, all rows at a time, so that shards stay busy.
-  target_CBT = _cut(target_BT, chunk)
-  hidden = [_cut(sharding.in_rows(x_XD, target_BT), chunk) for x_XD in hidden]
+  states = (sharding.in_rows(x_XD, target_BT) for x_XD in hidden)
+  parts = [_cut(_taken(x, order_BT), chunk) for x in (target_BT, *states)]
+  most = mask_BT.sum(axis=1).max()
+  starts_C = jnp.arange(T // chunk) * chunk
 
   # Kept for the backward pass: hidden states. Logits of a chunk are made again.
   @jax.checkpoint
-  def one(_, part):
-    target_BT, *states = part
+  def figures(target_BT, *states):
     logits = [_logits(f, x_BTD) for f, x_BTD in zip((teacher, student), states)]
-    return None, (_token_logp(logits[1], target_BT), forward_kl(*logits))
+    return _token_logp(logits[1], target_BT), forward_kl(*logits)
 
-  _, found = jax.lax.scan(one, None, (target_CBT, *hidden))
+  def one(_, part):
+    start, *arrays = part
+    nothing = lambda target_BT, *_: (jnp.zeros_like(target_BT, jnp.float32),) * 2
+    return None, jax.lax.cond(start < most, figures, nothing, *arrays)
+
+  _, found = jax.lax.scan(one, None, (starts_C, *parts))
   spec = jax.typeof(target_BT).sharding.spec
   whole = (x_CBT.transpose(1, 0, 2) for x_CBT in found)
-  return tuple(jax.lax.reshape(x, (B, T), out_sharding=spec) for x in whole)
+  whole = (jax.lax.reshape(x, (B, T), out_sharding=spec) for x in whole)
+  return tuple(jnp.where(mask_BT, _taken(x_BT, rank_BT), 0) for x_BT in whole)
+
+
+def _first(mask_BT):
+  """(each row's positions with the mask's first, each of these positions' place among them)."""
+  later_BT = (~mask_BT).astype(jnp.int32)
+  iota_BT = jnp.cumsum(jnp.ones_like(later_BT), axis=1) - 1
+  order_BT = jax.lax.sort((later_BT, iota_BT), num_keys=1, is_stable=True)[1]
+  return order_BT, jnp.where(mask_BT, jnp.cumsum(1 - later_BT, axis=1) - 1, 0)
+
+
+def _taken(x_BT, place_BT):
+  """x[b, place[b, t]]: [B, T, ...] with each row's positions in another order."""
+  local = jax.vmap(lambda x_T, place_T: x_T[place_T])
+  axes = ('rows', *(None,) * (x_BT.ndim - 1))
+  return attention.island(local, (axes, ('rows', None)), axes)(x_BT, place_BT)
 
 
 def _token_logp(logits_BTV, token_BT):

@@ -20,7 +20,6 @@ class EvaluationConfig:
     temperature, top_p: how they are drawn.
     every: updates between evaluations during training (0: none), on `few` of the questions.
     few: questions of such an evaluation.
-    chunk: questions of one sampling call; 0 for all at once.
   """
 
   questions: ranges.Count = 256
@@ -30,7 +29,6 @@ class EvaluationConfig:
   top_p: ranges.Mass = 0.95
   every: ranges.Size = 0
   few: ranges.Count = 64
-  chunk: ranges.Size = 0
 
   def __post_init__(self):
     ranges.check(self)

@@ -16,7 +16,7 @@ from r1jax.model import transformer
 BACKWARD = 2  # a backward pass costs two forward ones
 
 
-def forward(cfg, lengths, cached=0):
+def forward(cfg, lengths, cached=0, scored=None):
   """Operations of one forward pass over sequences, an int.
 
   Args:
@@ -24,10 +24,11 @@ def forward(cfg, lengths, cached=0):
     lengths: tokens of each sequence, the cached ones included.
     cached: tokens of each sequence that a cache already holds (a number or one each): their keys
       are read, nothing is computed for them.
+    scored: tokens in all that the output head is computed for; None for all.
   """
   lengths = np.asarray(lengths, np.int64)
   cached = np.broadcast_to(np.asarray(cached, np.int64), lengths.shape)
-  return of_tokens(cfg, *_counted(lengths, cached))
+  return of_tokens(cfg, *_counted(lengths, cached), scored)
 
 
 def _counted(lengths, cached):
@@ -37,22 +38,33 @@ def _counted(lengths, cached):
   return int((lengths - cached).sum()), int((pairs(lengths) - pairs(cached)).sum())
 
 
-def of_tokens(cfg, tokens, pairs):
-  """Operations of one forward pass over so many tokens with so many query-key pairs in all."""
+def of_tokens(cfg, tokens, pairs, scored=None):
+  """Operations of one forward pass over so many tokens with so many query-key pairs in all.
+
+  The output head is computed for `scored` of the tokens, None for all.
+  """
   attention = 2 * cfg.layers * cfg.heads * (cfg.head_qk + cfg.head_value) * pairs
-  return 2 * weights_per_token(cfg) * tokens + attention
+  return _products(cfg, tokens, scored) + attention
 
 
-def training(cfg, lengths):
-  """Operations of a forward and a backward pass over whole sequences."""
-  return update(cfg, *_counted(np.asarray(lengths, np.int64), 0))
+def _products(cfg, tokens, scored, frozen=False):
+  """Operations of the tokens' products with weights, or with frozen ones alone."""
+  # Beside adapters the head is frozen like all else.
+  head = 0 if frozen and not cfg.lora.rank else cfg.vocab * cfg.width
+  left_out = 0 if scored is None else tokens - scored
+  return 2 * (weights_per_token(cfg, frozen) * tokens - head * left_out)
 
 
-def update(cfg, tokens, pairs):
+def training(cfg, lengths, scored=None):
+  """Operations of a forward and a backward pass over whole sequences, `scored` as of `forward`."""
+  return update(cfg, *_counted(np.asarray(lengths, np.int64), 0), scored)
+
+
+def update(cfg, tokens, pairs, scored=None):
   """Operations of a forward and a backward pass; arguments as of `of_tokens`."""
-  whole = (1 + BACKWARD) * of_tokens(cfg, tokens, pairs)
+  whole = (1 + BACKWARD) * of_tokens(cfg, tokens, pairs, scored)
   # Of the backward pass's two products a frozen matrix has one: there is no gradient by it.
-  return whole - 2 * weights_per_token(cfg, frozen=True) * tokens
+  return whole - _products(cfg, tokens, scored, frozen=True)
 
 
 def sampling(cfg, prompt_lengths, reply_lengths, group):

@@ -9,6 +9,7 @@ from jax import ad_checkpoint
 
 from r1jax import params as params_lib
 from r1jax import sharding
+from r1jax.model import cache as cache_lib
 from r1jax.model import gqa, layers, lora, mla, moe, mtp, rope
 from r1jax.model.attention import Context
 from r1jax.params import Param
@@ -23,6 +24,14 @@ _TO_HOST = jax.checkpoint_policies.save_and_offload_only_these_names(
   offload_src='device',
   offload_dst='pinned_host',
 )
+
+# What costs next to nothing to compute again: without `remat` all else of a layer is kept. Among it
+# are weights gathered for a product, of which each layer would keep a second copy.
+_CHEAP = {
+  'add', 'broadcast_in_dim', 'concatenate', 'convert_element_type', 'div', 'exp', 'integer_pow',
+  'log', 'logistic', 'max', 'mul', 'neg', 'reduce_max', 'reduce_sum', 'reshape', 'reshard', 'rsqrt',
+  'select_n', 'slice', 'sqrt', 'square', 'squeeze', 'sub', 'transpose',
+}  # fmt: skip
 
 
 class Output(NamedTuple):
@@ -108,15 +117,14 @@ def predict_ahead(params, cfg, hidden_XD, next_BT, segment_BT, position_BT):
   return layers.rms_norm(module['norm'], x_XD, cfg.norm_eps), router
 
 
-def decode_step(params, cfg, token_B, position_B, slot, keep_BS, cache):
-  """One token a sequence: writes it into the cache at `slot` and returns (hidden_BD, cache).
+def decode_step(params, cfg, token_B, position_B, cache):
+  """One token a sequence, put into the cache's column of its position; returns (hidden_BD, cache).
 
-  Args:
-    token_B, position_B: int32; the position of a sequence may differ from the slot.
-    slot: int32 scalar, the same cache column for all sequences.
-    keep_BS: bool, the slots that each sequence may read, `slot` included.
+  `token_B` and `position_B` are int32 and laid out as sequences are. A sequence reads the columns
+  up to its position: what lies behind, of a prompt's padding or of a sequence before, is not seen.
   """
-  ctx = _context(cfg, position_B, slot=slot, keep_BS=keep_BS)
+  keep_BS = jnp.arange(cache_lib.columns(cache)) <= position_B[:, None]
+  ctx = _context(cfg, position_B, column_B=position_B, keep_BS=keep_BS)
   x_BD = _embed(params, cfg, token_B)
   x_BD, cache, _ = _layers(params, cfg, x_BD, ctx, cache)
   return layers.rms_norm(params['norm'], x_BD, cfg.norm_eps), cache
@@ -214,14 +222,24 @@ def _layers(params, cfg, x_XD, ctx, cache=None):
       return x_XD, (entry, stats)
 
     # Decoding has no backward pass.
-    if cfg.remat and cache is None:
-      body = jax.checkpoint(body, policy=_TO_HOST if cfg.offload else None)
+    body = body if cache is not None else _remade(cfg, body)
     rows = None if cache is None else cache[kind]
     run = _unrolled if not cfg.scan_layers else _scanned if cache is None else _scanned_in_place
     x_XD, entries[kind], stats = run(body, x_XD, params[kind], rows)
     router = stats if kind == 'moe' else router
   # A layer's `load_E` is `load_LE` in the stack of them.
   return x_XD, entries, {f'{k[:-2]}_LE' if k.endswith('_E') else k: v for k, v in router.items()}
+
+
+def _remade(cfg, body):
+  """A layer that makes again in the backward pass what it does not keep."""
+  if cfg.remat:
+    return jax.checkpoint(body, policy=_TO_HOST if cfg.offload else None)
+  # Unrolled, a model is small, and XLA fuses across its layers: there is nothing to win.
+  if not cfg.scan_layers:
+    return body
+  kept = lambda primitive, *_, **__: primitive.name not in _CHEAP
+  return jax.checkpoint(body, policy=kept, prevent_cse=False)
 
 
 def _scanned(body, x_XD, stack, rows):

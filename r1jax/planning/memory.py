@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 from r1jax import params as params_lib
 from r1jax import sharding
-from r1jax.kernels import output_head, reference
+from r1jax.kernels import output_head, output_head_some, reference
 from r1jax.model import dispatch, transformer
-from r1jax.planning import phases
+from r1jax.planning import phases, residuals
 from r1jax.sampling import handover
 
 
@@ -92,10 +92,11 @@ def _cache(job, cfg, mesh):
   row = cfg.kv_latent + cfg.head_rope
   if cfg.attention == 'gqa':
     row = cfg.kv_heads * (cfg.head_qk + cfg.head_value) / sharding.ways(mesh, 'heads')
-  sequences = (job.rl.rollout_chunk or job.rl.prompts) * job.sample.group
-  slots = job.data.max_prompt + job.sample.max_new
+  held = phases.slots(job, mesh)
+  # Beside the slots, a row for each prompt of a wave, as wide as a prompt.
+  columns = held.rows * (job.data.max_prompt + job.sample.max_new) + held.wave * job.data.max_prompt
   size = jnp.dtype(cfg.compute_dtype).itemsize
-  return sequences / sharding.batch_shards(mesh) * slots * row * cfg.layers * size
+  return columns * row * cfg.layers * size
 
 
 def split(compiled, kept):
@@ -138,20 +139,21 @@ def guess(job, cfg, mesh):
   """
   kept, size = held(job, cfg, mesh), jnp.dtype(cfg.compute_dtype).itemsize
   # An update at its peak, and a rollout at its.
-  update = kept.state + kept.gradients + activations(job, cfg, mesh)
+  update = kept.state + kept.gradients + activations(cfg, mesh, job.rl.rows, job.rl.capacity)
   layers = 2 * layer_bytes(cfg, mesh) * size
   rollout = kept.state + kept.decoding + 1.5 * kept.cache + layers
   return max(update, rollout)
 
 
-def activations(job, cfg, mesh):
-  """Guess of what an update holds beside state and gradients.
+def activations(cfg, mesh, all_rows, length):
+  """Guess of what an update on micro-batches of `all_rows` rows of `length` tokens holds beside
+  state and gradients.
 
   For Qwen 1.5B on v5e:2x4, 8 rows of 4,096 and of 32,768 tokens, the compiler asks for 3.6 and 7.0
   GiB, the formula for 4.0 and 7.7.
   """
   shards, size = sharding.row_shards(mesh), jnp.dtype(cfg.compute_dtype).itemsize
-  rows, length = job.rl.rows / shards, job.rl.capacity
+  rows = all_rows / shards
   context = sharding.row_devices(mesh)
   tokens = math.ceil(rows * length / context)
   heads = cfg.heads / sharding.ways(mesh, 'heads')
@@ -159,13 +161,14 @@ def activations(job, cfg, mesh):
   queries = min(length, max(64, length / 8), reference.BLOCK)
   scores = 3 * 4 * rows * heads / context * queries * length
   vocab = cfg.vocab / sharding.ways(mesh, 'vocab')
-  # The matrix and, unless it is frozen, its gradient in float32, both again in bfloat16.
-  head = (6 if cfg.lora.rank else 12) * vocab * cfg.width + 3 * min(
-    4 * tokens * vocab, output_head.CHUNK_BYTES
-  )
-  kept = 2 if cfg.offload else cfg.layers  # with `offload` those on their way
-  # The input of each layer, kept for the backward pass.
-  residual = kept * tokens * cfg.width * size
+  # The matrix and, unless it is frozen, its gradient in float32, both again in bfloat16; logits of
+  # a block of tokens against a chunk of the vocabulary, their softmax and its gradient.
+  logits = output_head_some.block_size(tokens) * output_head.chunk_size(tokens, vocab, cfg.width)
+  head = (6 if cfg.lora.rank else 12) * vocab * cfg.width + 3 * 4 * logits
+  # The input of each layer, kept for the backward pass; with `offload` of those on their way.
+  residual = (2 if cfg.offload else cfg.layers) * tokens * cfg.width * size
+  if not cfg.remat:
+    residual = cfg.layers * rows * residuals.of_layer(cfg, length, mesh)
   # Queries, keys, values and outputs with their gradients, of the layer at work.
   heads_wide = 8 * tokens * heads * (cfg.head_qk + cfg.head_value) * size
   experts = 0.0

@@ -3,9 +3,6 @@
 import contextlib
 import time
 
-import jax
-
-from r1jax import sharding
 from r1jax.evaluation import content, heldout
 from r1jax.sampling import handover, rollout
 from r1jax.stages import sample_files, sample_log
@@ -25,9 +22,6 @@ class Examiner:
       form: the `prompts.Form` by which they are asked.
       held: random-access source of held-out problems.
       rewards: `service.RewardService`.
-
-    Raises:
-      ValueError: the questions do not divide over the mesh.
     """
     self.evaluation, self.limits, self.seed = job.evaluation, limits, job.seed
     self.cfg, self.form, self.rewards = cfg, form, rewards
@@ -37,14 +31,6 @@ class Examiner:
     # The same first questions each time, so that two policies can be compared in pairs.
     count = min(job.evaluation.questions, len(held))
     self.problems = [held[i] for i in range(count)]
-    # Each number of questions that is ever asked at once; a chunk is one compiled program.
-    shards = sharding.batch_shards(jax.sharding.get_mesh())
-    for asked in {count, min(job.evaluation.few, count), limits.chunk}:
-      if asked % shards:
-        raise ValueError(
-          f'{asked} held-out questions (evaluation.questions, few, chunk; {len(held)} are '
-          f'there) do not divide over {shards} batch shards of the mesh'
-        )
 
   def judge(self, weights, who, step=None):
     """`heldout.Result` on all held-out problems; `who` is examined is told while it goes on.

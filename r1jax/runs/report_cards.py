@@ -25,7 +25,7 @@ def report_card(job, config, mesh):
   """The report card of `job.checkpoint` on the held-out questions."""
   cfg, form = model.checked(job, mesh)
   _, held = source.problems(job.data, job.seed, form)
-  limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.evaluation.chunk)
+  limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.sample.slots)
   with (
     workdir.opened(job.workdir, config) as folder,
     contextlib.closing(service.RewardService(job.reward)) as rewards,

@@ -78,7 +78,7 @@ class Pretrain(train.Run):
   def limits(self):
     """Of the questions."""
     pre = self.job.pretrain
-    return rollout.Limits(pre.max_prompt, pre.max_new, self.job.evaluation.chunk)
+    return rollout.Limits(pre.max_prompt, pre.max_new, self.job.sample.slots)
 
   def figures(self, stage, before, after):
     """Held-out scores."""
@@ -122,7 +122,7 @@ class Sft(train.Run):
 
   def rows(self, stage):
     """What is learned, and for how long."""
-    return tables.sft_rows(self.job, stage, self.size)
+    return tables.sft_rows(self.job, stage, self.size, self.mesh)
 
   def examine(self):
     """Asks held-out questions, where there are any to ask."""
@@ -214,7 +214,7 @@ class Distill(Sft):
 
   def rows(self, stage):
     """Who teaches, what is learned, and for how long."""
-    return tables.distill_rows(self.job, stage, self.size)
+    return tables.distill_rows(self.job, stage, self.size, self.mesh)
 
   def before(self, stage):
     """(the teacher's `heldout.Result` or None, the student's held-out loss or None).

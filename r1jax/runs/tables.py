@@ -1,6 +1,9 @@
 """What a job is about to do, in numbers, before it does it."""
 
+import dataclasses
+
 import jax
+import jax.numpy as jnp
 import rich.box
 import rich.console
 import rich.table
@@ -10,7 +13,7 @@ from r1jax import kernels, sharding, terminal
 from r1jax import params as params_lib
 from r1jax.interchange import exporting
 from r1jax.model import lora, transformer
-from r1jax.planning import memory, phases
+from r1jax.planning import memory, phases, resident
 
 _GIB = 2**30
 
@@ -98,7 +101,7 @@ def rl_rows(job, cfg, mesh):
       f'{job.grpo.aggregation}, reference every {rl.reference_every} updates',
     ),
     *phases.expert_rows(job, cfg, mesh),
-    ('memory', _memory(job, cfg, mesh)),
+    *_memory(job, cfg, mesh),
   ]
 
 
@@ -119,8 +122,11 @@ def preference_rows(job):
   ]
 
 
-def sft_rows(job, stage, size):
-  """What is learned and what is held out, what is left out, and for how long."""
+def sft_rows(job, stage, size, mesh, beside=0.0):
+  """What is learned, held out and left out, for how long, and what memory it takes.
+
+  `beside`: bytes of weights that stay beside those that learn.
+  """
   rate, data = job.optimizer, stage.encoded
   learned = sum(int(one.learned.sum()) for one in data.tokens)
   rows = [
@@ -141,27 +147,37 @@ def sft_rows(job, stage, size):
         'earlier replies',
       )
     )
-  return rows
+  # There is no reference, and questions are asked now and then, with less than an update takes.
+  alone = dataclasses.replace(job, grpo=dataclasses.replace(job.grpo, beta=0.0))
+  held = dataclasses.replace(memory.held(alone, stage.cfg, mesh), cache=0.0, decoding=0.0)
+  updates = resident.Updates('sft.rows', job.sft.rows, job.sft.capacity, beside)
+  return rows + resident.row(stage.cfg, mesh, held, updates)
 
 
-def distill_rows(job, stage, size):
+def distill_rows(job, stage, size, mesh):
   """Who teaches, what a student learns, and for how long."""
   kl = job.distill.kl
   more = f', {kl.weight:g} of the loss on its distribution' if kl.weight else ', samples only'
   teacher = f'{job.distill.teacher}{more}' if job.distill.teacher else 'none: published samples'
-  return [('teacher', teacher), *sft_rows(job, stage, size)]
+  beside = 0.0
+  # Its weights are there only where its distribution is learned.
+  if stage.teacher:
+    its = stage.teacher.cfg
+    beside = params_lib.count(transformer.specs(its)) * jnp.dtype(its.param_dtype).itemsize
+  return [('teacher', teacher), *sft_rows(job, stage, size, mesh, beside)]
 
 
 def _memory(job, cfg, mesh):
-  """What an update and a rollout hold on the fullest device, by `planning.memory`."""
-  held = memory.held(job, cfg, mesh)
-  update = held.gradients + memory.activations(job, cfg, mesh)
+  """What an update and a rollout hold on the fullest device, and of a CPU machine in all."""
+  held, rl = memory.held(job, cfg, mesh), job.rl
+  update = held.gradients + memory.activations(cfg, mesh, rl.rows, rl.capacity)
   parts = (
     f'{_size(held.state)} of weights, optimizer and reference per device',
     f'{_size(update)} more in an update (gradients, activations by a formula)',
     f'{_size(held.decoding + held.cache)} more in a rollout (cache)',
   )
-  return '; '.join(parts)
+  updates = resident.Updates('rl.rows', rl.rows, rl.capacity)
+  return [('memory', '; '.join(parts)), *resident.row(cfg, mesh, held, updates)]
 
 
 def _size(count):

@@ -89,7 +89,7 @@ class Run:
   def limits(self):
     """`rollout.Limits` of held-out questions."""
     job = self.job
-    return rollout.Limits(job.data.max_prompt, job.sample.max_new, job.evaluation.chunk)
+    return rollout.Limits(job.data.max_prompt, job.sample.max_new, job.sample.slots)
 
   def before(self, stage):
     """What is known before the first update."""

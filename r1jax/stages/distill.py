@@ -96,12 +96,9 @@ class Stage(sft.Stage):
       tx=self.tx,
     )
 
-  def cost(self, lengths):
+  def cost(self, tokens):
     """Counted operations of an update; the teacher's forward pass where it takes part."""
-    own = flops.training(self.cfg, lengths)
-    # Nothing flows back into the teacher: its forward pass is all that it costs.
-    taught = flops.forward(self.teacher.cfg, lengths) if self.teacher else 0
-    return {'compute/flops': float(own + taught)}
+    return {'compute/flops': float(_cost(tokens, self.cfg, self.teacher and self.teacher.cfg))}
 
 
 def spent(path):
@@ -118,10 +115,18 @@ def equal_epochs(budget, tokens, cfg, teacher_cfg=None):
     cfg: the student's `ModelConfig`.
     teacher_cfg: of a teacher whose distribution is learned: its forward pass counts too.
   """
-  lengths = [len(one.ids) for one in tokens]
   # Not rounded here: `SftConfig.updates` rounds once, to whole updates.
-  epoch = flops.training(cfg, lengths)
-  return budget / (epoch + (flops.forward(teacher_cfg, lengths) if teacher_cfg else 0))
+  return budget / _cost(tokens, cfg, teacher_cfg)
+
+
+def _cost(tokens, cfg, teacher_cfg):
+  """Counted operations of learning each example once."""
+  lengths = [len(one.ids) for one in tokens]
+  # Both output heads are computed for what is learned.
+  learned = sum(int(one.learned.sum()) for one in tokens)
+  # Nothing flows back into the teacher: its forward pass is all that it costs.
+  taught = flops.forward(teacher_cfg, lengths, scored=learned) if teacher_cfg else 0
+  return flops.training(cfg, lengths, learned) + taught
 
 
 def with_epochs(job, data, form, cfg, teacher_cfg):

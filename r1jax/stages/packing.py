@@ -203,11 +203,31 @@ class Minibatch:
     return int((self.batch.rows.segment > 0).sum())
 
   @property
+  def places(self):
+    """Places of tokens in the rows that are computed."""
+    _, rows, capacity = self.batch.rows.segment.shape
+    return int(self.batch.count) * rows * capacity
+
+  @property
+  def learned(self):
+    """Tokens that have a loss, for which alone the output head is computed."""
+    return int(self.batch.loss.mask_BT.sum())
+
+  @property
   def pairs(self):
     """Pairs of a token and one that it sees, itself among them."""
     rows = self.batch.rows
     # Positions count what lies before, in a prompt that is shared too.
     return int((rows.position + 1)[rows.segment > 0].sum())
+
+  def with_old(self, old_logp_ABT):
+    """With log-probabilities of the old policy; None in the first update of a rollout."""
+    first = np.array(old_logp_ABT is None)
+    if first:
+      # There, as the updates of a rollout share a program, but not read.
+      old_logp_ABT = np.zeros(self.batch.loss.mask_BT.shape, np.float32)
+    loss = self.batch.loss.replace(old_logp_BT=old_logp_ABT)
+    return self.replace(batch=self.batch.replace(loss=loss, first=first))
 
 
 def split(count, parts, seed):
@@ -245,7 +265,10 @@ def for_grpo(rollout, chosen, advantage_B, layout, gcfg):
 
 
 def empty(layout, with_old, with_reference):
-  """A `Minibatch` of zeros: the shapes and types of those that `for_grpo` makes."""
+  """A `Minibatch` of zeros: the shapes and types of those that wait for their update.
+
+  `with_old`: with log-probabilities of the policy before the rollout's first update.
+  """
   # A checkpoint is restored into this: what a loss does not read must be None here as there.
   whole = lambda: np.zeros(layout.shape, np.int32)
   real = lambda wanted=True: np.zeros(layout.shape, np.float32) if wanted else None
@@ -259,7 +282,8 @@ def empty(layout, with_old, with_reference):
     segment_BT=whole(),
   )
   rows = steps.Rows(whole(), whole(), whole(), whole() if layout.shared else None)
-  return Minibatch(steps.Batch(rows, loss, np.zeros((), np.int32)), whole())
+  first = np.zeros((), bool) if with_old else None
+  return Minibatch(steps.Batch(rows, loss, np.zeros((), np.int32), first), whole())
 
 
 def for_sft(rows, mask, count):

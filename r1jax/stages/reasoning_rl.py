@@ -14,7 +14,6 @@ import numpy as np
 from r1jax import keys, ranges, sharding
 from r1jax import params as params_lib
 from r1jax.algorithms import advantages
-from r1jax.data import batches
 from r1jax.evaluation import prospects
 from r1jax.model import flops, transformer
 from r1jax.rewards import functions
@@ -37,7 +36,6 @@ class RlConfig:
     rows, capacity: shape of a packed micro-batch; `capacity` holds a prompt and a completion.
     share_prompts: compute a prompt once for all of its completions in a row, not once for each. The
       update is the same but for rounding; no Pallas kernel knows it yet.
-    rollout_chunk: prompts of one sampling call (0: all); rewards overlap with the next chunk.
     dynamic_sampling: drop unanimous groups and sample more questions in their place (DAPO).
     max_refills: extra rounds of sampling before the rest is filled with unanimous groups.
     reference_dtype: type of the reference's weights; '' for the policy's. It is never updated by
@@ -70,7 +68,6 @@ class RlConfig:
   # The longest completion and a prompt of 1,024 tokens.
   capacity: ranges.Count = 66_560
   share_prompts: bool = False
-  rollout_chunk: ranges.Size = 0
   dynamic_sampling: bool = False
   max_refills: ranges.Size = 10
   silent_rollouts: ranges.Size = 4
@@ -88,11 +85,6 @@ class RlConfig:
       self,
       bool(starts) and starts[0] == 0 and starts == sorted(set(starts)),
       '{length_schedule} must start at update 0 and ascend',
-    )
-    ranges.require(
-      self,
-      not self.rollout_chunk or self.prompts % self.rollout_chunk == 0,
-      '{prompts} does not divide into chunks of {rollout_chunk}',
     )
     ranges.require(
       self,
@@ -119,7 +111,7 @@ def check(job, mesh):
 
 def check_batches(job, mesh):
   """Raises ValueError, with the numbers, where the batch arithmetic of a job does not work out."""
-  rl, group, shards = job.rl, job.sample.group, sharding.batch_shards(mesh)
+  rl, group = job.rl, job.sample.group
   total = rl.prompts * group
   # Groups and mini-batches.
   if group < 2:
@@ -129,15 +121,6 @@ def check_batches(job, mesh):
       f'{rl.prompts} prompts x {group} samples = {total} sequences do not divide into '
       f'rl.mini_batches={rl.mini_batches}'
     )
-  # Calls of the sampler, whose prompts are spread over the mesh.
-  sizes = {
-    'rl.rollout_chunk' if rl.rollout_chunk else 'rl.prompts': rl.rollout_chunk or rl.prompts,
-    'evaluation.questions': job.evaluation.questions,
-    'evaluation.few': job.evaluation.few,
-  }
-  for name, size in sizes.items():
-    if size % shards:
-      raise ValueError(f'{name}={size} does not divide over {shards} batch shards of the mesh')
   # Packed rows, and the longest sequence that one has to hold.
   sharding.check_rows('rl.rows', rl.rows, rl.capacity, mesh)
   if rl.staleness and job.grpo.tis_cap is None:
@@ -279,9 +262,8 @@ class Stage(state_lib.Held):
       found = self._learn(minibatch)
       # Counted on the host's arrays, while the devices compute.
       self._tokens += minibatch.tokens
-      figures['packing/filled'] = batches.filled(
-        minibatch.batch.rows.segment, int(minibatch.batch.count) * self.layout.rows
-      )
+      figures['packing/filled'] = minibatch.tokens / minibatch.places
+      figures['packing/learned'] = minibatch.learned / minibatch.places
       if not self.pending:  # the next rollout needs these weights anyway
         jax.block_until_ready(found)
     self._training += time.monotonic() - began
@@ -354,13 +336,15 @@ class Stage(state_lib.Held):
 
   def _flops(self, experience, packed):
     """Counted operations of a rollout, of its scoring and of the updates on it."""
-    out, passes = experience.replies.rollout, bool(self.job.grpo.beta) + self._scores_old
+    out, counted = experience.replies.rollout, lambda one: (one.tokens, one.pairs, one.learned)
     prompt_P = np.array([len(prompt) for prompt in out.prompts])
     drawn = flops.sampling(self.cfg, prompt_P, out.length_B, out.group)
     drawn *= 1 + experience.dropped / len(prompt_P)  # dropped groups cost what the others do
-    read = sum(flops.of_tokens(self.cfg, one.tokens, one.pairs) for one in packed)
-    learned = sum(flops.update(self.cfg, one.tokens, one.pairs) for one in packed)
-    return float(drawn + passes * read + learned)
+    # Scored by the reference, and by the old policy all but the first: that one's is the policy.
+    read = [flops.of_tokens(self.cfg, *counted(one)) for one in packed]
+    scored = sum(read) * bool(self.job.grpo.beta) + sum(read[1:])
+    learned = sum(flops.update(self.cfg, *counted(one)) for one in packed)
+    return float(drawn + scored + learned)
 
   def notice(self, replies):
     """Further metrics of a rollout's replies."""
@@ -369,22 +353,22 @@ class Stage(state_lib.Held):
   def _scored(self, packed, keep_trainer):
     """Adds the reference's and the trainer's log-probabilities, all before its first update."""
     job, ready, trainer = self.job, [], []
-    for one in packed:
-      rows, count = packing.put(one.batch.rows), one.batch.count
-      arguments = (self.cfg, rows, count, job.sample.temperature)
-      loss = one.batch.loss
+    for number, one in enumerate(packed):
+      loss, count = one.batch.loss, one.batch.count
+      rows, mask = packing.put((one.batch.rows, loss.mask_BT))
+      arguments = (self.cfg, rows, mask, count, job.sample.temperature)
       if job.grpo.beta:
         # To the host: mini-batches wait there for their update, and are part of a checkpoint.
         # The base and the adapters as they were when the reference was last refreshed.
         reference = params_lib.join(self.state.reference, self.frozen)
         scored = steps.score(reference, *arguments)
         loss = loss.replace(ref_logp_BT=sharding.fetch(scored))
-      # The written samples show sampler against trainer, also where the loss needs no old policy.
-      if self._scores_old or keep_trainer:
+      # The first update's old policy is the policy itself: it computes these values anyway. But
+      # the written samples show sampler against trainer, whatever the loss needs.
+      if number or keep_trainer:
         trainer.append(sharding.fetch(steps.score(self.weights, *arguments)))
-      if self._scores_old:
-        loss = loss.replace(old_logp_BT=trainer[-1])
-      ready.append(one.replace(batch=one.batch.replace(loss=loss)))
+      one = one.replace(batch=one.batch.replace(loss=loss))
+      ready.append(one.with_old(trainer[-1] if number else None) if self._scores_old else one)
     return ready, trainer
 
   def _write_samples(self, step, experience, trainer, advantage_B):

@@ -10,7 +10,6 @@ import hashlib
 from typing import Annotated, Literal
 
 import jax
-import jax.numpy as jnp
 
 from r1jax import ranges, sharding
 from r1jax.data import batches, conversations, examples, records
@@ -156,8 +155,10 @@ class Stage(supervised.Stage):
     tokens = [self.tokens[i] for i in next(self.stream)]
     batch, learned, filled = pack(tokens, self.layout)
     figures = self.timed(lambda: self.learn(batch), learned, filled)
+    places = int(batch.count) * self.layout.rows * self.layout.capacity
+    figures['packing/learned'] = learned / places
     # By the examples' own lengths: padding costs time but is no work that was asked for.
-    figures |= self.cost([len(one.ids) for one in tokens])
+    figures |= self.cost(tokens)
     every = self.job.sft.loss_every
     if every and (step + 1) % every == 0:
       with self.ledger.phase(phases.EXAMINATIONS):
@@ -168,8 +169,8 @@ class Stage(supervised.Stage):
     """(state, metrics) after an update on the batch."""
     return self.language_update(batch, self.job.sft)
 
-  def cost(self, lengths):
-    """Further metrics of an update on examples of these lengths."""
+  def cost(self, tokens):
+    """Further metrics of an update on these `examples.Tokens`."""
     return {}
 
   def heldout_loss(self, params):
@@ -228,8 +229,8 @@ def encoded(scfg, cfg, source, form):
 @functools.partial(jax.jit, static_argnames=('cfg',))
 def _nll(params, cfg, batch):
   """Negative log-likelihood of the learned tokens of a batch, summed."""
-  logp_ABT = steps.score(params, cfg, batch.rows, batch.count, 1.0)
-  return -jnp.where(batch.loss.mask_BT, logp_ABT, 0).sum()
+  # It is 0 where nothing is learned.
+  return -steps.score(params, cfg, batch.rows, batch.loss.mask_BT, batch.count, 1.0).sum()
 
 
 def pack(tokens, layout):

@@ -156,6 +156,13 @@ _ROLLOUT = (
   ),
   Metric('rollout/cap', 'tokens', ROLLOUT, 'Most new tokens at this update.'),
   Metric(
+    'rollout/slots_busy',
+    'share',
+    ROLLOUT,
+    'Steps of slots that drew a token, of all steps of slots; the others waited for longer ones.',
+    'above 0.8; fewer `sample.slots` raise it',
+  ),
+  Metric(
     'rollout/unanimous',
     'share',
     ROLLOUT,
@@ -286,6 +293,12 @@ _TRAINING = (
     UPDATE,
     'Share of a training batch that holds real tokens.',
     'above 0.7; below it lower `rl.rows` or `rl.capacity`',
+  ),
+  Metric(
+    'packing/learned',
+    'share',
+    UPDATE,
+    'Share of a training batch that has a loss: the output head is computed for these tokens only.',
   ),
   Metric('speed/rollout_tokens_per_s', 'tokens per second', ROLLOUT, 'New tokens of the sampler.'),
   Metric('speed/train_tokens_per_s', 'tokens per second', ROLLOUT, 'Tokens of the updates.'),

@@ -38,32 +38,38 @@ class Rows:
 
 @flax.struct.dataclass
 class Batch:
-  """`count` micro-batches of rows and what the loss wants of each token, [A, B, T] throughout."""
+  """`count` micro-batches of rows and what the loss wants of each token, [A, B, T] throughout.
+
+  `first`, a boolean, is there where a rollout has several updates: whether this is its first one,
+  whose old policy is the policy itself. `old_logp_BT` is not read then, and need not be scored.
+  """
 
   rows: Rows
   loss: grpo.Batch | sft.Batch | preference.Batch
   count: jax.Array
+  first: jax.Array | None = None
 
 
-def token_logp(params, cfg, rows, temperature):
+def token_logp(params, cfg, rows, mask_BT, temperature):
   """Log-probability of each token given its segment's past, its entropy, and the model's output.
 
-  Both are float32 [B, T]. The first token of a row has nothing before it: its values mean nothing
-  and are always masked.
+  Both are float32 [B, T], and 0 where `mask_BT` is: no loss reads those tokens, and the output head
+  is not computed for them. The first token of a row has nothing before it and is always masked.
   """
   arrays = (rows.token, rows.segment, rows.position, rows.prefix)
   output = transformer.forward(params, cfg, *arrays)
-  return *_aligned(params, cfg, output.hidden_XD, rows.token, 1, temperature), output
+  return *_aligned(params, cfg, output.hidden_XD, (rows.token, mask_BT), 1, temperature), output
 
 
-def _aligned(params, cfg, hidden_XD, token_BT, ahead, temperature=1.0):
-  """(logp_BT, entropy_BT) of token t by the hidden state at t - `ahead`."""
+def _aligned(params, cfg, hidden_XD, targets, ahead, temperature=1.0):
+  """(logp_BT, entropy_BT) of token t by the hidden state at t - `ahead`; targets: token, mask."""
   # The state at t - ahead says something of the token at t: the tokens are rolled to the states,
   # and what comes out is rolled back to the tokens. What wraps round is a row's begin: masked.
-  token_X = sharding.flat(jnp.roll(token_BT, -ahead, axis=1))
+  token_X, mask_X = (sharding.flat(jnp.roll(x_BT, -ahead, axis=1)) for x_BT in targets)
   head = transformer.head_weights(params, cfg)
-  scores = logprobs.token_logp(head, hidden_XD, token_X, temperature, cfg.kernels)
-  return tuple(jnp.roll(sharding.in_rows(x, token_BT), ahead, axis=1) for x in scores)
+  arguments = (hidden_XD, token_X, temperature, cfg.kernels, mask_X.astype(bool))
+  scores = logprobs.token_logp(head, *arguments)
+  return tuple(jnp.roll(sharding.in_rows(x, targets[0]), ahead, axis=1) for x in scores)
 
 
 def _micro(tree, i):
@@ -71,11 +77,14 @@ def _micro(tree, i):
 
 
 @partial(jax.jit, static_argnames=('cfg', 'temperature'))
-def score(params, cfg, rows, count, temperature):
-  """logp_ABT of all micro-batches under `params`, at the rollout temperature (reference §4.2)."""
+def score(params, cfg, rows, mask, count, temperature):
+  """logp_ABT of all micro-batches under `params`, at the rollout temperature (reference §4.2).
+
+  It is 0 where `mask` [A, B, T] is: only what a loss reads is worth the output head.
+  """
 
   def one(i, logp_ABT):
-    logp_BT, _, _ = token_logp(params, cfg, _micro(rows, i), temperature)
+    logp_BT, _, _ = token_logp(params, cfg, _micro(rows, i), _micro(mask, i), temperature)
     return jax.lax.dynamic_update_index_in_dim(logp_ABT, logp_BT, i, 0)
 
   # Micro-batches beyond `count` stay 0.
@@ -115,7 +124,11 @@ def grpo_update(state, batch, frozen=None, *, cfg, gcfg, tx, temperature, refere
   """One policy update of R1's RL (reference §1.2): returns (state, metrics of `grpo.loss`)."""
 
   def loss_fn(params, rows, inputs):
-    logp_BT, entropy_BT, _ = token_logp(params, cfg, rows, temperature)
+    logp_BT, entropy_BT, _ = token_logp(params, cfg, rows, inputs.mask_BT, temperature)
+    if batch.first is not None:
+      # One program for all updates of a rollout: which of them this is it reads on the device.
+      own_BT = jax.lax.stop_gradient(logp_BT)
+      inputs = inputs.replace(old_logp_BT=jnp.where(batch.first, own_BT, inputs.old_logp_BT))
     # Entropy is watched, not rewarded: its gradient would cost another pass over the vocabulary.
     value, figures = grpo.loss(gcfg, inputs, logp_BT, jax.lax.stop_gradient(entropy_BT))
     return value, (figures, value)
@@ -141,11 +154,11 @@ def language_update(state, batch, frozen=None, *, cfg, mtp_weight, tx, balance, 
   """
 
   def loss_fn(params, rows, inputs):
-    logp_BT, _, output = token_logp(params, cfg, rows, 1.0)
+    logp_BT, _, output = token_logp(params, cfg, rows, inputs.mask_BT, 1.0)
     routers, ahead = [output.router], ()
     # The module costs a layer and a head; where its loss counts nothing it isn't run.
     if cfg.mtp_layers and mtp_weight:
-      ahead_BT, router = _ahead(params, cfg, rows, output.hidden_XD)
+      ahead_BT, router = _ahead(params, cfg, rows, inputs.mask_BT, output.hidden_XD)
       routers, ahead = [*routers, router], (ahead_BT,)
     value, figures = sft.loss(inputs, logp_BT, ahead, mtp_weight)
     if cfg.moe_layers:
@@ -184,7 +197,7 @@ def distill_update(state, teacher, batch, frozen=None, *, cfg, teacher_cfg, kcfg
       lambda x_XD: transformer.logits(teacher, teacher_cfg, x_XD),
       lambda x_XD: transformer.logits(params, cfg, x_XD),
       (given, own),
-      jnp.roll(rows.token, -1, axis=1),
+      *(jnp.roll(x_BT, -1, axis=1) for x_BT in (rows.token, inputs.mask_BT.astype(bool))),
       kcfg.chunk,
     )
     value, figures = distillation.loss(kcfg, inputs, *(jnp.roll(x, 1, axis=1) for x in found))
@@ -217,14 +230,14 @@ def preference_scores(params, cfg, rows, texts):
   return scalar_head.scores(params, cfg, *arrays, texts)
 
 
-def _ahead(params, cfg, rows, hidden_XD):
+def _ahead(params, cfg, rows, mask_BT, hidden_XD):
   """logp_BT of each token by the MTP module, two positions ahead, and the module's router."""
   # What wraps round stands at a row's end, where no target two ahead exists.
   next_BT = jnp.roll(rows.token, -1, axis=1)
   hidden_XD, router = transformer.predict_ahead(
     params, cfg, hidden_XD, next_BT, rows.segment, rows.position
   )
-  return _aligned(params, cfg, hidden_XD, rows.token, 2)[0], router
+  return _aligned(params, cfg, hidden_XD, (rows.token, mask_BT), 2)[0], router
 
 
 def _apply(state, grads, tx):

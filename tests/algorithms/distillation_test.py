@@ -57,21 +57,23 @@ def heads():
   return weights, hidden, RNG.integers(0, V, (B, T)).astype(np.int32)
 
 
-@pytest.mark.parametrize('chunk', [2, 4])
-def test_chunks_change_neither_values_nor_gradients(chunk):
+@pytest.mark.parametrize('chunk, learned', [(2, 1.0), (4, 1.0), (2, 0.4), (4, 0.0)])
+def test_chunks_change_neither_values_nor_gradients(chunk, learned):
   weights, hidden, target_BT = heads()
+  mask_BT = np.random.default_rng(1).random((B, T)) < learned
 
   @jax.jit
   def whole(weights, states):
     logits = [(x @ w).reshape(B, T, V) for x, w in zip(states, weights)]
     logp_BTV = jax.nn.log_softmax(logits[1])
     logp_BT = jnp.take_along_axis(logp_BTV, target_BT[..., None], -1)[..., 0]
-    return (logp_BT * jnp.cos(jnp.arange(T))).sum() + distillation.forward_kl(*logits).sum()
+    figures_BT = logp_BT * jnp.cos(jnp.arange(T)) + distillation.forward_kl(*logits)
+    return jnp.where(mask_BT, figures_BT, 0).sum()
 
   @jax.jit
   def parts(weights, states):
     one, other = (lambda x, w=w: x @ w for w in weights)
-    logp_BT, kl_BT = distillation.chunked(one, other, states, target_BT, chunk)
+    logp_BT, kl_BT = distillation.chunked(one, other, states, target_BT, mask_BT, chunk)
     return (logp_BT * jnp.cos(jnp.arange(T))).sum() + kl_BT.sum()
 
   assert parts(weights, hidden) == pytest.approx(float(whole(weights, hidden)), rel=1e-5)
@@ -145,4 +147,4 @@ def test_what_has_no_meaning_is_refused():
     distillation.KlConfig(1.5)
   weights, hidden, target_BT = heads()
   with pytest.raises(ValueError, match='8 tokens do not divide into chunks of 3'):
-    distillation.chunked(None, None, hidden, target_BT, 3)
+    distillation.chunked(None, None, hidden, target_BT, target_BT > 0, 3)

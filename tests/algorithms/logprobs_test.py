@@ -8,6 +8,7 @@ import pytest
 
 from r1jax import sharding
 from r1jax.algorithms import grpo, logprobs
+from r1jax.kernels import output_head_some
 from tests.model import tiny
 
 pytestmark = pytest.mark.usefixtures('one_device')
@@ -66,6 +67,33 @@ def test_shapes_that_do_not_belong_together_are_refused():
   w_VD, hidden_XD, token_X = example()
   with pytest.raises(ValueError, match=r'\(10, 4\) and \(9,\)'):
     logprobs.token_logp(w_VD, hidden_XD, token_X[:9])
+
+
+def test_the_head_of_some_tokens_is_the_same_with_a_vocabulary_and_tokens_in_shards(monkeypatch):
+  rng, seen = np.random.default_rng(0), []
+  w_VD, hidden_XD = rng.normal(size=(16, 8)).astype('f'), rng.normal(size=(48, 8)).astype('f')
+  # Some devices have nothing to score, others all that they hold.
+  token_X, mask_X = rng.integers(0, 16, 48), np.arange(48) < 20
+  weight_X = rng.normal(size=(2, 48)).astype('f')
+
+  @jax.jit
+  def step(w, hidden, token, mask, weight):
+    def loss(w, hidden):
+      found = logprobs.token_logp(w, hidden, token, 0.7, mask_X=mask)
+      return sum((x * y).sum() for x, y in zip(found, weight)), found
+
+    return jax.grad(loss, (0, 1), has_aux=True)(w, hidden)
+
+  for shape in ((1, 1, 1, 1), (1, 2, 1, 4)):
+    with tiny.mesh(*shape):
+      w = sharding.put(w_VD, sharding.param(('vocab', 'embed')))
+      given = [tiny.put(x) for x in (hidden_XD, token_X, mask_X)]
+      seen.append(tiny.host(step(w, *given, tuple(map(tiny.put, weight_X)))))
+    # The first is of all logits at once, the second goes by in blocks.
+    monkeypatch.setattr(output_head_some, 'worth', lambda *sizes: True)
+    monkeypatch.setattr(output_head_some, 'block_size', lambda tokens: 8)
+  chex.assert_trees_all_close(*seen, rtol=1e-5, atol=1e-5)
+  assert not seen[0][1][0][~mask_X].any() and seen[0][1][0][mask_X].all()
 
 
 def grpo_step(temperature):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r1jax.kernels import output_head
+from r1jax.kernels import output_head, output_head_some
 
 
 def example(tokens, vocab, dtype, seed=0):
@@ -61,3 +61,48 @@ def test_large_logits_exist_in_chunks_only():
 
   memory = jax.jit(jax.grad(loss, (0, 1))).lower(x, w, target).compile().memory_analysis()
   assert memory.temp_size_in_bytes < 4 * 4096 * 16_384 / 4
+
+
+@pytest.mark.parametrize('dtype, bound', [('float32', 2e-5), ('bfloat16', 0.02)])
+@pytest.mark.parametrize('share, block', [(0.4, 4), (0.4, 9), (1.0, 4), (0.0, 4)])
+def test_the_head_of_some_tokens_gives_their_figures_and_gradients(share, block, dtype, bound):
+  x, w, target = example(9, 23, dtype)
+  mask = np.random.default_rng(2).random(9) < share
+  cotangents = np.random.default_rng(1).normal(size=(3, 9)).astype('f')
+  form = lambda *arguments: output_head.token_scores(*arguments, chunk=5)
+
+  @jax.jit
+  def score(x, w):
+    return output_head_some.token_scores(x, w, target, 0.7, jnp.asarray(mask), form, block)
+
+  found, pull = jax.vjp(score, x, w)
+  for a, b in zip(found, expected(x, w, np.asarray(target), 0.7)):
+    assert a.dtype == jnp.float32
+    np.testing.assert_allclose(a, np.where(mask, b, 0), atol=bound)
+  # What comes back for a token that was not asked for is nobody's, and counts nothing.
+  wanted = gradients(x, w, target, np.where(mask, cotangents, 0), 0.7)
+  for a, b in zip(pull(output_head.Scores(*cotangents)), wanted):
+    np.testing.assert_allclose(np.float64(a), b, atol=bound * max(np.abs(b).max(), 1e-30))
+
+
+def test_only_the_blocks_that_hold_a_token_are_computed():
+  calls, rng, x = [], np.random.default_rng(0), jnp.ones((32, 6))
+
+  def form(x, w, target, temperature):
+    jax.debug.callback(lambda: calls.append(len(x)))
+    return output_head.token_scores(x, w, target, temperature)
+
+  for learned in (0, 9, 32):
+    calls.clear()
+    mask = jnp.asarray(rng.permutation(np.arange(32) < learned))
+    some = output_head_some.token_scores(x, x, jnp.zeros(32, int), 1.0, mask, form, 8)
+    jax.block_until_ready(some)
+    jax.effects_barrier()
+    assert calls == [8] * -(-learned // 8)
+
+
+def test_a_small_product_stays_whole():
+  assert not output_head_some.worth(2304, 512, 128)  # the tiny run
+  assert output_head_some.worth(1536, 49_152, 576)  # SmolLM2 on a laptop
+  assert output_head_some.block_size(1536) == 128
+  assert output_head_some.block_size(66_560 * 8) % 128 == 0

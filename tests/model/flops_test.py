@@ -66,3 +66,17 @@ def test_of_a_frozen_matrix_the_gradient_is_not_counted():
   full = flops.training(WIDE, lengths)
   wanted = full - 2 * base * 2 * TOKENS + 3 * 2 * adapters * 2 * TOKENS
   assert flops.training(cfg, lengths) == wanted
+
+
+@pytest.mark.parametrize('rank', [0, 4])
+def test_where_nothing_is_learned_the_output_head_costs_nothing_in_either_pass(rank):
+  cfg = transformer.with_adapters(WIDE, lora.LoraConfig(rank=rank))
+  products = 2 if rank else 3  # a frozen head has no gradient of its own
+  head = 2 * WIDE.vocab * WIDE.width
+  for scored in (0, 5, 2 * TOKENS):
+    left_out = (2 * TOKENS - scored) * head
+    whole, some = (flops.training(cfg, [TOKENS] * 2, n) for n in (None, scored))
+    assert whole - some == products * left_out
+    assert (
+      flops.forward(cfg, [TOKENS] * 2, scored=scored) == flops.forward(cfg, [TOKENS] * 2) - left_out
+    )

@@ -56,11 +56,12 @@ def test_epochs_are_as_many_as_take_the_operations_of_rl(tmp_path):
   source = examples.Examples(tmp_path / 'data')
   tokens = [one for i in range(len(source)) for one in source[i].tokens(prompts.Form(tok))]
   epochs = distill.equal_epochs(budget, tokens, cfg)
-  lengths = [len(examples.encode(one, prompts.Form(tok)).ids) for one in data]
-  assert epochs * flops.training(cfg, lengths) == pytest.approx(budget)
+  tokens = [examples.encode(one, prompts.Form(tok)) for one in data]
+  lengths, learned = [len(one.ids) for one in tokens], sum(one.learned.sum() for one in tokens)
+  assert epochs * flops.training(cfg, lengths, learned) == pytest.approx(budget)
   teacher = presets.tiny()
   taught = distill.equal_epochs(budget, tokens, cfg, teacher)
-  cost = flops.training(cfg, lengths) + flops.forward(teacher, lengths)
+  cost = flops.training(cfg, lengths, learned) + flops.forward(teacher, lengths, scored=learned)
   assert taught * cost == pytest.approx(budget)
 
 

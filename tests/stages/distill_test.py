@@ -99,13 +99,16 @@ def test_the_summary_compares_it_with_its_teacher_and_counts_operations(students
   assert (summary['examples'], summary['updates']) == (64, 4)
   assert summary['teacher']['questions'] == summary['student']['questions'] == 4
   data, tok = examples.Examples(given / 'data'), tokenizer.load(given / 'teacher')
-  lengths = [len(examples.encode(data[i], prompts.Form(tok)).ids) for i in range(64)]
+  tokens = [examples.encode(data[i], prompts.Form(tok)) for i in range(64)]
+  lengths, learned = [len(one.ids) for one in tokens], sum(one.learned.sum() for one in tokens)
   cfg = huggingface.read_config(students / 'qwen2' / 'model')
-  assert summary['flops'] == flops.training(cfg, lengths)
+  assert 0 < learned < sum(lengths)
+  assert summary['flops'] == flops.training(cfg, lengths, learned)
   teacher = huggingface.read_config(given / 'teacher')
   more = json.loads((students / 'llama' / 'summary.json').read_text())['flops']
   cfg = huggingface.read_config(students / 'llama' / 'model')
-  assert more == flops.training(cfg, lengths) + flops.forward(teacher, lengths)
+  taught = flops.forward(teacher, lengths, scored=learned)
+  assert more == flops.training(cfg, lengths, learned) + taught
 
 
 def test_learning_lowers_what_is_learned(students):

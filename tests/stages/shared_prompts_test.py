@@ -102,7 +102,8 @@ def trained(cfg, out, layout):
   """(log-probabilities by reply, gradient, metrics) of an update, in NumPy."""
   one = packed(out, layout)
   batch = packing.put(one.batch)
-  logp_ABT = steps.score(tiny.weights(cfg), cfg, batch.rows, one.batch.count, TEMPERATURE)
+  arguments = (cfg, batch.rows, batch.loss.mask_BT, one.batch.count, TEMPERATURE)
+  logp_ABT = steps.score(tiny.weights(cfg), *arguments)
   logp_BT = np.zeros_like(out.logp_BT)
   packing.unpack(one, np.asarray(logp_ABT), logp_BT, out.prompts, GROUP)
   before = state.create(tiny.weights(cfg), DESCENT, False)

@@ -131,7 +131,8 @@ def parity(params, cfg):
     token_BT, np.ones_like(token_BT), np.broadcast_to(np.arange(20, dtype=np.int32), (64, 20))
   )
   rows = steps_test.device(jax.tree.map(lambda x: x[None], rows))
-  logp_BT = np.asarray(steps.score(params, cfg, rows, np.int32(1), 1.0))[0, :, 8:]
+  arguments = (cfg, rows, rows.segment > 0, np.int32(1), 1.0)
+  logp_BT = np.asarray(steps.score(params, *arguments))[0, :, 8:]
   return float(np.abs(logp_BT - drawn.logp_BT).mean())
 
 

@@ -80,7 +80,8 @@ def policy_batch(rows, logp_ABT, count=2):
 
 
 def scores(rows, count=2):
-  return steps.score(tiny.weights(POLICY), POLICY, device(rows), np.int32(count), TEMPERATURE)
+  rows, mask = device((rows, rows.position > 0))
+  return steps.score(tiny.weights(POLICY), POLICY, rows, mask, np.int32(count), TEMPERATURE)
 
 
 def policy_update(before, batch):

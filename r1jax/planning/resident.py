@@ -1,0 +1,91 @@
+"""What a run takes of a CPU machine's memory, told before it takes it.
+
+There all devices share the memory with the process itself, and nobody but the kernel refuses.
+"""
+
+import dataclasses
+import pathlib
+
+import jax
+
+from r1jax import sharding
+from r1jax.planning import memory
+
+# Python, JAX, a tokenizer, compiled programs and what their compilation has left behind: measured
+# at the begin of the first update of r1_zero:smollm2, 2.3 GiB with 1.5 GiB of state.
+PROCESS = 0.8 * 2**30
+_CGROUPS = ('memory.max', 'memory/memory.limit_in_bytes')  # of version 2 and 1
+_GIB = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Updates:
+  """What learns: the flag that names the rows of a micro-batch, their number and length.
+
+  `beside`: bytes of further weights that stay, such as a teacher's.
+  """
+
+  flag: str
+  rows: int
+  length: int
+  beside: float = 0.0
+
+
+def peak(cfg, mesh, held, updates):
+  """Bytes of this process at the peak of an update or of a rollout, whichever is higher.
+
+  `held`: `memory.Held` of one device.
+  """
+  # The gradient of the micro-batch at work, and the sum over those before it.
+  update = 2 * held.gradients + memory.activations(cfg, mesh, updates.rows, updates.length)
+  # While a step of the sampler writes to the cache, parts of it exist twice.
+  rollout = held.decoding + 1.5 * held.cache
+  return PROCESS + updates.beside + _here(mesh) * (held.state + max(update, rollout))
+
+
+def row(cfg, mesh, held, updates):
+  """(name, text) of the plan; none where devices have a memory of their own."""
+  free = available()
+  if free is None or mesh.devices.flat[0].platform != 'cpu':
+    return []
+  need = peak(cfg, mesh, held, updates)
+  said = f'about {need / _GIB:.1f} GiB of this machine at the peak, {free / _GIB:.1f} GiB are free'
+  if need > free:
+    said = f'WILL NOT FIT: {said}; {_advice(cfg, mesh, held, updates, free)}'
+  return [('resident', said)]
+
+
+def available():
+  """Bytes that this process may still take; None where the system does not say."""
+  try:
+    lines = pathlib.Path('/proc/meminfo').read_text().splitlines()
+  except OSError:
+    return None
+  found = {line.split(':')[0]: int(line.split()[1]) * 1024 for line in lines}
+  limits = (pathlib.Path('/sys/fs/cgroup') / name for name in _CGROUPS)
+  # A container's limit is for all that is in it; 'max' is none.
+  texts = (path.read_text().strip() for path in limits if path.exists())
+  return min([found['MemAvailable'], *(int(text) for text in texts if text.isdigit())])
+
+
+def _advice(cfg, mesh, held, updates, free):
+  """What fits, in the order of what it costs."""
+  shards = sharding.row_shards(mesh)
+  fewer = range(updates.rows - shards, 0, -shards)
+
+  def most(cfg, choices):
+    """The first number of rows that fits; None where none does."""
+    needs = lambda rows: peak(cfg, mesh, held, dataclasses.replace(updates, rows=rows))
+    return next((rows for rows in choices if needs(rows) <= free), None)
+
+  if rows := most(cfg, fewer):
+    return f'with --config.{updates.flag}={rows} it fits'
+  remat = dataclasses.replace(cfg, remat=True)
+  if not cfg.remat and (rows := most(remat, [updates.rows, *fewer])):
+    return f'with --config.runtime.remat=True --config.{updates.flag}={rows} it fits, but slower'
+  return 'take a smaller model, or adapters: --config.lora.rank=16'
+
+
+def _here(mesh):
+  """Devices of the mesh in this process."""
+  return sum(device.process_index == jax.process_index() for device in mesh.devices.flat)
