@@ -70,9 +70,12 @@ def of(stage, minibatch):
   """
   flat = lambda x: None if x is None else np.asarray(x).reshape(-1, x.shape[-1])
   rows, batch = minibatch.batch.rows, jax.tree.map(flat, minibatch.batch.loss)
-  put, count = packing.put(rows), minibatch.batch.count
-  scored = steps.score(stage.weights, stage.cfg, put, count, stage.job.sample.temperature)
-  logp_BT = flat(sharding.fetch(scored))
+  put = packing.put((rows, minibatch.batch.loss.mask_BT))
+  arguments = (*put, minibatch.batch.count, stage.job.sample.temperature)
+  logp_BT = flat(sharding.fetch(steps.score(stage.weights, stage.cfg, *arguments)))
+  if minibatch.batch.first is not None and minibatch.batch.first:
+    # Its old policy is the policy itself, which nobody has scored.
+    batch = batch.replace(old_logp_BT=logp_BT)
   loss, pull_BT, parts = _terms(stage.job.grpo, batch, logp_BT)
   arrays = {'token': flat(rows.token), 'logp': logp_BT, 'advantage': batch.advantage_BT}
   names = ('old_logp', 'ref_logp', 'sampler_logp')
@@ -119,11 +122,12 @@ def _norm(params, frozen, rows, place, cfg, temperature):
   """Norm of the gradient of the log p of one token of the first row."""
 
   def logp(params):
-    logp_BT, _, _ = steps.token_logp(params_lib.join(params, frozen), cfg, rows, temperature)
-    row_B1 = jax.lax.broadcasted_iota(jnp.int32, logp_BT.shape, 0)
-    at_BT = jax.lax.broadcasted_iota(jnp.int32, logp_BT.shape, 1)
-    # A sum over a mask, as rows may lie on other devices.
-    return jnp.where((row_B1 == 0) & (at_BT == place), logp_BT, 0).sum()
+    # Of segment 1, which the first row alone has; a mask, as rows may lie on other devices.
+    at_BT = jax.lax.broadcasted_iota(jnp.int32, rows.token.shape, 1)
+    mask_BT = (rows.segment == 1) & (at_BT == place)
+    weights = params_lib.join(params, frozen)
+    logp_BT, _, _ = steps.token_logp(weights, cfg, rows, mask_BT, temperature)
+    return jnp.where(mask_BT, logp_BT, 0).sum()
 
   squares = jax.tree.map(lambda x: jnp.square(x.astype(jnp.float32)).sum(), jax.grad(logp)(params))
   return jnp.sqrt(sum(jax.tree.leaves(squares)))

@@ -262,7 +262,7 @@ def test_in_a_browser_a_reply_opens_with_every_part_of_its_reward(tmp_path):
 def test_in_a_browser_a_hostile_question_stays_text(tmp_path):
   path = tmp_path / 'page.html'
   kept = {'step_000000': folders.samples((EVIL,), question=EVIL, expected=EVIL, kind=EVIL)}
-  page.write(path, [_run(tmp_path / 'run', kept=kept)])
+  page.write(path, [_run(tmp_path / 'run', kept=kept, summary=_summary(EVIL))])
   shown = dumped(path, '#text=' + 'script')
   assert '32 of 32 replies' in shown and '<title>run</title>' in shown
   assert '<img' not in shown and '&lt;img src=x' in shown
