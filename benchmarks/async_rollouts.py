@@ -112,9 +112,9 @@ def main(argv):
       print(f'in turns {turns:6.2f} s   ahead {beside:6.2f} s   {beside / turns:.2f}')
     # The machine's other work hits both of a pair alike, hence the pairs.
     turns, beside = np.median(seconds, axis=0)
-    spent = both[0].stage.seconds
-    parts = ', '.join(f'{name} {spent[name]:.1f} s' for name in ('rollout', 'score', 'update'))
-    print(f'in turns, all of it: {parts} (rewards, within rollout: {_SECONDS.value} s each)')
+    spent = both[0].stage.ledger.seconds()
+    parts = ', '.join(f'{name} {spent[name]:.1f} s' for name in ('rollouts', 'scoring', 'updates'))
+    print(f'in turns, all of it: {parts} (rewards, within rollouts: {_SECONDS.value} s each)')
     print(f'medians: in turns {turns:.2f} s, ahead {beside:.2f} s, ratio {beside / turns:.2f}')
     for run in both:
       run.close()

@@ -73,7 +73,7 @@ def _parity(rows):
 
 
 def _seconds(run):
-  spent = [run['seconds'][phase] for phase in ('rollout', 'score', 'update', 'whole')]
+  spent = [run['seconds'][phase] for phase in ('rollouts', 'scoring', 'updates', 'whole')]
   return ', '.join(f'{value:.0f}' for value in spent)
 
 

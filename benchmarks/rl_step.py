@@ -3,8 +3,10 @@
   python -m benchmarks.rl_step --preset=bench_qwen2
 
 Presets: `bench_qwen2` and `bench_mla` (4 layers, width 256, 8 prompts x 8 samples, prompt 64,
-exactly 192 new tokens), `tiny` (the default run's shapes, every completion at its cap). Weights are
-random, nothing stops early, so every run does the same work. Medians after a warm-up.
+exactly 192 new tokens), `tiny` (the default run's shapes, every completion at its cap), `ragged`
+(bench_qwen2 with prompt 192 and replies of a geometric length, mean 48, cap 192) and `smollm2` (its
+shape, 12 prompts x 8 samples, prompt 37, replies of 20 tokens on average, shared prompts). Weights
+are random and lengths are fixed lists, so every run does the same work. Medians after a warm-up.
 """
 
 import dataclasses
@@ -29,9 +31,11 @@ from r1jax.stages import packing
 from r1jax.train import optimizer, steps
 from r1jax.train import state as state_lib
 
-_PRESET = flags.DEFINE_enum('preset', 'bench_qwen2', ('bench_qwen2', 'bench_mla', 'tiny'), 'shapes')
+PRESETS = ('bench_qwen2', 'bench_mla', 'tiny', 'ragged', 'smollm2')
+_PRESET = flags.DEFINE_enum('preset', 'bench_qwen2', PRESETS, 'shapes')
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'timed steps')
 _JSON = flags.DEFINE_string('json', None, 'also write the figures to this file')
+_SLOTS = flags.DEFINE_integer('slots', 64, 'see SampleConfig.slots')
 _GROWTH = flags.DEFINE_integer('cache_growth', 3, 'see SampleConfig.cache_growth')
 
 
@@ -45,11 +49,23 @@ class Shapes:
   prompt: int
   new: int
   rows: int
+  mean: float = 0.0  # tokens of a reply; 0 where all run into the cap `new`
+  capacity: int = 0  # of a row; 0 for a prompt and the longest reply
+  shared: bool = False
 
   @property
   def sequences(self):
     """Completions of a step."""
     return self.prompts * self.group
+
+  @property
+  def lengths(self):
+    """Tokens of each completion: quantiles of a geometric law, in a fixed disorder."""
+    if not self.mean:
+      return np.full(self.sequences, self.new)
+    share = (np.arange(self.sequences) + 0.5) / self.sequences
+    length = np.ceil(np.log1p(-share) / np.log1p(-1 / self.mean))
+    return np.random.default_rng(0).permutation(np.clip(length, 1, self.new).astype(int))
 
 
 def shapes(preset):
@@ -60,6 +76,13 @@ def shapes(preset):
     cfg = dataclasses.replace(cfg, moe=dataclasses.replace(cfg.moe, dispatch='dense'), **fast)
     return Shapes(cfg, prompts=32, group=16, prompt=48, new=96, rows=16)
   cfg = presets.bench_qwen2()
+  if preset == 'smollm2':
+    sizes = dict(vocab=49_152, width=576, layers=30, dense_layers=30, heads=9, kv_heads=3, ffn=1536)
+    shape = dict(head_rope=64, head_value=64, qkv_bias=False, scan_layers=True)
+    cfg = dataclasses.replace(cfg, **sizes, **shape)
+    return Shapes(cfg, 12, 8, prompt=37, new=96, rows=6, mean=20, capacity=256, shared=True)
+  if preset == 'ragged':
+    return Shapes(cfg, prompts=8, group=8, prompt=192, new=192, rows=16, mean=48)
   if preset == 'bench_mla':
     latent = dict(attention='mla', q_latent=0, kv_latent=64, head_nope=32, head_rope=16)
     cfg = dataclasses.replace(cfg, kv_heads=0, qkv_bias=False, **latent)
@@ -77,25 +100,20 @@ class Step:
     make = jax.jit(lambda k: params_lib.init(specs, k, s.cfg.init_std, s.cfg.param_dtype))
     self.state = state_lib.create(make(jax.random.key(0)), self.tx, True)
     self.scfg = sample.SampleConfig(group=s.group, max_new=s.new, cache_growth=_GROWTH.value)
+    self.limits = rollout.Limits(s.prompt, tuple(s.lengths.tolist()), _SLOTS.value)
     rng = np.random.default_rng(0)
     self.prompts = rng.integers(4, s.cfg.vocab, (s.prompts, s.prompt), np.int32)
-    self.layout = packing.Layout(s.sequences, s.rows, s.prompt + s.new)
+    self.layout = packing.Layout(s.sequences, s.rows, s.capacity or s.prompt + s.new, s.shared)
 
   def rollout(self, number):
     """Samples all completions; the host has them."""
-    s = self.s
-    out = sample.generate(
-      self.state.params,
-      s.cfg,
-      self.scfg,
-      sharding.put(self.prompts, sharding.act('batch', None)),
-      sharding.put(np.full(s.prompts, s.prompt, np.int32), sharding.act('batch')),
-      jax.random.key(number),
-      cap=np.int32(s.new),
-      stop_KW=np.array([[s.cfg.vocab]], np.int32),  # no such token: nothing stops early
-    )
-    arrays = sharding.fetch((out.token_BT, out.logp_BT, out.length_B, out.stopped_B))
-    return rollout.Rollout(tuple(map(list, self.prompts)), *arrays)
+    policy = rollout.Policy(self.state.params, self.s.cfg, None)
+    never = np.array([[self.s.cfg.vocab]], np.int32)  # no such token: nothing stops early
+    prompts = [row.tolist() for row in self.prompts]
+    parts = rollout.run(policy, self.scfg, prompts, self.limits, jax.random.key(number), never)
+    out = rollout.ordered(list(parts))
+    self.busy = out.useful / out.steps
+    return out
 
   def pack(self, out):
     """Random advantages, packed rows."""
@@ -148,14 +166,14 @@ def flops(s):
   specs = transformer.specs(dataclasses.replace(s.cfg, mtp_layers=0))
   # An embedding of its own is looked up, not multiplied.
   weights = params_lib.count(specs) - (0 if s.cfg.tied else s.cfg.vocab * s.cfg.width)
-  length = s.prompt + s.new
   pair = 2 * s.cfg.layers * s.cfg.heads * (s.cfg.head_qk + s.cfg.head_value)  # a query-key pair
-  forward = 2 * weights * length + pair * length * (length + 1) / 2
-  prefill = (2 * weights * s.prompt + pair * s.prompt * (s.prompt + 1) / 2) * s.prompts
-  # A completion costs a whole sequence less its prompt, which its group shares.
-  decode = (forward - prefill / s.prompts) * s.sequences
-  forward *= s.sequences
-  found = {'rollout': prefill + decode, 'pack': 0.0, 'logprobs': forward, 'update': 3 * forward}
+  work = lambda n: 2 * weights * n + pair * n * (n + 1) / 2
+  prompt, whole = work(s.prompt), work(s.prompt + s.lengths).sum()
+  # A completion costs a whole sequence less its prompt, which its group shares in a rollout.
+  own = whole - s.sequences * prompt
+  forward = own + (s.prompts if s.shared else s.sequences) * prompt
+  rollout_ = own + s.prompts * prompt
+  found = {'rollout': rollout_, 'pack': 0.0, 'logprobs': forward, 'update': 3 * forward}
   return found | {'whole': sum(found.values())}
 
 
@@ -178,7 +196,8 @@ def main(argv):
   jax.set_mesh(sharding.make_mesh((1, -1, 1, 1)))
   s = shapes(_PRESET.value)
   top, need = peak(), flops(s)
-  took = measure(Step(s), _REPEATS.value)
+  step = Step(s)
+  took = measure(step, _REPEATS.value)
   table = rich.table.Table(title=f'{_PRESET.value}: medians of {_REPEATS.value} steps')
   for column in ('phase', 'seconds', 'GFLOP', 'limit at peak, s', 'share of peak'):
     table.add_column(column, justify='right')
@@ -190,8 +209,11 @@ def main(argv):
     )
   console = rich.console.Console()
   console.print(table)
-  speed = s.sequences * s.new / took['rollout']
-  console.print(f'rollout {speed:,.0f} new tokens/s; matmul peak {top / 1e9:.0f} GFLOP/s (float32)')
+  speed = s.lengths.sum() / took['rollout']
+  console.print(
+    f'rollout {speed:,.0f} new tokens/s, {step.busy:.0%} of the slots busy; '
+    f'matmul peak {top / 1e9:.0f} GFLOP/s (float32)'
+  )
   if _JSON.value:
     figures = {'seconds': took, 'flops': need, 'peak': top, 'rollout_tokens_per_s': speed}
     pathlib.Path(_JSON.value).write_text(json.dumps(figures, indent=2) + '\n')

@@ -49,7 +49,8 @@ def on_two_cores(section):
 def paper(config):
   """As published where it is published; share of general prompts and mesh are ours."""
   config.mesh = (1, -1, 64, 4)
-  config.rl.rollout_chunk = config.rl.rows = config.general.rows = 128
+  config.rl.rows = config.general.rows = 128
+  config.sample.slots = 16
   # 1,700 updates begin their last 400 inside a rollout of 16; 25 rollouts are 400 updates.
   config.rl.updates = 1696
   config.grpo.tis_cap = 2.0  # bfloat16 sampler and trainer differ (reference §4.2)

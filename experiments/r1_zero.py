@@ -85,13 +85,13 @@ def smollm2(config):
   config.reward.update(answer='last_number', format=0.0)
   # Room for a sentence that works the answer out: with 24 most products in words are cut off.
   config.sample.update(group=8, max_new=32)
-  config.rl.update(prompts=12, mini_batches=1, updates=30, reference_every=30, samples_every=1)
+  config.rl.update(prompts=12, mini_batches=1, updates=30, reference_every=30, samples_every=5)
   # A prompt is twice as long as a reply: computed once for all eight of them.
   config.rl.update(share_prompts=True, rows=6, capacity=256, length_schedule=((0, 32),))
   # No reference: twenty updates lead nowhere far, and its weights would take memory.
   config.grpo.beta = 0.0
   config.optimizer.update(lr=2e-5, moments='float32')
-  config.evaluation.update(temperature=1.0, top_p=1.0, questions=256, samples=4, chunk=64)
+  config.evaluation.update(temperature=1.0, top_p=1.0, questions=256, samples=4)
   config.evaluation.update(every=5, few=64)
   config.loop.checkpoint_every = 5
 
@@ -136,7 +136,8 @@ def v3_671b(config):
   """R1-Zero as published; its clip range is not reported, R1's first RL stage uses 10 (§1.3)."""
   config.mesh = (1, -1, 64, 4)  # with 1,024 chips 256 batch shards, which divide all that follows
   config.sample.max_new = 65_536
-  config.rl.rollout_chunk = config.rl.rows = 256
+  config.rl.rows = 256
+  config.sample.slots = 16
   config.grpo.clip_low = config.grpo.clip_high = 10.0
   config.grpo.tis_cap = 2.0  # bfloat16 sampler and trainer differ (reference §4.2)
   config.data.max_prompt = 1024
@@ -168,7 +169,6 @@ def _zero_qwen(config, model):
   config.sample.max_new = 32_768
   config.rl.length_schedule = ((0, 32_768),)
   config.rl.rows, config.rl.capacity = 64, 33_792
-  config.rl.rollout_chunk = 64
   config.grpo.tis_cap = 2.0  # bfloat16 sampler and trainer differ (reference §4.2)
   config.evaluation.update(every=400, questions=256, few=128)
 

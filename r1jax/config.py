@@ -241,7 +241,7 @@ def _without_training(config, stage):
     config.general = describe(general_rl.GeneralConfig())
     for name in ('preference_updates', 'share', 'window', 'tolerance', *_WEIGHTS):
       del config.general[name]
-    for name in ('questions', 'samples', 'every', 'few', 'chunk'):
+    for name in ('questions', 'samples', 'every', 'few'):
       del config.evaluation[name]
 
 

@@ -3,6 +3,7 @@
 import faulthandler
 import os
 import sys
+import time
 import traceback
 import warnings
 
@@ -38,6 +39,7 @@ def parse(argv):
 
 def run(given):
   """Builds the job that the flags describe and runs it; returns the exit status."""
+  began = time.monotonic()
   with commands.quiet():  # JAX comes with these: help and mistyped flags do not wait for it
     from r1jax import processes
     from r1jax.runs.graph import graph
@@ -49,7 +51,7 @@ def run(given):
       processes.join(given.coordinator, given.processes, given.process)
     elif given.distributed:
       processes.join()
-    _train(given)
+    _train(given, began)
     processes.leave()
     return 0
   except loop.Interrupted as stop:
@@ -70,7 +72,7 @@ def run(given):
     raise
 
 
-def _train(given):
+def _train(given, began):
   """Runs the experiment: a graph of stages, or one stage."""
   with commands.quiet():
     from r1jax import config as config_lib
@@ -87,7 +89,7 @@ def _train(given):
   # Processes of a job share a machine as their launcher has arranged it.
   if not (given.coordinator or given.distributed):
     cores.share(job)
-  kinds.run(job, config)
+  kinds.run(job, config, imports=time.monotonic() - began)
 
 
 def _quieten():

@@ -1,5 +1,6 @@
 """Compiled programs: kept on disk for the next start, counted, named while they are compiled."""
 
+import collections
 import functools
 import hashlib
 import pathlib
@@ -17,7 +18,9 @@ _MOST = 2 << 30  # bytes kept: the programs of a few hundred runs of small model
 _MINUTE = 60.0
 _COMPILED = '/jax/core/compile/backend_compile_duration'
 _LOWERED = '/jax/core/compile/jaxpr_to_mlir_module_duration'
+_TRACED = '/jax/core/compile/jaxpr_trace_duration'
 _LOADED = '/jax/compilation_cache/cache_hits'
+_NESTED = 10_000
 _NAME = re.compile(r'\w+\((\w+)\)')  # 'jit(generate)', but not 'generate'
 
 
@@ -67,11 +70,14 @@ class Watch:
   Attributes:
     count: programs compiled or loaded.
     loaded: those of them that came from the folder.
+    seconds: that tracing, lowering and compiling have taken, or loading in place of it.
   """
 
   def __init__(self):
-    self.count = self.loaded = 0
+    self.count, self.loaded, self.seconds = 0, 0, 0.0
     self._name, self._since = '', 0.0
+    # (begin, seconds) of the latest stretches in `seconds`; no more lie in one that ends later.
+    self._counted = collections.deque(maxlen=_NESTED)
     jax.monitoring.register_event_duration_secs_listener(self._passed)
     jax.monitoring.register_event_listener(self._happened)
 
@@ -81,6 +87,8 @@ class Watch:
     return (name, time.monotonic() - self._since) if name else None
 
   def _passed(self, event, duration, fun_name='', **kwargs):
+    if event in (_TRACED, _LOWERED, _COMPILED):
+      self._count(duration)
     # A program is lowered just before it is compiled: no event tells the beginning of that.
     if event == _LOWERED:
       named = _NAME.fullmatch(fun_name)
@@ -90,6 +98,14 @@ class Watch:
 
   def _happened(self, event, **kwargs):
     self.loaded += event == _LOADED
+
+  def _count(self, duration):
+    """Adds a stretch that ends now, without those that lie in it: functions trace others."""
+    began, inside = time.monotonic() - duration, 0.0
+    while self._counted and self._counted[-1][0] >= began:
+      inside += self._counted.pop()[1]
+    self._counted.append((began, duration))
+    self.seconds += max(0.0, duration - inside)
 
 
 def _processor():

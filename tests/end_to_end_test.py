@@ -1,13 +1,17 @@
 """One small run from the shipped base to the closing table leaves everything that is promised."""
 
 import json
+import shutil
 
 import numpy as np
+import pytest
 from tensorboardX.proto import event_pb2
 
 from r1jax.data import template, tokenizer
 from r1jax.interchange import checkpoints
+from r1jax.runs import opening, workdir
 from r1jax.stages import sample_files
+from r1jax.train import phases
 from tests import small_runs
 
 
@@ -40,6 +44,10 @@ def test_the_summary_has_exactly_the_promised_keys(reference):
   assert set(summary) == {
     'before',
     'after',
+    'change',
+    'examples',
+    'updates',
+    'asked',
     'seconds',
     'peak_rss_gib',
     'seed',
@@ -52,13 +60,47 @@ def test_the_summary_has_exactly_the_promised_keys(reference):
       'ci95',
       'format_rate',
       'mean_length',
+      'content',
       'questions',
       'samples',
     }
     low, high = summary[name]['ci95']
     assert 0 <= low <= summary[name]['pass@1'] <= high <= 1
     assert summary[name]['questions'] == 8
-  assert {'rollout', 'update', 'evaluation', 'whole'} <= set(summary['seconds'])
+    assert summary[name]['content']['mean'] >= summary[name]['pass@1']
+  assert set(summary['change']) == {'pass@1', 'content'}
+  spent = summary['seconds']
+  assert set(spent) == {*phases.PHASES, phases.WHOLE}
+  assert spent[phases.WHOLE] == pytest.approx(sum(spent[name] for name in phases.PHASES), abs=0.02)
+  assert spent[phases.WHOLE] >= reference.rows[-1]['speed/wall_seconds']
+  assert spent[phases.AGAIN] == 0 and spent[phases.ROLLOUTS] > 0 and spent[phases.UPDATES] > 0
+
+
+def test_a_run_that_has_ended_says_so_and_examines_nothing(reference, tmp_path):
+  folder = tmp_path / 'run'
+  shutil.copytree(reference.folder, folder)
+  files = {path: path.stat().st_mtime_ns for path in sorted(folder.rglob('*'))}
+  # Weights that cannot be read would stop it, were they read.
+  (folder / 'model' / 'model.safetensors').write_bytes(b'')
+  files[folder / 'model' / 'model.safetensors'] = None
+  again = small_runs.finish(folder)
+  assert 'has ended: 4 updates; nothing is examined again' in again.stdout.splitlines()[0]
+  assert 'Before and after' in again.stdout
+  assert 'loading the weights' not in again.stdout and 'examining what' not in again.stdout
+  for path, changed in files.items():
+    assert changed is None or path.stat().st_mtime_ns == changed, path
+  # A longer one is another matter, and so is one whose model is gone.
+  assert workdir.ended(folder, _config(folder)) is not None
+  assert workdir.ended(folder, _config(folder, updates=5)) is None
+  shutil.rmtree(folder / 'model')
+  assert workdir.ended(folder, _config(folder)) is None
+
+
+def _config(folder, updates=None):
+  config = opening.read_config(folder)
+  if updates:
+    config.rl.updates = updates
+  return config
 
 
 def test_every_update_has_a_row_and_every_rollout_its_figures(reference):

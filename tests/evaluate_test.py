@@ -43,9 +43,9 @@ def test_every_reply_is_on_file_with_its_mark(finished):
 
 
 def test_all_calls_are_one_program(finished, tmp_path):
-  before = sample.generate._cache_size()
+  before = sample.decode._cache_size()
   assert evaluate.main([*WORLD, '--seed=1', f'--output={tmp_path}/b.json']) == 0
-  assert sample.generate._cache_size() == before
+  assert sample.decode._cache_size() == before
 
 
 def test_a_killed_examination_ends_as_one_that_was_not(finished, tmp_path, monkeypatch, capsys):

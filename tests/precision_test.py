@@ -62,7 +62,8 @@ def test_a_job_on_an_old_gpu_changes_in_its_compute_type_alone():
 
 def test_a_run_says_that_it_computes_in_another_type(monkeypatch, capsys):
   seen = []
-  course = types.SimpleNamespace(run=lambda job, config, mesh: seen.append(job))
+  run = lambda job, config, mesh, imports: seen.append(job)
+  course = types.SimpleNamespace(run=run, learns=None)
   monkeypatch.setitem(kinds.KINDS, 'reasoning_rl', course)
   monkeypatch.setattr(kinds.programs, 'keep', lambda place: None)
   config = small()

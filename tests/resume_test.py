@@ -40,6 +40,32 @@ def test_kill_9_at_random_moments_leads_to_the_same_bits(reference, folder):
   assert 'resumed from' in last.stdout
   assert last.sha256 == reference.sha256
   assert last.figures == reference.figures
+  # All starts are in the account of its time, and it adds up.
+  spent = last.summary['seconds']
+  assert spent['whole'] == pytest.approx(sum(spent.values()) - spent['whole'], abs=0.02)
+  assert spent['whole'] > last.rows[-1]['speed/wall_seconds']
+
+
+def test_an_update_runs_again_to_the_same_bits_of_a_resumed_run_too(reference, folder):
+  small_runs.copy(reference, folder, newest=1)
+  small_runs.finish(folder)
+  for update in (1, 3, 4):
+    done = small_runs.replay(folder, update)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'figures are the same' in done.stdout and 'the same bits as' in done.stdout
+    place = folder / f'replay-{update:06d}'
+    (row,) = (json.loads(line) for line in (place / 'tokens.jsonl').open())
+    with np.load(place / 'tokens.npz') as arrays:
+      own = {
+        name: arrays[f'{name}_{row["index"]}'] for name in ('policy', 'kl', 'pull', 'gradient')
+      }
+      loss = float(arrays['loss'])
+    metric = reference.rows[update - 1]['grpo/loss']
+    assert loss == pytest.approx(metric, abs=1e-5)
+    assert len(set(map(len, own.values()))) == 1 and (own['gradient'] > 0).all()
+    assert row['loss']['policy'] == pytest.approx(float(own['policy'].sum()), abs=1e-5)
+  kept = sorted(path.name for path in (folder / 'checkpoints').iterdir())
+  assert kept == sorted(path.name for path in (reference.folder / 'checkpoints').iterdir())
 
 
 def test_between_two_mini_batches_the_rest_of_the_rollout_is_in_the_checkpoint(reference, folder):

@@ -117,6 +117,15 @@ def finish(folder, *flags, **overrides):
   return run
 
 
+def replay(folder, update, devices=2):
+  """`r1jax replay` of an update, one sample of it looked into; the process when it has ended."""
+  program = [sys.executable, '-W', 'ignore', '-m', 'r1jax.replay', str(folder)]
+  # Any sample that is in the mini-batch: that which the run's own split puts there.
+  flags = [f'--update={update}', '--samples=1']
+  env = environment(devices)
+  return subprocess.run([*program, *flags], cwd=ROOT, env=env, capture_output=True, text=True)
+
+
 def copy(run, folder, newest):
   """A copy of a run's folder as it was when checkpoint `newest` was its last."""
   shutil.copytree(run.folder, folder, ignore=shutil.ignore_patterns('summary.json', 'model'))

@@ -215,6 +215,32 @@ def loss(cfg, batch, logp_BT, entropy_BT=None):
     ValueError: an array that the configuration needs is None.
     AssertionError: an array of another shape than logp_BT.
   """
+  parts, means, maxima, batch = _terms(cfg, batch, logp_BT, entropy_BT)
+  # The weights hold all normalisers, so that parts of a mini-batch add up.
+  tokens_BT = batch.mask_BT.astype(batch.weight_BT.dtype)
+  total = jnp.sum(batch.weight_BT * tokens_BT * sum(parts.values()))
+  return total, tally.measure(means, maxima, tokens_BT)
+
+
+def terms(cfg, batch, logp_BT):
+  """What each token adds to the loss, by part; arguments and errors as of `loss`.
+
+  Returns:
+    name -> [B, T]: `policy` and, where there is a reference, `kl`, weighted as in the loss: over
+    all parts and tokens they sum to it. Beside them `ratio`, of the policy to the one before the
+    updates.
+  """
+  parts, means, _, batch = _terms(cfg, batch, logp_BT, None)
+  weight_BT = batch.weight_BT * batch.mask_BT
+  found = {name: weight_BT * x_BT for name, x_BT in parts.items()}
+  return found | {'ratio': jnp.where(batch.mask_BT, means['grpo/ratio'][0], 0)}
+
+
+def _terms(cfg, batch, logp_BT, entropy_BT):
+  """(parts of each token's loss, figures to average, figures to take the maximum of, batch).
+
+  The batch is that of `_unmasked`.
+  """
   _check_present(cfg, batch)
   chex.assert_rank(logp_BT, 2)
   # A [B, 1] advantage would broadcast over T, and with it the masked sums of all figures.
@@ -226,7 +252,7 @@ def loss(cfg, batch, logp_BT, entropy_BT=None):
   log_ratio_BT, unit_BT = _log_importance(cfg, batch, logp_BT - old_BT)
   ratio_BT = jnp.exp(_limited(log_ratio_BT, cfg.log_ratio_limit))
   # The policy term of each token, and the figures of what the clip did.
-  term_BT = _surrogate(cfg, ratio_BT, batch.advantage_BT, logp_BT)
+  parts = {'policy': _surrogate(cfg, ratio_BT, batch.advantage_BT, logp_BT)}
   means, maxima = _clip_figures(cfg, ratio_BT, batch.advantage_BT, unit_BT)
   means['grpo/old_kl'] = old_BT - logp_BT
   # How far sampler and trainer disagree, and the correction for it.
@@ -237,16 +263,14 @@ def loss(cfg, batch, logp_BT, entropy_BT=None):
       plain_BT = jnp.exp(_limited(gap_BT, cfg.log_ratio_limit))
       means['grpo/tis_capped'] = plain_BT > cfg.tis_cap
       means['grpo/tis_weight'] = jnp.minimum(plain_BT, cfg.tis_cap)
-      term_BT = term_BT * means['grpo/tis_weight']
+      parts['policy'] = parts['policy'] * means['grpo/tis_weight']
   # The KL term; without beta it is measured all the same where a reference is given.
   if batch.ref_logp_BT is not None:
     means['grpo/kl'] = _kl(cfg, batch.ref_logp_BT - logp_BT, ratio_BT)
-    term_BT = term_BT + cfg.beta * means['grpo/kl']
+    parts['kl'] = cfg.beta * means['grpo/kl']
   if entropy_BT is not None:
     means['grpo/entropy'] = entropy_BT
-  # The weights hold all normalisers, so that parts of a mini-batch add up.
-  tokens_BT = batch.mask_BT.astype(logp_BT.dtype)
-  return jnp.sum(batch.weight_BT * tokens_BT * term_BT), tally.measure(means, maxima, tokens_BT)
+  return parts, means, maxima, batch
 
 
 def _unmasked(batch, logp_BT):

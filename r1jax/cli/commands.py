@@ -35,6 +35,8 @@ COMMANDS = {
   'fetch': Command('r1jax.fetch', 'bring a model that somebody else made'),
   'show': Command('r1jax.show', 'see a run, also while it goes on, or compare two'),
   'doctor': Command('r1jax.doctor', 'be told what is wrong with a run'),
+  'rescore': Command('r1jax.rescore', 'judge the kept replies of a run by another reward'),
+  'replay': Command('r1jax.replay', 'run an update again and see what it is made of'),
   'chat': Command('r1jax.chat', 'talk to a model'),
   'evaluate': Command('r1jax.evaluate', 'examine a model on benchmarks, compare two results'),
   'grade': Command('r1jax.grade', 'judge completions of any trainer by our verifiers'),

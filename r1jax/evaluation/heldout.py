@@ -20,7 +20,6 @@ class EvaluationConfig:
     temperature, top_p: how they are drawn.
     every: updates between evaluations during training (0: none), on `few` of the questions.
     few: questions of such an evaluation.
-    chunk: questions of one sampling call; 0 for all at once.
   """
 
   questions: ranges.Count = 256
@@ -30,7 +29,6 @@ class EvaluationConfig:
   top_p: ranges.Mass = 0.95
   every: ranges.Size = 0
   few: ranges.Count = 64
-  chunk: ranges.Size = 0
 
   def __post_init__(self):
     ranges.check(self)
@@ -39,28 +37,50 @@ class EvaluationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """Held-out result of a policy: pass@1, share of well-formed replies, mean tokens of a reply."""
+  """Held-out result of a policy.
+
+  Attributes:
+    pass_at_1: accuracy.
+    format_rate: share of well-formed replies.
+    mean_length: mean tokens of a reply.
+    content: accuracy whatever the form, see `evaluation.content`; None where it was not judged.
+  """
 
   pass_at_1: intervals.Estimate
   format_rate: float
   mean_length: float
+  content: intervals.Estimate | None = None
 
   def as_json(self):
     """The object that `summary.json` holds."""
     estimate = self.pass_at_1.as_json()
     named = {'pass@1': estimate.pop('mean')} | estimate
-    return named | {'format_rate': self.format_rate, 'mean_length': self.mean_length}
+    named |= {'format_rate': self.format_rate, 'mean_length': self.mean_length}
+    if self.content:
+      named['content'] = {'mean': self.content.mean, 'ci95': [self.content.low, self.content.high]}
+    return named
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """An evaluation, its metrics by name, what it promises, and each question's first completion."""
+  """An evaluation, and what is told of each question.
+
+  Attributes:
+    evaluation: the `Evaluation`.
+    metrics: by name.
+    prospects: what it promises.
+    completions, verdicts: of the first reply to each question.
+    rates: of each question the share of right replies; NaN where no verifier did its work.
+    contents: of each question the share of those right in content; () where it was not judged.
+  """
 
   evaluation: Evaluation
   metrics: dict
   prospects: prospects.Prospects
   completions: tuple
   verdicts: tuple
+  rates: tuple
+  contents: tuple = ()
 
 
 def ask(policy, cfg, problems, limits, key, rewards, heard=lambda count: None):
@@ -87,13 +107,18 @@ def evaluate(policy, cfg, problems, limits, key, rewards, heard=lambda count: No
   return result(ask(policy, cfg, problems, limits, key, rewards, heard))
 
 
-def result(out):
-  """The `Result` of some `replies.Replies` to held-out problems."""
+def result(out, content_PG=None):
+  """The `Result` of some `replies.Replies` to held-out problems.
+
+  `content_PG` is what `content.Reader.right` gives of them; None where it is not asked for.
+  """
+  judged = content_PG is not None
   format_B = np.array([score.verdicts['format'].score for score in out.scores])
   evaluation = Evaluation(
     passk.pass_at_1(out.correct_PG, out.valid_PG),
     float(format_B.mean()),
     float(out.length_B.mean()),
+    passk.pass_at_1(content_PG, out.valid_PG) if judged else None,
   )
   figures = {
     'pass_at_1': evaluation.pass_at_1.mean,
@@ -114,7 +139,14 @@ def result(out):
     prospects.of(out),
     tuple(out.texts[b] for b in firsts),
     tuple(out.scores[b].verdicts for b in firsts),
+    _rates(out.correct_PG, out.valid_PG),
+    _rates(content_PG, out.valid_PG) if judged else (),
   )
+
+
+def _rates(right_PG, valid_PG):
+  rate_P, _ = passk.question_rates(right_PG, valid_PG)
+  return tuple(rate_P.tolist())
 
 
 def worked(completion):

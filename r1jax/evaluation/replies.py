@@ -80,33 +80,45 @@ class Replies:
 
 
 def ask(policy, scfg, problems, limits, key, rewards, heard=lambda count: None):
-  """Samples replies to all problems, each chunk scored while the next one is sampled: `Replies`.
+  """Samples replies to all problems, those that are there judged while the others are sampled.
 
   Args:
     policy: `rollout.Policy`.
     scfg: `sample.SampleConfig`; its `group` is the number of replies to each problem.
     problems: sequence of `problem.Problem`.
-    limits: `rollout.Limits`; the chunk divides the number of problems.
+    limits: `rollout.Limits`.
     key: PRNG key; the same key gives the same replies.
     rewards: `service.RewardService` or what has its interface.
-    heard: called with the number of replies of each chunk once they are there.
+    heard: called with the number of new replies whenever there are some.
+
+  Returns:
+    `Replies`.
   """
   prompts = [policy.form.put(one.question) for one in problems]
-  parts, texts, waiting = [], [], []
-  for part in rollout_lib.run(policy, scfg, [one.ids for one in prompts], limits, key):
-    # Chunks come in order, so this one's problems begin behind those of the parts before it.
-    first = sum(len(one.prompts) for one in parts)
-    parts.append(part)
-    new = [
-      policy.form.decode(prompts[first + b // part.group], part.completion(b))
-      for b in range(len(part.length_B))
-    ]
-    texts += new
+  parts, texts, waiting = [], {}, []
+  for numbers, part in rollout_lib.run(policy, scfg, [one.ids for one in prompts], limits, key):
+    parts.append((numbers, part))
+    own = [p for p in numbers for _ in range(part.group)]
+    new = [policy.form.decode(prompts[p], part.completion(b)) for b, p in enumerate(own)]
+    texts |= {p: new[i * part.group :][: part.group] for i, p in enumerate(numbers)}
     heard(len(new))
-    # Not waited for: workers judge while the devices sample the next chunk.
-    waiting.append(rewards.submit(items(new, problems[first:], part)))
-  scores = [score for batch in waiting for score in batch.result()]
-  return Replies(tuple(problems), rollout_lib.join(parts), tuple(texts), tuple(scores))
+    # Not waited for: workers judge while the devices sample the rest.
+    waiting.append(rewards.submit(items(new, [problems[p] for p in numbers], part)))
+  # In the order in which they were asked, whichever ended first.
+  scores = dict(_by_problem(parts, [batch.result() for batch in waiting]))
+  return Replies(
+    tuple(problems),
+    rollout_lib.ordered(parts),
+    tuple(text for p in range(len(problems)) for text in texts[p]),
+    tuple(score for p in range(len(problems)) for score in scores[p]),
+  )
+
+
+def _by_problem(parts, scores):
+  """Yields (number of a problem, scores of its replies) from those of each part of a rollout."""
+  for (numbers, part), found in zip(parts, scores):
+    for i, p in enumerate(numbers):
+      yield p, found[i * part.group : (i + 1) * part.group]
 
 
 def items(texts, problems, rollout):

@@ -27,7 +27,7 @@ def ask(policy, job, requests, rewards, key):
   evaluation = job.evaluation
   # One reply each: requests are the unit, and more of them say more than more replies.
   scfg = sample.SampleConfig(1, job.sample.max_new, evaluation.temperature, top_p=evaluation.top_p)
-  limits = rollout.Limits(job.data.max_prompt, job.sample.max_new)
+  limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.sample.slots)
   out = replies.ask(policy, scfg, requests, limits, key, rewards)
   values = scores(out.scores)
   # A witness that no reward model has a part in: a policy that pleases the models alone fails here.

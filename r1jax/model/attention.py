@@ -16,15 +16,15 @@ class Context(NamedTuple):
     cos_XR, sin_XR: rotary tables at the tokens' positions.
     segment_BT: segment ids of packed rows (0 = padding); tokens see their own segment's past.
     prefix_BT: the segment that each token sees besides, whose continuation its own is; -1 for none.
-    slot: decode only, int32 scalar: where in the cache this token goes, the same for all sequences.
-    keep_BS: decode only, which cache slots each sequence may read, this token's own slot included.
+    column_B: decode only, int32: where in the cache each sequence's token goes.
+    keep_BS: decode only, which columns each sequence may read, this token's own included.
   """
 
   cos_XR: jax.Array
   sin_XR: jax.Array
   segment_BT: jax.Array | None = None
   prefix_BT: jax.Array | None = None
-  slot: jax.Array | None = None
+  column_B: jax.Array | None = None
   keep_BS: jax.Array | None = None
 
 

@@ -9,6 +9,7 @@ from jax import ad_checkpoint
 
 from r1jax import params as params_lib
 from r1jax import sharding
+from r1jax.model import cache as cache_lib
 from r1jax.model import gqa, layers, lora, mla, moe, mtp, rope
 from r1jax.model.attention import Context
 from r1jax.params import Param
@@ -116,15 +117,14 @@ def predict_ahead(params, cfg, hidden_XD, next_BT, segment_BT, position_BT):
   return layers.rms_norm(module['norm'], x_XD, cfg.norm_eps), router
 
 
-def decode_step(params, cfg, token_B, position_B, slot, keep_BS, cache):
-  """One token a sequence: writes it into the cache at `slot` and returns (hidden_BD, cache).
+def decode_step(params, cfg, token_B, position_B, cache):
+  """One token a sequence, put into the cache's column of its position; returns (hidden_BD, cache).
 
-  Args:
-    token_B, position_B: int32; the position of a sequence may differ from the slot.
-    slot: int32 scalar, the same cache column for all sequences.
-    keep_BS: bool, the slots that each sequence may read, `slot` included.
+  `token_B` and `position_B` are int32 and laid out as sequences are. A sequence reads the columns
+  up to its position: what lies behind, of a prompt's padding or of a sequence before, is not seen.
   """
-  ctx = _context(cfg, position_B, slot=slot, keep_BS=keep_BS)
+  keep_BS = jnp.arange(cache_lib.columns(cache)) <= position_B[:, None]
+  ctx = _context(cfg, position_B, column_B=position_B, keep_BS=keep_BS)
   x_BD = _embed(params, cfg, token_B)
   x_BD, cache, _ = _layers(params, cfg, x_BD, ctx, cache)
   return layers.rms_norm(params['norm'], x_BD, cfg.norm_eps), cache

@@ -33,9 +33,8 @@ def seconds(job, cfg, target, mesh):
 def _programs(job, cfg, mesh):
   """name -> `phases.Compiled` that knows nothing but what it may send."""
   tokens = job.rl.rows * job.rl.capacity // sharding.batch_shards(mesh)
-  sequences = (job.rl.rollout_chunk or job.rl.prompts) * job.sample.group
   weights, forward = _weights(cfg, mesh), _layers(cfg, mesh, tokens)
-  step = _layers(cfg, mesh, math.ceil(sequences / sharding.batch_shards(mesh)))
+  step = _layers(cfg, mesh, phases.slots(job, mesh).rows)
   # Without a layout of its own, every decoded token gathers the weights again.
   step += 0 if phases.hands_over(job, cfg, mesh) else weights
   sent = {

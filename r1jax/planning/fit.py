@@ -10,7 +10,7 @@ from r1jax import config as config_lib
 from r1jax import sharding
 from r1jax.model import config as model_config
 from r1jax.planning import memory
-from r1jax.stages import ahead, reasoning_rl
+from r1jax.stages import reasoning_rl
 
 _LEVELS = 9
 
@@ -42,7 +42,6 @@ def refused(job, cfg, shape):
     if own:
       reasoning_rl.check_batches(job, mesh)
       cfg.check_mesh(dict(described(own).shape))
-      ahead.check_chunk(job.rl, described(own))
     else:
       reasoning_rl.check(job, mesh)
   except ValueError as error:
@@ -76,8 +75,9 @@ def candidates(job, cfg, count, limit, cost):
   """Yields lists of jobs that should fit in `limit` bytes by their guess, the least change first.
 
   The jobs of a list differ in their mesh and come in the order of `cost` (of a `Candidate`). The
-  lists: other meshes; one row and one prompt a shard; moments, then the reference in bfloat16;
-  layers' inputs on the host; no layout of the rollout's own; half the length, a quarter, an eighth.
+  lists: other meshes; one row and the slots of a prompt a shard; moments, then the reference in
+  bfloat16; layers' inputs on the host; no layout of the rollout's own; half the length, a quarter,
+  an eighth.
   """
   for level in range(_LEVELS):
     fitting = [c for c in at_level(job, cfg, count, level) if c.guess < limit]
@@ -95,16 +95,15 @@ def at_level(job, cfg, count, level):
 def _changed(job, cfg, shape, level):
   """The job on another mesh with `level` of the changes made; None where nothing divides."""
   mesh = described(shape)
-  shards, row_shards = sharding.batch_shards(mesh), sharding.row_shards(mesh)
+  row_shards = sharding.row_shards(mesh)
   changes = [f'--config.mesh={",".join(map(str, shape))}'] if shape != job.mesh else []
   rl, sample, data = job.rl, job.sample, job.data
-  # Level 1: one row and one prompt a shard; at level 0 they are rounded up to whole shards.
+  # Level 1: one row and the slots of one prompt a shard; at level 0 rows are rounded up to shards.
   rows = row_shards if level else -(-rl.rows // row_shards) * row_shards
-  asked = rl.rollout_chunk or rl.prompts
-  chunk = shards if level else -(-asked // shards) * shards
-  if rl.prompts % chunk:
-    return None
-  new = {'rows': rows, 'rollout_chunk': rl.rollout_chunk if chunk == asked else chunk}
+  new = {'rows': rows}
+  if level and (not sample.slots or sample.slots > sample.group):
+    sample = dataclasses.replace(sample, slots=sample.group)
+    changes.append(f'--config.sample.slots={sample.group}')
   # Levels 2 and 3: smaller types, moments before the reference.
   if level >= 3:
     new['reference_dtype'] = 'bfloat16'
@@ -128,33 +127,22 @@ def _changed(job, cfg, shape, level):
   if level >= 2 and optimizer.moments != 'bfloat16':
     optimizer = dataclasses.replace(optimizer, moments='bfloat16')
     changes.append('--config.optimizer.moments=bfloat16')
-  # What follows from the mesh alone.
-  evaluation, more = _evaluation(job.evaluation, shards)
   rl = dataclasses.replace(rl, **new)
   model = cfg if job.model else None
   runtime = dataclasses.replace(job.runtime, remat=cfg.remat, offload=cfg.offload)
   job = dataclasses.replace(
-    job, mesh=shape, model=model, runtime=runtime, rl=rl, sample=sample, optimizer=optimizer,
-    evaluation=evaluation,
-  )  # fmt: skip
+    job, mesh=shape, model=model, runtime=runtime, rl=rl, sample=sample, optimizer=optimizer
+  )
   try:
     cfg.check_mesh(dict(mesh.shape))
   except ValueError:
     return None
-  return Candidate(job, cfg, shape, (*changes, *more), memory.guess(job, cfg, mesh))
+  return Candidate(job, cfg, shape, tuple(changes), memory.guess(job, cfg, mesh))
 
 
 def _flag(value):
   # A shell would take the parentheses for its own.
   return f"'{value}'" if isinstance(value, tuple) else value
-
-
-def _evaluation(config, shards):
-  """Held-out questions rounded up to whole shards, as the run demands."""
-  whole = lambda count: -(-count // shards) * shards
-  new = {k: whole(getattr(config, k)) for k in ('questions', 'few')}
-  changes = [f'--config.evaluation.{k}={v}' for k, v in new.items() if getattr(config, k) != v]
-  return dataclasses.replace(config, **new), changes
 
 
 def largest(job, cfg, mesh, free, measured):

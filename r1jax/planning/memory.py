@@ -92,10 +92,11 @@ def _cache(job, cfg, mesh):
   row = cfg.kv_latent + cfg.head_rope
   if cfg.attention == 'gqa':
     row = cfg.kv_heads * (cfg.head_qk + cfg.head_value) / sharding.ways(mesh, 'heads')
-  sequences = (job.rl.rollout_chunk or job.rl.prompts) * job.sample.group
-  slots = job.data.max_prompt + job.sample.max_new
+  held = phases.slots(job, mesh)
+  # Beside the slots, a row for each prompt of a wave, as wide as a prompt.
+  columns = held.rows * (job.data.max_prompt + job.sample.max_new) + held.wave * job.data.max_prompt
   size = jnp.dtype(cfg.compute_dtype).itemsize
-  return sequences / sharding.batch_shards(mesh) * slots * row * cfg.layers * size
+  return columns * row * cfg.layers * size
 
 
 def split(compiled, kept):

@@ -1,8 +1,8 @@
 """The programs of an RL job, compiled for devices that need not exist: nothing is allocated.
 
 Four programs make the job: `handover.lay_out` (where decoding has a layout of its own),
-`sample.generate` (prefill and decoding), `steps.score` and `steps.grpo_update`, each in its scanned
-form, so that 61 layers compile like one.
+`sample.generate` (a rollout of as many requests as it has slots), `steps.score` and
+`steps.grpo_update`, each in its scanned form, so that 61 layers compile like one.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from r1jax import params as params_lib
 from r1jax import sharding
 from r1jax.model import dispatch, transformer
 from r1jax.planning import hlo
-from r1jax.sampling import handover, sample
+from r1jax.sampling import handover, sample, table
 from r1jax.stages import packing, reasoning_rl
 from r1jax.train import state as state_lib
 from r1jax.train import steps
@@ -86,6 +86,13 @@ def bytes_held(tree):
   return sum(one(x) for x in jax.tree.leaves(tree))
 
 
+def slots(job, mesh):
+  """`table.Sizes` of the job's rollouts on the mesh that samples."""
+  return table.sizes(
+    job.rl.prompts, job.sample.group, job.sample.slots, sharding.batch_shards(mesh)
+  )
+
+
 def layout(job):
   """`packing.Layout` of the job's updates."""
   per_update = job.rl.prompts * job.sample.group // job.rl.mini_batches
@@ -142,11 +149,11 @@ def expert_rows(job, cfg, mesh):
   """How tokens reach their experts in each phase; nothing where all experts are on each device."""
   if not cfg.moe_layers or sharding.ways(mesh, 'experts') == 1:
     return []
-  chunk, shards = job.rl.rollout_chunk or job.rl.prompts, sharding.batch_shards(mesh)
+  held, shards = slots(job, mesh), sharding.batch_shards(mesh)
   tokens = {
     'update': job.rl.rows * job.rl.capacity,
-    'prefill': chunk * job.data.max_prompt,
-    'decoding': chunk * job.sample.group,
+    'prefill': held.wave * shards * job.data.max_prompt,
+    'decoding': held.rows * shards,
   }
   where = sharding.expert_shards(mesh)
   said = [f'{name} {dispatch.describe(cfg, n // shards, *where)}' for name, n in tokens.items()]
@@ -185,7 +192,8 @@ def _hand_over(job, cfg, mesh):
 
 
 def _rollout(job, cfg, mesh):
-  prompts = job.rl.rollout_chunk or job.rl.prompts
+  held = slots(job, mesh)
+  prompts = held.wave * held.shards
   key = jax.eval_shape(lambda: jax.random.key(0))
   return sample.generate.lower(
     _sampling(job, cfg, mesh),
@@ -196,6 +204,7 @@ def _rollout(job, cfg, mesh):
     _placed(mesh, (), key.dtype),
     cap=_placed(mesh, (), jnp.int32),
     stop_KW=_placed(mesh, _STOPS, jnp.int32, None, None),
+    rows=held.rows,
   )
 
 

@@ -83,7 +83,6 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
   """
   rl, (train, sample) = job.rl, meshes
   # Tokens of one update and the micro-batches that hold them.
-  chunk = rl.rollout_chunk or rl.prompts
   prompt, sequences = job.data.max_prompt, rl.prompts * job.sample.group // rl.mini_batches
   tokens = sequences * (prompt + how_long.mean)
   micro = math.ceil(tokens / (rl.rows * rl.capacity))
@@ -94,25 +93,29 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
   forward = flops_lib.of_tokens(cfg, tokens, pairs, completed)
   # Scored by the reference, and by the old policy in all updates of a rollout but the first.
   passes = bool(job.grpo.beta) + 1 - 1 / rl.mini_batches
-  chunks = rl.prompts / chunk / rl.mini_batches
+  held = phases.slots(job, sample)
   # What must cross the memory's bus: all layers' weights for each pass, and the cache.
   size = cfg.layers * jnp.dtype(cfg.compute_dtype).itemsize
   read, decoded = (size * memory.layer_bytes(cfg, mesh) for mesh in meshes)
   kept, own = (memory.held(job, cfg, mesh) for mesh in meshes)
-  # Decoding: a step for each token of the longest completion, which sees half of them on average.
-  batch = chunk * job.sample.group
-  steps = how_long.longest
-  prefill = flops_lib.of_tokens(cfg, chunk * prompt, chunk * prompt**2 / 2)
-  decode = steps * flops_lib.of_tokens(cfg, batch, batch * (prompt + steps / 2))
+  each = 1 / rl.mini_batches
+  # Decoding: slots that refill until the queue is empty, then as long as the longest takes; a step
+  # sees half of a completion on average.
+  batch = held.rows * held.shards
+  refills = max(rl.prompts * job.sample.group / batch - 1, 0)
+  steps = refills * how_long.mean + how_long.longest
+  wave = held.wave * held.shards
+  prefill = flops_lib.of_tokens(cfg, wave * prompt, wave * prompt**2 / 2)
+  decode = steps * flops_lib.of_tokens(cfg, batch, batch * (prompt + how_long.mean / 2))
   # Adam reads and writes what is trained, as large as its gradient, and moments, and reads that.
   handed = own.parameters + own.decoding
   every = 2 * (kept.gradients + kept.optimizer) + kept.gradients
   learned = flops_lib.update(cfg, tokens, pairs, completed)
   # name, program, runs per update, FLOPs, bytes, (times once, times the loop) of the program.
   plans = [
-    ('weight hand-over', 'weight hand-over', 1 / rl.mini_batches, 0, handed, (1, 0)),
-    ('rollout prefill', 'rollout', chunks, prefill, decoded, (1, 0)),
-    ('rollout decode', 'rollout', chunks, decode, steps * (decoded + own.cache), (0, steps)),
+    ('weight hand-over', 'weight hand-over', each, 0, handed, (1, 0)),
+    ('rollout prefill', 'rollout', each * rl.prompts / wave, prefill, decoded, (1, 0)),
+    ('rollout decode', 'rollout', each, decode, steps * (decoded + own.cache), (0, steps)),
     ('log-probabilities', 'log-probabilities', passes, forward, micro * read, (1, micro)),
     ('update', 'update', 1.0, learned, 3 * micro * read + every, (1, micro)),
   ]

@@ -49,8 +49,19 @@ def read(completion, answer):
     return reply
   found = ()
   if answer == 'last_number':
-    found = tuple(_NUMBER.findall(outside_thought(completion)))[-1:]
+    number = last_number(outside_thought(completion))
+    found = () if number is None else (number,)
   return dataclasses.replace(reply, answers=found)
+
+
+def last_number(text):
+  """The last number that a text writes, as it is written, or None."""
+  return next(iter(_NUMBER.findall(text)[-1:]), None)
+
+
+def is_number(text):
+  """Whether a text is a number and nothing else: `1,234`, `-3/4`; not `3 apples`."""
+  return _NUMBER.fullmatch(text.strip()) is not None
 
 
 def final_answer(completion, reply):

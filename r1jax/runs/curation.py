@@ -10,7 +10,7 @@ from r1jax.algorithms import filtering
 from r1jax.data import examples, source
 from r1jax.data.tasks import general_files
 from r1jax.rewards import service
-from r1jax.runs import model, tables, train, workdir
+from r1jax.runs import model, tables, workdir
 from r1jax.sampling import rollout
 from r1jax.stages import cold_start as cold_start_stage
 from r1jax.stages import rejection as rejection_stage
@@ -45,7 +45,7 @@ def general_data(job, config, mesh):
   with workdir.opened(job.workdir, config) as folder:
     if jax.process_index() == 0:
       general_files.write(folder, job.seed, job.general_data.size)
-      files.write_json(folder / train.SUMMARY, {'records': job.general_data.size})
+      files.write_json(folder / workdir.SUMMARY, {'records': job.general_data.size})
 
 
 def _curate(job, config, mesh, curate):
@@ -67,7 +67,7 @@ def _curate(job, config, mesh, curate):
     if jax.process_index() == 0:
       examples.write(folder / DATA, data)
       spent = samples.spent(folder, job, policy, problems)
-      files.write_json(folder / train.SUMMARY, figures | {'model': digest, 'flops': spent})
+      files.write_json(folder / workdir.SUMMARY, figures | {'model': digest, 'flops': spent})
   tables.show('Kept and dropped', [(name, f'{value:,.4g}') for name, value in figures.items()])
 
 

@@ -1,11 +1,9 @@
 """Held-out questions of a run: asked of the base, while it learns, and of what came of it."""
 
+import contextlib
 import time
 
-import jax
-
-from r1jax import sharding
-from r1jax.evaluation import heldout
+from r1jax.evaluation import content, heldout
 from r1jax.sampling import handover, rollout
 from r1jax.stages import sample_files, sample_log
 from r1jax.train import progress
@@ -24,35 +22,27 @@ class Examiner:
       form: the `prompts.Form` by which they are asked.
       held: random-access source of held-out problems.
       rewards: `service.RewardService`.
-
-    Raises:
-      ValueError: the questions do not divide over the mesh.
     """
     self.evaluation, self.limits, self.seed = job.evaluation, limits, job.seed
     self.cfg, self.form, self.rewards = cfg, form, rewards
-    self.layout = job.rl.rollout_layout
+    self.layout, self.reward = job.rl.rollout_layout, job.reward
     self.log = sample_log.Log(job.workdir, form, job.reward.answer, job.rl.samples_mib)
     self.doing = str  # () -> what is being done, for the progress bar
     # The same first questions each time, so that two policies can be compared in pairs.
     count = min(job.evaluation.questions, len(held))
-    self.problems, self.seconds = [held[i] for i in range(count)], 0.0
-    # Each number of questions that is ever asked at once; a chunk is one compiled program.
-    shards = sharding.batch_shards(jax.sharding.get_mesh())
-    for asked in {count, min(job.evaluation.few, count), limits.chunk}:
-      if asked % shards:
-        raise ValueError(
-          f'{asked} held-out questions (evaluation.questions, few, chunk; {len(held)} are '
-          f'there) do not divide over {shards} batch shards of the mesh'
-        )
+    self.problems = [held[i] for i in range(count)]
 
   def judge(self, weights, who, step=None):
     """`heldout.Result` on all held-out problems; `who` is examined is told while it goes on.
 
-    With `step`, the updates that the weights have had, the replies are written to `samples/`.
+    With `step`, the updates that the weights have had, the replies are written to `samples/`. What
+    is right whatever its form is judged too.
     """
     total = len(self.problems) * self.evaluation.samples
     with progress.Status(f'examining {who} on held-out questions', total) as status:
-      return self._result(weights, self.problems, step, status.advance)
+      out = self._replies(weights, self.problems, step, status.advance)
+    with contextlib.closing(content.Reader(self.reward)) as reader:
+      return heldout.result(out, reader.right(out))
 
   def figures(self, weights, step):
     """Metrics of an evaluation after update `step`; {} where none is due."""
@@ -60,18 +50,16 @@ class Examiner:
       return {}
     problems, began = self.problems[: self.evaluation.few], time.monotonic()
     self.doing = lambda: f'examining {len(problems)} held-out questions'
-    found = self._result(weights, problems, step, lambda count: None).metrics
+    found = heldout.result(self._replies(weights, problems, step, lambda count: None)).metrics
     self.doing = str
     return found | {'speed/eval_seconds': time.monotonic() - began}
 
-  def _result(self, weights, problems, step, heard):
-    began = time.monotonic()
+  def _replies(self, weights, problems, step, heard):
+    """`replies.Replies` of a policy, written where `step` says after which update."""
     policy, _ = handover.take(rollout.Policy(weights, self.cfg, self.form), self.layout)
     # Not the step's: the luck of the draw is the same before, during and after.
     key = heldout.key(self.seed)
     out = heldout.ask(policy, self.evaluation, problems, self.limits, key, self.rewards, heard)
-    result = heldout.result(out)
     if step is not None:
       self.log.write(sample_files.HELDOUT, step, out)
-    self.seconds += time.monotonic() - began
-    return result
+    return out

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import jax
 
-from r1jax import precision, programs, sharding
-from r1jax.runs import curation, report_cards, rl, supervised, train
+from r1jax import precision, processes, programs, sharding
+from r1jax.runs import curation, report_cards, rl, supervised, train, workdir
 from r1jax.stages import ahead
 
 
@@ -19,7 +19,7 @@ class Kind:
   """How a stage is run.
 
   Attributes:
-    run: (job, ConfigDict, mesh) -> None, on the mesh that is set.
+    run: (job, ConfigDict, mesh, seconds that imports took) -> None, on the mesh that is set.
     code: the module that does it; a change there, or in what it imports, makes a graph's stage
       again.
     learns: the `train.Run` of a stage that learns: how a checkpoint of it is opened; else None.
@@ -31,11 +31,14 @@ class Kind:
 
 
 def _learning(cls):
-  return Kind(lambda job, config, mesh: cls(job, mesh).go(config), cls.__module__, cls)
+  go = lambda job, config, mesh, imports=0.0: cls(job, mesh, imports).go(config)
+  return Kind(go, cls.__module__, cls)
 
 
 def _making(function):
-  return Kind(function, function.__module__)
+  return Kind(
+    lambda job, config, mesh, imports=0.0: function(job, config, mesh), function.__module__
+  )
 
 
 KINDS = {
@@ -56,8 +59,13 @@ KINDS = {
 }
 
 
-def run(job, config):
-  """Runs the job's stage; `config` is the ConfigDict it was built from, for the record.
+def run(job, config, imports=0.0):
+  """Runs the job's stage, or says that it has ended.
+
+  Args:
+    job: `config.Job`.
+    config: the ConfigDict it was built from, for the record.
+    imports: seconds that loading the program has taken, for the account of the run's time.
 
   Raises:
     ValueError: the job does not work out; nothing has been written.
@@ -65,6 +73,13 @@ def run(job, config):
   """
   if job.stage not in KINDS:
     raise ValueError(f'config.stage={job.stage!r} is not one of {", ".join(KINDS)}')
+  kind = KINDS[job.stage]
+  ended = workdir.ended(job.workdir, config) if kind.learns else None
+  # All processes go on, or none does.
+  if all(processes.gather(ended is not None)):
+    if jax.process_index() == 0:
+      kind.learns.show_ended(job.workdir, ended)
+    return
   programs.keep(job.runtime.cache)
   training, _ = ahead.devices(job.rl)
   mesh = sharding.make_mesh(job.mesh, training)
@@ -73,4 +88,4 @@ def run(job, config):
     print(precision.told(device))
   job = job.on(device)
   with jax.set_mesh(mesh):
-    KINDS[job.stage].run(job, config, mesh)
+    kind.run(job, config, mesh, imports)

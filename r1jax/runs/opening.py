@@ -1,12 +1,12 @@
 """The model that a user names, also of a run that has not ended: its newest checkpoint."""
 
-import json
 import pathlib
 
 import jax
 import ml_collections
 
 from r1jax import config as config_lib
+from r1jax import files
 from r1jax.interchange import checkpoints
 from r1jax.runs import kinds, model
 from r1jax.train import checkpoint
@@ -42,7 +42,7 @@ def open_run(workdir, notify=print):
     ValueError: no checkpoint is whole, or config.json is not of this version.
   """
   workdir = pathlib.Path(workdir)
-  job = _job(workdir)
+  job = read_job(workdir)
   run = kinds.KINDS[job.stage].learns(job, jax.sharding.get_mesh())
   # For the shapes of its state alone: the data may be gone from this machine.
   stage = run.stage(run.unread())
@@ -66,11 +66,16 @@ def open_run(workdir, notify=print):
   return folder
 
 
-def _job(workdir):
-  """The `Job` that config.json describes; JSON has lists for its tuples."""
-  file = workdir / 'config.json'
+def read_job(workdir):
+  """The `Job` that a run's config.json describes; JSON has lists for its tuples.
+
+  Raises:
+    ValueError: there is none, it is not of this version, or its stage does not learn.
+  """
+  file = pathlib.Path(workdir) / 'config.json'
+  config = read_config(workdir)
   try:
-    job = config_lib.build(ml_collections.ConfigDict(_tuples(json.loads(file.read_text()))))
+    job = config_lib.build(config)
   except (ValueError, KeyError, AttributeError, TypeError) as error:
     raise ValueError(f'{file} is not the config of a run of this version: {error}') from error
   # Stages that make data have no checkpoints.
@@ -78,6 +83,17 @@ def _job(workdir):
   if job.stage not in learning:
     raise ValueError(f'{file}: the stage {job.stage!r} is none of {", ".join(learning)}')
   return job
+
+
+def read_config(workdir):
+  """The ConfigDict that a run's config.json holds; ValueError where there is none."""
+  file = pathlib.Path(workdir) / 'config.json'
+  try:
+    return ml_collections.ConfigDict(_tuples(files.read_json(file)))
+  except OSError as error:
+    raise ValueError(
+      f'{file}: cannot be read ({error.strerror}), so {workdir} is no run'
+    ) from error
 
 
 def _tuples(value):

@@ -23,7 +23,7 @@ import ml_collections
 from r1jax import config as config_lib
 from r1jax.interchange import checkpoints
 from r1jax.rewards import preference
-from r1jax.runs import curation, report_cards, train
+from r1jax.runs import curation, report_cards, workdir
 from r1jax.runs.graph import graph, nodes, workers
 from r1jax.runs.graph.nodes import Recipe
 from r1jax.runs.report import stages
@@ -79,7 +79,7 @@ RECIPES = {
 # What is examined: section, and what each leaves; the second needs reward models.
 EXAMS = {
   'report_card': Recipe('report_card', {}, {'report_card': report_cards.CARD}),
-  'scenarios': Recipe('scenarios', _JUDGED, {'summary': train.SUMMARY}),
+  'scenarios': Recipe('scenarios', _JUDGED, {'summary': workdir.SUMMARY}),
 }
 REPORT = 'report'
 BASES = ('base_qwen', 'base_llama')

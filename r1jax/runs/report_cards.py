@@ -13,7 +13,7 @@ from r1jax.data import pairs, source
 from r1jax.evaluation import heldout, scenarios
 from r1jax.evaluation import report_card as card_lib
 from r1jax.rewards import service
-from r1jax.runs import examiner, model, train, workdir
+from r1jax.runs import examiner, model, workdir
 from r1jax.sampling import rollout
 from r1jax.stages import general_rl, judge
 
@@ -25,7 +25,7 @@ def report_card(job, config, mesh):
   """The report card of `job.checkpoint` on the held-out questions."""
   cfg, form = model.checked(job, mesh)
   _, held = source.problems(job.data, job.seed, form)
-  limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.evaluation.chunk)
+  limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.sample.slots)
   with (
     workdir.opened(job.workdir, config) as folder,
     contextlib.closing(service.RewardService(job.reward)) as rewards,
@@ -71,4 +71,4 @@ def general_replies(job, config, mesh):
     policy = rollout.Policy(model.weights(job, cfg), cfg, form)
     scores = scenarios.ask(policy, job, held, rewards, heldout.key(job.seed))
     if jax.process_index() == 0:
-      files.write_json(folder / train.SUMMARY, scores | {'requests': len(held)})
+      files.write_json(folder / workdir.SUMMARY, scores | {'requests': len(held)})

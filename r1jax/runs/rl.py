@@ -5,15 +5,14 @@ import dataclasses
 import jax
 import rich.console
 
-from r1jax import files
-from r1jax import params as params_lib
+from r1jax import files, processes
 from r1jax.data import pairs, source
 from r1jax.evaluation import heldout, scenarios
 from r1jax.rewards import service
-from r1jax.runs import model, tables, train
-from r1jax.runs.report import fresh
-from r1jax.runs.report import run as report
+from r1jax.runs import model, tables, train, workdir
+from r1jax.runs.report import ending, fresh, outcome
 from r1jax.stages import ahead, general_rl, judge, reasoning_rl, rollouts
+from r1jax.train import phases
 
 _SILENT = 0.9  # share of the base's groups that agree, above which there is little to learn from
 _UNREAD = (None,)  # in place of problems where only shapes are wanted
@@ -58,8 +57,9 @@ class ReasoningRl(train.Run):
     result = self.examiner.judge(stage.initial, 'the base', step=0)
     stage.base = result.metrics
     if jax.process_index() == 0:
-      told = f'the base, held out: pass@1 {result.evaluation.pass_at_1}; {result.prospects.told()}'
-      print(told)
+      found = result.evaluation
+      form = f'right in any form {found.content.mean:.1%}'
+      print(f'the base, held out: pass@1 {found.pass_at_1}; {form}; {result.prospects.told()}')
       files.write_json(self.folder / 'base.json', result.evaluation.as_json() | result.metrics)
       if result.prospects.unanimous > _SILENT:
         print('WARNING: most groups agree:', '; '.join(result.prospects.advice(self.job)))
@@ -72,50 +72,35 @@ class ReasoningRl(train.Run):
       self.reporter.refresh(always)
 
   def close(self, stage, before, after):
-    """Writes and prints what the run leaves: model, summary, report, table, two transcripts."""
-    self.save(self.folder / 'model', stage)
-    digest = params_lib.sha256(stage.state.params)
+    """Writes what the run leaves: model, summary, report."""
+    digest = self.save_model(stage)
     if jax.process_index() != 0:
       return
     # Also those of earlier starts of this run.
     rows = files.read_rows(self.folder / 'metrics.jsonl')
-    summary = report.Summary(
-      before=before.evaluation,
-      after=after.evaluation,
-      seconds=stage.spent() | {'evaluation': self.examiner.seconds},
-      seed=self.job.seed,
-      final_params_sha256=digest,
-      length_accuracy_rank_correlation=report.length_accuracy(rows),
-    )
-    report.write_summary(self.folder / train.SUMMARY, summary)
-    self.refresh(True)
-    self.show(stage, before, after)
+    summary = outcome.of(before, after, self.examiner.problems, self.job.reward.answer) | {
+      'seconds': self.ledger.seconds(),
+      'peak_rss_gib': round(processes.peak_gib(), 3),
+      'seed': self.job.seed,
+      'final_params_sha256': digest,
+      'length_accuracy_rank_correlation': outcome.length_accuracy(rows),
+    }
+    files.write_json(self.folder / workdir.SUMMARY, summary)
+    with self.ledger.phase(phases.REPORT):
+      self.refresh(True)
 
   def show(self, stage, before, after):
-    """Prints the closing table and one question answered before and after."""
-    # The closing words of a run: figures, one example, and where to look next.
-    console, folder = rich.console.Console(), self.folder
-    console.print(report.table(before.evaluation, after.evaluation))
-    pick = telling(before, after)
-    # The same question twice: how the base answered it, and how the policy does.
-    pair = [
-      (result.completions[pick], result.verdicts[pick]['accuracy']) for result in (before, after)
-    ]
-    for part in report.transcripts(self.held[pick].question, *pair):
-      console.print(part)
-    console.print(
-      f'Files in {folder}: report.html, report.png, summary.json, metrics.jsonl (and TensorBoard '
-      f'events), samples/, checkpoints/, model/ (weights, config, tokenizer)\n'
-      f'Next: r1jax show {folder}, r1jax chat --checkpoint={folder}'
+    """Prints the closing table, whether it is better, a gain and a failure, and the time."""
+    ending.show(files.read_json(self.folder / workdir.SUMMARY), self.folder)
+
+  @classmethod
+  def show_ended(cls, folder, summary):
+    """Says of a run that ended before that it has, and the end once more."""
+    print(
+      f'{folder} has ended: {summary["updates"]} updates; nothing is examined again (another run: '
+      f'--config.workdir; a longer one: --config.rl.updates)'
     )
-
-
-def telling(before, after):
-  """A question answered wrongly before and rightly after, if there is one; else the first."""
-  for i, (old, new) in enumerate(zip(before.verdicts, after.verdicts)):
-    if new['accuracy'].score and not old['accuracy'].score and heldout.worked(after.completions[i]):
-      return i
-  return 0
+    ending.show(summary, folder)
 
 
 class GeneralRl(ReasoningRl):
@@ -148,16 +133,22 @@ class GeneralRl(ReasoningRl):
       self.job, self.cfg, self.form, questions, self.rewards, self.folder, self.mesh
     )
 
+  def show(self, stage, before, after):
+    """As for reasoning RL, and how base and policy reply to held-out requests."""
+    super().show(stage, before, after)
+    replies = files.read_json(self.folder / workdir.SUMMARY)['general']
+    rich.console.Console().print('general requests:', replies)
+
   def close(self, stage, before, after):
     """As for reasoning RL, and how base and policy reply to held-out requests."""
     super().close(stage, before, after)
     # The weights that training began with are donated by now: they are read again.
     base = dataclasses.replace(stage.policy, params=model.weights(self.job, self.cfg))
-    replies = {'before': self._asked(base), 'after': self._asked(stage.policy)}
+    with self.ledger.phase(phases.EXAMINATIONS):
+      replies = {'before': self._asked(base), 'after': self._asked(stage.policy)}
     if jax.process_index() == 0:
-      path = self.folder / train.SUMMARY
+      path = self.folder / workdir.SUMMARY
       files.write_json(path, files.read_json(path) | {'general': replies})
-      rich.console.Console().print('general requests:', replies)
 
   def _asked(self, policy):
     """Mean scores of a policy's replies to held-out requests."""

@@ -20,7 +20,7 @@ from r1jax import config as config_lib
 from r1jax import files
 from r1jax.evaluation import intervals
 from r1jax.interchange import checkpoints
-from r1jax.runs import curation, report_cards, train
+from r1jax.runs import curation, report_cards, workdir
 from r1jax.runs.graph import graph, nodes, workers
 from r1jax.runs.report import published
 from r1jax.stages import distill
@@ -127,7 +127,7 @@ def _report(config):
         row['flops'] = [distill.spent(inputs[one] / 'metrics.jsonl') for one in each]
       if name == 'distill':
         row['teacher_flops'] = [
-          files.read_json(inputs[f'curated_{seed}'] / train.SUMMARY)['flops']
+          files.read_json(inputs[f'curated_{seed}'] / workdir.SUMMARY)['flops']
           for seed in config.seeds
         ]
       table['rows'][name] = row

@@ -78,7 +78,7 @@ class Pretrain(train.Run):
   def limits(self):
     """Of the questions."""
     pre = self.job.pretrain
-    return rollout.Limits(pre.max_prompt, pre.max_new, self.job.evaluation.chunk)
+    return rollout.Limits(pre.max_prompt, pre.max_new, self.job.sample.slots)
 
   def figures(self, stage, before, after):
     """Held-out scores."""

@@ -18,25 +18,30 @@ from r1jax.interchange import peft
 from r1jax.rewards import service
 from r1jax.runs import best_model, examiner, model, tables, workdir
 from r1jax.sampling import rollout
-from r1jax.train import loop, progress, sinks
-
-SUMMARY = 'summary.json'
+from r1jax.train import ledger, loop, phases, progress, sinks
 
 
 class Run:
   """One run of a stage that learns, on the mesh that is set."""
 
-  def __init__(self, job, mesh):
+  def __init__(self, job, mesh, imports=0.0):
     """Reads the architecture and the tokenizer; nothing is written.
+
+    Args:
+      job: `config.Job`.
+      mesh: that is set.
+      imports: seconds that loading the program has taken.
 
     Raises:
       ValueError: the job does not work out.
     """
     self.job, self.mesh, self.folder = job, mesh, pathlib.Path(job.workdir)
-    model.check_base(self.job)
-    self.check()
-    self.cfg, tok = self.architecture()
-    self.form = self.asked(tok)
+    self.ledger = ledger.Ledger(imports)
+    with self.ledger.phase(phases.LOADING):
+      model.check_base(self.job)
+      self.check()
+      self.cfg, tok = self.architecture()
+      self.form = self.asked(tok)
     self.rewards = self.examiner = None
 
   # What a kind says of itself.
@@ -84,7 +89,7 @@ class Run:
   def limits(self):
     """`rollout.Limits` of held-out questions."""
     job = self.job
-    return rollout.Limits(job.data.max_prompt, job.sample.max_new, job.evaluation.chunk)
+    return rollout.Limits(job.data.max_prompt, job.sample.max_new, job.sample.slots)
 
   def before(self, stage):
     """What is known before the first update."""
@@ -112,6 +117,14 @@ class Run:
     score = after.evaluation.pass_at_1
     rich.console.Console().print(f'pass@1 {score}; the model is in {self.folder}/model')
 
+  @classmethod
+  def show_ended(cls, folder, summary):
+    """Says of a run that ended before that it has, and what came of it."""
+    print(
+      f'{folder} has ended: {summary["updates"]} updates; nothing is examined again (another run: '
+      f'--config.workdir); the model is in {folder}/model'
+    )
+
   # What all have in common.
 
   def go(self, config):
@@ -127,57 +140,71 @@ class Run:
     self.cfg.check_mesh(dict(self.mesh.shape))
     model.check_context(self.cfg, self.needed())
     sinks.check(self.job.loop.sinks)
-    data = self.read()
+    with self.ledger.phase(phases.LOADING):
+      data = self.read()
     with contextlib.closing(self.service()) as self.rewards:
-      stage = self.stage(data)
-      # What reading and compiling took is a part of the run's seconds.
-      stage.began = began
-      self.examiner = self.examine()
+      with self.ledger.phase(phases.LOADING):
+        stage = self.stage(data)
+        stage.ledger = self.ledger
+        self.examiner = self.examine()
       best_model.check(self.job, self.examiner)
       with workdir.opened(self.job.workdir, config):
-        self._learn(stage)
+        self._learn(stage, config, began)
 
-  def _learn(self, stage):
+  def _learn(self, stage, config, began):
     """From the plan to the files that the run leaves."""
     rows = tables.model_rows(self.cfg, self.mesh) + tables.export_rows(
       self.cfg, self.form.tokenizer
     )
     tables.show('Plan', rows + self.rows(stage))
-    with progress.Status('loading the weights'):
+    with self.ledger.phase(phases.LOADING), progress.Status('loading the weights'):
       stage.initial, stage.beside = model.weights(self.job, self.cfg), model.base(self.job)
-    before = self.before(stage)
+    with self.ledger.phase(phases.BASE):
+      before = self.before(stage)
     if self.examiner:
-      stage.examine = self.examiner.figures
+      stage.examine = self._figures
       stage.examine_every = self.job.evaluation.every
       stage.doing = lambda: self.examiner.doing()
     # A stage may hold threads that ask ahead: they end with the loop, however that ends.
     with contextlib.closing(stage):
       try:
-        best = loop.run(
-          self.job.loop, stage, self.folder, self.job.optimizer, stage.began, self.refresh
-        )
+        best = loop.run(self.job.loop, stage, self.folder, self.job.optimizer, began, self.refresh)
       except Exception as error:
         # Whatever ended it: what there is can be seen. A stop that was asked for has seen to that.
         if not isinstance(error, loop.Interrupted):
           self.refresh(True)
         raise
-    after = self.after(stage)
+    with self.ledger.phase(phases.EXAMINATIONS):
+      after = self.after(stage)
     self.close(stage, before, after)
     if best:
-      best_model.write(self, stage, best)
+      with self.ledger.phase(phases.CHECKPOINTS):
+        best_model.write(self, stage, best)
+    if jax.process_index() == 0:
+      # Last of all: from here on the same command finds nothing to do.
+      workdir.end(self.folder, config, stage.total, self.ledger.seconds())
+      self.show(stage, before, after)
 
   def close(self, stage, before, after):
-    """Saves the model and `summary.json`, shows what came of it."""
-    self.save(self.folder / 'model', stage)
-    # What a run that was killed and resumed is compared by with one that was not.
-    digest = params_lib.sha256(stage.state.params)
+    """Saves the model and `summary.json`."""
+    digest = self.save_model(stage)
     figures = self.figures(stage, before, after)
     # Weights are written and digested by all processes, the rest by the first.
-    if jax.process_index() != 0:
-      return
-    summary = figures | {'params_sha256': digest, 'seconds': stage.spent()}
-    files.write_json(self.folder / SUMMARY, summary)
-    self.show(stage, before, after)
+    if jax.process_index() == 0:
+      files.write_json(self.folder / workdir.SUMMARY, figures | {'params_sha256': digest})
+
+  def save_model(self, stage):
+    """Writes `model/`; the digest by which a run that was killed is compared with one that was
+    not.
+    """
+    with self.ledger.phase(phases.CHECKPOINTS):
+      self.save(self.folder / 'model', stage)
+      return params_lib.sha256(stage.state.params)
+
+  def _figures(self, weights, step):
+    """Metrics of an examination on the way, where one is due."""
+    with self.ledger.phase(phases.EXAMINATIONS):
+      return self.examiner.figures(weights, step)
 
   def asking(self, held, cfg=None, form=None):
     """An examiner on held-out problems, by default of the policy that is trained."""

@@ -1,6 +1,7 @@
 """The folder of a run: what it was asked to do, by which code, and whether it may go on."""
 
 import contextlib
+import hashlib
 import importlib.metadata
 import json
 import pathlib
@@ -13,11 +14,14 @@ import r1jax
 from r1jax import files
 from r1jax.runs import learned, lock
 
+SUMMARY = 'summary.json'
 # What may differ when a run goes on: it changes where, how often or how long, not what is computed.
 _FREE = (
   'workdir', 'mesh', 'loop', 'runtime.cache', 'rl.updates', 'rl.rollout_mesh', 'rl.samples_every',
   'rl.samples_mib', 'pretrain.updates',
 )  # fmt: skip
+# Of these, what changes how far a run goes or what it leaves.
+_UNTIL = ('rl.updates', 'pretrain.updates', 'loop.keep_best')
 # And where replies have been drawn but nothing learned: what is made of them, and how many.
 _CURATED = ('filter', 'cold_start', 'rejection', 'samples.most_per_question', 'samples.heldout',
             'samples.questions')  # fmt: skip
@@ -70,6 +74,47 @@ def prepare(path, config):
     for name, value in (('config', content), ('versions', versions()), ('data', data)):
       files.write_atomically(folder / f'{name}.json', json.dumps(value, indent=2) + '\n')
   return folder
+
+
+def asked(config):
+  """SHA-256 of all in a config that decides what a run leaves at its end."""
+  flat = _flat(json.loads(config.to_json_best_effort()))
+  kept = {
+    key: value
+    for key, value in flat.items()
+    if key in _UNTIL or not any(key == free or key.startswith(f'{free}.') for free in _FREE)
+  }
+  return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def ended(path, config):
+  """`summary.json` of a run that has ended just as `config` asks, from the same data; else None."""
+  folder = pathlib.Path(path)
+  try:
+    summary = files.read_json(folder / SUMMARY)
+    same = _saved(folder / 'data.json') == learned.digests(config)
+  except (OSError, ValueError):  # not there, or damaged: the run goes on as far as it can
+    return None
+  whole = same and summary.get('asked') == asked(config) and (folder / 'model').is_dir()
+  return summary if whole else None
+
+
+def end(folder, config, updates, seconds):
+  """Notes in `summary.json` that the run has ended, as what, and what that took."""
+  path = pathlib.Path(folder) / SUMMARY
+  took = {phase: round(value, 3) for phase, value in seconds.items()}
+  told = {'updates': updates, 'seconds': took, 'asked': asked(config)}
+  files.write_json(path, files.read_json(path) | told)
+
+
+def _flat(value, before=''):
+  """A nested dict as one with dotted keys."""
+  if not isinstance(value, dict):
+    return {before[:-1]: value}
+  found = {}
+  for name, part in value.items():
+    found |= _flat(part, f'{before}{name}.')
+  return found
 
 
 def _holds(folder, *patterns):

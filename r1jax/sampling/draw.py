@@ -10,13 +10,13 @@ REMOVED = -jnp.inf
 _CLASSES = (0.0, 2.0**-40, 2.0**-32, 2.0**-24, 2.0**-16, 2.0**-8, 1.0)
 
 
-def uniforms(key, batch):
-  """Two numbers in [0, 1] for each of `batch` draws, float32 [batch, 2], the same on every mesh.
+def uniforms(key_B):
+  """Two numbers in [0, 1] for each of B keys, float32 [B, 2], the same on every mesh.
 
   Each is made of 64 random bits, so that small ones have as many digits as large ones: a float32
   of `jax.random.uniform` is a multiple of 2^-23, which is more than the probability of most tokens.
   """
-  bits_B22 = jax.random.bits(key, (batch, 2, 2), jnp.uint32)
+  bits_B22 = jax.vmap(lambda key: jax.random.bits(key, (2, 2), jnp.uint32))(key_B)
   high_B2, low_B2 = jnp.moveaxis(bits_B22.astype(jnp.float32), -1, 0)
   uniform_B2 = high_B2 * 2.0**-32 + low_B2 * 2.0**-64
   return jax.reshard(uniform_B2, sharding.act('batch', None))

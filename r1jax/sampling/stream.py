@@ -1,7 +1,7 @@
 """One conversation at a time, token by token, for a terminal: the sampler's step without its loop.
 
-A single sequence writes every token into the cache slot of its position, so the padding of a prompt
-is overwritten as the reply grows. Prompt widths and cache sizes are powers of two, so that few
+Every token is written into the cache's column of its position, so the padding of a prompt is
+overwritten as the reply grows. Prompt widths and cache sizes are powers of two, so that few
 programs are compiled.
 """
 
@@ -17,7 +17,7 @@ from r1jax.model import cache as cache_lib
 from r1jax.model import transformer
 from r1jax.sampling import draw
 
-SMALLEST = 64  # slots of the smallest cache
+SMALLEST = 64  # columns of the smallest cache
 
 
 @flax.struct.dataclass
@@ -94,13 +94,8 @@ def _prefill(params, cfg, how, prompt_BT, length, key):
 
 @partial(jax.jit, static_argnames=('cfg', 'how'), donate_argnames='state')
 def _step(params, cfg, how, state, key):
-  slots = jnp.arange(cache_lib.slots(state.cache))
-  # Slot and position are the same for a single sequence.
-  keep_BS = jax.reshard(slots[None] <= state.position, sharding.act('batch', None))
   position_B = jax.reshard(state.position[None], sharding.act('batch'))
-  hidden_BD, cache = transformer.decode_step(
-    params, cfg, state.token_B, position_B, state.position, keep_BS, state.cache
-  )
+  hidden_BD, cache = transformer.decode_step(params, cfg, state.token_B, position_B, state.cache)
   position = state.position + 1
   token_B = _draw(params, cfg, hidden_BD, position, key, how)
   return _State(token_B, position, cache)
@@ -108,7 +103,7 @@ def _step(params, cfg, how, state, key):
 
 def _draw(params, cfg, hidden_BD, position, key, how):
   """The token for `position`, from the key of this reply and the position."""
-  uniform_B2 = draw.uniforms(jax.random.fold_in(key, position), hidden_BD.shape[0])
+  uniform_B2 = draw.uniforms(jax.random.fold_in(key, position)[None])
   hidden_BD = jax.reshard(hidden_BD, sharding.act('batch', None))
   return draw.draw(transformer.logits(params, cfg, hidden_BD), uniform_B2, *how)[0]
 

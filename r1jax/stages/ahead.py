@@ -54,16 +54,7 @@ def check(rl, mesh):
         'give the rollouts devices of their own: rl.rollout_mesh=(1,2,1,1), say'
       )
     return mesh
-  own = sharding.make_mesh(rl.rollout_mesh, devices(rl)[1])
-  check_chunk(rl, own)
-  return own
-
-
-def check_chunk(rl, own):
-  """Raises ValueError where a call's prompts do not divide over the mesh that samples."""
-  size, shards = rl.rollout_chunk or rl.prompts, sharding.batch_shards(own)
-  if size % shards:
-    raise ValueError(f'{size} prompts a call do not divide over {shards} shards of {own.shape}')
+  return sharding.make_mesh(rl.rollout_mesh, devices(rl)[1])
 
 
 class Schedule:

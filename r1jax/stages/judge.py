@@ -153,7 +153,7 @@ class PreferenceService:
 
   def submit(self, items):
     """Rules start at once; the reward models score when `result()` is asked for."""
-    # The devices sample the next chunk now; the models wait until they are free.
+    # The devices sample others now; the models wait until they are free.
     return _Batch(self, list(items), self._rules.submit(items))
 
   def metrics(self):

@@ -19,7 +19,7 @@ from r1jax.model import flops, transformer
 from r1jax.rewards import functions
 from r1jax.sampling import rollout
 from r1jax.stages import ahead, packing, rollouts, sample_files, sample_log
-from r1jax.train import progress, steps
+from r1jax.train import ledger, phases, progress, steps
 from r1jax.train import state as state_lib
 
 
@@ -36,7 +36,6 @@ class RlConfig:
     rows, capacity: shape of a packed micro-batch; `capacity` holds a prompt and a completion.
     share_prompts: compute a prompt once for all of its completions in a row, not once for each. The
       update is the same but for rounding; no Pallas kernel knows it yet.
-    rollout_chunk: prompts of one sampling call (0: all); rewards overlap with the next chunk.
     dynamic_sampling: drop unanimous groups and sample more questions in their place (DAPO).
     max_refills: extra rounds of sampling before the rest is filled with unanimous groups.
     reference_dtype: type of the reference's weights; '' for the policy's. It is never updated by
@@ -69,7 +68,6 @@ class RlConfig:
   # The longest completion and a prompt of 1,024 tokens.
   capacity: ranges.Count = 66_560
   share_prompts: bool = False
-  rollout_chunk: ranges.Size = 0
   dynamic_sampling: bool = False
   max_refills: ranges.Size = 10
   silent_rollouts: ranges.Size = 4
@@ -87,11 +85,6 @@ class RlConfig:
       self,
       bool(starts) and starts[0] == 0 and starts == sorted(set(starts)),
       '{length_schedule} must start at update 0 and ascend',
-    )
-    ranges.require(
-      self,
-      not self.rollout_chunk or self.prompts % self.rollout_chunk == 0,
-      '{prompts} does not divide into chunks of {rollout_chunk}',
     )
     ranges.require(
       self,
@@ -118,7 +111,7 @@ def check(job, mesh):
 
 def check_batches(job, mesh):
   """Raises ValueError, with the numbers, where the batch arithmetic of a job does not work out."""
-  rl, group, shards = job.rl, job.sample.group, sharding.batch_shards(mesh)
+  rl, group = job.rl, job.sample.group
   total = rl.prompts * group
   # Groups and mini-batches.
   if group < 2:
@@ -128,15 +121,6 @@ def check_batches(job, mesh):
       f'{rl.prompts} prompts x {group} samples = {total} sequences do not divide into '
       f'rl.mini_batches={rl.mini_batches}'
     )
-  # Calls of the sampler, whose prompts are spread over the mesh.
-  sizes = {
-    'rl.rollout_chunk' if rl.rollout_chunk else 'rl.prompts': rl.rollout_chunk or rl.prompts,
-    'evaluation.questions': job.evaluation.questions,
-    'evaluation.few': job.evaluation.few,
-  }
-  for name, size in sizes.items():
-    if size % shards:
-      raise ValueError(f'{name}={size} does not divide over {shards} batch shards of the mesh')
   # Packed rows, and the longest sequence that one has to hold.
   sharding.check_rows('rl.rows', rl.rows, rl.capacity, mesh)
   if rl.staleness and job.grpo.tis_cap is None:
@@ -195,13 +179,13 @@ class Stage(state_lib.Held):
         f"rl.share_prompts=True needs runtime.kernels='reference', not {cfg.kernels!r}: no Pallas "
         'kernel of attention shares prompts yet'
       )
-    self.seconds = {'rollout': 0.0, 'score': 0.0, 'update': 0.0, 'whole': 0.0}
-    self.began = time.monotonic()
+    self.ledger = ledger.Ledger()
     # On the devices is the state alone; mini-batches wait on the host.
     self.state, self.pending, self.iteration = None, [], 0
     self._tokens, self._training = 0, 0.0  # of the rollout being trained on
     self.initial = None  # set before `start`: the weights of the base model
     self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
+    self.heed = lambda minibatch: None  # sees each mini-batch before the update on it
     # What the progress bar knows, and what it asks: what is being done beside an update.
     self.cycle, self.examine_every, self.base, self.doing = job.rl.mini_batches, 0, {}, str
     self.watch_silence(0)
@@ -242,7 +226,7 @@ class Stage(state_lib.Held):
     self.state, self.initial = arrays['state'], None
     self.rollouts.hold(self.frozen)
     self.pending = arrays['pending']
-    self.iteration, self.seconds = host['iteration'], host['seconds']
+    self.iteration = host['iteration']
     self.rollouts.restore(self.iteration, host['questions'], arrays['versions'])
     self.watch_silence(host['silent'])
 
@@ -265,12 +249,7 @@ class Stage(state_lib.Held):
       'versions': len(self.rollouts.versions),
       'questions': self.rollouts.position,
       'silent': self.prospects.silent,
-      'seconds': self.spent(),
     }
-
-  def spent(self):
-    """Seconds of the run so far by phase, those before it was interrupted included."""
-    return self.seconds | {'whole': self.seconds['whole'] + time.monotonic() - self.began}
 
   def update(self, step):
     """One policy update; takes a new rollout when the last one is used up."""
@@ -278,6 +257,24 @@ class Stage(state_lib.Held):
     figures = {} if self.pending else self._collect(step)
     began = time.monotonic()
     minibatch, *self.pending = self.pending
+    self.heed(minibatch)
+    with self.ledger.phase(phases.UPDATES):
+      found = self._learn(minibatch)
+      # Counted on the host's arrays, while the devices compute.
+      self._tokens += minibatch.tokens
+      figures['packing/filled'] = minibatch.tokens / minibatch.places
+      figures['packing/learned'] = minibatch.learned / minibatch.places
+      if not self.pending:  # the next rollout needs these weights anyway
+        jax.block_until_ready(found)
+    self._training += time.monotonic() - began
+    if not self.pending:
+      figures['speed/train_tokens_per_s'] = self._tokens / self._training
+      self._tokens, self._training = 0, 0.0
+    found['grpo/clip_fraction'] = found['grpo/clip_low'] + found['grpo/clip_high']
+    return figures | found | self.examine(self.weights, step + 1)
+
+  def _learn(self, minibatch):
+    """Dispatches the update on a mini-batch; its metrics."""
     self.state, found = steps.grpo_update(
       self.state,
       packing.put(minibatch.batch),
@@ -288,18 +285,7 @@ class Stage(state_lib.Held):
       temperature=self.job.sample.temperature,
       reference_every=self.job.rl.reference_every,
     )
-    # Counted on the host's arrays, while the devices compute.
-    self._tokens += minibatch.tokens
-    figures['packing/filled'] = minibatch.tokens / minibatch.places
-    figures['packing/learned'] = minibatch.learned / minibatch.places
-    if not self.pending:  # the next rollout needs these weights anyway
-      jax.block_until_ready(found)
-    self._training += self._spend('update', began)
-    if not self.pending:
-      figures['speed/train_tokens_per_s'] = self._tokens / self._training
-      self._tokens, self._training = 0, 0.0
-    found['grpo/clip_fraction'] = found['grpo/clip_low'] + found['grpo/clip_high']
-    return figures | found | self.examine(self.weights, step + 1)
+    return found
 
   @property
   def _scores_old(self):
@@ -311,30 +297,23 @@ class Stage(state_lib.Held):
     """Fills `pending` with the packed mini-batches of a new rollout; returns its metrics."""
     job, cap = self.job, self.job.rl.cap(step)
     # 1. Sample and judge: a rollout, perhaps one that was begun while the last was trained on.
-    began = time.monotonic()
-    experience = self.rollouts.take(self.iteration, self.state.params)
-    self._spend('rollout', began)
+    with self.ledger.phase(phases.ROLLOUTS):
+      experience = self.rollouts.take(self.iteration, self.state.params)
     replies = experience.replies
     self.prospects.add(replies)
     # 2. Advantages, on whole groups: the split into mini-batches may break a group.
     reward_PG, _ = rollouts.shaped(replies, cap, job.grpo)
     advantage_B = advantages.estimate(reward_PG, replies.valid_PG, job.grpo).reshape(-1)
     # 3. Mini-batches, packed, with the log-probabilities that the loss compares with.
-    began = time.monotonic()
-    # Seeded by the iteration: the same rollout is always split alike.
-    parts = packing.split(
-      advantage_B.size, job.rl.mini_batches, [job.seed, self.iteration, keys.number('mini-batches')]
-    )
-    packed = [
-      packing.for_grpo(replies.rollout, part, advantage_B, self.layout, job.grpo) for part in parts
-    ]
     last = step + job.rl.mini_batches >= job.rl.updates
     due = last or step % job.rl.samples_every < job.rl.mini_batches
-    self.pending, trainer = self._scored(packed, keep_trainer=due)
-    self._spend('score', began)
+    with self.ledger.phase(phases.SCORING):
+      packed = self._packed(replies, advantage_B)
+      self.pending, trainer = self._scored(packed, keep_trainer=due)
     # 4. For people: every reply of some rollouts, and what it all cost.
     if due and jax.process_index() == 0:
-      self._write_samples(step, experience, trainer, advantage_B)
+      with self.ledger.phase(phases.REPORT):
+        self._write_samples(step, experience, trainer, advantage_B)
     cost = {
       'speed/rollout_tokens_per_s': float(replies.length_B.sum()) / experience.seconds,
       'compute/flops': self._flops(experience, packed),
@@ -343,6 +322,17 @@ class Stage(state_lib.Held):
     self.iteration += 1
     figures = rollouts.figures(experience, cap, job.grpo) | self.notice(replies)
     return figures | self.rewards.metrics() | cost | experience.handover
+
+  def _packed(self, replies, advantage_B):
+    """The mini-batches of a rollout, still without log-probabilities to compare with."""
+    job = self.job
+    # Seeded by the iteration: the same rollout is always split alike.
+    parts = packing.split(
+      advantage_B.size, job.rl.mini_batches, [job.seed, self.iteration, keys.number('mini-batches')]
+    )
+    return [
+      packing.for_grpo(replies.rollout, part, advantage_B, self.layout, job.grpo) for part in parts
+    ]
 
   def _flops(self, experience, packed):
     """Counted operations of a rollout, of its scoring and of the updates on it."""
@@ -389,8 +379,3 @@ class Stage(state_lib.Held):
       packing.unpack(one, values, logp_BT, out.prompts, out.group)
     learned = sample_log.Learned(advantage_B, logp_BT, experience.version)
     self.log.write(sample_files.ROLLOUT, step, experience.replies, learned)
-
-  def _spend(self, phase, began):
-    spent = time.monotonic() - began
-    self.seconds[phase] += spent
-    return spent

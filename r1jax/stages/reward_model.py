@@ -1,7 +1,6 @@
 """A reward model of its own: a scalar head on the policy, trained on pairs (reference §1.4)."""
 
 import dataclasses
-import time
 from typing import Annotated, Literal
 
 import jax
@@ -13,8 +12,8 @@ from r1jax.data import batches
 from r1jax.evaluation import passk
 from r1jax.model import scalar_head
 from r1jax.stages import judge, supervised
+from r1jax.train import phases, steps
 from r1jax.train import state as state_lib
-from r1jax.train import steps
 
 FIGURES = (
   ('loss', 'preference/loss', '.3f'),
@@ -105,14 +104,13 @@ class Stage(supervised.Stage):
 
   def update(self, step):
     """One update on the next pairs."""
-    began = time.monotonic()
     batch, filled = self._batch(next(self.stream))
-    self.state, found = steps.preference_update(
-      self.state, batch, self.frozen, cfg=self.cfg, objective=self.objective, tx=self.tx
-    )
-    # Else the seconds would be those of handing work to the devices.
-    jax.block_until_ready(found)
-    self.seconds['update'] += time.monotonic() - began
+    with self.ledger.phase(phases.UPDATES):
+      self.state, found = steps.preference_update(
+        self.state, batch, self.frozen, cfg=self.cfg, objective=self.objective, tx=self.tx
+      )
+      # Else the seconds would be those of handing work to the devices.
+      jax.block_until_ready(found)
     found['packing/filled'] = filled
     due = self.rm.every and (step + 1) % self.rm.every == 0
     return found | ({'eval/preference': self.accuracy().mean} if due else {})

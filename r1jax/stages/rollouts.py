@@ -154,7 +154,7 @@ class Rollouts:
     key = jax.random.fold_in(jax.random.fold_in(key, number), again)
     # The cap at its first update holds for the whole rollout.
     cap = job.rl.cap(number * job.rl.mini_batches)
-    limits = rollout.Limits(job.data.max_prompt, cap, job.rl.rollout_chunk)
+    limits = rollout.Limits(job.data.max_prompt, cap, job.sample.slots)
     return replies_lib.ask(policy, job.sample, problems, limits, key, self._rewards)
 
 
@@ -226,6 +226,7 @@ def figures(experience, cap, gcfg):
       'reward/total': float(reward_PG[valid_PG].mean()) if valid_PG.any() else 0.0,
       'rollout/length': float(replies.length_B.mean()),
       'rollout/truncated': float(1 - replies.stopped_B.mean()),
+      'rollout/slots_busy': replies.rollout.useful / max(replies.rollout.steps, 1),
       'rollout/cap': float(cap),
       # Of rewards alone: with the penalty for length hardly any group would agree.
       'rollout/unanimous': float(

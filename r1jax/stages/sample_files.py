@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 import re
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -52,7 +54,7 @@ class Tokens:
       with np.load(path) as found:
         self._arrays = {name: found[name] for name in found.files}
       self._first = self._arrays.pop('first')
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
       raise ValueError(f'{path}: no tokens can be read ({error})') from error
 
   def __len__(self):

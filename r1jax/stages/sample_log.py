@@ -104,6 +104,7 @@ class Log:
       'sample': b % replies.group,
       'question': problem.question,
       'kind': problem.kind,
+      'language': problem.language,
       'expected': answers.expected(problem.answer),
       'extracted': extracted(replies.texts[b], problem.answer, self.answer),
       'rewards': {

@@ -103,7 +103,7 @@ def spent(folder, job, policy, problems):
 def _draw(job, policy, asked, part, rewards):
   """Rows of one part: the replies to its questions, as its file holds them."""
   # The same shape for every part, so that one program is compiled.
-  limits = rollout.Limits(job.data.max_prompt, job.sample.max_new)
+  limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.sample.slots)
   # By part, so that it does not matter which ones an earlier attempt made.
   key = jax.random.fold_in(keys.named(job.seed, 'harvest'), part)
   out = replies.ask(policy, job.sample, asked, limits, key, rewards)

@@ -14,7 +14,7 @@ import jax
 from r1jax import ranges, sharding
 from r1jax.data import batches, conversations, examples, records
 from r1jax.stages import packing, supervised
-from r1jax.train import progress, steps
+from r1jax.train import phases, progress, steps
 from r1jax.train import state as state_lib
 
 
@@ -161,7 +161,8 @@ class Stage(supervised.Stage):
     figures |= self.cost(tokens)
     every = self.job.sft.loss_every
     if every and (step + 1) % every == 0:
-      figures['eval/loss'] = self.heldout_loss(self.weights)
+      with self.ledger.phase(phases.EXAMINATIONS):
+        figures['eval/loss'] = self.heldout_loss(self.weights)
     return figures | self.examine(self.weights, step + 1)
 
   def learn(self, batch):

@@ -5,8 +5,8 @@ import time
 import jax
 
 from r1jax import params as params_lib
+from r1jax.train import ledger, phases, steps
 from r1jax.train import state as state_lib
-from r1jax.train import steps
 
 
 class Stage(state_lib.Held):
@@ -18,7 +18,7 @@ class Stage(state_lib.Held):
 
   def wait_for_weights(self):
     """No state yet: set `initial` before `start`, or `restore`."""
-    self.state, self.initial, self.seconds = None, None, {'update': 0.0}
+    self.state, self.initial, self.ledger = None, None, ledger.Ledger()
     self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
     # What the progress bar knows, and what it asks: what is being done beside an update.
     self.cycle, self.examine_every, self.base, self.doing = 1, 0, {}, str
@@ -38,7 +38,7 @@ class Stage(state_lib.Held):
   def restore(self, arrays, host):
     """Continues exactly where `arrays` and `host` were saved."""
     self.hold_again(self.initial, host.get('frozen', ''))
-    self.state, self.initial, self.seconds = arrays, None, host['seconds']
+    self.state, self.initial = arrays, None
     self.stream.set_state(host['stream'])
 
   def arrays(self):
@@ -46,15 +46,11 @@ class Stage(state_lib.Held):
     return self.state
 
   def host(self):
-    """Position in the data, the time spent, and the base of adapters."""
-    return {'stream': self.stream.get_state(), 'seconds': self.seconds, 'frozen': self.beside}
+    """Position in the data, and the base of adapters."""
+    return {'stream': self.stream.get_state(), 'frozen': self.beside}
 
   def close(self):
     """Nothing: such a stage starts no thread."""
-
-  def spent(self):
-    """Seconds by phase, those before an interruption included."""
-    return self.seconds
 
   def language_update(self, batch, schedule):
     """(state, metrics) after a next-token update; `schedule` is the stage's own config."""
@@ -78,10 +74,10 @@ class Stage(state_lib.Held):
       filled: share of the computed places that hold a token.
     """
     began = time.monotonic()
-    self.state, figures = learn()
-    # Else the seconds would be those of handing work to the devices.
-    jax.block_until_ready(figures)
+    with self.ledger.phase(phases.UPDATES):
+      self.state, figures = learn()
+      # Else the seconds would be those of handing work to the devices.
+      jax.block_until_ready(figures)
     spent = time.monotonic() - began
-    self.seconds['update'] += spent
     figures['loss/total'] = figures.pop('sft/loss')
     return figures | {'speed/train_tokens_per_s': tokens / spent, 'packing/filled': filled}

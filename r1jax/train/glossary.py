@@ -156,6 +156,13 @@ _ROLLOUT = (
   ),
   Metric('rollout/cap', 'tokens', ROLLOUT, 'Most new tokens at this update.'),
   Metric(
+    'rollout/slots_busy',
+    'share',
+    ROLLOUT,
+    'Steps of slots that drew a token, of all steps of slots; the others waited for longer ones.',
+    'above 0.8; fewer `sample.slots` raise it',
+  ),
+  Metric(
     'rollout/unanimous',
     'share',
     ROLLOUT,
@@ -295,6 +302,7 @@ _TRAINING = (
   ),
   Metric('speed/rollout_tokens_per_s', 'tokens per second', ROLLOUT, 'New tokens of the sampler.'),
   Metric('speed/train_tokens_per_s', 'tokens per second', ROLLOUT, 'Tokens of the updates.'),
+  Metric('speed/wall_seconds', 'seconds', TOTAL, 'Wall time of the run, all its starts together.'),
   Metric(
     'compute/flops',
     'operations',

@@ -12,11 +12,12 @@ from typing import Annotated, Literal
 import jax
 import numpy as np
 
-from r1jax import programs, ranges
-from r1jax.train import checkpoint, metrics, optimizer, progress
+from r1jax import files, programs, ranges
+from r1jax.train import checkpoint, metrics, optimizer, phases, progress
 
 _OUT_OF_TIME = 'loop.minutes'  # a reason to stop beside the names of signals
 _JUDGED_BY = 'eval/pass_at_1'  # the higher, the better a checkpoint
+_WALL = 'speed/wall_seconds'
 
 
 class Interrupted(RuntimeError):  # noqa: N818 - a stop that was asked for, not an error
@@ -42,6 +43,8 @@ class LoopConfig:
   Attributes:
     checkpoint_every: updates between checkpoints.
     keep: newest checkpoints that stay on disk; at least 2, as one may be torn.
+    keep_every: updates between checkpoints that stay for good, from which `r1jax replay` runs an
+      update again; a multiple of `checkpoint_every`, 0 for none.
     keep_best: keep the checkpoint of the best examination on the way too, whose model becomes
       `model-best/` at the end; needs `evaluation.every`.
     sinks: what gets the figures beside `metrics.jsonl`: 'tensorboard', 'wandb', 'trackio'; the
@@ -52,12 +55,18 @@ class LoopConfig:
 
   checkpoint_every: ranges.Count = 50
   keep: Annotated[int, ranges.Range(2)] = 2
+  keep_every: ranges.Size = 0
   keep_best: bool = False
   sinks: tuple[Literal['tensorboard', 'wandb', 'trackio'], ...] = ('tensorboard',)
   minutes: Annotated[float, ranges.Range(0, 1e6)] = 0.0
 
   def __post_init__(self):
     ranges.check(self)
+    ranges.require(
+      self,
+      self.keep_every % self.checkpoint_every == 0,
+      '{keep_every} is no multiple of {checkpoint_every}: nothing is saved there',
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +120,7 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
 
   A stage has: `title`, `total` updates, `figures` for the progress bar, `cycle` updates that make
     a round, `examine_every` updates, `base` (metrics before training), `doing()`
-    (what it does beside an update), `start()`,
+    (what it does beside an update), `ledger` (a `ledger.Ledger`), `start()`,
     `abstract(host)`, `restore(arrays, host)`, `arrays()` and `host()` (together everything that
     makes the run), and `update(step)`, which dispatches update number `step` and returns its
     metrics without waiting for them.
@@ -140,12 +149,15 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
     checkpoint.Checkpoints(folder, cfg.keep, cfg.checkpoint_every, say) as saved,
   ):
     # Signals are caught already: one that comes while this takes its time is not lost.
-    found = saved.latest(stage.abstract)
+    with stage.ledger.phase(phases.LOADING):
+      found = saved.latest(stage.abstract)
     step, keeper = 0, _Keeper(cfg, stage, saved)
+    refresh = _charged(stage, refresh)
     if found:
       step, arrays, host = found
       stage.restore(arrays, host)
       keeper.restore(host)
+      _go_on(stage.ledger, host.get('ledger', {}), workdir)
       say(f'resumed from {folder} at update {step} of {stage.total}')
       refresh(True)
     else:
@@ -154,9 +166,28 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
       keeper.save(0)
     with _reports(stage, step, workdir, signals, cfg.sinks) as (writer, bar):
       stop = lambda: signals.asked or _over(cfg, began)
-      log = lambda row: _log(row, writer, bar, ocfg)
+      log = lambda row: _log(row, writer, bar, ocfg, stage.ledger)
       _updates(stage, step, keeper, stop, log, refresh)
     return keeper.best
+
+
+def _charged(stage, refresh):
+  """`refresh`, whose time is charged to the report."""
+
+  def charged(always):
+    with stage.ledger.phase(phases.REPORT):
+      refresh(always)
+
+  return charged
+
+
+def _go_on(spent, earlier, workdir):
+  """Adds to a ledger what earlier starts took: up to the checkpoint, and beyond it."""
+  spent.add(earlier)
+  # Rows beyond the checkpoint, which are about to be dropped, tell how far the last start had come.
+  rows = files.read_rows(workdir / 'metrics.jsonl')
+  reached = rows[-1].get(_WALL) if rows else None
+  spent.add_lost((reached or 0.0) - earlier.get(phases.WHOLE, 0.0))
 
 
 class _Keeper:
@@ -186,12 +217,17 @@ class _Keeper:
   def save(self, step):
     """Saves the run as it is after `step`, the best so far named in it and kept beside it."""
     best = {'best': dataclasses.asdict(self.best)} if self.best else {}
-    kept = (self.best.step,) if self.best else ()
-    self._saved.save(step, self._stage.arrays(), self._stage.host() | best, kept)
+    kept = {self.best.step} if self.best else set()
+    if every := self._cfg.keep_every:
+      kept |= {one for one in (*self._saved.steps(), step) if one % every == 0}
+    with self._stage.ledger.phase(phases.CHECKPOINTS):
+      host = self._stage.host() | best | {'ledger': self._stage.ledger.seconds()}
+      self._saved.save(step, self._stage.arrays(), host, kept)
 
   def wait(self):
     """Returns when what was saved is on disk."""
-    self._saved.wait()
+    with self._stage.ledger.phase(phases.CHECKPOINTS):
+      self._saved.wait()
 
 
 def _over(cfg, began):
@@ -274,9 +310,12 @@ def _agreed(why):
   return names[int(multihost_utils.process_allgather(np.int32(number)).max())]
 
 
-def _log(row, writer, bar, ocfg):
+def _log(row, writer, bar, ocfg, spent):
   step, figures, now = row
-  figures = {name: float(value) for name, value in jax.device_get(figures).items()}
+  # To fetch them is to wait for the devices.
+  with spent.phase(phases.UPDATES):
+    figures = {name: float(value) for name, value in jax.device_get(figures).items()}
+  figures[_WALL] = spent.seconds()[phases.WHOLE]
   writer.write(step, figures)
   bar.update(step, figures, now)
   optimizer.check_streak(ocfg, figures)

@@ -17,6 +17,7 @@ import rich.progress
 import rich.text
 
 from r1jax import programs, terminal
+from r1jax.train import phases
 
 # What the bar shows of a reinforcement-learning step: label, metric, format; a log line shows as
 # many of the first ones as fit.
@@ -205,8 +206,10 @@ class Progress:
   def _timing(self, now):
     left = self._pace.left(self._step)
     # Between two steps the time that passes is no longer left.
-    rest = 'estimating' if left is None else f'{clock(max(left - now + self._heard, 0.0))} left'
-    return f'{clock(now - self._began)} + {rest}'
+    rest = (
+      'estimating' if left is None else f'{phases.clock(max(left - now + self._heard, 0.0))} left'
+    )
+    return f'{phases.clock(now - self._began)} + {rest}'
 
 
 class Status:
@@ -248,7 +251,7 @@ class Status:
   def _text(self):
     count = f' {self._done:,}/{self._total:,}' if self._total else ''
     compiling = f', {text}' if (text := _compiling(self._watch)) else ''
-    return f'{self._what}{count} ({clock(time.monotonic() - self._began)}{compiling})'
+    return f'{self._what}{count} ({phases.clock(time.monotonic() - self._began)}{compiling})'
 
 
 class _Log:
@@ -275,7 +278,7 @@ class _Log:
     while not self._ended.wait(0.5):
       now, compiling = time.monotonic(), watch.compiling()
       if told and (not compiling or compiling[0] != told[0]):
-        self._say(f'compiled {told[0]} in {clock(now - told[1])}')
+        self._say(f'compiled {told[0]} in {phases.clock(now - told[1])}')
         told, said = None, now
       if compiling and not told and compiling[1] >= _LONG:
         told, said = (compiling[0], now - compiling[1]), now
@@ -283,13 +286,6 @@ class _Log:
       elif self._state and now - said >= _EVERY:
         said = now
         self._say(self._state())
-
-
-def clock(seconds):
-  """Duration as h:mm:ss or m:ss."""
-  minutes, seconds = divmod(round(seconds), 60)
-  hours, minutes = divmod(minutes, 60)
-  return f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'
 
 
 def _console():
@@ -302,5 +298,5 @@ def _compiling(watch):
   with contextlib.suppress(TypeError):
     name, seconds = watch.compiling()
     if seconds >= 1:
-      return f'compiling {name} {clock(seconds)}'
+      return f'compiling {name} {phases.clock(seconds)}'
   return ''

@@ -59,6 +59,21 @@ def value_grad(cfg, batch, logp_BT):
   return jax.value_and_grad(lambda x: grpo.loss(cfg, batch, x), has_aux=True)(logp_BT)
 
 
+@every_option
+def test_the_terms_of_the_tokens_sum_to_the_loss_and_none_lies_outside(options):
+  cfg = grpo.GrpoConfig(**options)
+  data = oracle.sequences(np.random.default_rng(3), count=4)
+  weight_B = grpo.token_weights([len(x) for x in data['logp']], cfg)
+  batch, logp_BT, _ = oracle.pack(data, weight_B, [[0, 1], [2], [3]], 12, junk=np.nan)
+  parts = grpo.terms(cfg, batch, logp_BT)
+  loss, _ = grpo.loss(cfg, batch, logp_BT)
+  assert set(parts) == {'policy', 'kl', 'ratio'}
+  found = float(parts['policy'].sum() + parts['kl'].sum())
+  np.testing.assert_allclose(found, loss, rtol=1e-5, atol=1e-7)
+  outside_BT = np.asarray(batch.mask_BT) == 0
+  assert not any(np.asarray(values)[outside_BT].any() for values in parts.values())
+
+
 def packed_value_grad(cfg, data, layout, width, junk=0.0, parts=1):
   """Loss, per-sequence gradients and figures from rows cut into `parts` micro-batches."""
   rows_per_part = -(-len(layout) // parts)

@@ -26,11 +26,11 @@ def problems(count):
   return [world[i] for i in range(count)]
 
 
-@pytest.mark.parametrize('chunk', [0, 2])
-def test_counts_are_of_all_samples_and_the_same_key_gives_the_same(base, one_device, chunk):
+@pytest.mark.parametrize('slots', [0, 5])
+def test_counts_are_of_all_samples_and_the_same_key_gives_the_same(base, one_device, slots):
   cfg, tok = base
   weights = huggingface.load(checkpoints.open('tiny'), cfg, 'float32')
-  limits = rollout.Limits(48, 12, chunk)
+  limits = rollout.Limits(48, 12, slots)
   ecfg = heldout.EvaluationConfig(questions=4, few=4, samples=3)
   rewards = service.RewardService()
   ask = lambda seed: heldout.evaluate(
@@ -64,7 +64,9 @@ def test_correct_and_well_formed_replies_count_question_by_question(base, monkey
   written = rollout.Rollout(
     ([1], [2]), token_BT, np.zeros(token_BT.shape, np.float32), length_B, length_B < width
   )
-  monkeypatch.setattr(rollout, 'run', lambda *arguments: iter([written]))
+  # The second question's replies are there first.
+  parts = [((p,), written.take([p])) for p in (1, 0)]
+  monkeypatch.setattr(rollout, 'run', lambda *arguments: iter(parts))
   ecfg = heldout.EvaluationConfig(questions=2, few=2, samples=2)
   rewards = service.RewardService()
   key = jax.random.key(0)

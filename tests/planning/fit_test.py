@@ -80,5 +80,5 @@ def test_the_schedule_decides_how_long_completions_are():
 def test_a_mesh_that_leaves_rows_over_is_refused_with_the_numbers():
   job, cfg = job_of('v3_671b')
   assert not fit.refused(job, cfg, (1, 4, 64, 4))
-  assert 'rl.rollout_chunk=256 does not divide over 512' in fit.refused(job, cfg, (1, 8, 64, 4))
+  assert 'rl.rows=256 does not divide over 512' in fit.refused(job, cfg, (1, 8, 64, 4))
   assert jax.device_count() == 8  # nothing of the 2048 chips was needed

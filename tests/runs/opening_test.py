@@ -131,7 +131,7 @@ def test_a_config_comes_back_from_its_file_as_the_job_it_was(tmp_path, preset):
   if preset == 'hub':
     config.update(checkpoint='tiny', data={'path': 'train.jsonl'})
   folder = workdir.prepare(tmp_path, config)
-  assert opening._job(folder) == config_lib.build(config)
+  assert opening.read_job(folder) == config_lib.build(config)
 
 
 def test_a_base_model_in_pre_training_has_one_too(tmp_path, one_device):

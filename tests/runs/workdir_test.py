@@ -181,3 +181,41 @@ def test_a_folder_deleted_under_the_run_is_said_at_its_end(learning):
   folder, config = learning
   with pytest.raises(lock.Lost, match=str(folder)), workdir.opened(folder, config):
     shutil.rmtree(folder)
+
+
+def _ended(folder, config):
+  """A run that has ended in that folder."""
+  files.write_json(folder / workdir.SUMMARY, {'pass@1': 0.5})
+  (folder / 'model').mkdir()
+  workdir.end(folder, config, 100, {'updates': 1.23456, 'whole': 1.23456})
+
+
+def test_a_run_that_has_ended_is_known_by_its_config_its_data_and_its_model(begun):
+  folder, config = begun
+  assert workdir.ended(folder, config) is None
+  _ended(folder, config)
+  found = workdir.ended(folder, config)
+  assert found['updates'] == 100 and found['pass@1'] == 0.5
+  assert found['seconds'] == {'updates': 1.235, 'whole': 1.235}
+  # How often it saves and where it runs say nothing of what it leaves.
+  config.loop.checkpoint_every, config.mesh, config.rl.samples_mib = 7, (1, 2, 1, 1), 9
+  assert workdir.ended(folder, config) == found
+
+
+@pytest.mark.parametrize(
+  'change',
+  [
+    lambda folder, config: config.rl.update(updates=101),
+    lambda folder, config: config.update(seed=5),
+    lambda folder, config: config.loop.update(keep_best=True),
+    lambda folder, config: (folder / 'model').rmdir(),
+    lambda folder, config: (folder / 'data.json').write_text('{"data.path": "ab"}'),
+    lambda folder, config: (folder / workdir.SUMMARY).write_text('{"updates": 10'),
+  ],
+  ids=['longer', 'another', 'best', 'no model', 'other data', 'damaged'],
+)
+def test_a_run_that_is_not_whole_or_is_to_be_another_goes_on(begun, change):
+  folder, config = begun
+  _ended(folder, config)
+  change(folder, config)
+  assert workdir.ended(folder, config) is None

@@ -13,7 +13,7 @@ RNG = np.random.default_rng(0)
 VOCAB, HEAVY = 151_936, 70_001  # Qwen2's vocabulary, and the token that holds nearly everything
 invert = jax.jit(draw.invert)
 draw_jit = jax.jit(draw.draw, static_argnums=(2, 3, 4))
-uniforms = jax.jit(draw.uniforms, static_argnums=1)
+uniforms = jax.jit(lambda key, n: draw.uniforms(jax.random.split(key, n)), static_argnums=1)
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -6,14 +6,16 @@ import jax
 import numpy as np
 import pytest
 
-from r1jax.sampling import sample
+from r1jax.sampling import draw, rollout, sample
 from r1jax.train import steps
 from tests.model import tiny
+from tests.sampling import table_test
 
 WIDTH, NEW, GROUP = 6, 10, 4
 LENGTHS = np.array([6, 2, 1, 4], np.int32)
 NEVER = np.array([[-1, -1, 99], [99, 99, 99]], np.int32)
 CONFIG = sample.SampleConfig(group=GROUP, max_new=NEW, temperature=0.7)
+PROGRAMS = (sample.prefill, sample.admit, sample.compact, sample.decode)
 UNROLLED = dataclasses.replace(tiny.GQA, scan_layers=False, layers=2, dense_layers=2)
 
 
@@ -22,14 +24,13 @@ def prompts():
   return np.where(np.arange(WIDTH) < LENGTHS[:, None], tokens, 0).astype(np.int32)
 
 
-def generate(cfg=UNROLLED, scfg=CONFIG, stop_KW=NEVER, cap=NEW, seed=0):
-  """Completions of the four prompts on the mesh that is set, in NumPy."""
-  prompt_PT, length_P = tiny.put(prompts()), tiny.put(LENGTHS)
-  stops = {'cap': np.int32(cap), 'stop_KW': stop_KW}
-  model = tiny.weights(cfg), cfg
-  return tiny.host(
-    sample.generate(*model, scfg, prompt_PT, length_P, jax.random.key(seed), **stops)
-  )
+def generate(cfg=UNROLLED, scfg=CONFIG, stop_KW=NEVER, cap=NEW, seed=0, slots=0):
+  """`rollout.Rollout` of the four prompts on the mesh that is set."""
+  policy = rollout.Policy(tiny.weights(cfg), cfg, None)
+  asked = [row[:length].tolist() for row, length in zip(prompts(), LENGTHS)]
+  limits = rollout.Limits(WIDTH, cap, slots)
+  parts = rollout.run(policy, scfg, asked, limits, jax.random.key(seed), stop_KW)
+  return rollout.ordered(list(parts))
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -97,6 +98,47 @@ def test_log_probabilities_are_those_of_a_full_forward_pass_at_the_sampling_temp
   assert np.abs(free.logp_BT - expected).max() < 1e-4
 
 
+def test_a_draw_is_by_request_and_place_alone(free):
+  _, logits_BTV = logp_of(UNROLLED, free, 1.0)
+  for b in range(0, GROUP * len(LENGTHS), 3):
+    key = jax.random.fold_in(jax.random.key(0), b)
+    key_T = jax.vmap(jax.random.fold_in, (None, 0))(key, np.arange(NEW))
+    logits_TV = logits_BTV[b].astype(np.float32)
+    drawn_T, _ = draw.draw(logits_TV, draw.uniforms(key_T), CONFIG.temperature)
+    np.testing.assert_array_equal(drawn_T, free.token_BT[b])
+
+
+@pytest.mark.parametrize('slots, growth', [(1, 1), (5, 3), (8, 1)])
+def test_other_slots_give_the_same_completions(free, slots, growth):
+  stop_KW = np.array([free.token_BT[5, 4:7], (-1, -1, free.token_BT[10, 3])], np.int32)
+  scfg = dataclasses.replace(CONFIG, cache_growth=growth)
+  refilled, whole = (generate(scfg=scfg, stop_KW=stop_KW, slots=n) for n in (slots, 0))
+  # Not one draw falls otherwise here; in general those within rounding of a bound may.
+  same(refilled, whole)
+  np.testing.assert_array_equal(refilled.length_B, whole.length_B)
+  np.testing.assert_array_equal(refilled.stopped_B, whole.stopped_B)
+  assert refilled.useful == whole.useful == whole.length_B.sum()
+
+
+def test_the_same_slots_give_the_same_bits_and_no_rollout_compiles_after_the_first():
+  scfg = dataclasses.replace(CONFIG, group=10, cache_growth=2)
+  caps = np.random.default_rng(0).integers(1, NEW + 1, 40)
+  first = generate(scfg=scfg, cap=tuple(caps.tolist()))
+  programs = [f._cache_size() for f in PROGRAMS]
+  # All end at once: the cache never widens, the slots are never halved.
+  assert set(generate(scfg=scfg, cap=1).length_B) == {1}
+  again = generate(scfg=scfg, cap=tuple(caps.tolist()))
+  assert [f._cache_size() for f in PROGRAMS] == programs
+  for name in ('token_BT', 'logp_BT', 'length_B', 'stopped_B'):
+    np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+  np.testing.assert_array_equal(first.length_B, caps)
+  useful, steps, _, _ = table_test.simulated(caps, 10, 0)
+  assert not first.stopped_B.any() and (first.useful, first.steps) == (useful, steps)
+  assert steps < 40 * caps.max()
+  # Slots that are not halved and refill draw the same.
+  same(generate(scfg=scfg, cap=tuple(caps.tolist()), slots=8), first)
+
+
 def test_sampling_may_be_unrolled_where_training_scans(free):
   scanned = dataclasses.replace(UNROLLED, scan_layers=True, unroll_sampling=True)
   np.testing.assert_array_equal(generate(scanned).token_BT, free.token_BT)
@@ -142,14 +184,14 @@ def test_stop_sequences_of_one_and_three_tokens_cut_and_leave_zeros(free):
 
 
 def test_a_lower_cap_cuts_without_recompilation(free):
-  programs = sample.generate._cache_size()
+  programs = sample.decode._cache_size()
   for cap in (1, 4):
     cut = generate(cap=cap)
     token_BT, _ = truncated(free, [], cap)
     np.testing.assert_array_equal(cut.token_BT, token_BT)
     assert set(cut.length_B) == {cap}
     assert not cut.stopped_B.any()
-  assert sample.generate._cache_size() == programs
+  assert sample.decode._cache_size() == programs
 
 
 def test_a_stop_on_the_very_first_token_is_seen(free):
@@ -170,7 +212,7 @@ def test_a_growing_cache_gives_the_same_completions(free):
 @pytest.mark.parametrize('shape', [(2, 1, 2, 2), (1, 1, 1, 2, 4)])
 def test_another_mesh_gives_the_same_completions(free, shape):
   with tiny.mesh(*shape):
-    same(generate(), free)
+    same(generate(slots=2), free)
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,7 @@ def test_the_presets_are_well_on_one_device(job):
   'sections, message',
   [
     ({'rl': {'mini_batches': 5}}, '32 prompts x 16 samples = 512 .* rl.mini_batches=5'),
-    ({'rl': {'prompts': 30}}, 'rl.prompts=30 does not divide over 8 batch shards'),
     ({'rl': {'rows': 12}}, 'rl.rows=12 does not divide over 8 shards of rows'),
-    ({'rl': {'rollout_chunk': 4}}, 'rl.rollout_chunk=4 does not divide over 8'),
     ({'sample': {'group': 1}}, 'sample.group=1'),
     ({'sample': {'max_new': 32}}, 'asks for .* tokens'),
     ({'data': {'max_prompt': 500}}, 'max_prompt=500 .*do not fit rl.capacity'),

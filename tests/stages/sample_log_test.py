@@ -124,6 +124,11 @@ def test_a_damaged_side_file_is_named(tmp_path, tok):
   path.with_suffix('.npz').write_bytes(b'no zip')
   with pytest.raises(ValueError, match=r'step_000001\.npz: no tokens can be read'):
     sample_files.Tokens(path)
+  # Its beginning is there, its end is not.
+  whole = _log(tmp_path, tok).write('step', 2, _replies(tok, [RIGHT])).with_suffix('.npz')
+  whole.write_bytes(whole.read_bytes()[:200])
+  with pytest.raises(ValueError, match=r'step_000002\.npz: no tokens can be read'):
+    sample_files.Tokens(whole)
 
 
 def test_the_text_of_each_token_is_what_it_adds_to_those_before_it(tok):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from r1jax.train import checkpoint, loop, optimizer
+from r1jax.train import checkpoint, ledger, loop, optimizer
 from tests import small_runs
 
 OCFG = optimizer.OptimizerConfig(lr=1.0)
@@ -27,6 +27,7 @@ class Counting:
 
   def __init__(self, during=lambda step: None, **figures):
     self.during, self.extra, self.ran = during, figures, []
+    self.ledger = ledger.Ledger()
 
   def start(self):
     self.total_so_far = np.zeros(())
@@ -73,6 +74,36 @@ def stop_at(number, which=signal.SIGTERM):
   return lambda step: signal.raise_signal(which) if step == number else None
 
 
+def test_one_checkpoint_in_so_many_updates_is_kept_for_good(tmp_path):
+  run(Counting(), tmp_path, every=1, keep_every=3)
+  steps = lambda folder: sorted(int(p.name[5:]) for p in (folder / 'checkpoints').iterdir())
+  # The two newest, and the multiples of three; also of an earlier start that ended in between.
+  assert steps(tmp_path) == [0, 3, 5, 6]
+  with contextlib.suppress(loop.Interrupted):
+    run(Counting(stop_at(4)), tmp_path / 'cut', every=1, keep_every=3)
+  run(Counting(), tmp_path / 'cut', every=1, keep_every=3)
+  assert steps(tmp_path / 'cut') == [0, 3, 5, 6]
+  with pytest.raises(ValueError, match='keep_every=3.*checkpoint_every=2'):
+    loop.LoopConfig(2, 2, keep_every=3)
+
+
+def test_what_a_killed_start_did_after_its_checkpoint_is_called_lost(tmp_path):
+  with contextlib.suppress(loop.Interrupted):
+    run(Counting(stop_at(3)), tmp_path, every=2)
+  saved = rows(tmp_path)[-1]
+  with (tmp_path / 'metrics.jsonl').open('a') as out:
+    out.write(
+      json.dumps({'step': 5, 'speed/wall_seconds': saved['speed/wall_seconds'] + 50}) + '\n'
+    )
+  again = Counting()
+  found = run(again, tmp_path, every=2)
+  spent = again.ledger.seconds()
+  assert 49 < spent['done_again'] <= 50.5
+  walls = [row['speed/wall_seconds'] for row in found]
+  assert walls == sorted(walls) and walls[-1] > saved['speed/wall_seconds'] + 49
+  assert spent['whole'] == pytest.approx(sum(spent.values()) - spent['whole'])
+
+
 def test_every_update_runs_once_in_order_and_has_one_row(tmp_path):
   stage = Counting()
   found = run(stage, tmp_path)
@@ -100,7 +131,7 @@ def test_a_report_is_asked_for_after_each_checkpoint_at_a_stop_and_where_the_run
     seen = []
     note = lambda always: seen.append((always, [row['step'] for row in rows(tmp_path)]))
     with contextlib.suppress(loop.Interrupted):
-      loop.run(loop.LoopConfig(2, 2), stage, tmp_path, OCFG, note)
+      loop.run(loop.LoopConfig(2, 2), stage, tmp_path, OCFG, refresh=note)
     return [(always, steps[-1]) for always, steps in seen]
 
   # The figures of the update that was saved are there already.

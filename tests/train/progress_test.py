@@ -1,6 +1,8 @@
 """What people are told of a run: a bar or lines of 80 columns, and a time left that is true."""
 
 import io
+import json
+import pathlib
 import threading
 import time
 
@@ -119,6 +121,23 @@ def test_a_resumed_run_begins_in_the_middle_of_a_round():
   for step, now in ((4, 1.0), (5, 11.0), (6, 12.0), (7, 22.0), (8, 23.0)):
     pace.add(step, now, {})
   assert pace.left(8) == 4 * 5.5
+
+
+def test_the_time_left_of_a_default_run_is_true_from_its_second_rollout_on():
+  # Updates of `r1jax train --config=r1_zero` on two cores that others used too: step, seconds since
+  # the base was examined, programs, seconds of its examination.
+  stored = json.loads(pathlib.Path(__file__).with_name('default_run.json').read_text())
+  pace, (total, end, *_), off = progress.Pace(100, 0, 0.0, 2, 25), stored[-1], {}
+  for step, now, programs_, examined in stored:
+    seen = {'compile/programs': programs_}
+    pace.add(step, now, seen | ({'speed/eval_seconds': examined} if examined else {}))
+    left = pace.left(step)
+    off |= {step: (now + left - end, end - now)} if left is not None and step < total else {}
+  # The first rollout compiles; the two after it are whole.
+  assert min(off) == 6
+  assert max(abs(gap) for gap, _ in off.values()) < 0.15 * end
+  assert abs(off[6][0]) < 0.25 * off[6][1]
+  assert sum(abs(gap) / rest for gap, rest in off.values()) / len(off) < 0.25
 
 
 class Compiles:

@@ -111,18 +111,15 @@ def _draw(exam, policy, call, rewards):
   filled = (*part, *[part[-1]] * (shape.questions - len(part)))
   # By question and round: what was drawn before, or in another attempt, moves nothing.
   key = jax.random.fold_in(jax.random.key(exam.proto.seed), part[0])
-  out = rollout.join(
-    list(
-      rollout.run(
-        policy,
-        protocol.sampling(exam.proto, shape),
-        [exam.prompts[i].ids for i in filled],
-        shape.limits,
-        jax.random.fold_in(key, number),
-        exam.stop_KW,
-      )
-    )
+  parts = rollout.run(
+    policy,
+    protocol.sampling(exam.proto, shape),
+    [exam.prompts[i].ids for i in filled],
+    shape.limits,
+    jax.random.fold_in(key, number),
+    exam.stop_KW,
   )
+  out = rollout.ordered(parts)
   tokenizer, group = policy.tokenizer, shape.group
   # A prompt may have begun the reply, with `<think>` say; that belongs to what is marked.
   texts = [

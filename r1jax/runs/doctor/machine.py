@@ -56,8 +56,8 @@ def waits(run):
   return Finding(
     'rollouts wait for verdicts',
     f'{paused:.0f} of {spent:.0f} seconds of the rollouts',
-    f'raise {run.shown("reward.workers")}, or give rollouts chunks that are judged while the next '
-    f'is sampled: {run.shown("rl.rollout_chunk")}',
+    f'raise {run.shown("reward.workers")}, or sample with fewer slots, so that replies are judged '
+    f'while others are sampled: {run.shown("sample.slots")}',
   )
 
 

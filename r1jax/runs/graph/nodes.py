@@ -7,7 +7,7 @@ import pathlib
 import ml_collections
 
 from r1jax import config as config_lib
-from r1jax.runs import curation, kinds, learned, report_cards, train
+from r1jax.runs import curation, kinds, learned, report_cards, workdir
 from r1jax.runs.graph import graph
 from r1jax.stages import samples
 
@@ -38,9 +38,9 @@ class Recipe:
     return dataclasses.replace(self, reads=kept)
 
 
-MODEL = {'model': 'model', 'metrics': 'metrics.jsonl', 'summary': train.SUMMARY}
+MODEL = {'model': 'model', 'metrics': 'metrics.jsonl', 'summary': workdir.SUMMARY}
 TRAINED_BY_RL = MODEL | {'samples': 'samples'}
-DATA = {'data': curation.DATA, 'samples': samples.FOLDER, 'summary': train.SUMMARY}
+DATA = {'data': curation.DATA, 'samples': samples.FOLDER, 'summary': workdir.SUMMARY}
 # What all stages are told alike; the rest of a stage's config is the section of its name.
 SHARED = ('seed', 'mesh', 'runtime', 'data', 'loop')
 # What may change without another result: where, on what mesh and how often saved.
@@ -127,4 +127,4 @@ def _figures(folder, recipe):
   if recipe.stage == 'report_card':
     card = json.loads((folder / report_cards.CARD).read_text())
     return {name: card[name] for name in ('accuracy', 'readability')}
-  return json.loads((folder / train.SUMMARY).read_text())
+  return json.loads((folder / workdir.SUMMARY).read_text())

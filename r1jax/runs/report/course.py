@@ -4,7 +4,7 @@ import math
 import pathlib
 import time
 
-from r1jax.runs.report import run as report
+from r1jax.runs.report import curve
 from r1jax.runs.show import reading
 
 _BLUE, _ORANGE = '#1f5fa8', '#c2571a'
@@ -21,7 +21,7 @@ def plot(run, path):
   for axis, panel in zip(axes.ravel(), (_accuracy, _length, _reward, _policy)):
     panel(axis, run)
     axis.set_xlabel('update', fontsize=9)
-    axis.set_xlim(-0.02 * last, 1.13 * last)  # the last value is written behind its point
+    axis.set_xlim(-0.02 * last, 1.16 * last)  # the last value is written behind its point
   drawing.suptitle(title(run), x=0.01, ha='left', fontsize=10, color='0.3')
   drawing.tight_layout()
   tmp = pathlib.Path(path).with_suffix('.tmp.png')
@@ -91,7 +91,7 @@ def _policy(axis, run):
 
 def _draw(axis, run, heading, name, label):
   steps, values = reading.series(run.rows, name)
-  report.draw(axis, steps, values)
+  curve.draw(axis, steps, values)
   axis.set_title(heading, loc='left', fontsize=11, fontweight='bold')
   axis.set_ylabel(label, fontsize=9)
 

@@ -1,6 +1,7 @@
 """`report.png` of the stages: bars stage by stage, students beside them, R1-Zero's curves."""
 
-from r1jax.runs.report import run, students
+from r1jax.runs.report import curve as curve_lib
+from r1jax.runs.report import students
 
 # R1-Zero's curves: metric, title, whether it is a share.
 CURVES = (
@@ -34,7 +35,7 @@ def draw(content, path):
   _bars(axes[:3], content['models'])
   for axis, (name, title, share) in zip(axes[3:9], CURVES):
     curve = content['r1_zero'][name]
-    run.draw(axis, curve['steps'], curve['values'], share)
+    curve_lib.draw(axis, curve['steps'], curve['values'], share)
     axis.set_title(f'R1-Zero: {title}', loc='left', fontsize=10, fontweight='bold')
     axis.set_xlabel('update')
   for axis, (panel, found) in zip(axes[9:], last):

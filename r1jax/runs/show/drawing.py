@@ -9,6 +9,7 @@ from r1jax.runs.show import reading
 
 _WIDTH, _HEIGHT = 340, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 46, 26, 22
+_LINE = 12.0  # height of a line of text
 _REWARD = 'reward/total'
 _POINTS = 200  # of a line; more than that cannot be told apart
 
@@ -67,6 +68,7 @@ def panel(runs, what):
   frame = _frame(courses, dots, what, runs)
   parts = [_axes(frame, what)]
   parts += [_line(frame, *course) for course in courses]
+  parts += _last_values(frame, courses)
   parts += [_dots(frame, number, points) for number, points in dots]
   label = html.escape(what.title)
   return (
@@ -123,7 +125,7 @@ def _axes(frame, what):
 
 
 def _line(frame, number, dashed, steps, values):
-  """A course: its mean over neighbours, one standard deviation around it, its last value."""
+  """A course: its mean over neighbours, one standard deviation around it."""
   step_N, mean_N, spread_N = smooth(steps, values)
   x_N = frame.x(step_N)
   line = _path(x_N, frame.y(mean_N))
@@ -135,10 +137,23 @@ def _line(frame, number, dashed, steps, values):
     parts.append(f'<path class="band f{number}" d="{around}Z"/>')
   style = f'line s{number}{" dashed" if dashed else ""}'
   parts.append(f'<path class="{style}" d="{line}"/>')
-  y = float(frame.y(mean_N[-1])) + 4
-  text = _short(values[-1])
-  parts.append(f'<text class="f{number}" x="{x_N[-1] + 5:.1f}" y="{y:.1f}">{text}</text>')
   return ''.join(parts)
+
+
+def _last_values(frame, courses):
+  """The last value of each course beside the frame, none over another."""
+  ends = []
+  for number, _, steps, values in courses:
+    _, mean_N, _ = smooth(steps, values)
+    ends.append((float(frame.y(mean_N[-1])), number, _short(values[-1])))
+  # From the bottom up; a text that would lie over the one below it is moved up.
+  room, texts = _HEIGHT - _BOTTOM + 4.0, []
+  for y, number, text in sorted(ends, reverse=True):
+    room = min(y + 4, room)
+    x = frame.x(frame.last) + 7
+    texts.append(f'<text class="f{number}" x="{x:.1f}" y="{room:.1f}">{text}</text>')
+    room -= _LINE
+  return texts
 
 
 def _dots(frame, number, points):

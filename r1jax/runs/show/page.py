@@ -10,7 +10,9 @@ import numpy as np
 import r1jax
 from r1jax import files
 from r1jax.runs.doctor import rules
+from r1jax.runs.report import ending
 from r1jax.runs.show import comparison, drawing, questions, reading
+from r1jax.train import phases
 
 NAME = 'report.html'
 SAMPLES = 2000
@@ -137,6 +139,21 @@ def _head(run, mark):
     'mark': mark,
     'facts': [*facts, f'last figures {changed}'],
     'findings': rules.of(run),
+    'end': _end(run.summary) if ending.there(run.summary) else None,
+  }
+
+
+def _end(summary):
+  """Before and after, as the terminal says it at the end of a run."""
+  spent = summary.get('seconds', {})
+  return {
+    'lines': ending.lines(summary),
+    'told': ending.told(summary),
+    'examples': [one | {'title': ending.title(one)} for one in summary.get('examples', ())],
+    'spent': [
+      (what, f'{value:,.1f} s', f'{share:.0%}') for what, value, share in phases.rows(spent)
+    ],
+    'whole': phases.clock(spent.get(phases.WHOLE, 0.0)),
   }
 
 

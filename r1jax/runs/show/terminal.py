@@ -10,7 +10,9 @@ import rich.table
 import rich.text
 
 from r1jax import terminal
+from r1jax.runs.report import ending
 from r1jax.runs.show import questions, reading
+from r1jax.train import phases
 
 _LEVELS = '▁▂▃▄▅▆▇█'
 _NARROW, _WIDE = 20, 48  # signs of a sparkline
@@ -47,6 +49,8 @@ def show(run, findings, console, replies=2):
   if points:
     console.print(_heading('Held-out questions, pass@1 [95 %]'))
     console.print(rich.padding.Padding(heldout(points), (0, 0, 0, 2)))
+  if ending.there(run.summary):
+    _end(run.summary, console)
   told(findings, console)
   # Supervised runs keep examinations only.
   newest = run.latest('step') or run.latest('heldout')
@@ -59,6 +63,18 @@ def show(run, findings, console, replies=2):
   _worst(run, console)
   for row in picked(rows, replies):
     console.print(_reply(row))
+
+
+def _end(summary, console):
+  """Whether the policy is better than the base, a gain and a failure, where the time went."""
+  console.print()
+  console.print(ending.table(summary))
+  for line in ending.told(summary):
+    console.print(rich.padding.Padding(_text(line), (0, 0, 0, 2)))
+  for panel in ending.examples(summary):
+    console.print(panel)
+  if phases.rows(summary.get('seconds', {})):
+    console.print(ending.seconds(summary['seconds']))
 
 
 def told(findings, console):

@@ -21,7 +21,7 @@ CONFIG = {
   'grpo': {'beta': 0.001, 'clip_high': 0.2},
   'rl': {
     'updates': 100, 'prompts': 8, 'staleness': 0, 'dynamic_sampling': False, 'rows': 16,
-    'capacity': 144, 'max_refills': 10, 'rollout_chunk': 0,
+    'capacity': 144, 'max_refills': 10,
   },
 }  # fmt: skip
 PAID = ' <think> 7 - 3 = 4 </think> <answer> 4 </answer>'

@@ -4,6 +4,7 @@ What a browser does is tested in a headless Chromium where there is one, what it
 Node where there is that.
 """
 
+import dataclasses
 import html
 import json
 import pathlib
@@ -34,6 +35,38 @@ def _data(text):
 
 def _run(folder, **options):
   return reading.read(folders.write(folder, **options))
+
+
+def _summary(text):
+  """The summary of a run whose examples say `text`."""
+  one = {'ci95': [0.1, 0.3], 'format_rate': 0.5, 'mean_length': 9.0, 'questions': 8, 'samples': 32}
+  said = {'completion': text, 'read': text, 'kind': 'wrong', 'why': text}
+  example = {'what': 'failed', 'chosen': text, 'question': text, 'expected': text}
+  change = {'mean': 0.4, 'ci95': [0.2, 0.6], 'p': 0.001, 'questions': 8, 'verdict': 'better'}
+  return {
+    'before': one | {'pass@1': 0.2}, 'after': one | {'pass@1': 0.6},
+    'change': {'pass@1': change, 'content': None},
+    'examples': [example | {'before': said, 'after': said}],
+    'seconds': {'updates': 30.0, 'rest': 10.0, 'whole': 40.0},
+  }  # fmt: skip
+
+
+def test_the_end_is_told_and_nothing_in_it_is_obeyed(tmp_path):
+  text = page.build([_run(tmp_path / 'run', summary=_summary(EVIL))])
+  assert 'The trained policy is better (paired permutation test' in text
+  assert '+40.0 <span>[+20.0, +60.0]</span>' in text
+  assert 'Where 0:40 of wall time went' in text and '30.0 s' in text
+  assert EVIL not in text and html.escape(EVIL, quote=False)[:30] in text
+
+
+def test_last_values_lie_over_none_another():
+  rows = [{'step': n, 'parity/logp_mean': 1e-8, 'parity/logp_max': 1e-7 * n} for n in range(1, 9)]
+  rows[2]['parity/logp_max'] = 1.0
+  run = dataclasses.make_dataclass('Run', ('rows',))(rows)
+  panel = next(one for one in drawing.PANELS if len(one.names) > 1)
+  found = re.findall(r'<text class="f0" x="([\d.]+)" y="([\d.]+)"', drawing.panel([run], panel))
+  (x, first), (other, second) = found
+  assert x == other and abs(float(first) - float(second)) >= 12
 
 
 def test_every_reply_is_there_with_its_reasons(tmp_path):
