@@ -128,7 +128,7 @@ def _shapes(name):
   if changed:
     changed['dense_layers'] = changed['layers']
   cfg = dataclasses.replace(presets.qwen_1_5b(), **changed)
-  return rl_step.Shapes(cfg, prompts=32, group=8, prompt=128, new=256, rows=16)
+  return rl_step.Shapes(cfg, prompts=32, group=8, prompt=128, new=256, rows=16, slots=0)
 
 
 def _read(s):
@@ -142,11 +142,11 @@ def _read(s):
 def _planned(s):
   """Bytes that the plan's formula expects of the same job."""
   job = config_lib.build(r1_zero.get_config('qwen_1_5b'))
-  rl = dict(prompts=s.prompts, mini_batches=1, rollout_chunk=0, rows=s.rows)
+  rl = dict(prompts=s.prompts, mini_batches=1, rows=s.rows)
   changed = dataclasses.replace(
     job,
     rl=dataclasses.replace(job.rl, capacity=s.prompt + s.new, **rl),
-    sample=dataclasses.replace(job.sample, group=s.group, max_new=s.new),
+    sample=dataclasses.replace(job.sample, group=s.group, max_new=s.new, slots=s.slots),
     data=dataclasses.replace(job.data, max_prompt=s.prompt),
   )
   return memory.guess(changed, s.cfg, jax.sharding.get_mesh())

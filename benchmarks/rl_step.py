@@ -35,7 +35,7 @@ PRESETS = ('bench_qwen2', 'bench_mla', 'tiny', 'ragged', 'smollm2')
 _PRESET = flags.DEFINE_enum('preset', 'bench_qwen2', PRESETS, 'shapes')
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'timed steps')
 _JSON = flags.DEFINE_string('json', None, 'also write the figures to this file')
-_SLOTS = flags.DEFINE_integer('slots', 64, 'see SampleConfig.slots')
+_SLOTS = flags.DEFINE_integer('slots', 64, 'sequences decoded at once; 0 for all')
 _GROWTH = flags.DEFINE_integer('cache_growth', 3, 'see SampleConfig.cache_growth')
 
 
@@ -52,6 +52,7 @@ class Shapes:
   mean: float = 0.0  # tokens of a reply; 0 where all run into the cap `new`
   capacity: int = 0  # of a row; 0 for a prompt and the longest reply
   shared: bool = False
+  slots: int = 64  # see SampleConfig.slots
 
   @property
   def sequences(self):
@@ -100,7 +101,7 @@ class Step:
     make = jax.jit(lambda k: params_lib.init(specs, k, s.cfg.init_std, s.cfg.param_dtype))
     self.state = state_lib.create(make(jax.random.key(0)), self.tx, True)
     self.scfg = sample.SampleConfig(group=s.group, max_new=s.new, cache_growth=_GROWTH.value)
-    self.limits = rollout.Limits(s.prompt, tuple(s.lengths.tolist()), _SLOTS.value)
+    self.limits = rollout.Limits(s.prompt, tuple(s.lengths.tolist()), s.slots)
     rng = np.random.default_rng(0)
     self.prompts = rng.integers(4, s.cfg.vocab, (s.prompts, s.prompt), np.int32)
     self.layout = packing.Layout(s.sequences, s.rows, s.capacity or s.prompt + s.new, s.shared)
@@ -194,7 +195,7 @@ def main(argv):
   """Prints the table."""
   del argv
   jax.set_mesh(sharding.make_mesh((1, -1, 1, 1)))
-  s = shapes(_PRESET.value)
+  s = dataclasses.replace(shapes(_PRESET.value), slots=_SLOTS.value)
   top, need = peak(), flops(s)
   step = Step(s)
   took = measure(step, _REPEATS.value)

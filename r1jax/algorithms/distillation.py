@@ -12,7 +12,6 @@ import jax.numpy as jnp
 
 from r1jax import ranges, sharding
 from r1jax.algorithms import tally
-from r1jax.model import attention
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +101,11 @@ def _first(mask_BT):
 
 def _taken(x_BT, place_BT):
   """x[b, place[b, t]]: [B, T, ...] with each row's positions in another order."""
+  row = jax.typeof(place_BT).sharding.spec[0]
+  own, ids = jax.P(row, *(None,) * (x_BT.ndim - 1)), jax.P(row, None)
+  # Each device has whole rows, which is more than the compiler would see of a gather.
   local = jax.vmap(lambda x_T, place_T: x_T[place_T])
-  axes = ('rows', *(None,) * (x_BT.ndim - 1))
-  return attention.island(local, (axes, ('rows', None)), axes)(x_BT, place_BT)
+  return jax.shard_map(local, in_specs=(own, ids), out_specs=own)(x_BT, place_BT)
 
 
 def _token_logp(logits_BTV, token_BT):

@@ -88,7 +88,6 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
   micro = math.ceil(tokens / (rl.rows * rl.capacity))
   # What the model needs: one forward pass over what is trained on.
   pairs = sequences * (prompt + how_long.mean) ** 2 / 2
-  # The output head is computed for the completions alone.
   completed = sequences * how_long.mean
   forward = flops_lib.of_tokens(cfg, tokens, pairs, completed)
   # Scored by the reference, and by the old policy in all updates of a rollout but the first.

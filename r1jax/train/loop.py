@@ -17,7 +17,6 @@ from r1jax.train import checkpoint, metrics, optimizer, phases, progress
 
 _OUT_OF_TIME = 'loop.minutes'  # a reason to stop beside the names of signals
 _JUDGED_BY = 'eval/pass_at_1'  # the higher, the better a checkpoint
-_WALL = 'speed/wall_seconds'
 
 
 class Interrupted(RuntimeError):  # noqa: N818 - a stop that was asked for, not an error
@@ -186,7 +185,7 @@ def _go_on(spent, earlier, workdir):
   spent.add(earlier)
   # Rows beyond the checkpoint, which are about to be dropped, tell how far the last start had come.
   rows = files.read_rows(workdir / 'metrics.jsonl')
-  reached = rows[-1].get(_WALL) if rows else None
+  reached = rows[-1].get('speed/wall_seconds') if rows else None
   spent.add_lost((reached or 0.0) - earlier.get(phases.WHOLE, 0.0))
 
 
@@ -315,7 +314,7 @@ def _log(row, writer, bar, ocfg, spent):
   # To fetch them is to wait for the devices.
   with spent.phase(phases.UPDATES):
     figures = {name: float(value) for name, value in jax.device_get(figures).items()}
-  figures[_WALL] = spent.seconds()[phases.WHOLE]
+  figures['speed/wall_seconds'] = spent.seconds()[phases.WHOLE]
   writer.write(step, figures)
   bar.update(step, figures, now)
   optimizer.check_streak(ocfg, figures)

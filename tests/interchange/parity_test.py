@@ -101,9 +101,8 @@ def test_decoding_step_by_step_agrees(model):
 
   @jax.jit
   def step(params, token_B, at, cache):
-    keep_BS = jax.reshard(jnp.arange(len(prompt))[None] <= at, sharding.act('batch', None))
     at_B = jax.reshard(at[None], sharding.act('batch'))
-    hidden_BD, cache = transformer.decode_step(params, cfg, token_B, at_B, at, keep_BS, cache)
+    hidden_BD, cache = transformer.decode_step(params, cfg, token_B, at_B, cache)
     return transformer.logits(params, cfg, hidden_BD), cache
 
   cache = cache_lib.grow(out.entries, len(prompt))
