@@ -7,6 +7,7 @@ import pathlib
 import platform
 import re
 import time
+import warnings
 
 import jax
 import jaxlib.version
@@ -21,6 +22,8 @@ _LOWERED = '/jax/core/compile/jaxpr_to_mlir_module_duration'
 _TRACED = '/jax/core/compile/jaxpr_trace_duration'
 _LOADED = '/jax/compilation_cache/cache_hits'
 _NESTED = 10_000
+# What JAX warns of at each program that it cannot write: on a full disk at every one.
+_UNWRITTEN = 'Error writing persistent compilation cache entry'
 _NAME = re.compile(r'\w+\((\w+)\)')  # 'jit(generate)', but not 'generate'
 
 
@@ -28,7 +31,8 @@ def keep(folder=AUTO):
   """Lets JAX keep compiled programs in a folder; to be called before anything is compiled.
 
   What the user has told JAX itself (JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE) goes
-  before. An entry that cannot be read is compiled anew, with JAX's warning.
+  before. An entry that cannot be read is compiled anew, with JAX's warning. Of those that cannot be
+  written the first is told of.
 
   Args:
     folder: where; AUTO for `home`, '' for nowhere.
@@ -43,6 +47,7 @@ def keep(folder=AUTO):
   except OSError as error:
     print(f'compiled programs are not kept: {place} cannot be written ({error.strerror})')
     return
+  _tell_once()
   jax.config.update('jax_compilation_cache_dir', str(place))
   jax.config.update('jax_compilation_cache_max_size', _MOST)
   # Hundreds of small programs take longer together than one that is large.
@@ -56,6 +61,20 @@ def home():
   # two machines share must not hand it to one that lacks some.
   told = (jax.__version__, jaxlib.version.__version__, platform.machine(), _processor())
   return files.cache() / 'programs' / hashlib.sha256('\n'.join(told).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _tell_once():
+  told, show = [], warnings.showwarning
+
+  def showwarning(message, *args, **kwargs):
+    if not str(message).startswith(_UNWRITTEN):
+      show(message, *args, **kwargs)
+    elif not told:
+      told.append(message)
+      print(f'compiled programs are not all kept: {" ".join(str(message).split())}')
+
+  warnings.showwarning = showwarning
 
 
 @functools.cache

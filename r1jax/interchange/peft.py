@@ -213,13 +213,18 @@ def _base(folder, told):
   if not isinstance(name, str) or not name:
     raise ValueError('base_model_name_or_path names no base')
   short = pathlib.Path(name).name
-  for place in (folder / name, folder.parent / short, folder / short, name):
-    found = checkpoints.find(place) if pathlib.Path(place) != folder else None
-    if found and found != folder:
-      return found.resolve()
-  raise ValueError(
+  absent = (
     f'the base {name!r} is not here: put its folder beside the adapter, as {folder.parent / short}'
   )
+  for place in (folder / name, folder.parent / short, folder / short, name):
+    try:
+      found = checkpoints.find(place) if pathlib.Path(place) != folder else None
+    # The last place is the hub, where a name may be unknown, or no network be.
+    except ValueError as error:
+      raise ValueError(f'{absent} ({error})') from error
+    if found and found != folder:
+      return found.resolve()
+  raise ValueError(absent)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,8 +66,13 @@ def parse(text):
 
 
 def files(text):
-  """Files that `reward.function` names, each once, as written."""
-  return list(dict.fromkeys(one.path for one in parse(text)))
+  """Files that `reward.function` names, each once, as written; none of a text that is refused."""
+  try:
+    found = parse(text)
+  # Whoever builds the config refuses it, with its key.
+  except ValueError:
+    return []
+  return list(dict.fromkeys(one.path for one in found))
 
 
 def _weight(text, entry):

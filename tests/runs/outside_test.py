@@ -113,11 +113,13 @@ def test_a_run_without_room_ends_in_one_line(tmp_path):
   done = subprocess.run(
     [sys.executable, '-c', SMALL_DISK, *command[3:]],
     cwd=small_runs.ROOT,
-    env=small_runs.environment() | {'JAX_COMPILATION_CACHE_DIR': ''},
+    env=small_runs.environment()
+    | {'JAX_COMPILATION_CACHE_DIR': '', 'XDG_CACHE_HOME': str(tmp_path / 'cache')},
     capture_output=True,
     text=True,
     timeout=600,
   )
   assert done.returncode == 1
   assert done.stderr.count('\n') == 1, done.stderr
+  assert done.stdout.count('compiled programs are not all kept') == 1
   assert done.stderr.startswith(f'error: {tmp_path}/run/checkpoints: saving failed (File too large')

@@ -50,7 +50,7 @@ def make(name, rank=RANK):
     job = job_of(name, sft=sft_test.CONFIG)
     rest = (job, cfg, prompts.Form(tok), sft_test.SET)
     teacher = distill.Teacher(tiny.weights(base, seed=5), base)
-    stage = distill.Stage(*rest, teacher) if name == 'distill' else sft.Stage(*rest)
+    stage = distill.Stage(*rest, teacher=teacher) if name == 'distill' else sft.Stage(*rest)
   stage.beside = 'a base, SHA-256 0'
   stage.initial = initial(stage)
   return stage
@@ -103,7 +103,7 @@ def test_a_checkpoint_of_the_one_kind_is_no_checkpoint_of_the_other():
 
 def test_a_bias_of_the_router_that_is_frozen_cannot_be_moved():
   job = job_of('sft', lora=RANK)
-  job = dataclasses.replace(job, sft=dataclasses.replace(job.sft, bias_speed=1e-3))
+  job = dataclasses.replace(job, sft=dataclasses.replace(job.sft, path='x.jsonl', bias_speed=1e-3))
   with pytest.raises(ValueError, match='config.sft.bias_speed=0.001 moves the bias of the router'):
     sft.check(job, jax.sharding.get_mesh())
 

@@ -314,7 +314,7 @@ with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])):
 
 def test_the_bar_on_a_terminal_shows_that_the_run_stops(tmp_path, monkeypatch):
   console = rich.console.Console(file=io.StringIO(), force_terminal=True, width=120)
-  monkeypatch.setattr(loop.metrics.rich.console, 'Console', lambda **_: console)
+  monkeypatch.setattr(loop.progress.rich.console, 'Console', lambda **_: console)
   with pytest.raises(loop.Interrupted):
     run(Counting(stop_at(2)), tmp_path)
   assert 'SIGTERM: stopping after this update; again to stop now' in console.file.getvalue()
