@@ -142,7 +142,7 @@ def test_a_run_moves_from_one_device_to_eight_to_four_and_its_losses_do_not(
   (folder / 'summary.json').unlink()
   four = small_runs.finish(folder, devices=4, mesh='(1,1,2,1,2)', **small)
   assert 'at update 3 of 4' in four.stdout
-  for found, wanted in zip(four.figures, small_one.figures, strict=True):
+  for found, wanted in zip(four.on_any_mesh, small_one.on_any_mesh, strict=True):
     assert found.keys() == wanted.keys()
     losses = [name for name in wanted if name in ('grpo/loss', 'grpo/kl', 'reward/total')]
     for name in losses:

@@ -62,6 +62,12 @@ class Run:
     """The metrics that the seed decides: all but timings."""
     return [{k: v for k, v in row.items() if not k.startswith(TIMINGS)} for row in self.rows]
 
+  @property
+  def on_any_mesh(self):
+    """Those of the figures that another mesh gives too."""
+    # Requests wait for slots shard by shard.
+    return [{k: v for k, v in row.items() if k != 'rollout/slots_busy'} for row in self.figures]
+
 
 def command(folder, *flags, config='experiments/r1_zero.py', program=('r1jax.main',), **overrides):
   """The command of a small run; `overrides` are written `rl__updates=6`."""
