@@ -101,7 +101,7 @@ def test_a_run_that_samples_ahead_says_by_which_weights(whole, small_one):
   staleness = [row['rollout/staleness'] for row in whole.rows if 'rollout/staleness' in row]
   assert staleness == [0, 1, 1]
   versions = {}
-  for path in sorted((whole.folder / 'samples').iterdir()):
+  for path in sorted((whole.folder / 'samples').glob('step_*.jsonl')):
     versions[path.name] = {json.loads(line)['version'] for line in path.open()}
   assert list(versions.values()) == [{0}, {0}, {2}]
   # The first rollout is trained on as ever; the second one's weight bridges two updates.
