@@ -88,7 +88,7 @@ def smollm2(config):
   config.rl.update(prompts=12, mini_batches=1, updates=30, reference_every=30, samples_every=5)
   # A prompt is twice as long as a reply: computed once for all eight of them.
   config.rl.update(share_prompts=True, rows=6, capacity=256, length_schedule=((0, 32),))
-  # No reference: twenty updates lead nowhere far, and its weights would take memory.
+  # No reference: thirty updates lead nowhere far, and its weights would take memory.
   config.grpo.beta = 0.0
   config.optimizer.update(lr=2e-5, moments='float32')
   config.evaluation.update(temperature=1.0, top_p=1.0, questions=256, samples=4)
