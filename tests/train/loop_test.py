@@ -298,7 +298,9 @@ def test_a_signal_during_an_update_is_answered_at_once_and_a_second_ends_it(tmp_
 
 
 HANGS = """
-import sys, time
+import signal, sys, time
+# Where the suite was started in the background Ctrl-C is ignored, and a process inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import jax
 from r1jax import sharding
 from r1jax.train import loop
