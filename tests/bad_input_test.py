@@ -77,7 +77,7 @@ def test_the_work_directory_of_another_config_is_left_alone(reference):
 @pytest.mark.parametrize(
   'content, message',
   [
-    ('', 'no problem in it'),
+    ('', 'no record in it'),
     (GOOD + '{"question": \n', 'line 2: not JSON'),
     (GOOD + '{"question": "1 + 2"}\n', "line 2: no field 'answer'"),
     (GOOD + '{"question": "%s", "answer": "3"}\n' % ('1 + 2 ' * 40), 'question 2 .* takes 48'),

@@ -52,18 +52,18 @@ def test_figures_are_compared_as_the_file_has_them_without_what_no_seed_decides(
 
 
 @pytest.mark.parametrize(
-  ('compared', 'differing', 'same', 'said', 'status'),
+  ('found', 'said', 'status'),
   [
-    (9, (), True, 'all 9 figures are the same', 0),
-    (9, (), False, 'OTHER bits than', 2),
-    (9, (('grpo/kl', 0.1, 0.2),), None, 'grpo/kl: 0.1 then, 0.2 now', 2),
-    (0, (), None, 'no figures of update 3', 0),
+    ((9, (), True), 'all 9 figures are the same', 0),
+    ((9, (), False), 'OTHER bits than', 2),
+    ((9, (('grpo/kl', 0.1, 0.2),), None), 'grpo/kl: 0.1 then, 0.2 now', 2),
+    ((0, (), None), 'no figures of update 3', 0),
   ],
 )
 def test_what_is_the_same_and_what_is_not_is_said(
-  tmp_path, monkeypatch, capsys, compared, differing, same, said, status
+  tmp_path, monkeypatch, capsys, found, said, status
 ):
-  folder = _folder(tmp_path, (0,))
+  (compared, differing, same), folder = found, _folder(tmp_path, (0,))
   done = replay.Replay(replay.Where(folder, 3, 0), compared, differing, 'abc', same)
   monkeypatch.setattr(replay, 'run', lambda *arguments: done)
   assert command.main([str(folder), '--update=3']) == status
