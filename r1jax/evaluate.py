@@ -304,13 +304,8 @@ def run(given):
 
 def main(argv=None):
   """Runs the command; errors of use end in one line and exit status 1."""
-  try:
-    return run(parse(sys.argv[1:] if argv is None else argv))
-  except (ValueError, OSError) as error:
-    return commands.fail(error)
-  except KeyboardInterrupt:
-    print('stopped; the same command goes on', file=sys.stderr)
-    return commands.STOPPED
+  work = lambda: run(parse(sys.argv[1:] if argv is None else argv))
+  return commands.ended(work, stopped='stopped; the same command goes on')
 
 
 if __name__ == '__main__':

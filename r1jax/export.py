@@ -93,13 +93,8 @@ def _judge(folder, problems):
 
 def main(argv=None):
   """Runs the command; errors of use end in one line and exit status 1."""
-  try:
-    return run(parse(sys.argv[1:] if argv is None else argv))
-  except (ValueError, OSError) as error:
-    return commands.fail(error)
-  except KeyboardInterrupt:
-    print('stopped; the same command starts anew', file=sys.stderr)
-    return commands.STOPPED
+  work = lambda: run(parse(sys.argv[1:] if argv is None else argv))
+  return commands.ended(work, stopped='stopped; the same command starts anew')
 
 
 if __name__ == '__main__':

@@ -18,15 +18,14 @@ def parse(argv):
   return parser.parse(argv)
 
 
+def run(given):
+  """Brings the model that the flags name."""
+  fetched.fetch(given.name)
+
+
 def main(argv=None):
   """Runs the command; errors of use end in one line and exit status 1."""
-  try:
-    fetched.fetch(parse(sys.argv[1:] if argv is None else argv).name)
-  except (ValueError, OSError) as error:
-    return commands.fail(error)
-  except KeyboardInterrupt:
-    return commands.STOPPED
-  return 0
+  return commands.ended(lambda: run(parse(sys.argv[1:] if argv is None else argv)))
 
 
 if __name__ == '__main__':

@@ -245,17 +245,13 @@ def _row(record, verdict):
 
 def main(argv=None):
   """Runs the command; errors of use end in one line and exit status 1."""
+  return commands.ended(lambda: run(parse(sys.argv[1:] if argv is None else argv)), _expected)
+
+
+def _expected():
   from r1jax.rewards.code import sandbox
 
-  try:
-    run(parse(sys.argv[1:] if argv is None else argv))
-  except BrokenPipeError:  # a pager that was left
-    return commands.unread()
-  except (ValueError, OSError, sandbox.SandboxError) as error:
-    return commands.fail(error)
-  except KeyboardInterrupt:
-    return commands.STOPPED
-  return 0
+  return (sandbox.SandboxError,)
 
 
 if __name__ == '__main__':

@@ -101,12 +101,13 @@ def main(argv=None):
   # It computes on no accelerator; JAX reads these when it is imported.
   os.environ['JAX_PLATFORMS'] = 'cpu'
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  try:
+
+  def work():
     given = parse(sys.argv[1:] if argv is None else argv)
     with commands.ended_in_a_line('stopped; a plan starts anew'):
       return run(given)
-  except (ValueError, OSError) as error:
-    return commands.fail(error)
+
+  return commands.ended(work)
 
 
 if __name__ == '__main__':

@@ -89,18 +89,13 @@ def _indices(text):
 
 def main(argv=None):
   """Runs the command; errors of use end in one line and exit status 1."""
-  try:
-    given = parse(sys.argv[1:] if argv is None else argv)
-    with commands.quiet():
-      from r1jax.runs.graph import graph
-  except ValueError as error:
-    return commands.fail(error)
-  try:
-    return run(given)
-  except graph.EXPECTED as error:
-    return commands.fail(error)
-  except KeyboardInterrupt:
-    return commands.STOPPED
+  return commands.ended(lambda: run(parse(sys.argv[1:] if argv is None else argv)), _expected)
+
+
+def _expected():
+  from r1jax.runs.graph import graph
+
+  return graph.EXPECTED
 
 
 if __name__ == '__main__':

@@ -141,21 +141,13 @@ def _why(text):
 
 def main(argv=None):
   """Runs the command; errors of use end in one line and exit status 1."""
-  try:
-    given = parse(sys.argv[1:] if argv is None else argv)
-    with commands.quiet():
-      from r1jax.rewards import service
-  except ValueError as error:
-    return commands.fail(error)
-  try:
-    run(given)
-  except BrokenPipeError:  # whoever read has seen enough
-    return commands.unread()
-  except (ValueError, OSError, service.VerifierFailure) as error:
-    return commands.fail(error)
-  except KeyboardInterrupt:
-    return commands.STOPPED
-  return 0
+  return commands.ended(lambda: run(parse(sys.argv[1:] if argv is None else argv)), _expected)
+
+
+def _expected():
+  from r1jax.rewards import service
+
+  return (service.VerifierFailure,)
 
 
 if __name__ == '__main__':

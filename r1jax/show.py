@@ -69,13 +69,7 @@ def run(given):
 
 def main(argv=None):
   """Runs the command; errors of use end in one line and exit status 1."""
-  try:
-    run(parse(sys.argv[1:] if argv is None else argv))
-  except BrokenPipeError:  # whoever read has seen enough
-    return commands.unread()
-  except (ValueError, OSError) as error:
-    return commands.fail(error)
-  return 0
+  return commands.ended(lambda: run(parse(sys.argv[1:] if argv is None else argv)))
 
 
 if __name__ == '__main__':

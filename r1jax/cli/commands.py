@@ -92,7 +92,30 @@ def fail(error, status=1):
   return status
 
 
-def unread():
+def ended(work, expected=tuple, stopped=''):
+  """Does a command's work and returns its exit status: every error of use is one line.
+
+  Args:
+    work: () -> exit status, or anything false for 0.
+    expected: () -> further exceptions that are errors of use. Asked after one has come, as their
+      modules are slow to import.
+    stopped: what Ctrl-C is answered with; '' says nothing.
+  """
+  try:
+    return work() or 0
+  except BrokenPipeError:  # whoever read has seen enough
+    return _unread()
+  except KeyboardInterrupt:
+    if stopped:
+      print(stopped, file=sys.stderr)
+    return STOPPED
+  except Exception as error:
+    if isinstance(error, (ValueError, OSError, *expected())):
+      return fail(error)
+    raise
+
+
+def _unread():
   """What to do where nobody reads standard output any more: nothing, quietly; returns 1."""
   # Else Python complains at its end of what it could not flush.
   os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

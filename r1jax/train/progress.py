@@ -98,11 +98,36 @@ class Pace:
     return one * (self._total - step) + due * self._examination
 
 
-class Progress:
-  """A bar with the time left and the live figures; plain lines where the output is no terminal.
+class _Display:
+  """Something that is being done, on standard output: live on a terminal, else lines of a log.
 
-  Use as a context manager. Only process 0 prints.
+  Use as a context manager. Only process 0 prints. A subclass has `_shown()`, what a terminal shows.
   """
+
+  def __init__(self, console, state=None):
+    self.console = console or _console()
+    self._live, self._log = None, _Log(self.print, state)
+
+  def _begin(self, **options):
+    if not self.console.is_terminal:
+      self._log.start()
+      return
+    show = dict(console=self.console, refresh_per_second=4, get_renderable=self._shown)
+    self._live = rich.live.Live(**show, **options)
+    self._live.start()
+
+  def __exit__(self, *exception):
+    self._log.stop()
+    if self._live:
+      self._live.stop()
+
+  def print(self, text):
+    """Prints a line, on a terminal above what is live."""
+    self.console.print(terminal.plain(text), markup=False, soft_wrap=True)
+
+
+class Progress(_Display):
+  """A bar with the time left and the live figures; plain lines where the output is no terminal."""
 
   def __init__(
     self, title, total, start=0, figures=RL_FIGURES, *, cycle=1, examine_every=0, base=(),
@@ -121,10 +146,10 @@ class Progress:
       console: rich console; default is one on stdout.
       notice: () -> text that a terminal shows below the figures, '' for none.
     """
+    super().__init__(console)
     self._title, self._total, self._start, self._figures = title, total, start, figures
     self._cycle, self._every, self._base = cycle, examine_every, dict(base)
     self._notice = notice
-    self.console = console or _console()
     self._bar = rich.progress.Progress(
       rich.progress.TextColumn('{task.description}'),
       rich.progress.BarColumn(bar_width=None),
@@ -134,30 +159,15 @@ class Progress:
       expand=True,
     )
     self._task = self._bar.add_task(title, total=total, completed=start, timing='')
-    self._live, self._latest, self._step = None, {}, start
+    self._latest, self._step = {}, start
     self._began = self._heard = -math.inf
     self._pace, self._watch = None, programs.watch()
-    self._log = _Log(self.print)
 
   def __enter__(self):
     self._began = self._heard = time.monotonic()
     self._pace = Pace(self._total, self._start, self._began, self._cycle, self._every)
-    if self.console.is_terminal:
-      show = dict(console=self.console, refresh_per_second=4, get_renderable=self._shown)
-      self._live = rich.live.Live(**show)
-      self._live.start()
-    else:
-      self._log.start()
+    self._begin()
     return self
-
-  def __exit__(self, *exception):
-    self._log.stop()
-    if self._live:
-      self._live.stop()
-
-  def print(self, text):
-    """Prints a line above the bar."""
-    self.console.print(terminal.plain(text), markup=False, soft_wrap=True)
 
   def update(self, step, metrics, now=None):
     """Shows that `step` steps are complete, at time `now`, and the latest value of each figure."""
@@ -212,41 +222,31 @@ class Progress:
     return f'{phases.clock(now - self._began)} + {rest}'
 
 
-class Status:
+class Status(_Display):
   """One thing that is being done before or after the steps, with a clock and a count.
 
-  Use as a context manager; a terminal forgets it at its end. Only process 0 prints.
+  A terminal forgets it at its end.
   """
 
   def __init__(self, what, total=0, console=None):
     """`total` is what `advance` counts to; 0 where there is nothing to count."""
+    super().__init__(console, self._text)
     self._what, self._total, self._done = what, total, 0
-    self.console = console or _console()
-    self._live, self._began = None, -math.inf
-    self._watch, self._log = programs.watch(), _Log(self._print, self._text)
+    self._began, self._watch = -math.inf, programs.watch()
 
   def __enter__(self):
     self._began = time.monotonic()
-    if self.console.is_terminal:
-      show = dict(console=self.console, refresh_per_second=4, transient=True)
-      self._live = rich.live.Live(**show, get_renderable=lambda: rich.text.Text(self._text()))
-      self._live.start()
-    else:
-      self._print(self._what)
-      self._log.start()
+    if not self.console.is_terminal:
+      self.print(self._what)
+    self._begin(transient=True)
     return self
-
-  def __exit__(self, *exception):
-    self._log.stop()
-    if self._live:
-      self._live.stop()
 
   def advance(self, count):
     """Counts what is done."""
     self._done += count
 
-  def _print(self, text):
-    self.console.print(terminal.plain(text), markup=False, soft_wrap=True)
+  def _shown(self):
+    return rich.text.Text(self._text())
 
   def _text(self):
     count = f' {self._done:,}/{self._total:,}' if self._total else ''

@@ -322,3 +322,23 @@ def test_a_plan_that_is_told_to_end_while_it_compiles_does_in_one_line(tmp_path)
     process.communicate()
   assert (process.returncode, stdout) == (143, ''), first + rest
   assert rest.splitlines()[-1] == 'stopped; a plan starts anew' and 'Traceback' not in first + rest
+
+
+def test_the_end_of_a_command_is_a_status_and_at_most_one_line(capsys):
+  class OwnError(RuntimeError):
+    """An error of use that a command names."""
+
+  def raising(error):
+    def work():
+      raise error
+
+    return work
+
+  assert commands.ended(lambda: None) == 0 and commands.ended(lambda: 2) == 2
+  assert commands.ended(raising(ValueError('two\nlines'))) == 1
+  assert commands.ended(raising(OwnError('own')), lambda: (OwnError,)) == 1
+  assert capsys.readouterr().err == 'error: two lines\nerror: own\n'
+  assert commands.ended(raising(KeyboardInterrupt()), stopped='again') == commands.STOPPED
+  assert capsys.readouterr().err == 'again\n'
+  with pytest.raises(OwnError):  # what nobody has named is a fault of ours, with its traceback
+    commands.ended(raising(OwnError('own')))
