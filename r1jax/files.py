@@ -1,14 +1,43 @@
 """Files of a run: written whole or not at all, read back without a torn end."""
 
+import hashlib
 import json
 import os
 import pathlib
+import shutil
+import tempfile
 
 
 def cache():
   """Our folder in the user's cache, XDG_CACHE_HOME or ~/.cache."""
   root = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
   return pathlib.Path(root).expanduser() / 'r1jax'
+
+
+def kept_folder(kind, name, identity, fill):
+  """A folder in our cache that is filled once for an identity, and used again from then on.
+
+  Args:
+    kind: folder of the cache that it stands in.
+    name: what its own name begins with, for people.
+    identity: text of all that its content depends on.
+    fill: writes the content into a new folder, a Path that it is given; its errors leave nothing.
+  """
+  shelf = cache() / kind
+  kept = shelf / f'{name[:60]}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}'
+  if kept.exists():
+    return kept
+  shelf.mkdir(parents=True, exist_ok=True)
+  # Several processes may fill one at once: each has a folder of its own, and the first one's stays.
+  made = pathlib.Path(tempfile.mkdtemp(dir=shelf))
+  try:
+    fill(made)
+    made.rename(kept)
+  except BaseException as error:
+    shutil.rmtree(made)
+    if not (isinstance(error, OSError) and kept.exists()):
+      raise
+  return kept
 
 
 def write_atomically(path, data):

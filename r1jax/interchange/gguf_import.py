@@ -8,10 +8,7 @@ refused by name: a key that is passed over may be one that changes what the mode
 """
 
 import dataclasses
-import hashlib
 import pathlib
-import shutil
-import tempfile
 
 import gguf
 import numpy as np
@@ -62,28 +59,21 @@ def unpack(path):
   """
   path = pathlib.Path(path).resolve()
   status = path.stat()
-  told = f'{_FORM} {path} {status.st_size} {status.st_mtime_ns}'
-  cache = files.cache() / 'gguf'
-  folder = cache / f'{path.stem[:60]}-{hashlib.sha256(told.encode()).hexdigest()[:16]}'
-  if folder.exists():
-    return folder
+  identity = f'{_FORM} {path} {status.st_size} {status.st_mtime_ns}'
+  return files.kept_folder('gguf', path.stem, identity, lambda made: _fill(made, path))
+
+
+def _fill(made, path):
+  """Writes the small files of a GGUF file and the link to it into a folder."""
   reader = _read(path)
   try:
     contents = _hub_files(reader)
   except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
     lacking = f'lacks {error}' if isinstance(error, KeyError) else str(error)
     raise tensors.CheckpointFileError(f'{path}: {lacking}') from error
-  cache.mkdir(parents=True, exist_ok=True)
-  # Several processes may unpack at once: each has a folder of its own, and the first one's is kept.
-  made = pathlib.Path(tempfile.mkdtemp(dir=cache))
   for name, content in contents.items():
     tensors.write_json(made / name, content)
   (made / tensors.GGUF).symlink_to(path)
-  try:
-    made.rename(folder)
-  except OSError:
-    shutil.rmtree(made)
-  return folder
 
 
 def _read(path):

@@ -10,11 +10,9 @@ checkpoint does. What its config says beyond plain LoRA is refused by name.
 
 import dataclasses
 import functools
-import hashlib
 import math
 import pathlib
 import shutil
-import tempfile
 
 import jax
 import numpy as np
@@ -158,25 +156,16 @@ def unpack(folder):
   hub_files.check_regular(folder / WEIGHTS)
   read = (folder / CONFIG, folder / WEIGHTS, base / 'config.json')
   stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in read]
-  cache = files.cache() / 'peft'
-  named = hashlib.sha256(f'{_FORM} {base} {stats}'.encode()).hexdigest()[:16]
-  kept = cache / f'{folder.name[:60]}-{named}'
-  if kept.exists():
-    return kept
-  cache.mkdir(parents=True, exist_ok=True)
-  # Several processes may unpack at once: the first one's folder is kept.
-  made = pathlib.Path(tempfile.mkdtemp(dir=cache))
-  _copy_small(base, folder, made)
-  # Merged matrices are float32: nothing may round them when "as it is" is asked for.
-  tensors.write_json(made / 'config.json', hub | {'torch_dtype': 'float32'})
-  shutil.copy(folder / CONFIG, made / CONFIG)
-  (made / WEIGHTS).symlink_to(folder / WEIGHTS)
-  (made / checkpoints.BASE).symlink_to(base)
-  try:
-    made.rename(kept)
-  except OSError:
-    shutil.rmtree(made)
-  return kept
+
+  def fill(made):
+    _copy_small(base, folder, made)
+    # Merged matrices are float32: nothing may round them when "as it is" is asked for.
+    tensors.write_json(made / 'config.json', hub | {'torch_dtype': 'float32'})
+    shutil.copy(folder / CONFIG, made / CONFIG)
+    (made / WEIGHTS).symlink_to(folder / WEIGHTS)
+    (made / checkpoints.BASE).symlink_to(base)
+
+  return files.kept_folder('peft', folder.name, f'{_FORM} {base} {stats}', fill)
 
 
 def _copy_small(base, folder, made):
