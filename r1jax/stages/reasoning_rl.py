@@ -270,7 +270,6 @@ class Stage(state_lib.Held):
     if not self.pending:
       figures['speed/train_tokens_per_s'] = self._tokens / self._training
       self._tokens, self._training = 0, 0.0
-    found['grpo/clip_fraction'] = found['grpo/clip_low'] + found['grpo/clip_high']
     return figures | found | self.examine(self.weights, step + 1)
 
   def _learn(self, minibatch):
@@ -285,6 +284,8 @@ class Stage(state_lib.Held):
       temperature=self.job.sample.temperature,
       reference_every=self.job.rl.reference_every,
     )
+    # The first sum of results that are not there yet waits for them on a CPU: it is the update's.
+    found['grpo/clip_fraction'] = found['grpo/clip_low'] + found['grpo/clip_high']
     return found
 
   @property
