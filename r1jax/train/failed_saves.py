@@ -8,6 +8,9 @@ import sys
 # "Failed to write 42 bytes to file 4: No space left on device [os_error_code='28']", not
 # "[source locations='tensorstore/...']".
 _TENSORSTORE = re.compile(r"([^:\]\[]+) \[os_error_code='\d+'\]")
+# "OUT_OF_RANGE: Error reading ... Requested byte range [0, 9) is not valid for value of size 4":
+# rarely, a save looks at a file of its own that had no room before it is told so.
+_CUT_SHORT = 'OUT_OF_RANGE'
 _LONGEST = 300  # characters of an error that is quoted
 
 
@@ -18,6 +21,8 @@ def reason(error):
     return found[1].strip()
   if isinstance(error, OSError) and error.strerror:
     return f'{error.strerror}: {error.filename}' if error.filename else error.strerror
+  if str(error).startswith(_CUT_SHORT):
+    return 'a file of it was cut short, as for want of room or by someone else'
   return f'{type(error).__name__}: {" ".join(str(error).split())}'[:_LONGEST]
 
 

@@ -41,7 +41,9 @@ def test_a_save_without_room_is_one_line_and_the_next_one_with_room_succeeds(tmp
   done = subprocess.run(command, capture_output=True, text=True, timeout=300)
   assert (done.returncode, done.stderr) == (0, '')
   told, then, last = done.stdout.splitlines()
-  assert told.startswith(f'{tmp_path}: saving failed (File too large); ')
+  # Which of its writes a save looks at first is a race: seen once in hundreds, the cut file.
+  reasons = ('File too large', 'a file of it was cut short, as for want of room or by someone else')
+  assert told.startswith(tuple(f'{tmp_path}: saving failed ({reason}); ' for reason in reasons))
   assert (then, last) == ('[1]', '[1, 3]')
   # What did not fit has gone.
   assert sorted(path.name for path in tmp_path.iterdir()) == ['step_00000001', 'step_00000003']
@@ -60,6 +62,13 @@ def test_a_save_without_room_is_one_line_and_the_next_one_with_room_succeeds(tmp
     ),
     (OSError(28, 'No space left on device'), 'No space left on device'),
     (OSError(30, 'Read-only file system', '/a/b'), 'Read-only file system: /a/b'),
+    (
+      ValueError(
+        'OUT_OF_RANGE: Error reading "w/0" in OCDBT database at local file "/a/": Requested byte '
+        'range [0, 9) is not valid for value of size 4'
+      ),
+      'a file of it was cut short',
+    ),
     (ValueError("two\nlines [source locations='a.cc:3']"), 'ValueError: two lines [source'),
   ],
 )

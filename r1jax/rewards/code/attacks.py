@@ -78,7 +78,7 @@ def leaks():
   left = [f'process {pid}' for pid in sandbox.running()]
   for folder in ('/tmp', '/dev', '/dev/shm', '/usr', os.path.expanduser('~'), os.getcwd()):
     left += [str(place) for place in pathlib.Path(folder).glob('r1jax-leak*')]
-    left += [str(place) for place in pathlib.Path(folder).glob('r1jax-code-*')]
+    left += [str(place) for place in pathlib.Path(folder).glob(f'{sandbox.folder_prefix()}*')]
   # A socket in the abstract namespace has no file, but a line here.
   sockets = pathlib.Path('/proc/net/unix')
   if sockets.exists() and '@r1jax-leak' in sockets.read_text():

@@ -85,6 +85,11 @@ def running():
   return found
 
 
+def folder_prefix():
+  """How the name of a temporary folder of this process's unisolated sandboxes begins."""
+  return f'r1jax-code-{os.getpid()}-'
+
+
 def require(allow_unsandboxed):
   """Raises SandboxError, with what to do, where programs cannot be run as they are asked to."""
   lacking = isolation.lacking()
@@ -122,7 +127,7 @@ class Sandbox:
     require(allow_unsandboxed)
     self._limits = limits
     self._isolated = isolation.available() is not None
-    self._folder = None if self._isolated else tempfile.mkdtemp(prefix='r1jax-code-')
+    self._folder = None if self._isolated else tempfile.mkdtemp(prefix=folder_prefix())
     self._received = bytearray()
     self._start()
 

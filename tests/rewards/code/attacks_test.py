@@ -2,7 +2,7 @@
 
 import pytest
 
-from r1jax.rewards.code import attacks, isolation
+from r1jax.rewards.code import attacks, isolation, sandbox
 from r1jax.rewards.verdict import Kind
 
 needs_bubblewrap = pytest.mark.skipif(
@@ -51,6 +51,11 @@ def test_a_changed_device_and_a_file_left_are_leaks(monkeypatch, tmp_path):
   (tmp_path / 'r1jax-leak-file').touch()
   assert attacks.leaks() == [str(tmp_path / 'r1jax-leak-file')]
   (tmp_path / 'r1jax-leak-file').unlink()
+  # Sandboxes of another process at work in the same folder are none of ours.
+  (tmp_path / 'r1jax-code-1-x').mkdir()
+  (tmp_path / f'{sandbox.folder_prefix()}x').mkdir()
+  assert attacks.leaks() == [str(tmp_path / f'{sandbox.folder_prefix()}x')]
+  (tmp_path / f'{sandbox.folder_prefix()}x').rmdir()
   monkeypatch.setitem(attacks.DEVICES, '/dev/null', (0o20000, 0, 0))
   assert attacks.leaks() == ['device /dev/null']
 
