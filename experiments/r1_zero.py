@@ -85,15 +85,15 @@ def smollm2(config):
   config.reward.update(answer='last_number', format=0.0)
   # Room for a sentence that works the answer out: with 24 most products in words are cut off.
   config.sample.update(group=8, max_new=32)
-  config.rl.update(prompts=12, mini_batches=1, updates=20, reference_every=20, samples_every=5)
-  # A prompt is twice as long as a reply: computed once for all eight of them. Two groups fill a row.
+  config.rl.update(prompts=12, mini_batches=1, updates=24, reference_every=24, samples_every=6)
+  # A prompt is longer than a reply: computed once for all eight of them. Two groups fill a row.
   config.rl.update(share_prompts=True, rows=1, capacity=512, length_schedule=((0, 32),))
-  # No reference: twenty updates lead nowhere far, and its weights would take memory.
+  # No reference: two dozen updates lead nowhere far, and its weights would take memory.
   config.grpo.beta = 0.0
   config.optimizer.update(lr=2e-5, moments='float32')
   config.evaluation.update(temperature=1.0, top_p=1.0, questions=256, samples=4)
-  config.evaluation.update(every=10, few=64)
-  config.loop.checkpoint_every = 5
+  config.evaluation.update(every=12, few=64)
+  config.loop.checkpoint_every = 6
 
 
 def hub(config):

@@ -142,5 +142,5 @@ def test_in_bfloat16_sampler_and_trainer_agree_nearly_as_well_as_with_all_weight
   params = moved(specs, params)
   ours = np.mean([parity(params, cfg, seed) for seed in range(4)])
   theirs = np.mean([parity(merged(params), half, seed) for seed in range(4)])
-  # 0.0120 and 0.0095 nats: a side path is rounded at more places than a matrix is.
-  assert 0 < theirs < 0.1 and ours < 1.4 * theirs
+  # 0.0103 and 0.0095 nats: what goes through the rank is rounded once more than a matrix is.
+  assert 0 < theirs < 0.1 and ours < 1.2 * theirs

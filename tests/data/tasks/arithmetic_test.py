@@ -64,6 +64,15 @@ def test_about_a_fifth_of_the_operands_are_held_out():
   assert 0.15 < held / len(pairs) < 0.25
 
 
+@pytest.mark.parametrize('kind', ['one_digit', 'two_with_one', 'two_digits'])
+@pytest.mark.parametrize('split', [arithmetic.TRAIN, arithmetic.HELDOUT])
+def test_half_of_the_questions_ask_for_a_sum_in_both_splits(kind, split):
+  asked = [source(kind, split)[i].question for i in range(COUNT)]
+  sums = sum(any(sign in text for sign in (' + ', ' plus ', 'Add')) for text in asked)
+  # Four standard deviations of 400 fair draws.
+  assert abs(sums - COUNT / 2) < 4 * (COUNT / 4) ** 0.5
+
+
 def test_a_problem_comes_again_and_another_seed_asks_others():
   first, again, other = source('two_steps'), source('two_steps'), source('two_steps', seed=1)
   assert [first[i] for i in range(20)] == [again[i] for i in range(20)]
