@@ -4,9 +4,11 @@ Nothing here imports JAX, so help and mistyped flags are answered at once. `pyth
 and `python -m r1jax.main` do what `r1jax train` does.
 """
 
+import _thread
 import contextlib
 import dataclasses
 import difflib
+import functools
 import importlib
 import os
 import signal
@@ -130,6 +132,7 @@ def quiet():
   page, or a crash.
   """
   ours = threading.current_thread() is threading.main_thread()
+  _heed_interrupts()
   # Another handler than Python's own belongs to somebody who knows better (nohup, a notebook).
   if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
     yield
@@ -170,6 +173,24 @@ def ended_in_a_line(line):
     done.set()
     watch.join()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@functools.cache
+def _heed_interrupts():
+  """From now on no Ctrl-C is lost that comes while a callback of the garbage collector runs.
+
+  Python prints and forgets what is raised there, and JAX has such a callback; so it comes again.
+  """
+  hook = sys.unraisablehook
+
+  def report(unraisable):
+    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+      hook(unraisable)
+      return
+    # A little later: raised in here it would be forgotten again.
+    threading.Timer(_LOOK, _thread.interrupt_main).start()
+
+  sys.unraisablehook = report
 
 
 def _leave(number, frame):

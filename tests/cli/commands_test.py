@@ -219,6 +219,25 @@ def test_ctrl_c_while_modules_are_imported_ends_in_one_line():
   assert process.returncode == commands.STOPPED and said == 'stopped before anything was done\n'
 
 
+def test_ctrl_c_within_a_callback_of_the_collector_is_not_lost():
+  program = (
+    'import gc, signal, sys, time\n'
+    'from r1jax.cli import commands\n'
+    'with commands.quiet():\n'
+    '  pass\n'
+    'def callback(phase, info):\n'
+    '  gc.callbacks.remove(callback)\n'
+    '  signal.raise_signal(signal.SIGINT)\n'
+    'gc.callbacks.append(callback)\n'
+    'def work():\n'
+    '  gc.collect()\n'
+    '  time.sleep(60)\n'
+    "sys.exit(commands.ended(work, stopped='stopped'))\n"
+  )
+  done = python(program, timeout=50)
+  assert (done.returncode, done.stderr) == (commands.STOPPED, 'stopped\n')
+
+
 @pytest.mark.heavy
 @pytest.mark.skipif(not pathlib.Path('/proc/self/maps').exists(), reason='needs /proc')
 @pytest.mark.parametrize('seconds', [0, 0.1, 0.3, 0.7, 1.2, 2.0])
