@@ -57,15 +57,18 @@ def _examples(before, after, problems, where):
   """A question that was gained and one that fails, each with how it was chosen."""
   right = [np.array([v['accuracy'].score > 0.5 for v in r.verdicts]) for r in (before, after)]
   gained = np.flatnonzero(~right[0] & right[1]).tolist()
-  # A worked answer shows more than a lucky one.
+  # A worked answer shows more than a lucky one, and an answer that the base did not have more than
+  # tags around one that it had.
   worked = [i for i in gained if heldout.worked(after.completions[i])]
+  new = [i for i in worked or gained if before.contents and before.contents[i] == 0]
   failed = np.flatnonzero(~right[1]).tolist()
   of = f'of the first replies to {len(problems)} questions'
   chosen = []
   if worked or gained:
-    how = 'worked out ' if worked else ''
-    text = f'{len(worked or gained)} wrong before and {how}right after'
-    chosen.append(('gained', (worked or gained)[0], f'the first of {text}, {of}'))
+    form, how = 'in any form ' if new else '', 'worked out ' if worked else ''
+    found = new or worked or gained
+    text = f'{len(found)} wrong {form}before and {how}right after'
+    chosen.append(('gained', found[0], f'the first of {text}, {of}'))
   if failed:
     chosen.append(('failed', failed[0], f'the first of {len(failed)} wrong after, {of}'))
   return [

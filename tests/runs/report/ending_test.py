@@ -89,6 +89,12 @@ def test_examples_are_a_gain_that_is_worked_out_and_a_failure_and_say_how_they_w
   shown = _printed(*ending.examples({'examples': [gained, failed]}))
   for part in ('expected 4', 'before: wrong, read 5', 'after: correct, read 4', 'still wrong'):
     assert part in shown
+  # Of gains those come first whose answer the base had in no form.
+  texts = ('2 + 2 = 4 <answer>4</answer>',) * 3
+  before = _result([0, 0, 0], contents=(0.25, 1.0, 0.0), texts=('5',) * 3)
+  gained = outcome.of(before, _result([1, 1, 1], texts=texts), _problems(3), 'tags')['examples'][0]
+  assert gained['question'] == 'question 2'
+  assert '1 wrong in any form before and worked out right after' in gained['chosen']
   # Nothing was gained and nothing fails: nothing is made up.
   whole = _result([1, 1])
   assert outcome.of(whole, whole, _problems(2), 'tags')['examples'] == []
