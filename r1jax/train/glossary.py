@@ -94,7 +94,7 @@ _REWARD = (
     'reward/format',
     'share',
     ROLLOUT,
-    'Mean of the format reward: both tags, once, in order.',
+    'Mean of the format reward: both tags, once, in order; or one box, or a number.',
     'rises first, ends near 1',
   ),
   Metric('reward/language', 'share', ROLLOUT, 'Mean of the language reward.', 'near 1'),
