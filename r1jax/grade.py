@@ -82,7 +82,8 @@ def read(path):
   if bad:
     named = '; '.join(f'line {number}: {error}' for number, error in bad[:_NAMED])
     more = f'; and {len(bad) - _NAMED} more' if len(bad) > _NAMED else ''
-    raise ValueError(f'{path}: {len(bad)} lines cannot be judged, so none was. {named}{more}')
+    lines = '1 line' if len(bad) == 1 else f'{len(bad)} lines'
+    raise ValueError(f'{path}: {lines} cannot be judged, so none was. {named}{more}')
   if not found:
     raise ValueError(f'{path}: no record in it, expected one JSON object per line')
   return found

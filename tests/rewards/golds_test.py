@@ -173,8 +173,9 @@ def test_a_record_to_be_judged_holds_its_gold(record, gold):
   'record, why',
   [
     ({'gold': '1'}, "field 'kind' holds None, expected one of math, letter"),
-    ({'kind': 'math'}, "field 'gold' holds None, expected text"),
-    ({'kind': 'math', 'gold': True}, "field 'gold' holds True, expected text"),
+    ({'kind': 'math'}, "there is no field 'gold'"),
+    ({'kind': 'math', 'gold': None}, "field 'gold' holds None, expected text or a whole number"),
+    ({'kind': 'math', 'gold': True}, "field 'gold' holds True, expected text or a whole number"),
     ({'kind': 'letter', 'gold': 'F'}, "field 'gold' holds 'F', expected a letter of ABCDE"),
     ({'kind': 'letter', 'gold': 'C', 'choices': ['x', 'y']}, "field 'gold' holds 'C'"),
     ({'kind': 'numbers', 'gold': [1]}, "field 'gold' holds [1], expected numbers"),

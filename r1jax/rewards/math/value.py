@@ -59,9 +59,11 @@ class Value(Gold):
   @classmethod
   def graded(cls, record):
     """The Value of a record's field `gold`, a str or a whole number; of a worked one its box."""
-    given = record.get('gold')
+    if 'gold' not in record:
+      raise ValueError("there is no field 'gold', the right answer: text or a whole number")
+    given = record['gold']
     if not isinstance(given, (str, int)) or isinstance(given, bool):
-      raise ValueError(f"field 'gold' holds {given!r:.40}, expected text")
+      raise ValueError(f"field 'gold' holds {given!r:.40}, expected text or a whole number")
     text = str(given)
     return cls(_of_solution(text).strip() or text)
 
