@@ -49,7 +49,8 @@ class Run:
   @property
   def step(self):
     """Updates that are complete."""
-    return self.rows[-1]['step'] if self.rows else 0
+    # A whole run's summary knows it too, and its figures may have lost their last rows.
+    return max(self.rows[-1]['step'] if self.rows else 0, self.summary.get('updates', 0))
 
   @property
   def total(self):
@@ -176,5 +177,7 @@ def _alive(lock):
 
 def _near(folder):
   """Runs below a folder that is none, for the message."""
-  found = sorted(path.parent for path in folder.glob('*/config.json'))[:3]
+  # A model's folder has a config of its own, beside its weights.
+  runs = (p.parent for p in folder.glob('*/config.json') if not any(p.parent.glob('*.safetensors')))
+  found = sorted(runs)[:3]
   return f'; there are {", ".join(map(str, found))}' if found else ''

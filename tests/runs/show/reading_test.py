@@ -55,6 +55,20 @@ def test_a_folder_that_holds_no_run_names_those_below_it(tmp_path):
     reading.read(tmp_path / 'runs')
 
 
+def test_a_model_is_not_named_as_a_run(tmp_path):
+  folder = folders.write(tmp_path / 'model')
+  (folder / 'model.safetensors').touch()
+  with pytest.raises(ValueError, match=r'no config.json$'):
+    reading.read(tmp_path)
+
+
+def test_the_end_of_a_run_that_lost_its_figures_is_not_called_its_base(tmp_path):
+  summary = {'after': AFTER, 'updates': 100}
+  for rows in (folders.rows(99), []):
+    run = reading.read(folders.write(tmp_path / 'run', rows, summary=summary))
+    assert reading.heldout(run) == [{'step': 100, 'mean': 0.9, 'low': 0.85, 'high': 0.93}]
+
+
 def test_damage_is_named(tmp_path):
   folder = folders.write(tmp_path / 'run')
   (folder / 'samples' / 'step_000098.jsonl').write_text('no JSON\n')
