@@ -56,9 +56,10 @@ def table(summary):
   drawn = rich.table.Table(
     title=f'Before and after ({count})', title_justify='left', box=rich.box.SIMPLE_HEAD
   )
-  drawn.add_column('')
+  # On a narrow terminal an interval goes below its figure; names of rows and figures stay whole.
+  drawn.add_column('', no_wrap=True)
   for name in ('before', 'after', 'change [95 %]'):
-    drawn.add_column(name, justify='right', no_wrap=True)
+    drawn.add_column(name, justify='right')
   for row in lines(summary):
     drawn.add_row(*row)
   return drawn
@@ -105,8 +106,9 @@ def told(summary):
     return []
   test = f'paired permutation test on the same {strict["questions"]} questions, p = {_p(strict)}'
   found = [f'The trained policy is {strict["verdict"]} ({test}).']
-  if inner and strict['verdict'] == BETTER:
-    rest = 100 * (strict['mean'] - inner['mean'])
+  rest = 100 * (strict['mean'] - inner['mean']) if inner else 0.0
+  # Where the last number counts, every form does already.
+  if rest and strict['verdict'] == BETTER:
     whole = f'Of {100 * strict["mean"]:+.1f} points {rest:+.1f} are form alone: '
     same = 'answers that were known and not written where they are asked for'
     found.append(f'{whole}{same}. Right in any form it is {inner["verdict"]} (p = {_p(inner)}).')

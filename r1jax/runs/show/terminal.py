@@ -16,6 +16,7 @@ from r1jax.train import phases
 
 _LEVELS = '▁▂▃▄▅▆▇█'
 _NARROW, _WIDE = 20, 48  # signs of a sparkline
+_ROOMY = 80  # columns of a terminal that takes all four figures beside the narrowest course
 _WORST, _CHARACTERS = 5, 600
 # Label, metric, format: what is drawn where the run has it.
 CURVES = (
@@ -96,10 +97,12 @@ def curves(runs, width):
     width: of the console, in signs.
   """
   table = rich.table.Table(box=None, padding=(0, 1), show_header=True, header_style='dim')
-  table.add_column('')
-  for name in ('first', 'last', 'least', 'most'):
+  table.add_column('', no_wrap=True)
+  # The course shows where least and most are, should there be no room to say what they are.
+  columns = ('first', 'last', 'least', 'most')[: 4 if width >= _ROOMY else 2]
+  for name in columns:
     table.add_column(name, justify='right')
-  table.add_column('course')
+  table.add_column('course', no_wrap=True)
   signs = max(_NARROW, min(_WIDE, width - 62))
   for label, name, form in CURVES:
     for number, run in enumerate(runs):
@@ -107,7 +110,8 @@ def curves(runs, width):
       if not values:
         continue
       mark = f' {"AB"[number]}' if len(runs) > 1 else ''
-      cells = (format(value, form) for value in (values[0], values[-1], min(values), max(values)))
+      figures = (values[0], values[-1], min(values), max(values))[: len(columns)]
+      cells = (format(value, form) for value in figures)
       table.add_row(f'{label}{mark}', *cells, sparkline(values, signs), end_section=False)
   return table
 

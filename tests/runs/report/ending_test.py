@@ -70,6 +70,14 @@ def test_what_of_a_gain_is_form_alone_is_said():
   assert rows['pass@1'][0].startswith('25.0% [') and rows['in any form'][0].startswith('50.0% [')
   assert rows['in any form'][2].startswith('+25.0 [')
   assert rows['tokens'][2] == 'x 1.00'
+  # Where no form is asked for there is nothing to be said of it.
+  same = outcome.of(
+    _result([0.25] * 20, contents=[0.25] * 20),
+    _result([0.75] * 20, contents=[0.75] * 20),
+    _problems(20),
+    'last_number',
+  )
+  assert len(ending.told(same)) == 1
 
 
 def test_a_question_that_no_verifier_could_judge_is_in_no_pair():

@@ -36,6 +36,23 @@ def test_a_run_is_shown_within_its_columns(tmp_path, monkeypatch, capsys, width)
     assert part in out, part
 
 
+def test_on_a_narrow_terminal_rows_keep_their_names_and_figures_are_whole(
+  tmp_path, monkeypatch, capsys
+):
+  one = {
+    'pass@1': 0.2, 'ci95': [0.15, 0.25], 'format_rate': 0.5, 'mean_length': 20.0, 'questions': 16,
+    'samples': 4,
+  }  # fmt: skip
+  summary = {'before': one, 'after': one | {'pass@1': 0.9}, 'updates': 100}
+  folder = folders.write(tmp_path / 'run', summary=summary)
+  out = printed(monkeypatch, capsys, folder, width=60)
+  assert max(map(len, out.splitlines())) <= 60
+  for part in ('pass@1', 'tokens', 'groups that agree', '+70.0 points'):
+    assert part in out, part
+  drawn = [line for line in out.splitlines() if '█' in line]
+  assert drawn and not any('…' in line for line in drawn)
+
+
 def test_nothing_that_a_model_says_is_obeyed(tmp_path, monkeypatch, capsys):
   kept = {'step_000000': folders.samples((HOSTILE,), question='[b]\x07 bold?')}
   out = printed(monkeypatch, capsys, folders.write(tmp_path / 'run', kept=kept))
