@@ -75,9 +75,10 @@ def rescore(run, data, cfg, heard=lambda count: None):
     VerifierFailure: too many verifiers failed.
   """
   known, found, left = _problems(data), [], 0
+  # All are read before any is judged: a damaged one is said at once.
+  files = [(kept, kept.rows()) for kept in run.kept]
   with contextlib.closing(service.RewardService(cfg)) as rewards:
-    for kept in run.kept:
-      rows = kept.rows()
+    for kept, rows in files:
       asked = [_problem(row, data, known) for row in rows]
       chosen = [(row, one) for row, one in zip(rows, asked) if one]
       left += len(rows) - len(chosen)

@@ -59,6 +59,16 @@ def test_by_the_same_reward_nothing_flips(tmp_path):
   assert [one.total for one in found] == [one.row['reward'] for one in found]
 
 
+def test_a_damaged_file_is_said_before_anything_is_judged(tmp_path):
+  kept = {'step_000000': _kept(), 'step_000005': _kept()}
+  folder = folders.write(tmp_path / 'run', kept=kept)
+  (folder / 'samples' / 'step_000005.jsonl').write_text('no JSON\n')
+  judged = []
+  with pytest.raises(ValueError, match=r'step_000005\.jsonl:1: damaged'):
+    rescoring.rescore(reading.read(folder), DATA, service.RewardConfig(), judged.append)
+  assert not judged
+
+
 def test_of_an_examination_nothing_is_pushed(tmp_path):
   found, _ = _judged(tmp_path, _kept(), name='heldout_000000', answer='last_number', format=0.0)
   assert found[1].flips and not any(one.turned for one in found)
