@@ -231,10 +231,10 @@ def test_ctrl_c_within_a_callback_of_the_collector_is_not_lost():
     'gc.callbacks.append(callback)\n'
     'def work():\n'
     '  gc.collect()\n'
-    '  time.sleep(60)\n'
+    '  time.sleep(30)\n'
     "sys.exit(commands.ended(work, stopped='stopped'))\n"
   )
-  done = python(program, timeout=50)
+  done = python(program, timeout=300)
   assert (done.returncode, done.stderr) == (commands.STOPPED, 'stopped\n')
 
 
