@@ -4,7 +4,6 @@ Nothing here imports JAX, so help and mistyped flags are answered at once. `pyth
 and `python -m r1jax.main` do what `r1jax train` does.
 """
 
-import _thread
 import contextlib
 import dataclasses
 import difflib
@@ -181,14 +180,14 @@ def _heed_interrupts():
 
   Python prints and forgets what is raised there, and JAX has such a callback; so it comes again.
   """
-  hook = sys.unraisablehook
+  hook, main_thread = sys.unraisablehook, threading.main_thread().ident
 
   def report(unraisable):
     if not isinstance(unraisable.exc_value, KeyboardInterrupt):
       hook(unraisable)
       return
     # A little later: raised in here it would be forgotten again.
-    threading.Timer(_LOOK, _thread.interrupt_main).start()
+    threading.Timer(_LOOK, signal.pthread_kill, (main_thread, signal.SIGINT)).start()
 
   sys.unraisablehook = report
 
