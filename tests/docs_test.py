@@ -1,6 +1,8 @@
 """README and docs/: every command can be run, every link leads somewhere, every name is real."""
 
 import dataclasses
+import gzip
+import importlib.util
 import json
 import os
 import re
@@ -13,6 +15,7 @@ import pytest
 from r1jax.cli import commands, settings
 from r1jax.train import glossary
 from tests import small_runs
+from tests.runs.show import folders
 
 ROOT = small_runs.ROOT
 PAGES = sorted((ROOT / 'docs').glob('*.md'))
@@ -261,3 +264,31 @@ def test_the_picture_is_drawn_from_a_run(reference, tmp_path):
   )
   assert done.returncode == 0, done.stderr[-2000:]
   assert output.read_bytes().startswith(b'\x89PNG')
+
+
+def test_curves_of_seeds_are_drawn_from_what_is_kept_of_runs(tmp_path, monkeypatch):
+  spec = importlib.util.spec_from_file_location('curves', ROOT / 'docs' / 'curves.py')
+  curves = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(curves)
+  for folder in ('runs', 'pictures'):
+    (tmp_path / folder).mkdir()
+  monkeypatch.setattr(curves, 'FOLDER', tmp_path)
+  made = []
+  for seed in (0, 1):
+    rows = [{'step': n, **{metric: n / 4 for metric, _ in curves.PANELS}} for n in (1, 2, 3)]
+    exam = {'pass@1': 0.5, 'ci95': [0.4, 0.6]}
+    summary = {'before': exam, 'after': exam, 'change': {}, 'seed': seed, 'seconds': {}}
+    summary |= {'peak_rss_gib': 1.0, 'final_params_sha256': 'x'}
+    run = folders.write(tmp_path / f'run{seed}', rows, {}, summary)
+    (run / 'versions.json').write_text('{"commit": "abc"}')
+    made.append(str(run))
+  for runs in (made, []):  # the second time from the kept files alone
+    monkeypatch.setattr(sys, 'argv', ['curves.py', *runs, '--name=one'])
+    curves.main()
+    assert (tmp_path / 'pictures' / 'one.png').read_bytes().startswith(b'\x89PNG')
+    (tmp_path / 'pictures' / 'one.png').unlink()
+  kept = json.loads(gzip.decompress((tmp_path / 'runs' / 'one_seed1.json.gz').read_bytes()))
+  assert kept['commit'] == 'abc' and kept['summary']['seed'] == 1 and len(kept['rows']) == 3
+  monkeypatch.setattr(sys, 'argv', ['curves.py', '--name=other'])
+  with pytest.raises(SystemExit, match='holds no run of other'):
+    curves.main()
