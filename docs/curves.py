@@ -14,7 +14,6 @@ from matplotlib import figure
 from r1jax import files
 
 FOLDER = pathlib.Path(__file__).resolve().parent
-COLORS = ('#1f5fa8', '#c8641e', '#4b8b3b')
 PANELS = (
   ('reward/accuracy', 'Share of right replies'),
   ('rollout/length', 'Tokens per reply'),
@@ -42,20 +41,22 @@ def draw(runs, path):
   picture = figure.Figure(figsize=(10, 3.2), layout='constrained')
   axes = picture.subplots(1, len(PANELS))
   for axis, (metric, title) in zip(axes, PANELS):
-    for run, color in zip(runs, COLORS):
+    for number, run in enumerate(runs):
       steps = [row['step'] for row in run['rows']]
       label = f'seed {run["summary"]["seed"]}'
-      axis.plot(steps, [row[metric] for row in run['rows']], color=color, lw=1.2, label=label)
+      axis.plot(
+        steps, [row[metric] for row in run['rows']], color=f'C{number}', lw=1.2, label=label
+      )
     axis.set_ylim(bottom=0)
     axis.set_title(title, loc='left', fontsize=10)
     axis.set_xlabel('update', fontsize=8)
-  for number, (run, color) in enumerate(zip(runs, COLORS)):
+  for number, run in enumerate(runs):
     last = run['rows'][-1]['step']
-    # Set a little apart, else the three intervals cover each other.
+    # Set a little apart, else the intervals cover each other.
     for step, when in ((0, 'before'), (last, 'after')):
       mean, (low, high) = run['summary'][when]['pass@1'], run['summary'][when]['ci95']
       bars, place = [[mean - low], [high - mean]], [step + 0.4 * (number - 1)]
-      axes[0].errorbar(place, [mean], yerr=bars, fmt='o', ms=4, color=color, capsize=2)
+      axes[0].errorbar(place, [mean], yerr=bars, fmt='o', ms=4, color=f'C{number}', capsize=2)
   axes[0].set_ylim(0, 1.02)
   axes[0].legend(loc='lower right', frameon=False, fontsize=8)
   axes[0].text(

@@ -131,11 +131,11 @@ def quiet():
   page, or a crash.
   """
   ours = threading.current_thread() is threading.main_thread()
-  _heed_interrupts()
   # Another handler than Python's own belongs to somebody who knows better (nohup, a notebook).
   if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
     yield
     return
+  _heed_interrupts()
   signal.signal(signal.SIGINT, _leave)
   try:
     yield
