@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shlex
 
 import pytest
 
@@ -30,7 +31,9 @@ def odd(texts, answers, **columns):
 def example(tmp_path):
   """The file of the page, and the `reward.function` of its command with that file."""
   (tmp_path / 'my_rewards.py').write_text(re.search(r'```python\n(.*?)```', PAGE, re.S)[1])
-  (written,) = re.findall(r'--config.reward.function=(\S+)', PAGE.split('```bash')[1])
+  flag = '--config.reward.function='
+  words = shlex.split(PAGE.split('```bash')[1].split('```')[0], comments=True)
+  (written,) = [word.removeprefix(flag) for word in words if word.startswith(flag)]
   return written.replace('my_rewards.py', str(tmp_path / 'my_rewards.py'))
 
 
