@@ -10,8 +10,9 @@ from r1jax.model import presets
 
 def get_config(preset='tiny'):
   """`tiny`: the shipped base. `notebook`: that in a minute. `bilingual`: one that mixes languages.
-  `smollm2`: a model of others, on two cores. `hub`: your checkpoint. `small`: 105M. `qwen_1_5b`,
-  `qwen_7b`, `qwen_32b`: Zero-Qwen-32B's recipe. `v3_671b`: the paper's.
+  `smollm2`: a model of others, on two cores. `smollm2_ladder`: that, level by level. `hub`: your
+  checkpoint. `small`: 105M. `qwen_1_5b`, `qwen_7b`, `qwen_32b`: Zero-Qwen-32B's recipe. `v3_671b`:
+  the paper's.
   """
   if preset not in PRESETS:
     raise ValueError(
@@ -96,6 +97,24 @@ def smollm2(config):
   config.loop.checkpoint_every = 6
 
 
+def smollm2_ladder(config):
+  """The same model goes on to problems of two and three steps, level by level; hours.
+
+  A level joins when 60 % of the last one's held-out replies are right. Replies have room to grow.
+  """
+  smollm2(config)
+  kinds = ('one_digit', 'products', 'two_digits', 'two_steps', 'three_steps')
+  config.data.kinds = tuple((kind, 1.0) for kind in kinds)
+  config.data.max_prompt = 80
+  config.sample.max_new = 96
+  config.rl.update(next_level=0.6, updates=240, reference_every=240, samples_every=24)
+  config.rl.update(capacity=864, length_schedule=((0, 96),))
+  # Half of the rate: what is certain early has nothing left to choose from on the next level.
+  config.optimizer.lr = 1e-5
+  config.evaluation.update(every=12, few=120)
+  config.loop.checkpoint_every = 12
+
+
 def hub(config):
   """A model from a hub folder on JSONL questions; sizes for 0.5B to 1.5B on one large GPU.
 
@@ -178,6 +197,7 @@ PRESETS = {
   'notebook': notebook,
   'bilingual': bilingual,
   'smollm2': smollm2,
+  'smollm2_ladder': smollm2_ladder,
   'hub': hub,
   'small': small,
   'qwen_1_5b': qwen_1_5b,

@@ -1,8 +1,9 @@
-"""Runs notebooks without Jupyter: python notebooks/execute.py [--write] [--repository=O/N] FILE...
+"""Runs notebooks without Jupyter: python notebooks/execute.py [--write] [--set NAME=VALUE] FILE...
 
 Each cell runs in order in one namespace, from an empty folder; what it prints and the figures it
-shows become its output. Without --write the files stay as they are. With --repository the links
-to Colab and the address to clone from are rewritten too.
+shows become its output. Without --write the files stay as they are. With --set a line `NAME = ...`
+of a cell reads `NAME = VALUE`, for a smaller run. With --repository=OWNER/NAME nothing is run: the
+links to Colab and the address to clone from are rewritten.
 """
 
 import argparse
@@ -25,19 +26,39 @@ from r1jax import processes
 _ADDRESS = re.compile(r'github(\.com)?/[\w.-]+/[\w.-]+(?=/blob/|\.git)')
 
 
-def execute(notebook):
-  """Runs the code cells of a notebook (a dict) and gives them their outputs."""
-  space = {'__name__': '__main__'}
+def execute(notebook, values=()):
+  """Runs the code cells of a notebook (a dict) and gives them their outputs.
+
+  Args:
+    notebook: as JSON has it.
+    values: texts NAME=VALUE, which replace what a line of a cell assigns.
+
+  Raises:
+    ValueError: no line assigns such a name.
+  """
+  space, used = {'__name__': '__main__'}, set()
   for number, cell in enumerate(notebook['cells']):
     if cell['cell_type'] != 'code':
       continue
-    printed, tree = io.StringIO(), ast.parse(''.join(cell['source']), f'cell {number}')
+    source = replaced(''.join(cell['source']), values, used)
+    printed, tree = io.StringIO(), ast.parse(source, f'cell {number}')
     with contextlib.redirect_stdout(printed):
       exec(compile(tree, f'cell {number}', 'exec'), space)
     cell['outputs'] = [_text(printed.getvalue())] if printed.getvalue() else []
     cell['outputs'] += [_picture(pyplot.figure(n)) for n in pyplot.get_fignums()]
     pyplot.close('all')
+  if unused := {value.partition('=')[0] for value in values} - used:
+    raise ValueError(f'--set: no line of a cell assigns {", ".join(sorted(unused))}')
   processes.settle()  # while its arrays are still held: its names end here
+
+
+def replaced(source, values, used):
+  """A cell's source with `values` as for `execute`; names that it assigns are added to `used`."""
+  for name, _, value in (text.partition('=') for text in values):
+    # Yes: `UPDATES = 24  # ...` at the start of a line. No: `  UPDATES = 24`, `f(UPDATES=24)`.
+    source, count = re.subn(rf'(?m)^{re.escape(name)} = .*$', f'{name} = {value}', source)
+    used |= {name} if count else set()
+  return source
 
 
 def _text(text):
@@ -61,6 +82,7 @@ def main():
   flags = argparse.ArgumentParser(description=__doc__.split('\n')[0])
   flags.add_argument('files', nargs='+', type=pathlib.Path)
   flags.add_argument('--write', action='store_true', help='keep the outputs in the files')
+  flags.add_argument('--set', action='append', default=[], metavar='NAME=VALUE')
   flags.add_argument('--repository', help='OWNER/NAME on GitHub that links shall point to')
   given = flags.parse_args()
   for path in map(pathlib.Path.absolute, given.files):
@@ -70,7 +92,7 @@ def main():
     notebook = json.loads(path.read_text())
     with tempfile.TemporaryDirectory() as folder:
       os.chdir(folder)
-      execute(notebook)
+      execute(notebook, given.set)
       os.chdir(path.parent)
     if given.write:
       path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + '\n')

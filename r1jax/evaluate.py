@@ -9,6 +9,7 @@ import datetime
 import json
 import math
 import pathlib
+import shlex
 import sys
 
 from r1jax import ranges, terminal
@@ -37,7 +38,8 @@ def parse(argv):
   table = '\n'.join(['benchmarks:', '  NAME              K  PATH of --data', *rows])
   parser.epilog = f'{table}\n\n{parser.epilog}'
   _what(parser.add_argument_group('what is examined'))
-  _how(parser.add_argument_group("how it is asked (defaults are the paper's)"))
+  _how(parser.add_argument_group("how replies are drawn (defaults are the paper's)"))
+  _put(parser.add_argument_group('how questions are put and answers read'))
   _after(parser.add_argument_group('what comes of it'))
   parsed = parser.parse(argv)
   # Which flags go together.
@@ -77,7 +79,7 @@ def _what(group):
 
 
 def _how(group):
-  from r1jax.evaluation.exam import examination, protocol
+  from r1jax.evaluation.exam import protocol
 
   # The defaults stand once, in that dataclass.
   proto = protocol.Protocol()
@@ -103,17 +105,6 @@ def _how(group):
     help='of an answer (default: 32,768, or what fits)',
   )
   group.add_argument(
-    '--template',
-    choices=examination.TEMPLATES,
-    default='checkpoint',
-    help="the checkpoint's own chat template, R1-Zero's where it has none (default); R1-Zero's; "
-    "R1's chat template",
-  )
-  group.add_argument(
-    '--instruction',
-    help="text below each question in a chat ('' for none; default: how to mark the answer)",
-  )
-  group.add_argument(
     '--seed',
     type=flags.number(ranges.Seed),
     default=proto.seed,
@@ -130,6 +121,38 @@ def _how(group):
     '--mesh',
     default='1,1,1,1',
     help='devices over data,fsdp,expert,tensor; -1 takes what is left (default: one device)',
+  )
+
+
+def _put(group):
+  from r1jax.evaluation.exam import examination
+
+  group.add_argument(
+    '--template',
+    choices=examination.TEMPLATES,
+    default='checkpoint',
+    help="the checkpoint's own chat template, R1-Zero's where it has none (default); R1-Zero's; "
+    "the question as it stands; R1's chat template",
+  )
+  group.add_argument(
+    '--system', default='', metavar='TEXT', help='system prompt of a chat (default: none)'
+  )
+  group.add_argument(
+    '--few_shot',
+    default='',
+    metavar='FILE.jsonl',
+    help='solved examples that stand before each question (default: none)',
+  )
+  group.add_argument(
+    '--answer',
+    choices=list(examination.ANSWERS),
+    default='tags',
+    help='where an answer is looked for: answer tags, else the last box (default); the last box; '
+    'the last number',
+  )
+  group.add_argument(
+    '--instruction',
+    help="text below each question in a chat ('' for none; default: how to mark the answer)",
   )
 
 
@@ -212,11 +235,19 @@ def examine(given):
     given.batch,
     given.seed,
   )
-  asking = examination.Asking(given.template, given.instruction, given.dtype)
+  asking = examination.Asking(
+    given.template,
+    given.instruction,
+    given.dtype,
+    given.system,
+    given.few_shot,
+    given.answer,
+  )
   # 2. Who is asked: all below is computed on this mesh.
   programs.keep()
   with jax.set_mesh(_mesh(given.mesh)):
     folder = opening.open_model(given.checkpoint, lambda line: _say(line, sys.stderr))
+    _warn_of_asking(given, opening.asking(given.checkpoint))
     if tensors.leftover(folder):
       _say(tensors.leftover(folder), sys.stderr)
     made = examination.Examination(given.checkpoint, folder, choice, proto, asking)
@@ -229,6 +260,14 @@ def examine(given):
   console.print(result.table(content))
   _say(f'result {output}, replies {examination.samples_file(output)}')
   return content
+
+
+def _warn_of_asking(given, trained):
+  """Says which flags would ask a run's model as its training did, where they differ."""
+  other = {name: value for name, value in trained.items() if value != getattr(given, name)}
+  if other:
+    flags_ = ' '.join(f'--{name}={shlex.quote(value)}' for name, value in other.items())
+    _say(f'note: this model is not asked as it was trained; that is {flags_}', sys.stderr)
 
 
 def compare(given, content):

@@ -1,11 +1,15 @@
 """The command: one program for all calls, a killed examination that goes on, honest refusals."""
 
 import json
+import re
+import shlex
 
 import pytest
 
 from r1jax import evaluate
 from r1jax.evaluation.exam import draw, result
+from r1jax.experiments import r1_zero
+from r1jax.runs import opening
 from r1jax.sampling import sample
 from tests import shared_data
 
@@ -128,6 +132,44 @@ def test_gsm8k_is_asked_as_published_and_questions_without_room_are_counted_wron
   assert 'too long to ask, counted wrong' in capsys.readouterr().out
 
 
+def test_solved_examples_stand_before_a_question_and_its_last_number_counts(tmp_path):
+  path, shown = tmp_path / 'a.json', tmp_path / 'shown.jsonl'
+  shown.write_text('{"question": "1 + 1", "answer": "2"}\n{"question": "2 + 3", "answer": "5"}\n')
+  command = [*WORLD, f'--output={path}', f'--few_shot={shown}', '--answer=last_number']
+  assert evaluate.main([*command, '--template=text']) == 0
+  content = result.read(path)
+  assert content['protocol']['answer'] == 'last_number'
+  assert content['protocol']['template'] == 'plain text'
+  _, *rows = map(json.loads, outputs(path)[1].splitlines())
+  read = [(row['completion'], row['answer']) for row in rows if row['answer']]
+  assert read
+  for completion, answer in read:
+    # Nothing that could be a number stands behind what was read.
+    assert not re.search(r'(?<![\w.,])\d', completion[completion.rindex(answer) + len(answer) :])
+  # What stands before the questions is part of the identity of the result.
+  assert evaluate.main([*command[:-2], '--template=text', '--answer=last_number']) == 1
+
+
+def test_a_run_that_was_asked_otherwise_is_told_by_the_flags(tmp_path, capsys):
+  config = r1_zero.get_config('smollm2')
+  run = tmp_path / 'run'
+  (run / 'checkpoints' / 'step_00000001').mkdir(parents=True)
+  (run / 'config.json').write_text(config.to_json())
+  trained = opening.asking(run)
+  assert trained == {
+    'system': 'Answer with the number only.',
+    'few_shot': '',
+    'answer': 'last_number',
+  }
+  command = ['--checkpoint=tiny', '--benchmark=tiny_world']
+  evaluate._warn_of_asking(evaluate.parse(command), trained)
+  told = capsys.readouterr().err
+  assert told.endswith("that is --system='Answer with the number only.' --answer=last_number\n")
+  evaluate._warn_of_asking(evaluate.parse([*command, *shlex.split(told)[-2:]]), trained)
+  assert not capsys.readouterr().err
+  assert opening.asking('tiny') == {}
+
+
 @pytest.mark.parametrize(
   'argv, why',
   [
@@ -137,6 +179,7 @@ def test_gsm8k_is_asked_as_published_and_questions_without_room_are_counted_wron
     ([*TINY, '--benchmark=/absent.jsonl'], 'No such file'),
     ([*WORLD, '--max_tokens=512'], '--max_tokens=512 and the shortest'),
     ([*WORLD, '--samples=0'], 'samples'),
+    ([*WORLD, '--system=Be brief.'], "'zero' has no place for a system prompt: take 'chat'"),
     ([*WORLD, '--levels=3'], '--levels=3: expected two numbers'),
     ([*WORLD, '--dates=x'], '--dates=x: expected'),
     ([*WORLD, '--mesh=9,9,9,9'], 'mesh'),

@@ -72,7 +72,7 @@ class Form:
     if (system and name not in ('chat', 'r1')) or (shots and name == 'zero'):
       raise ValueError(
         f'the prompt {name!r} has no place for {"a system prompt" if system else "examples"}: '
-        "take data.prompt='chat'"
+        "take 'chat'"
       )
     self.name, self.tokenizer, self._shots = name, tokenizer, tuple(shots)
     self.before = _before(system, self._shots)

@@ -74,19 +74,23 @@ class DataConfig:
     return records.columns(','.join(filter(None, (both, self.columns))))
 
 
-def shots(cfg):
-  """The solved examples of `cfg.few_shot`, a tuple of `prompts.Shot`.
+def shots(path, columns=None):
+  """The solved examples of a JSONL file, a tuple of `prompts.Shot`; none of ''.
+
+  Args:
+    path: of the file.
+    columns: `records.Columns`, what its fields are called; None for their usual names.
 
   Raises:
     RecordError: the file is empty or a record of it is not a problem (it names the line).
     ValueError: an answer is no text.
   """
-  if not cfg.few_shot:
+  if not path:
     return ()
-  solved = jsonl.load(cfg.few_shot, cfg.named())
+  solved = jsonl.load(path, columns or records.Columns())
   odd = next((n for n, one in enumerate(solved, 1) if not isinstance(one.answer, str)), 0)
   if odd:
-    raise ValueError(f'{cfg.few_shot}, record {odd}: an example is shown with its answer as text')
+    raise ValueError(f'{path}, record {odd}: an example is shown with its answer as text')
   return tuple(prompts.Shot(one.question, one.answer) for one in solved)
 
 

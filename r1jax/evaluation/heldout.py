@@ -9,6 +9,8 @@ from r1jax import ranges
 from r1jax.evaluation import intervals, language, passk, prospects, replies
 from r1jax.sampling import sample
 
+LEVELS = 9  # levels of difficulty that are told apart in the figures
+
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
@@ -131,6 +133,7 @@ def result(out, content_PG=None):
   # Worked and direct replies apart show whether it pays to reason, which their mean hides.
   figures |= by_manner(out.texts, out.correct_PG.reshape(-1))
   figures |= language.figures(out.texts, out.languages)
+  figures |= by_level(out)
   # One completion of each question is what people are shown.
   firsts = range(0, len(out.texts), out.group)
   return Result(
@@ -163,6 +166,21 @@ def by_manner(completions, correct_B):
     if chosen_B.any():
       figures[name] = float(np.asarray(correct_B)[chosen_B].mean())
   return figures
+
+
+def by_level(out):
+  """Pass@1 of each level from 1 to LEVELS of some `replies.Replies`, where there are several."""
+  levels_P = np.array([problem.level for problem in out.problems])
+  if len(set(levels_P.tolist())) < 2:
+    return {}
+  rates_P, _ = passk.question_rates(out.correct_PG, out.valid_PG)
+  found = {}
+  for level in range(1, LEVELS + 1):
+    # A question whose verifier failed has no rate.
+    chosen_P = (levels_P == level) & ~np.isnan(rates_P)
+    if chosen_P.any():
+      found[f'level_{level}'] = float(rates_P[chosen_P].mean())
+  return found
 
 
 def key(seed):

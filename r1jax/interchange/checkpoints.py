@@ -39,7 +39,7 @@ def open(path):
   raise ValueError(
     f'{path}: no config.json with *.safetensors here or in model/{_held(pathlib.Path(path))}; give '
     'a hub folder, a GGUF file, the work directory of a finished run, org/name of a model on the '
-    f'hub (where no folder org is here), or one of {", ".join(SHIPPED)}'
+    f'hub (where no folder org is here), or one of {", ".join((*SHIPPED, *fetched.MODELS))}'
   )
 
 

@@ -92,7 +92,9 @@ def target(name):
   # '8' or nothing; not '0', '08' or '2x4'.
   if kind == 'cpu' or kind in gpus.BOARDS:
     if not re.fullmatch(r'([1-9]\d*)?', shape):
-      raise ValueError(f'topology {name!r}: a number of devices stands behind the colon')
+      raise ValueError(
+        f'topology {name!r}: expected a whole number of devices, 1 or more, behind the colon'
+      )
     count = int(shape or 1)
     own = _gpu_devices(kind, count) if kind in gpus.BOARDS else ()
     devices = own or _cpu_devices(count)

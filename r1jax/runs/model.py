@@ -41,7 +41,8 @@ def form(job, tok):
     ValueError: `data.prompt`, `data.system` and `data.few_shot` do not go with the checkpoint.
   """
   folder = checkpoints.open(job.checkpoint) if job.checkpoint else None
-  return prompts.Form(tok, job.data.prompt, folder, job.data.system, source.shots(job.data))
+  shots = source.shots(job.data.few_shot, job.data.named())
+  return prompts.Form(tok, job.data.prompt, folder, job.data.system, shots)
 
 
 def checked(job, mesh):

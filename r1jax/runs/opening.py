@@ -85,6 +85,23 @@ def read_job(workdir):
   return job
 
 
+def asking(path):
+  """How a run asks: the flags `system`, `few_shot` and `answer` of an examination, by name.
+
+  {} where `path` is no run of this version, or its stage asks no questions with one right answer.
+  """
+  if not checkpoints.is_run(path):
+    return {}
+  try:
+    job = read_job(path)
+  except ValueError:
+    return {}
+  if job.data is None or job.reward is None:
+    return {}
+  data = job.data
+  return {'system': data.system, 'few_shot': data.few_shot, 'answer': job.reward.answer}
+
+
 def read_config(workdir):
   """The ConfigDict that a run's config.json holds; ValueError where there is none."""
   file = pathlib.Path(workdir) / 'config.json'

@@ -38,15 +38,27 @@ class ReasoningRl(train.Run):
 
   def stage(self, data):
     """The `reasoning_rl.Stage`."""
-    questions = rollouts.Questions(data, self.job)
+    self.questions = questions = rollouts.Questions(data, self.job)
     where = ahead.check(self.job.rl, self.mesh)
     return reasoning_rl.Stage(
       self.job, self.cfg, self.form, questions, self.rewards, self.folder, where
     )
 
   def examine(self):
-    """Asks the held-out problems that were read beside the others."""
-    return self.asking(self.held)
+    """Asks the held-out problems that were read beside the others.
+
+    Raises:
+      ValueError: none of those that are asked on the way is of a level that has to be passed.
+    """
+    found, few = self.asking(self.held), self.job.evaluation.few
+    asked = {problem.level for problem in found.problems[:few]}
+    missing = sorted(set(self.questions.levels) - asked)
+    if missing:
+      raise ValueError(
+        f'rl.next_level: none of the evaluation.few={few} held-out questions that are asked on the '
+        f'way is of level {missing[0]}; ask more'
+      )
+    return found
 
   def rows(self, stage):
     """Batch arithmetic and memory."""
@@ -128,7 +140,7 @@ class GeneralRl(ReasoningRl):
 
   def stage(self, data):
     """The `general_rl.Stage`."""
-    questions = general_rl.Questions(*data, self.job)
+    self.questions = questions = general_rl.Questions(*data, self.job)
     return general_rl.Stage(
       self.job, self.cfg, self.form, questions, self.rewards, self.folder, self.mesh
     )

@@ -189,9 +189,8 @@ class Distill(Sft):
     # Its next-token distribution is all that is learned from: no module that looks further.
     self.teacher_cfg = dataclasses.replace(cfg, mtp_layers=0)
     data = self.job.data
-    self.teacher_form = prompts.Form(
-      teacher_tok, data.prompt, self.place, data.system, source.shots(data)
-    )
+    shots = source.shots(data.few_shot, data.named())
+    self.teacher_form = prompts.Form(teacher_tok, data.prompt, self.place, data.system, shots)
     if self.job.model is None:
       cfg, tok = model.architecture(self.job)
     else:

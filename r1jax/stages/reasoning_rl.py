@@ -42,6 +42,9 @@ class RlConfig:
       steps, so bfloat16 costs it one rounding (and halves its memory).
     rollout_layout: 'decode' gathers the weights once before a rollout and holds them beside
       training's until it ends; 'same' saves that memory and gathers them at every token.
+    next_level: share of right answers to held-out questions of the highest level asked, from which
+      on the next level is asked too, the lowest at first; 0 asks all levels from the start. Needs
+      `evaluation.every`.
     silent_rollouts: rollouts in a row in which all groups agree, after which the run stops with the
       reason instead of burning hours; 0 goes on whatever happens.
     samples_every: updates between rollouts that are written to `samples/`; the last one always is.
@@ -70,6 +73,7 @@ class RlConfig:
   share_prompts: bool = False
   dynamic_sampling: bool = False
   max_refills: ranges.Size = 10
+  next_level: ranges.Share = 0.0
   silent_rollouts: ranges.Size = 4
   samples_every: ranges.Count = 160
   samples_mib: ranges.Count = 512
@@ -107,6 +111,7 @@ def check(job, mesh):
   """Raises ValueError, with the numbers, where a job cannot run on a mesh of devices that exist."""
   check_batches(job, mesh)
   ahead.check(job.rl, mesh)
+  rollouts.check_levels(job)
 
 
 def check_batches(job, mesh):
@@ -166,6 +171,7 @@ class Stage(state_lib.Held):
     own = (one.name for one in functions.parse(job.reward.function))
     self.figures = progress.rl_figures([*self.models, *own])
     self.log = sample_log.Log(workdir, form, job.reward.answer, job.rl.samples_mib)
+    self.questions = questions
     self.rollouts = rollouts.Rollouts(job, cfg, form, questions, rewards, rollout_mesh)
     self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
     self.layout = packing.Layout(
@@ -228,6 +234,8 @@ class Stage(state_lib.Held):
     self.pending = arrays['pending']
     self.iteration = host['iteration']
     self.rollouts.restore(self.iteration, host['questions'], arrays['versions'])
+    # Not part of the position: an examination may have come after the rollout.
+    self.questions.asked = host.get('asked', self.questions.asked)
     self.watch_silence(host['silent'])
 
   def close(self):
@@ -249,6 +257,7 @@ class Stage(state_lib.Held):
       'versions': len(self.rollouts.versions),
       'questions': self.rollouts.position,
       'silent': self.prospects.silent,
+      'asked': self.questions.asked,
     }
 
   def update(self, step):
@@ -270,7 +279,10 @@ class Stage(state_lib.Held):
     if not self.pending:
       figures['speed/train_tokens_per_s'] = self._tokens / self._training
       self._tokens, self._training = 0, 0.0
-    return figures | found | self.examine(self.weights, step + 1)
+    examined = self.examine(self.weights, step + 1)
+    if self.questions.climb(examined) and jax.process_index() == 0:
+      print(f'from update {step + 2} on questions of level {self.questions.level} are asked too')
+    return figures | found | examined
 
   def _learn(self, minibatch):
     """Dispatches the update on a mini-batch; its metrics."""
@@ -321,6 +333,8 @@ class Stage(state_lib.Held):
       'rollout/staleness': float(self.rollouts.age(self.iteration)),
     }
     self.iteration += 1
+    if self.questions.levels:
+      cost['rollout/level'] = float(self.questions.level)
     figures = rollouts.figures(experience, cap, job.grpo) | self.notice(replies)
     return figures | self.rewards.metrics() | cost | experience.handover
 

@@ -22,18 +22,60 @@ from r1jax.sampling import handover, rollout
 from r1jax.stages import ahead
 
 _READ = 512  # completions of a rollout whose words are counted
+_LOOKED = 1024  # training questions by which it is found which levels there are
 
 
 class Questions:
-  """The training questions of a run, those of one rollout at a time."""
+  """The training questions of a run, those of one rollout at a time.
+
+  With `rl.next_level` only questions up to some level are asked, at first the lowest; `climb` lets
+  the next level in.
+
+  Attributes:
+    levels: those of the questions, ascending; () where all are asked from the start.
+    asked: how many of `levels` are asked.
+  """
 
   def __init__(self, problems, job):
-    """`problems` is a random-access source; each rollout asks `job.rl.prompts` of them."""
-    self._stream = batches.ProblemStream(problems, job.rl.prompts, job.seed)
+    """`problems` is a random-access source; each rollout asks `job.rl.prompts` of them.
+
+    Raises:
+      ValueError: `rl.next_level` is set, and the levels of the questions do not go with it.
+    """
+    self._count, self._bound = job.rl.prompts, job.rl.next_level
+    self.levels, self.asked = (_levels(problems), 1) if self._bound else ((), 0)
+    # One by one where some of them are passed over: the position counts those too.
+    size = 1 if self.levels else self._count
+    self._stream = batches.ProblemStream(problems, size, job.seed)
 
   def take(self, update):
     """The problems of the rollout that begins at `update`, or of a refill of it."""
-    return next(self._stream)
+    if not self.levels:
+      return next(self._stream)
+    found = []
+    while len(found) < self._count:
+      found += [one for one in next(self._stream) if one.level <= self.level]
+    return found
+
+  @property
+  def level(self):
+    """The highest level that is asked; 0 where all are."""
+    return self.levels[self.asked - 1] if self.levels else 0
+
+  def climb(self, figures):
+    """Lets the next level in where an examination says that the highest one asked is learned.
+
+    Args:
+      figures: metrics of an examination; {} where none was due.
+
+    Returns:
+      Whether a level was let in.
+    """
+    score = figures.get(f'eval/level_{self.level}', 0.0)
+    if not self.levels or self.asked == len(self.levels) or score < self._bound:
+      return False
+    self.asked += 1
+    return True
 
   def get_state(self):
     """The position, as a dict for JSON."""
@@ -42,6 +84,37 @@ class Questions:
   def set_state(self, state):
     """Continues where `get_state` was called."""
     self._stream.set_state(state['stream'])
+
+
+def check_levels(job):
+  """Raises ValueError where `rl.next_level` does not go with the other settings of a job."""
+  if job.rl.next_level and not job.evaluation.every:
+    raise ValueError(
+      f'rl.next_level={job.rl.next_level}: no examination on the way would let a level in; set '
+      'evaluation.every'
+    )
+  if job.rl.next_level and job.rl.staleness:
+    raise ValueError(
+      f'rl.next_level does not go with rl.staleness={job.rl.staleness}: the questions of a rollout '
+      'would be drawn before the examination that decides on them'
+    )
+
+
+def _levels(problems):
+  looked = min(len(problems), _LOOKED)
+  # None stands for problems that nobody asks, where only shapes are wanted.
+  found = sorted({problems[i].level for i in range(looked) if problems[i]})
+  if len(found) == 1:
+    raise ValueError(
+      f'rl.next_level: all of the first {looked:,} training questions are of level {found[0]}, so '
+      'there is no next one; 0 asks all'
+    )
+  if found and not 1 <= found[0] <= found[-1] <= heldout.LEVELS:
+    raise ValueError(
+      f'rl.next_level: levels are from 1 to {heldout.LEVELS}, the questions have {found[0]} to '
+      f'{found[-1]}'
+    )
+  return tuple(found)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -155,6 +155,7 @@ _ROLLOUT = (
     'below 0.1',
   ),
   Metric('rollout/cap', 'tokens', ROLLOUT, 'Most new tokens at this update.'),
+  Metric('rollout/level', 'level', ROLLOUT, 'Highest level asked, where `rl.next_level` is set.'),
   Metric(
     'rollout/slots_busy',
     'share',
@@ -274,6 +275,10 @@ _EVAL = (
     'falls; where it rises the examples are learned by heart',
   ),
   Metric('eval/preference', 'share', EXAM, 'Held-out pairs that a reward model has in order.'),
+  *(
+    Metric(f'eval/level_{n}', 'share', EXAM, f'Mean share of right samples of level {n}.', 'rises')
+    for n in range(1, 10)
+  ),
   *_manner('eval', EXAM),
 )
 _TRAINING = (

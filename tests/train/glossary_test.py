@@ -25,7 +25,8 @@ FORMED = {
   'verdict': {str(kind) for kind in Kind},
   'rollout': MANNER,
   'eval': MANNER
-  | {'pass_at_1', 'pass_at_1_low', 'pass_at_1_high', 'format', 'length', 'truncated'},
+  | {'pass_at_1', 'pass_at_1_low', 'pass_at_1_high', 'format', 'length', 'truncated'}
+  | {f'level_{n}' for n in range(1, heldout.LEVELS + 1)},
   'sft': {'mtp1_nll'},
 }
 

@@ -8,16 +8,21 @@ of `r1jax.rewards`; so is whether two answers are one vote, which no comparison 
 import dataclasses
 import json
 
-from r1jax.data import template
-from r1jax.rewards import choice, golds
+from r1jax.rewards import accuracy, choice, golds
 from r1jax.rewards.verdict import Kind
 
 _LONGEST_EXPECTED = 500  # characters; the tests of a program would drown the row
 
 
-def stated(completion, gold):
-  """The final answer as text, or None; a program is no answer that can be voted on."""
-  return golds.of(gold).stated(completion, template.parse(completion))
+def stated(completion, gold, where='tags'):
+  """The final answer as text, or None; a program is no answer that can be voted on.
+
+  Args:
+    completion: text.
+    gold: answer of the question.
+    where: it is looked for, as `service.RewardConfig.answer`.
+  """
+  return golds.of(gold).stated(completion, accuracy.read(completion, where))
 
 
 def expected(answer):

@@ -163,12 +163,15 @@ def instruction(problem):
   return golds.of(problem.answer).instruction
 
 
-def rewards(problems):
-  """`service.RewardConfig` for these problems: LiveCodeBench's programs run longer than RL's."""
+def rewards(problems, answer='tags'):
+  """`service.RewardConfig` for these problems: LiveCodeBench's programs run longer than RL's.
+
+  `answer` is where an answer is looked for, as in that config.
+  """
   tests = [p.answer.tests for p in problems if isinstance(p.answer, code.Tests)]
   if not tests:
-    return service.RewardConfig()
+    return service.RewardConfig(answer=answer)
   # Six seconds for each test, as its published runner gives, and as many times that for all.
   limits = sandbox.Limits(seconds=6.0, memory_mib=2048, output_kib=8192)
   programs = code.CodeConfig(limits=limits, total_seconds=6.0 * max(map(len, tests)))
-  return service.RewardConfig(programs=programs, worker_gib=4.0)
+  return service.RewardConfig(answer=answer, programs=programs, worker_gib=4.0)

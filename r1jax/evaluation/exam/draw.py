@@ -45,6 +45,7 @@ class Exam:
     proto: `protocol.Protocol`.
     shape: `protocol.Shape`.
     stop_KW: token sequences that end a reply.
+    answer: where an answer is looked for, as `service.RewardConfig.answer`.
   """
 
   title: str
@@ -54,6 +55,7 @@ class Exam:
   proto: protocol.Protocol
   shape: protocol.Shape
   stop_KW: object
+  answer: str = 'tags'
 
 
 def run(exam, path, settings, rewards):
@@ -145,7 +147,7 @@ def _rows(exam, call, out, texts, marks):
         'expected': answers.expected(problem.answer),
         'kind': str(found.kind),
         'why': found.why,
-        'answer': answers.stated(text, problem.answer),
+        'answer': answers.stated(text, problem.answer, exam.answer),
         'tokens': int(out.length_B[b]),
         'stopped': bool(out.stopped_B[b]),
         'format': format_reward.check(text).score == 1,

@@ -9,14 +9,20 @@ import time
 import jax
 
 from r1jax import precision
-from r1jax.data import chat_template, prompts, tokenizer
+from r1jax.data import chat_template, prompts, source, tokenizer
 from r1jax.evaluation.exam import benchmarks, draw, protocol, result
 from r1jax.interchange import huggingface
 from r1jax.rewards import service
 from r1jax.sampling import rollout
 
 FOLDER = pathlib.Path('runs/evaluation')
-TEMPLATES = ('checkpoint', 'zero', 'r1')
+# Where an answer is looked for, as `service.RewardConfig.answer`, and how that is said.
+ANSWERS = {
+  'tags': 'in answer tags, else the last box',
+  'box': 'the last box',
+  'last_number': 'the last number',
+}
+TEMPLATES = ('checkpoint', 'zero', 'text', 'r1')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +31,20 @@ class Asking:
 
   Attributes:
     template: one of `TEMPLATES`.
-    instruction: text below each question of a chat; None for the one of its kind of answer.
+    instruction: text below each question of a chat; None for the one of its kind of answer, or
+      none where the last number counts.
     dtype: of weights and computation; None as stored.
+    system: system prompt of a chat.
+    few_shot: JSONL file of solved examples that stand before each question.
+    answer: where an answer is looked for, as `service.RewardConfig.answer`.
   """
 
   template: str = 'checkpoint'
   instruction: str | None = None
   dtype: str | None = None
+  system: str = ''
+  few_shot: str = ''
+  answer: str = 'tags'
 
 
 class Examination:
@@ -57,15 +70,17 @@ class Examination:
       ValueError: the questions, the template or the sizes do not work out.
     """
     mesh = jax.sharding.get_mesh()
-    self._folder, self._choice, self._proto = folder, choice, proto
+    self._folder, self._choice, self._proto, self._asking = folder, choice, proto, asking
     self._cfg = _architecture(folder, asking.dtype)
     # Sizes that do not divide are told before any weight is read.
     self._cfg.check_mesh(dict(mesh.shape))
     self._tokenizer = tokenizer.load(folder)
-    self._form = form(asking.template, folder, self._tokenizer)
+    self._form = form(asking, folder, self._tokenizer)
     self.problems = benchmarks.load(choice)
     given = asking.instruction
-    # None stands for the instruction of the kind of answer, '' for no instruction.
+    # None stands for the instruction of the kind of answer, '' for no instruction. What asks for a
+    # box has no place where the last number is read.
+    given = '' if given is None and asking.answer == 'last_number' else given
     self._prompts = [
       self._form.put(p.question, benchmarks.instruction(p) if given is None else given)
       for p in self.problems
@@ -85,6 +100,7 @@ class Examination:
         'max_tokens': self.shape.new,
         'template': template,
         'dtype': dtype,
+        'answer': asking.answer,
         'seed': proto.seed,
         # The draws depend on the shape of a call.
         'batch': [self.shape.questions, self.shape.group],
@@ -112,6 +128,7 @@ class Examination:
       ('model', f'{self.header["checkpoint"]} ({self._folder}), weights {self.header["weights"]}'),
       ('questions', f'{total:,} of {self._choice.name}{left}'),
       ('prompt', f'{self._form.title} template, up to {shape.width:,} tokens'),
+      ('answer', ANSWERS[self._asking.answer]),
       (
         'sampling',
         f'{proto.samples} samples a question, temperature {proto.temperature:g}, top-p '
@@ -143,9 +160,10 @@ class Examination:
       self._proto,
       self.shape,
       self._form.stop_KW,
+      self._asking.answer,
     )
     # Worker processes, which must end whatever happens below.
-    rewards = service.RewardService(benchmarks.rewards(self.problems))
+    rewards = service.RewardService(benchmarks.rewards(self.problems, self._asking.answer))
     try:
       rows = draw.run(made, samples_file(output), self.header, rewards)
     finally:
@@ -175,13 +193,14 @@ def samples_file(output):
   return output.with_name(f'{output.stem}.samples.jsonl')
 
 
-def form(name, folder, tok):
-  """The `prompts.Form` of that name; 'checkpoint' is the folder's own chat, else R1-Zero's."""
+def form(asking, folder, tok):
+  """The `prompts.Form` of an `Asking`; 'checkpoint' is the folder's own chat, else R1-Zero's."""
+  name = asking.template
   if name == 'checkpoint':
     # A base model has no chat of its own.
     plain = isinstance(chat_template.load(folder, tok), chat_template.ZeroTemplate)
     name = 'zero' if plain else 'chat'
-  return prompts.Form(tok, name, folder)
+  return prompts.Form(tok, name, folder, asking.system, source.shots(asking.few_shot))
 
 
 def _architecture(folder, dtype):

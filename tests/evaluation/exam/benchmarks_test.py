@@ -89,7 +89,7 @@ def test_the_instruction_says_how_to_mark_the_answer(answer, part):
 
 def test_r1_zeros_template_is_the_papers_and_takes_no_instruction():
   folder = checkpoints.open('tiny')
-  form = examination.form('checkpoint', folder, tokenizer.load(folder))
+  form = examination.form(examination.Asking(), folder, tokenizer.load(folder))
   found = form.put('What is 1 + 1', INSTRUCTION)
   assert found.text == template.render('What is 1 + 1') and not found.prefill
   assert form.title == 'R1-Zero'
