@@ -10,7 +10,7 @@ writes files that `r1jax evaluate --benchmark=FILE.jsonl` takes:
   words.jsonl      the same sums in words
   two_steps.jsonl  a product and a sum in one question
   facts.jsonl      what has nothing to do with it: how many legs a spider has
-  examples.jsonl   three solved examples, for --few_shot
+  examples.jsonl   three solved examples, for --few_shot; worked.jsonl: the same, worked out
 """
 
 import argparse
@@ -24,9 +24,9 @@ QUESTIONS = 256
 OTHER_KINDS = {'larger': 'two_digits', 'words': 'sums_in_words', 'two_steps': 'two_steps'}
 # One of each kind of training, with operands that are in the training's part.
 EXAMPLES = (
-  ('What is 2 + 5?', '7'),
-  ('There are 6 pens in each of 4 bags. How many pens are there in all?', '24'),
-  ('Subtract 4 from 31.', '27'),
+  ('What is 2 + 5?', '2 + 5', '7'),
+  ('There are 6 pens in each of 4 bags. How many pens are there in all?', '4 x 6', '24'),
+  ('Subtract 4 from 31.', '31 - 4', '27'),
 )
 WORDINGS = {
   '+': (
@@ -207,7 +207,9 @@ def main():
   for name, kind in OTHER_KINDS.items():
     write(folder / f'{name}.jsonl', [(p.question, p.answer) for p in heldout(((kind, 1.0),))])
   write(folder / 'facts.jsonl', [tuple(line.rsplit(' ', 1)) for line in FACTS])
-  write(folder / 'examples.jsonl', EXAMPLES)
+  write(folder / 'examples.jsonl', [(asked, answer) for asked, _, answer in EXAMPLES])
+  worked = [(asked, f'{calculation} = {answer}') for asked, calculation, answer in EXAMPLES]
+  write(folder / 'worked.jsonl', worked)
 
 
 if __name__ == '__main__':

@@ -7,8 +7,15 @@ import pathlib
 import pickle
 import shutil
 import signal
+import sys
 import tempfile
 
+# What a program computes is the same, and most of the suite's time is compilation. With --heavy, as
+# in CI, programs are compiled as those of users are.
+if 'PYTEST_XDIST_WORKER' not in os.environ and '--heavy' not in sys.argv:
+  os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_backend_optimization_level=0'
+# Runs that tests start have devices of their own, see `small_runs.environment`.
+os.environ.setdefault('R1JAX_TEST_XLA', os.environ.get('XLA_FLAGS', ''))
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
 )

@@ -79,9 +79,10 @@ def command(folder, *flags, config='experiments/r1_zero.py', program=('r1jax.mai
 
 def environment(devices=1):
   """Variables of a run's process: so many CPU devices, programs compiled once for all runs."""
+  of_suite = os.environ.get('R1JAX_TEST_XLA', '')  # how the suite compiles, see `conftest`
   return os.environ | {
     'JAX_PLATFORMS': 'cpu',
-    'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
+    'XLA_FLAGS': f'{of_suite} --xla_force_host_platform_device_count={devices}',
     'JAX_COMPILATION_CACHE_DIR': _programs(),
     'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
     'COLUMNS': '120',

@@ -86,7 +86,7 @@ def read_job(workdir):
 
 
 def asking(path):
-  """How a run asks: the flags `system`, `few_shot` and `answer` of an examination, by name.
+  """How a run asks: flags of an examination by name (`system`, `few_shot`, `answer`, `template`).
 
   {} where `path` is no run of this version, or its stage asks no questions with one right answer.
   """
@@ -99,7 +99,9 @@ def asking(path):
   if job.data is None or job.reward is None:
     return {}
   data = job.data
-  return {'system': data.system, 'few_shot': data.few_shot, 'answer': job.reward.answer}
+  found = {'system': data.system, 'few_shot': data.few_shot, 'answer': job.reward.answer}
+  # Of the other forms the model's folder has a chat template.
+  return found | ({'template': 'text'} if data.prompt == 'text' else {})
 
 
 def read_config(workdir):

@@ -69,6 +69,7 @@ def test_shapes_that_do_not_belong_together_are_refused():
     logprobs.token_logp(w_VD, hidden_XD, token_X[:9])
 
 
+@pytest.mark.heavy  # its bound is for programs that are compiled as those of users are
 def test_the_head_of_some_tokens_is_the_same_with_a_vocabulary_and_tokens_in_shards(monkeypatch):
   rng, seen = np.random.default_rng(0), []
   w_VD, hidden_XD = rng.normal(size=(16, 8)).astype('f'), rng.normal(size=(48, 8)).astype('f')

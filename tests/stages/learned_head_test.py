@@ -55,6 +55,7 @@ def test_a_language_update_with_tokens_two_ahead_is_the_same(in_blocks):
   assert tiny.worst(steps_test.gradient(found), steps_test.gradient(expected)) < 1e-5
 
 
+@pytest.mark.heavy  # its bound is for programs that are compiled as those of users are
 def test_a_first_update_without_scores_is_that_with_them_and_shares_a_later_one_s_program():
   cfg, out = shared.MODELS['gqa'], shared.sampled(7)
   one = shared.packed(out, shared.WHOLE)
