@@ -86,7 +86,7 @@ def smollm2(config):
   config.reward.update(answer='last_number', format=0.0)
   # Room for a sentence that works the answer out: with 24 most products in words are cut off.
   config.sample.update(group=8, max_new=32)
-  config.rl.update(prompts=12, mini_batches=1, updates=24, reference_every=24, samples_every=6)
+  config.rl.update(prompts=12, mini_batches=1, updates=24, samples_every=6)
   # A prompt is longer than a reply: computed once for all eight of them. Two groups fill a row.
   config.rl.update(share_prompts=True, rows=1, capacity=512, length_schedule=((0, 32),))
   # No reference: two dozen updates lead nowhere far, and its weights would take memory.
@@ -105,10 +105,9 @@ def smollm2_ladder(config):
   smollm2(config)
   kinds = ('one_digit', 'products', 'two_digits', 'two_steps', 'three_steps')
   config.data.kinds = tuple((kind, 1.0) for kind in kinds)
-  config.data.max_prompt = 80
   config.sample.max_new = 96
-  config.rl.update(next_level=0.6, updates=240, reference_every=240, samples_every=24)
-  config.rl.update(capacity=864, length_schedule=((0, 96),))
+  config.rl.update(next_level=0.6, updates=240, samples_every=24)
+  config.rl.update(capacity=832, length_schedule=((0, 96),))
   # Half of the rate: what is certain early has nothing left to choose from on the next level.
   config.optimizer.lr = 1e-5
   config.evaluation.update(every=12, few=120)

@@ -5,6 +5,7 @@ samples): pass@1 with error bars, pass@k, majority vote, lengths, truncation; ev
 A killed examination goes on with the same command. --compare tests it against another result.
 """
 
+import dataclasses
 import datetime
 import json
 import math
@@ -235,14 +236,10 @@ def examine(given):
     given.batch,
     given.seed,
   )
-  asking = examination.Asking(
-    given.template,
-    given.instruction,
-    given.dtype,
-    given.system,
-    given.few_shot,
-    given.answer,
-  )
+  asked = {
+    field.name: getattr(given, field.name) for field in dataclasses.fields(examination.Asking)
+  }
+  asking = examination.Asking(**asked)
   # 2. Who is asked: all below is computed on this mesh.
   programs.keep()
   with jax.set_mesh(_mesh(given.mesh)):
@@ -266,8 +263,8 @@ def _warn_of_asking(given, trained):
   """Says which flags would ask a run's model as its training did, where they differ."""
   other = {name: value for name, value in trained.items() if value != getattr(given, name)}
   if other:
-    flags_ = ' '.join(f'--{name}={shlex.quote(value)}' for name, value in other.items())
-    _say(f'note: this model is not asked as it was trained; that is {flags_}', sys.stderr)
+    needed = ' '.join(f'--{name}={shlex.quote(value)}' for name, value in other.items())
+    _say(f'note: this model is not asked as it was trained; that is {needed}', sys.stderr)
 
 
 def compare(given, content):

@@ -7,15 +7,8 @@ import pathlib
 import pickle
 import shutil
 import signal
-import sys
 import tempfile
 
-# What a program computes is the same, and most of the suite's time is compilation. With --heavy, as
-# in CI, programs are compiled as those of users are.
-if 'PYTEST_XDIST_WORKER' not in os.environ and '--heavy' not in sys.argv:
-  os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_backend_optimization_level=0'
-# Runs that tests start have devices of their own, see `small_runs.environment`.
-os.environ.setdefault('R1JAX_TEST_XLA', os.environ.get('XLA_FLAGS', ''))
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
 )
@@ -140,6 +133,10 @@ def _programs():
 
 def pytest_configure(config):
   """Sets up what all workers share: compiled programs, and the order of the files."""
+  # What a program computes is the same, and most of the suite's time is compilation. With --heavy,
+  # as in CI, programs are compiled as those of users are.
+  if not config.getoption('heavy'):
+    os.environ['XLA_FLAGS'] += ' --xla_backend_optimization_level=0'
   # Not for the commands that tests start (`small_runs.environment`): JAX writes an entry bit by
   # bit, and a command that is killed or reads at that moment leaves a warning where none may be.
   jax.config.update('jax_compilation_cache_dir', _programs())

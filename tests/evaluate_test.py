@@ -3,12 +3,14 @@
 import json
 import re
 import shlex
+import typing
 
 import pytest
 
 from r1jax import evaluate
-from r1jax.evaluation.exam import draw, result
+from r1jax.evaluation.exam import draw, examination, result
 from r1jax.experiments import r1_zero
+from r1jax.rewards import service
 from r1jax.runs import opening
 from r1jax.sampling import sample
 from tests import shared_data
@@ -148,6 +150,11 @@ def test_solved_examples_stand_before_a_question_and_its_last_number_counts(tmp_
     assert not re.search(r'(?<![\w.,])\d', completion[completion.rindex(answer) + len(answer) :])
   # What stands before the questions is part of the identity of the result.
   assert evaluate.main([*command[:-2], '--template=text', '--answer=last_number']) == 1
+
+
+def test_an_answer_can_be_looked_for_wherever_a_reward_looks():
+  known = typing.get_type_hints(service.RewardConfig)['answer']
+  assert set(examination.ANSWERS) == set(typing.get_args(known))
 
 
 def test_a_run_that_was_asked_otherwise_is_told_by_the_flags(tmp_path, capsys):

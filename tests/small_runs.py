@@ -79,7 +79,7 @@ def command(folder, *flags, config='experiments/r1_zero.py', program=('r1jax.mai
 
 def environment(devices=1):
   """Variables of a run's process: so many CPU devices, programs compiled once for all runs."""
-  of_suite = os.environ.get('R1JAX_TEST_XLA', '')  # how the suite compiles, see `conftest`
+  of_suite = os.environ.get('XLA_FLAGS', '')  # of a flag that stands twice the last one holds
   return os.environ | {
     'JAX_PLATFORMS': 'cpu',
     'XLA_FLAGS': f'{of_suite} --xla_force_host_platform_device_count={devices}',

@@ -333,9 +333,9 @@ class Stage(state_lib.Held):
       'rollout/staleness': float(self.rollouts.age(self.iteration)),
     }
     self.iteration += 1
-    if self.questions.levels:
-      cost['rollout/level'] = float(self.questions.level)
     figures = rollouts.figures(experience, cap, job.grpo) | self.notice(replies)
+    if self.questions.levels:
+      figures['rollout/level'] = float(self.questions.level)
     return figures | self.rewards.metrics() | cost | experience.handover
 
   def _packed(self, replies, advantage_B):

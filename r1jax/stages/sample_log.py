@@ -17,7 +17,6 @@ import numpy as np
 
 from r1jax import files
 from r1jax.evaluation.exam import answers
-from r1jax.rewards import accuracy, golds
 from r1jax.stages import sample_files
 
 _MIB = 1 << 20
@@ -155,7 +154,7 @@ def extracted(completion, answer, where):
     answer: of its problem.
     where: `reward.answer`.
   """
-  found = golds.of(answer).stated(completion, accuracy.read(completion, where))
+  found = answers.stated(completion, answer, where)
   return None if found is None else found.strip()
 
 

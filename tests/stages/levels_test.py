@@ -13,10 +13,10 @@ from r1jax.stages import rollouts
 from tests import small_runs
 
 
-def job(next_level, **other):
+def job(next_level):
   found = config_lib.build(r1_zero.get_config())
   return dataclasses.replace(
-    found, rl=dataclasses.replace(found.rl, next_level=next_level, prompts=12, **other)
+    found, rl=dataclasses.replace(found.rl, next_level=next_level, prompts=12)
   )
 
 
