@@ -82,10 +82,11 @@ def smollm2(config):
   config.runtime.update(config_lib.describe(config_lib.CPU_RUNTIME))
   config.runtime.scan_layers = True  # thirty layers unrolled take minutes to compile
   config.data.update(name='arithmetic', prompt='chat', system='Answer with the number only.')
-  config.data.max_prompt = 64
+  config.data.max_prompt = 48
   config.reward.update(answer='last_number', format=0.0)
   # Room for a sentence that works the answer out: with 24 most products in words are cut off.
-  config.sample.update(group=8, max_new=32)
+  # All replies of a rollout at once: wider products run nearer the peak than refilled slots save.
+  config.sample.update(group=8, max_new=32, slots=128)
   config.rl.update(prompts=12, mini_batches=1, updates=24, samples_every=6)
   # A prompt is longer than a reply: computed once for all eight of them. Two groups fill a row.
   config.rl.update(share_prompts=True, rows=1, capacity=512, length_schedule=((0, 32),))
@@ -104,7 +105,7 @@ def smollm2_ladder(config):
   """
   smollm2(config)
   kinds = ('one_digit', 'products', 'two_digits', 'two_steps', 'three_steps')
-  config.data.kinds = tuple((kind, 1.0) for kind in kinds)
+  config.data.update(kinds=tuple((kind, 1.0) for kind in kinds), max_prompt=64)
   config.sample.max_new = 96
   config.rl.update(next_level=0.6, updates=240, samples_every=24)
   config.rl.update(capacity=832, length_schedule=((0, 96),))

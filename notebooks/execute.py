@@ -34,29 +34,37 @@ def execute(notebook, values=()):
     values: texts NAME=VALUE, which replace what a line of a cell assigns.
 
   Raises:
-    ValueError: no line assigns such a name.
+    ValueError: no line assigns such a name, or what replaces it is no expression; nothing has run.
   """
-  space, used = {'__name__': '__main__'}, set()
+  space, sources, used = {'__name__': '__main__'}, {}, set()
   for number, cell in enumerate(notebook['cells']):
-    if cell['cell_type'] != 'code':
-      continue
-    source = replaced(''.join(cell['source']), values, used)
+    if cell['cell_type'] == 'code':
+      sources[number] = replaced(''.join(cell['source']), values, used)
+  # Before anything runs, which takes minutes.
+  if unused := {value.partition('=')[0] for value in values} - used:
+    raise ValueError(f'--set: no line of a cell assigns {", ".join(sorted(unused))}')
+  for number, source in sources.items():
+    cell = notebook['cells'][number]
     printed, tree = io.StringIO(), ast.parse(source, f'cell {number}')
     with contextlib.redirect_stdout(printed):
       exec(compile(tree, f'cell {number}', 'exec'), space)
     cell['outputs'] = [_text(printed.getvalue())] if printed.getvalue() else []
     cell['outputs'] += [_picture(pyplot.figure(n)) for n in pyplot.get_fignums()]
     pyplot.close('all')
-  if unused := {value.partition('=')[0] for value in values} - used:
-    raise ValueError(f'--set: no line of a cell assigns {", ".join(sorted(unused))}')
   processes.settle()  # while its arrays are still held: its names end here
 
 
 def replaced(source, values, used):
   """A cell's source with `values` as for `execute`; names that it assigns are added to `used`."""
   for name, _, value in (text.partition('=') for text in values):
+    try:
+      ast.parse(value, mode='eval')
+    except SyntaxError as error:
+      raise ValueError(f'--set {name}={value}: NAME=VALUE takes a Python expression') from error
+    line = f'{name} = {value}'
     # Yes: `UPDATES = 24  # ...` at the start of a line. No: `  UPDATES = 24`, `f(UPDATES=24)`.
-    source, count = re.subn(rf'(?m)^{re.escape(name)} = .*$', f'{name} = {value}', source)
+    # By a function, as a backslash of the value would be read as one of the pattern's.
+    source, count = re.subn(rf'(?m)^{re.escape(name)} = .*$', lambda _, line=line: line, source)
     used |= {name} if count else set()
   return source
 
