@@ -25,6 +25,11 @@ def parse(argv):
   parser.add_argument('--checkpoint', default='tiny', metavar='PLACE', help=checkpoints.PLACES)
   parser.add_argument('--prompt', metavar='TEXT', help='answer this and leave')
   parser.add_argument(
+    '--system',
+    metavar='TEXT',
+    help="system prompt (default: the run's own where --checkpoint is one; '' for none)",
+  )
+  parser.add_argument(
     '--max_tokens', type=number(ranges.Count), default=32_768, help='most tokens of an answer'
   )
   # R1's recommendation (reference §3.4): 0.5 to 0.7, and top-p 0.95.
@@ -73,7 +78,8 @@ def run(given):
   mesh = sharding.make_mesh((1, 1, 1, given.devices), jax.devices()[: given.devices])
   with jax.set_mesh(mesh):
     model = conversation.load(given.checkpoint, given.dtype)
-    talk = conversation.Conversation(model, scfg, seed)
+    system = conversation.system_prompt(given.checkpoint, given.system)
+    talk = conversation.Conversation(model, scfg, seed, system)
     if given.prompt is not None:
       conversation.answer(talk, given.prompt, sys.stdout)
     elif not sys.stdin.isatty():

@@ -52,7 +52,8 @@ def parse(argv):
   # Each format has types of its own; an adapter is float32.
   types = {'hub': HUB_TYPES, 'gguf': gguf.TYPES, 'peft': ()}[parsed.format]
   if parsed.dtype not in (None, *types):
-    raise ValueError(f'--dtype={parsed.dtype} is not one of --format={parsed.format}')
+    kinds = f'takes {", ".join(types)}' if types else 'is float32 and takes no --dtype'
+    raise ValueError(f'--dtype={parsed.dtype}: --format={parsed.format} {kinds}')
   return parsed
 
 
@@ -70,14 +71,17 @@ def run(given):
   # All devices over fsdp, which splits every matrix: none has to hold the whole model.
   with jax.set_mesh(sharding.make_mesh((1, given.devices, 1, 1), devices)):
     folder = opening.open_model(given.checkpoint)
+    system = opening.asking(given.checkpoint).get('system', '')
     if given.format == 'gguf':
-      path = gguf.export(folder, given.output, given.dtype or 'f16')
+      path = gguf.export(folder, given.output, given.dtype or 'f16', system)
       print(f'{path} is written; next: ollama create my-model -f {path.parent}/Modelfile')
       return 0
     if given.format == 'peft':
       peft.copy(folder, given.output)
       print(f'{given.output} is written; r1jax and peft find the base by its adapter_config.json')
       return 0
+    if system:
+      print(f'learned with the system prompt {system!r}, which no file of a hub folder holds')
     size = int(given.shard_gib * (1 << 30))
     # Read back and compared with what was meant, which the report tells.
     report = exporting.export(folder, given.output, given.dtype, size)

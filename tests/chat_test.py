@@ -1,5 +1,6 @@
 """The chat: text as soon as its characters are whole, dimmed thoughts, an answer that stops."""
 
+import dataclasses
 import io
 import re
 import subprocess
@@ -13,6 +14,7 @@ from r1jax import chat, sharding
 from r1jax.cli import conversation
 from r1jax.data import chat_template, tokenizer
 from r1jax.interchange import checkpoints, huggingface
+from r1jax.runs import opening
 from r1jax.sampling import sample, stream
 from tests.interchange import families
 
@@ -78,6 +80,38 @@ def test_a_conversation_keeps_its_turns_and_forgets_on_reset(r1):
   assert talk.messages[1]['content'] == first
   talk.reset()
   assert talk.messages == []
+
+
+def test_a_system_prompt_stands_first_and_outlives_a_reset(r1, monkeypatch):
+  asked = []
+
+  def tokens(params, cfg, scfg, prompt_ids, key, stop_ids):
+    asked.append(r1.tokenizer.decode(prompt_ids))
+    yield r1.tokenizer.eos_id
+
+  monkeypatch.setattr(stream, 'tokens', tokens)
+  scfg = sample.SampleConfig(group=1, max_new=6)
+  talk = conversation.Conversation(r1, scfg, seed=0, system='AB')
+  ''.join(talk.ask('C'))
+  talk.reset()
+  ''.join(talk.ask('C'))
+  assert len(asked) == 2 and asked[0] == asked[1]
+  # This template renders it like a reply.
+  assert asked[0].index('AB') < asked[0].index('C')
+  zero = dataclasses.replace(r1, chat=chat_template.ZeroTemplate())
+  with pytest.raises(ValueError, match='no place for a system prompt'):
+    conversation.Conversation(zero, scfg, seed=0, system='AB')
+
+
+def test_the_system_prompt_of_a_run_is_taken_and_told(monkeypatch, capsys):
+  monkeypatch.setattr(
+    opening, 'asking', lambda path: {'system': 'Be brief.'} if path == 'run' else {}
+  )
+  assert conversation.system_prompt('run') == 'Be brief.'
+  assert 'Be brief.' in capsys.readouterr().err
+  assert conversation.system_prompt('run', '') == '' and conversation.system_prompt('tiny') == ''
+  assert conversation.system_prompt('run', 'Be long.') == 'Be long.'
+  assert not capsys.readouterr().err
 
 
 def test_the_same_seed_gives_the_same_answer(r1):

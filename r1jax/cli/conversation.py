@@ -47,16 +47,34 @@ def load(path, dtype=None):
   return Model(stream.prepare(params, cfg), cfg, tok, chat, stop)
 
 
+def system_prompt(path, given=None):
+  """The system prompt of a chat: what is `given`, else what the run at `path` learned with."""
+  own = opening.asking(path).get('system', '')
+  if given is not None or not own:
+    return given or ''
+  # What it learned may show behind this prompt only.
+  print(f"system prompt of the run, --system='' for none: {terminal.plain(own)}", file=sys.stderr)
+  return own
+
+
 class Conversation:
   """Messages so far and the model that answers them."""
 
-  def __init__(self, model, scfg, seed):
+  def __init__(self, model, scfg, seed, system=''):
+    """Nothing is said yet, but for the `system` prompt.
+
+    Raises:
+      ValueError: there is one, and the model's template has no place for it.
+    """
+    if system and isinstance(model.chat, chat_template.ZeroTemplate):
+      raise ValueError("R1-Zero's template has no place for a system prompt: --system=''")
     self._model, self._scfg, self._key = model, scfg, jax.random.key(seed)
-    self.messages = []
+    self._before = [{'role': 'system', 'content': system}] if system else []
+    self.reset()
 
   def reset(self):
     """Forgets what was said."""
-    self.messages = []
+    self.messages = list(self._before)
 
   def ask(self, question):
     """Yields the reply to `question` piece by piece, a prefilled `<think>` first.

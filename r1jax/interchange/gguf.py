@@ -47,7 +47,7 @@ class _Out:
   get: object
 
 
-def export(source, folder, kind='f16'):
+def export(source, folder, kind='f16', system=''):
   """Writes `model.gguf` and `Modelfile` into `folder`; the MTP layer stays behind.
 
   Args:
@@ -55,6 +55,7 @@ def export(source, folder, kind='f16'):
     folder: created where absent.
     kind: 'f32', 'f16' or 'q8_0'; vectors and the router are float32, and rows that q8_0's blocks
       of 32 do not divide are float16.
+    system: the Modelfile's system prompt; '' for none.
 
   Returns:
     Path of the GGUF file.
@@ -81,7 +82,7 @@ def export(source, folder, kind='f16'):
   with tensors.whole_or_nothing(part):
     _write(writer, outs, kind)
     part.replace(path)
-  (folder / 'Modelfile').write_text(gguf_vocabulary.modelfile(source, tok, path.name))
+  (folder / 'Modelfile').write_text(gguf_vocabulary.modelfile(source, tok, path.name, system))
   return path
 
 

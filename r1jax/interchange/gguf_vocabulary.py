@@ -298,7 +298,7 @@ def _escaped(pattern):
   return pattern.replace('\r', r'\r').replace('\n', r'\n')
 
 
-def modelfile(folder, tok, file):
+def modelfile(folder, tok, file, system=''):
   """Ollama's Modelfile for the GGUF file `file` beside it.
 
   The template is R1's for a vocabulary with R1's tokens, R1-Zero's for a model that has no other;
@@ -306,6 +306,7 @@ def modelfile(folder, tok, file):
   """
   chat = chat_template.load(folder, tok)
   text = f'FROM ./{file}\nPARAMETER temperature 0.6\nPARAMETER top_p 0.95\n'
+  text += f'SYSTEM """{system}"""\n' if system else ''
   for further in sorted(tokenizer.stop_ids(folder, tok) - {tok.eos_id}):
     text += f'PARAMETER stop {json.dumps(tok.text_of(further), ensure_ascii=False)}\n'
   if isinstance(chat, chat_template.ZeroTemplate):

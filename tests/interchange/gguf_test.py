@@ -116,6 +116,15 @@ def test_the_modelfile_has_the_template_of_the_model(tmp_path):
   assert '<｜User｜>{{ .Content }}' in text and '<｜Assistant｜><think>' in text
 
 
+def test_the_modelfile_has_the_system_prompt_of_the_run(tmp_path):
+  families.write(tmp_path, 'qwen2')
+  families.write_tokenizer(tmp_path)
+  for system, wanted in (('Be "brief".', 'SYSTEM """Be "brief"."""\n'), ('', None)):
+    path = gguf.export(tmp_path, tmp_path / 'out', system=system)
+    lines = (path.parent / 'Modelfile').read_text().splitlines(keepends=True)
+    assert [line for line in lines if line.startswith('SYSTEM')] == ([wanted] if wanted else [])
+
+
 def test_a_wrong_kind_or_source_is_named(tmp_path):
   with pytest.raises(ValueError, match='q4_k'):
     gguf.export(tmp_path, tmp_path, 'q4_k')
