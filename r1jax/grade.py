@@ -2,9 +2,9 @@
 
 A line of FILE.jsonl: {"kind": "math", "gold": "1/2", "completion": "\\boxed{0.5}"}. Kinds are math,
 letter, numbers, order, code, json, and format, language, repetition, which need no gold. The field
-"answer" instead of "completion" holds the final answer alone; "choices" are a letter's options,
-"tests" a program's tests. --json writes the records in their order with score, verdict, extracted
-and why.
+"answer" instead of "completion" holds the final answer alone; "choices" are a letter's options
+or their number, "tests" a program's tests. --json writes the records in their order with score,
+verdict, extracted and why.
 """
 
 import argparse
@@ -139,7 +139,9 @@ def _judges():
 def _extracted(gold, text, reply):
   from r1jax.rewards import code
 
-  return code.extract(text) if isinstance(gold, code.Tests) else gold.stated(text, reply)
+  if isinstance(gold, code.Tests):
+    return code.extract(text, prefer_python=True)
+  return gold.stated(text, reply)
 
 
 def judge(records, advance):

@@ -2,8 +2,9 @@
 
 The final answer stands in the answer tags; without them in the last line `ANSWER: X`; without one
 in the last box. Read as a letter: `B`, `b.`, `(B)`, `[B]`, `B)`, `**B**`, `\\boxed{B}`,
-`\\text{B}`, `B: text`, `(B) text`, `option B`, `the answer is B`, `B is correct`, `B, because x`.
-Two letters, a letter that is taken back (`B. no, the third`), or one that is no option, state none.
+`\\text{B}`, `{"answer": "B"}`, `B: text`, `(B) text`, `option B`, `the answer is B`,
+`B is correct`, `B, because x`. Two letters, a letter that is taken back (`B. no, the third`), or
+one that is no option, state none.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from r1jax.rewards.verdict import Gold, Kind, Verdict, judged
 # Words before the letter. Yes: `So the correct answer is `, `option `. No: `this is `.
 _LEAD = re.compile(
   r'(?:(?:so|thus|therefore|hence),? )?(?:I (?:would )?(?:choose|pick|select) '
+  r'|I (?:think|believe|conclude|would say)(?: that)? (?=(?:the|my) )'
   r'|(?:(?:the |my )?(?:correct |right |final |best )*'
   r'(?:answer|option|choice|letter)(?: is|:| =)?:? ?))+'
   r'|(?:so|thus|therefore|hence),? (?=[(\[]?[A-Z][)\]]?\W*\Z)',
@@ -63,8 +65,22 @@ _SET_ASIDE = re.compile(
   r'(?<=\w|[.)\]])[,;]? ?\(?\b(?i:and not|not|rather than|instead of|as opposed to|unlike) '
   r'[(\[]?[A-Z](?![A-Za-z])[)\]]?(?:(?:, (?:n?or )?| n?or | and )[(\[]?[A-Z](?![A-Za-z])[)\]]?)*'
 )
+# The text of an option that names options before it. Yes: `Both A and B` of `D. Both A and B`.
+# No: `either A or B`, `both`.
+_OF_OTHERS = re.compile(
+  r'\s*\(?(?:both|neither|all of|none of)((?:,? (?:and |nor )?\(?[A-Z]\)?(?![A-Za-z]))+)\)?\.?\Z',
+  re.I,
+)
 # A letter on a line of its own, before its reason. Yes: `B` of `B\n\nIt falls.`. No: `B it falls`.
 _OWN_LINE = re.compile(r'(\A\W{0,3}[A-Z]\W{0,3}?)[.:)*\s]*\n\s*(?=\S)')
+# Yes: `\boxed{B}`, `\boxed{\text{B}}`. No: `boxed{B}`.
+_BOX = re.compile(r'\\f?box(?:ed)? ?\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}')
+# The form of MMLU-Redux's replies. Yes: `{"reasoning": "x", "answer": "B"}`. No: `{"answers": []}`.
+_JSON = re.compile(r'\s*\{(?:[^{}]*,)?\s*"answer"\s*:\s*"([^"{}]*)"\s*\}\s*\Z')
+# Yes: `答案：` of `答案：B`, `选` of `选B`. No: `答案不是`.
+_CHINESE_LEAD = re.compile(
+  r'\A\s*(?:(?:所以|因此)[,，]?)?(?:(?:正确|最终)?(?:答案|选项)(?:应?[是为选])?|应?选择?)\s*[:：]?\s*(?=[(（]?[A-Z])'
+)
 # A letter that looks like a Latin one. Yes: the Cyrillic `В`. No: `B`, `7`.
 _FOREIGN = re.compile(r'[^\W\d_a-zA-Z]')
 # A benchmark's last line. Yes: `ANSWER: B`, `**Final Answer:** (B)`, `so ANSWER: B`, `### Final
@@ -96,23 +112,20 @@ class Letter(Gold):
   @classmethod
   def read(cls, record, answer_key):
     """{"options": ["3", "4"], "answer": "B"}; the options become lettered lines of the question."""
-    options, letters = record['options'], string.ascii_uppercase
-    if not isinstance(options, list) or not 2 <= len(options) <= len(letters):
-      raise ValueError(f"field 'options' holds {options!r:.40}, expected 2 to {len(letters)} texts")
-    for number, option in enumerate(options, 1):
-      if not problem.is_text(option) or not option.strip():
-        raise ValueError(f"option {number} of field 'options' is {option!r:.40}, expected text")
-    letters = letters[: len(options)]
+    options = record['options']
+    letters = _letters(options, 'options')
     lines = (f'\n{name}. {option.strip()}' for name, option in zip(letters, options))
     return cls(_letter(record, answer_key, letters), letters), ''.join(lines)
 
   @classmethod
   def graded(cls, record):
-    """{"gold": "B"}, with the options in "choices", a list of texts; without them A to E."""
+    """{"gold": "B"}, with "choices", the options as texts or how many; without them A to E."""
     choices = record.get('choices')
-    if choices is not None:
-      return cls.read({'options': choices, 'gold': record.get('gold')}, 'gold')[0]
-    return cls(_letter(record, 'gold', cls.options), cls.options)
+    if isinstance(choices, int) and 2 <= choices <= len(string.ascii_uppercase):
+      options = string.ascii_uppercase[:choices]
+    else:
+      options = cls.options if choices is None else _letters(choices, 'choices')
+    return cls(_letter(record, 'gold', options), options)
 
   def check(self, completion, reply, config):
     """Whether the letter that the completion ends on is the right one."""
@@ -129,7 +142,9 @@ class Letter(Gold):
     """The letter of the answer tags, else of the last line `ANSWER: B`, else of the last box."""
     if reply.answers:
       answer = reply.answers[-1]
-      return read(answer, self.options) or _last(answer, self.options)
+      boxed = {read(box, self.options) for box in _BOX.findall(answer)} - {None}
+      # Two letters are none, in boxes too.
+      return None if len(boxed) > 1 else read(answer, self.options) or _last(answer, self.options)
     return _last(accuracy.outside_thought(completion), self.options)
 
 
@@ -137,6 +152,17 @@ def _said(completion):
   """Whether a completion without tags says anything that may be an answer."""
   text = accuracy.outside_thought(completion)
   return bool(_LETTER_LINE.search(text) or accuracy.last_box(text))
+
+
+def _letters(options, field):
+  """The letters of a list of texts; ValueError names the record's `field`."""
+  letters = string.ascii_uppercase
+  if not isinstance(options, list) or not 2 <= len(options) <= len(letters):
+    raise ValueError(f'field {field!r} holds {options!r:.40}, expected 2 to {len(letters)} texts')
+  for number, option in enumerate(options, 1):
+    if not problem.is_text(option) or not option.strip():
+      raise ValueError(f'option {number} of field {field!r} is {option!r:.40}, expected text')
+  return letters[: len(options)]
 
 
 def _last(text, options):
@@ -154,6 +180,8 @@ def _last(text, options):
 
 def read(answer, options):
   """The option letter (upper case) that `answer` states, or None."""
+  as_json = _JSON.match(answer)
+  answer = _CHINESE_LEAD.sub('', as_json[1] if as_json else answer)
   if len(answer) > accuracy.LONGEST_ANSWER or _FOREIGN.search(answer[:4]):
     return None
   text = _OWN_LINE.sub(r'\1. ', answer.replace('**', '').replace('__', '').strip())
@@ -164,6 +192,9 @@ def read(answer, options):
     return None
   rest = next((tail for tail in found.groups()[1:] if tail), '')
   letter = found[1].upper()
+  of_others = _OF_OTHERS.match(rest)
+  if of_others and all(other < letter for other in re.findall(r'\b[A-Z]\b', of_others[1].upper())):
+    return letter
   if _TAKEN_BACK.search(rest) or _OFFERED.search(rest):
     return None
   # `B. not A but C` names others: it is no choice.

@@ -9,6 +9,8 @@ ONE = (
   'B', 'b', 'B.', '(B)', '[B]', 'B)', '**B**', '\\boxed{B}', '\\text{B}', '$B$', 'B: the cat',
   '(B) the cat', 'B. 12 cm',
   'Option B', 'The answer is B', 'The correct answer is (B).', 'Answer: B', 'B - a dog', 'B. A dog',
+  '{"answer": "B"}', '{"reasoning": "(C) is odd", "answer": "B"}',
+  '答案：B', '正确答案是 B', '选B', 'I think the answer is (B).', 'I believe that the answer is B',
 )  # fmt: skip
 NONE = (
   '',
@@ -24,6 +26,12 @@ NONE = (
   'B) and also (C)',
   '\u0412',
   'B' * 5000,
+  '答案不是B',
+  'B. Both A and C',
+  'B. Either A or C',
+  '\\boxed{C} \\text{ or } \\boxed{B}',
+  '\\boxed{A} \\boxed{B}',
+  '{"answer": "A or B"}',
 )
 
 
@@ -40,6 +48,20 @@ def test_a_single_letter_is_read(answer):
 @pytest.mark.parametrize('answer', NONE)
 def test_no_letter_or_several_letters_state_nothing(answer):
   assert _judge(answer, 'B') == Kind.UNPARSEABLE
+
+
+@pytest.mark.parametrize(
+  'text', ['Both A and B', 'neither A nor B.', 'All of A, B, and C', 'Both (A) and (C)']
+)
+def test_an_option_may_be_about_the_options_before_it(text):
+  assert _judge(f'D. {text}', 'D') == Kind.CORRECT
+  assert _judge(f'(D) {text}', 'D') == Kind.CORRECT
+  assert _judge(f'D. {text}', 'A') == Kind.WRONG
+
+
+def test_the_pronoun_is_no_choice():
+  assert _judge('I think the answer is (C).', 'C', 'ABCDEFGHIJ') == Kind.CORRECT
+  assert _judge('I', 'I', 'ABCDEFGHIJ') == Kind.CORRECT
 
 
 def test_letters_beyond_the_options_are_no_answer_and_a_bad_gold_letter_is_our_error():

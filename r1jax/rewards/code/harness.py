@@ -221,13 +221,15 @@ def _limit(limits):
 
 
 def _run(code, test, task):
-  main_module = type(sys)('__main__')
-  sys.modules['__main__'] = main_module
-  space = main_module.__dict__
+  # A function's module is imported, as its tests do: what stands below `if __name__ ==` is not run.
+  name = 'solution' if 'call' in test else '__main__'
+  module = type(sys)(name)
+  sys.modules['__main__'] = sys.modules[name] = module
+  space = module.__dict__
   space['__builtins__'] = builtins
-  for name, (module, attribute) in task['prelude'].items():
-    if not attribute or hasattr(module, attribute):
-      space[name] = getattr(module, attribute) if attribute else module
+  for name, (source, attribute) in task['prelude'].items():
+    if not attribute or hasattr(source, attribute):
+      space[name] = getattr(source, attribute) if attribute else source
   try:
     exec(code, space)  # the one place where model-written code runs: in the sandboxed child
     if 'call' in test:

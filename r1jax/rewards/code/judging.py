@@ -55,7 +55,8 @@ def check(completion, tests, config=None, take=None):
   if not tests.tests:
     return Verdict(0.0, Kind.VERIFIER_ERROR, 'no tests')
   sandbox.require(config.allow_unsandboxed)
-  program = extraction.extract(completion)
+  # LiveCodeBench's runner takes the last block, whatever it is called.
+  program = extraction.extract(completion, tests.rules != record.LIVECODEBENCH)
   if program is None:
     return Verdict(0.0, Kind.UNPARSEABLE, 'no program outside the thought')
   if len(program) > LONGEST_PROGRAM:

@@ -92,7 +92,8 @@ def cut(text, of_gold=False):
       rest = text[found.end() :].strip() if found else ''
       # `AB = 4, CD = 5` has a label for each.
       several = '=' in rest and (',' in rest or ' and ' in rest)
-      return (label, rest) if rest and not several and is_label(label, of_gold) else ('', text)
+      named = is_label(label, of_gold) or rest.startswith('\\begin') and len(label) == 1
+      return (label, rest) if rest and not several and named else ('', text)
   return '', text
 
 

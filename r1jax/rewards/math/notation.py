@@ -1,5 +1,6 @@
 """How people and models write mathematics: brought to one plain notation, and told from words."""
 
+import itertools
 import re
 import unicodedata
 
@@ -28,6 +29,11 @@ _SIGNS = str.maketrans(
 # Exponents in raised digits. Yes: `⁻²` of `x⁻²`. No: `2`.
 _RAISED = re.compile('[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+')
 _RAISED_TO = str.maketrans('⁻⁰¹²³⁴⁵⁶⁷⁸⁹', '-0123456789')
+# Indices in lowered digits. Yes: `₂` of `H₂O`. No: `2`.
+_LOWERED = re.compile('[₀₁₂₃₄₅₆₇₈₉]+')
+_LOWERED_TO = str.maketrans('₀₁₂₃₄₅₆₇₈₉', '0123456789')
+# Letters, digits and signs as wide as Chinese ones, but the dollar's.
+_WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F) if wide != 0xFF04}
 # What changes looks only. Yes: `\left`, `\color{red}`, `\!`. No: `\leftarrow`, `\\left`.
 _DROPPED = re.compile(
   r'(?<!\\)\\(?:left|right|bigl?|bigr?|Bigl?|Bigr?|displaystyle|limits)(?![A-Za-z])'
@@ -59,6 +65,14 @@ _PLAINER = (
 )
 # Yes: `\dfrac`. No: `\frac`, `\dfracs`.
 _FRAC = re.compile(r'\\[dtc]frac(?![a-z])')
+# Numbers in braces with a stroke. Yes: `{1}/{2}`. No: `{x}/{2}`.
+_BRACED = re.compile(r'(?<![\w}])\{(-?\d{1,40})\} ?/ ?\{(\d{1,40})\}')
+# A dot, or two, over digits that repeat. Yes: `\dot{3}`, `\dot{1}4285\dot7`. No: `\dot{x}`.
+_DOTTED = re.compile(r'\\dot ?\{?(\d)\}?(?:(\d{0,20})\\dot ?\{?(\d)\}?)?')
+# Digits in brackets with their base. Yes: `(4343)_6`. No: `(a, b)_6`.
+_DIGITS_OF_BASE = re.compile(r'\(([\dA-F]{1,40})\) ?_(?= ?\{?\d)')
+# An interval with its open ends turned outwards. Yes: `]0, 1[`, `[0;1[`. No: `[0, 1]`.
+_OUTWARD = re.compile(r'([\[\]])([^\[\](),;]+)[,;]([^\[\](),;]+)([\[\]])')
 # Numbers that a fraction is made of. Yes: `\frac 3 4`, `\frac{3} 4`, `\frac3{4}`. No: `\frac3x`.
 _FRAC_OF = re.compile(r'\\frac ?(?:\{ ?(-?\d+) ?\}|(\d)) ?(?:\{ ?(-?\d+) ?\}|(\d))')
 # Yes: `{3 \over 4}`. No: `\overline{3}`.
@@ -86,7 +100,7 @@ _EXACTLY = re.compile(r'\A(?:exactly|precisely|a total of|in total,?|altogether,
 _SAYS = re.compile(
   r'\*{0,2}(?:so |thus |therefore,? |hence )?(?:it is |there are |(?:the |my )?'
   r'(?:final |correct )?(?:answer|result|value|solution)(?: is| =|:)+:?\*{0,2} )'
-  r'|(?:所以|因此)?,? ?答案(?:是|为)[:：]? ?',
+  r'|(?:所以|因此)?,? ?(?:正确)?答案(?:(?:是|为)[:：]?|[:：]) ?',
   re.I,
 )
 # A sentence that ends in its only formula: that. Yes: `The matrix is $A$.`, `Thus $x < 3$ is our
@@ -154,6 +168,8 @@ _FORMULA = re.compile(r'[\\^=+*{}<>_|]')
 # A time of day, and its half. Yes: `12:30 PM`; `5 p.m.`. No: `12:30`; `5 pmx`.
 _CLOCK = re.compile(r'\d:\d\d *[ap]\.?m', re.I)
 _HALF_DAY = re.compile(r'(\d) *([ap])\.? ?m\b\.?')
+# Yes: `an ` of `an ellipse`. No: `a` alone, `an` of `angle`.
+_ARTICLE = re.compile(r'\A(?:an?|the) (?=\w)')
 _FUNCTIONS_WORDS = """
   sin cos tan log exp sqrt arcsin arccos arctan pmod frac mod
 """
@@ -168,6 +184,9 @@ def clean(text):
   if '\\begin' not in text:
     text = _DOUBLED.sub(r'\\', text)
   if not text.isascii():
+    # A letter with its accent is one sign, however it was typed.
+    text = unicodedata.normalize('NFC', text).translate(_WIDE)
+    text = _LOWERED.sub(lambda m: '_{' + m.group().translate(_LOWERED_TO) + '}', text)
     text = _RAISED.sub(lambda m: '^{' + m.group().translate(_RAISED_TO) + '}', text)
     text = text.translate(_SIGNS)
   text = _GROUPED.sub(',', text).replace('\\$', _MONEY)
@@ -176,6 +195,8 @@ def clean(text):
     text = text.replace(latex, plain)
   text = _OVER.sub(r'\\frac{\1}{\2}', _FRAC.sub(r'\\frac', text))
   text = _FRAC_OF.sub(lambda m: f'\\frac{{{m[1] or m[2]}}}{{{m[3] or m[4]}}}', text)
+  text = _DIGITS_OF_BASE.sub(r'\1_', _BRACED.sub(r'\1/\2', text))
+  text = _DOTTED.sub(lambda m: '\\overline{' + ''.join(filter(None, m.groups())) + '}', text)
   # Of two boxes the digits must not become one number.
   if text.count('box') == 1:
     text = _BOX.sub(r' \1 ', text).strip()
@@ -187,7 +208,18 @@ def clean(text):
       break
   text = _REPEATED.sub(' ', _EXACTLY.sub('', text).replace(_MONEY, '$'))
   text = _ROUGHLY_ASIDE.sub(r' \1', _ROUGHLY.sub(' \\\\approx ', text).strip())
-  return text.removeprefix('\\approx').removeprefix('= ').lstrip()
+  return _inward(text.removeprefix('\\approx').removeprefix('= ').lstrip())
+
+
+def _inward(text):
+  """`text` with intervals such as `]0, 1[` in round brackets."""
+  if '[' not in text and ']' not in text:
+    return text
+  depths = list(itertools.accumulate((sign in '([') - (sign in ')]') for sign in text))
+  if min(depths) >= 0 and depths[-1] == 0:
+    return text
+  turned = lambda m: f'{"[("[m[1] == "]"]}{m[2]},{m[3]}{"])"[m[4] == "["]}'
+  return _OUTWARD.sub(turned, text)
 
 
 def worked_out(text):
@@ -209,7 +241,7 @@ def is_words(text):
 def plain_words(text):
   """`text` for comparing words: case, punctuation at the ends and repeated spaces dropped."""
   text = _HALF_DAY.sub(r'\1 \2m', text.casefold())
-  return ' '.join(text.split()).strip(' .,;:!()[]"\'*')
+  return _ARTICLE.sub('', ' '.join(text.split()).strip(' .,;:!()[]"\'*'))
 
 
 def unnamed(text):
@@ -261,7 +293,9 @@ def refusal(answer):
   # Digits of other scripts and invisible signs: what a reader sees is not what would be compared.
   if not answer.isascii():
     for sign in answer:
-      if sign > '\x7f' and unicodedata.category(sign) in ('Nd', 'Cc', 'Cf', 'Cs', 'Co'):
+      # Digits as wide as Chinese ones look as they are read.
+      strange = sign > '\x7f' and not '０' <= sign <= '９'
+      if strange and unicodedata.category(sign) in ('Nd', 'Cc', 'Cf', 'Cs', 'Co'):
         return f'unreadable character U+{ord(sign):04X}'
   deepest = depth = 0
   for sign in answer:

@@ -71,6 +71,14 @@ _ASIDE = re.compile(r'[(\[]([A-Za-z ]+)[)\]]\Z')
 _AGAIN = re.compile(r'([A-Za-z -]{3,}|\d[\d,.]*) \(([^()]+)\)\Z')
 # A comma for the point. Yes: `1000,99`, `0,125`. No: `1,000`, `2,5`, which may be a list.
 _COMMA = re.compile(r'[+-]?(?:0,\d{2,}|\d+,(?:\d{2}|\d{4,}))(?!\d)(?![,\d])')
+# Points between the thousands and a comma for the point, or apostrophes. Yes: `1.234.567`,
+# `1.234,50`, `1'234'567.5`. No: `1.234`, `1.23.456`, `12'34`.
+_CONTINENTAL = re.compile(
+  r"(?<![\d.,'])[1-9]\d{0,2}(?:(?:\.\d{3}){2,}(?:,\d+)?|\.\d{3},\d\d?|(?:'\d{3})+(?:\.\d+)?)"
+  r"(?![\d.,']\d|\d)"
+)
+# Units above and below a bar. Yes: `\frac{m}{s}`, `\frac{km}{hr}`. No: `\frac{3}{4}`.
+_UNIT_OVER = re.compile(r'\\frac ?\{ ?([A-Za-z]+) ?\}\{ ?([A-Za-z]+(?:\^\{?[23]\}?)?) ?\}')
 # Yes: `12 dollars and 50 cents`. No: `12 dollars`.
 _CENTS = re.compile(r'(\d+) dollars? and (\d{1,2}) cents?\Z')
 
@@ -129,9 +137,11 @@ def stated(text):
   found = read(text)
   if found is not None or not text or len(text) > LONGEST_NUMBER:
     return found
-  comma = _COMMA.match(text)
+  comma, continental = _COMMA.match(text), _CONTINENTAL.search(text)
   if comma:
     return read(text.replace(',', '.', 1))
+  if continental:
+    return read(text.replace(continental.group(), _pointed(continental.group()), 1))
   cents, again = _CENTS.match(text), _AGAIN.match(text)
   if cents:
     return read(f'{cents[1]}.{cents[2]:0>2} dollars')
@@ -145,6 +155,13 @@ def stated(text):
     return read('1/2 ' + text[half.end() :])
   spelled = number_words.spelled(_SPELLED.split(text.lower().rstrip('.')))
   return spelled and read(f'{spelled[0]} {" ".join(spelled[1])}')
+
+
+def _pointed(number):
+  """A match of `_CONTINENTAL` in English: no groups, a point before the decimals."""
+  if "'" in number:
+    return number.replace("'", '')
+  return number.replace('.', '').replace(',', '.')
 
 
 def _negative(text, prefix):
@@ -324,6 +341,7 @@ def _with_tail(value, digits, unit, text, at):
   # `5cm` is a quantity, `5x` a product.
   glued, tail = not tail[0].isspace(), _ASIDE.sub(r'\1', tail.strip())
   # m s^{-1} is m/s.
+  tail = _UNIT_OVER.sub(r'\1/\2', tail)
   tail = units.SYMBOL.sub(lambda m: units.SYMBOLS[m.group()], tail)
   tail = _BELOW.sub(lambda m: f'/{m[1]}{"2" if "2" in (m[2], m[3]) else ""}', tail)
   if not _WORDS.match(tail) or (glued and not _GLUED.match(tail)):

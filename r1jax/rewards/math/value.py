@@ -36,6 +36,11 @@ _RADIANS = re.compile(
   r'\\pi ?(?:/ ?\d{1,9})?)(?: rad(?:ians?)?)?\Z',
   re.ASCII,
 )
+# A negative number in brackets. Yes: `-(\frac{3}{4})`. No: `-(3)(4)`.
+_NEGATED = re.compile(r'- ?\(([^()]+)\)\Z')
+# Yes: `H2SO4`, `C_6H_{12}O_6`. No: `H`, `x2`, `AB`.
+_CHEMICAL = re.compile(r'(?=.*\d)(?:[A-Z][a-z]?(?:_?\d+|_\{\d+\})?){2,12}\Z', re.ASCII)
+_INDEX = re.compile(r'[_{}]')
 # The result line of a worked solution (GSM8K). Yes: `#### 72`. No: `### 72`.
 _MARKED = re.compile(r'^####[ \t]*(\S.*?)\s*$', re.M)
 # What a calculation is written in. Yes: `\frac{10}{32}`, `3+2`. No: `x + 2`, `5 cm`.
@@ -145,6 +150,8 @@ def _quick_cleaned(gold, answer):
 
 def _written_alike(gold, answer):
   """Whether only spaces differ, as of `5 m` and `5m`; `1, 234` is a list, `n o` no word."""
+  if _CHEMICAL.match(gold) and _CHEMICAL.match(answer):
+    return _INDEX.sub('', gold) == _INDEX.sub('', answer)
   apart = ',' in answer or notation.is_words(gold)
   return not apart and notation.tight(gold) == notation.tight(answer)
 
@@ -152,6 +159,9 @@ def _written_alike(gold, answer):
 def _against_number(gold, answer, expected, found):
   """The verdict where the gold is a plain number: the answer is one too, not work to be done."""
   stated = notation.bare(_concluded(answer))
+  negated = _NEGATED.match(stated)
+  if negated and quantity.read(negated[1].strip()) is not None:
+    stated = f'-{negated[1].strip()}'
   exact, rounded = notation.approximated(stated)
   if rounded:
     return _approximated(gold, exact, rounded, expected, found)

@@ -111,6 +111,17 @@ def test_the_last_complete_block_is_the_program():
   assert extraction.last_block('no fence') is None
 
 
+def test_a_block_that_says_python_goes_before_what_it_prints():
+  shown = '\nExample:\n```\n7\n```\n'
+  for name in ('python', 'py', 'Python3'):
+    assert code.check(f'```{name}\n{PRINTS}```{shown}', SUM).kind == Kind.CORRECT
+  # Without a name, and by LiveCodeBench's rules, the last one is the program.
+  assert code.check(f'```\n{PRINTS}```{shown}', SUM).kind == Kind.WRONG
+  theirs = code.Tests(SUM.tests, 'livecodebench')
+  assert code.check(f'```python\n{PRINTS}```{shown}', theirs).kind == Kind.WRONG
+  assert code.check(f'{shown}```python\n{PRINTS}```', theirs).kind == Kind.CORRECT
+
+
 def _kind(program, stdin, stdout, rules='python'):
   config = code.CodeConfig(limits=sandbox.Limits(seconds=3.0))
   tests = code.Tests((code.StdinTest(stdin, stdout),), rules)
@@ -199,6 +210,13 @@ def test_numpy_is_there_and_its_numbers_count_as_results():
 
 
 @needs_bubblewrap
+def test_what_a_script_does_is_left_out_where_a_function_is_called():
+  body = 'def add(a, b):\n  return a + b\n\nif __name__ == "__main__":\n  {}\n'
+  assert code.check(_fenced(body.format('print(add(int(input()), 1))')), ADD).kind == Kind.CORRECT
+  script = body.format('print(add(*map(int, input().split())))')
+  assert code.check(_fenced(script), SUM).kind == Kind.CORRECT
+
+
 def test_a_method_of_a_solution_is_called_where_there_is_one():
   method = 'class Solution:\n  def add(self, a, b):\n    return a + b\n'
   assert code.check(_fenced(method), ADD).kind == Kind.CORRECT
