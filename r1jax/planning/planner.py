@@ -7,11 +7,11 @@ import time
 from concurrent import futures
 
 from r1jax import config as config_lib
-from r1jax import kernels, sharding
+from r1jax import kernels, precision, sharding
 from r1jax.interchange import checkpoints, huggingface
 from r1jax.model import config as model_config
 from r1jax.model import transformer
-from r1jax.planning import estimate, fit, memory, phases, speed, topology
+from r1jax.planning import estimate, fit, gpus, memory, phases, speed, topology
 
 _GIB = 2**30
 
@@ -102,7 +102,13 @@ def make(job, target, settings, say=lambda text: None):
   Raises:
     ValueError: the meshes asked for do not multiply to the target's devices.
   """
-  began, cfg = time.monotonic(), architecture(job, target.devices[0])
+  began, asked = time.monotonic(), job
+  # A board is known by its name, whatever stands in for it here.
+  board = gpus.BOARDS.get(target.chip.name, target.devices[0])
+  job = asked.on(board)
+  if job != asked:
+    say(precision.told(board))
+  cfg = architecture(job, target.devices[0])
   count = len(target.devices) - _samplers(job)
   if count < 1:
     raise ValueError(

@@ -24,7 +24,7 @@ class Chip:
   Attributes:
     name: as in a topology's name.
     memory: bytes a device can hold.
-    peak: bfloat16 FLOP/s (float32 for a CPU).
+    peak: bfloat16 FLOP/s; float32 for a CPU and T4, which has no units for the other.
     bandwidth: bytes/s of that memory.
     link: bytes/s to other devices, all links together, one direction.
     network: bytes/s from other nodes, a device's share; 0 where a topology is one node always.
@@ -56,6 +56,9 @@ CHIPS = {
     Chip('v5e', 16 * _GIB, 197e12, 0.8e12, 200e9, 0, 1.5e9, 4, f'{_TPU}v6e (its column v5e)'),
     Chip('v5p', 95 * _GIB, 459e12, 2.765e12, 600e9, 0, 1.75e9, 4, f'{_TPU}v5p'),
     Chip('v6e', 32 * _GIB, 918e12, 1.6e12, 400e9, 0, 1.75e9, 4, f'{_TPU}v6e'),
+    # Cards without links: PCI Express 3 and 4, one node.
+    Chip('t4', 16e9, 8.1e12, 0.32e12, 16e9, 0, 0, 4, f'{_GPU}T4'),
+    Chip('l4', 24e9, 121e12, 0.3e12, 32e9, 0, 0, 8, f'{_GPU}L4'),
     Chip('a100', 80e9, 312e12, 2.039e12, 300e9, 25e9, 0, 8, f'{_GPU}A100 SXM 80GB'),
     Chip('h100', 80e9, 989e12, 3.35e12, 450e9, 50e9, 0, 8, f'{_GPU}H100 SXM'),
     Chip('h200', 141e9, 989e12, 4.8e12, 450e9, 50e9, 0, 8, f'{_GPU}H200 SXM'),

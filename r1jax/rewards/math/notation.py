@@ -32,7 +32,7 @@ _RAISED_TO = str.maketrans('⁻⁰¹²³⁴⁵⁶⁷⁸⁹', '-0123456789')
 # Indices in lowered digits. Yes: `₂` of `H₂O`. No: `2`.
 _LOWERED = re.compile('[₀₁₂₃₄₅₆₇₈₉]+')
 _LOWERED_TO = str.maketrans('₀₁₂₃₄₅₆₇₈₉', '0123456789')
-# Letters, digits and signs as wide as Chinese ones, but the dollar's.
+# Letters and signs as wide as Chinese ones, but the dollar's; such digits are refused.
 _WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F) if wide != 0xFF04}
 # What changes looks only. Yes: `\left`, `\color{red}`, `\!`. No: `\leftarrow`, `\\left`.
 _DROPPED = re.compile(
@@ -293,9 +293,7 @@ def refusal(answer):
   # Digits of other scripts and invisible signs: what a reader sees is not what would be compared.
   if not answer.isascii():
     for sign in answer:
-      # Digits as wide as Chinese ones look as they are read.
-      strange = sign > '\x7f' and not '０' <= sign <= '９'
-      if strange and unicodedata.category(sign) in ('Nd', 'Cc', 'Cf', 'Cs', 'Co'):
+      if sign > '\x7f' and unicodedata.category(sign) in ('Nd', 'Cc', 'Cf', 'Cs', 'Co'):
         return f'unreadable character U+{ord(sign):04X}'
   deepest = depth = 0
   for sign in answer:
