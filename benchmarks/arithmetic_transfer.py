@@ -7,7 +7,7 @@ writes files that `r1jax evaluate --benchmark=FILE.jsonl` takes:
   heldout.jsonl    held-out questions of the training's own kinds
   reworded.jsonl   the same calculations in words that no training question uses
   larger.jsonl     sums and differences of two numbers of two digits
-  words.jsonl      the same sums in words
+  words.jsonl      sums and differences in words, most of them of two digits
   two_steps.jsonl  a product and a sum in one question
 
 In benchmarks/questions lie those that nobody has to make: facts.jsonl, which have nothing to do
@@ -65,7 +65,7 @@ def write(path, pairs):
   """One record a line."""
   lines = [json.dumps({'question': asked, 'answer': answer}) for asked, answer in pairs]
   path.write_text('\n'.join(lines) + '\n')
-  print(f'{path}: {len(lines)} questions')
+  print(f'{path}: {len(lines)} questions, {len(set(lines))} different ones')
 
 
 def main():
@@ -73,7 +73,10 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('folder', type=pathlib.Path)
   folder = parser.parse_args().folder
-  folder.mkdir(parents=True, exist_ok=True)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    parser.error(f'{folder}: {error.strerror}')
   easy = heldout(arithmetic.EASY)
   write(folder / 'heldout.jsonl', [(p.question, p.answer) for p in easy])
   write(folder / 'reworded.jsonl', [reworded(i, p) for i, p in enumerate(easy)])

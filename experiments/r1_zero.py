@@ -11,8 +11,8 @@ from r1jax.model import presets
 def get_config(preset='tiny'):
   """`tiny`: the shipped base. `notebook`: that in a minute. `bilingual`: one that mixes languages.
   `smollm2`: a model of others, on two cores. `smollm2_ladder`: that, level by level. `hub`: your
-  checkpoint. `gsm8k`: Qwen2.5-0.5B-Instruct. `small`: 105M. `qwen_1_5b`, `qwen_7b`, `qwen_32b`: Zero-Qwen-32B's recipe. `v3_671b`:
-  the paper's.
+  checkpoint. `gsm8k`: Qwen2.5-0.5B-Instruct. `small`: 105M. `qwen_1_5b`, `qwen_7b`, `qwen_32b`:
+  Zero-Qwen-32B's recipe. `v3_671b`: the paper's.
   """
   if preset not in PRESETS:
     raise ValueError(

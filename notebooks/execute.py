@@ -26,26 +26,37 @@ from r1jax import processes
 _ADDRESS = re.compile(r'github(\.com)?/[\w.-]+/[\w.-]+(?=/blob/|\.git)')
 
 
-def execute(notebook, values=()):
-  """Runs the code cells of a notebook (a dict) and gives them their outputs.
+def prepared(notebook, values=()):
+  """Number -> syntax tree of the code cells of a notebook (a dict, as JSON has it).
 
   Args:
     notebook: as JSON has it.
     values: texts NAME=VALUE, which replace what a line of a cell assigns.
 
   Raises:
-    ValueError: no line assigns such a name, or what replaces it is no expression; nothing has run.
+    ValueError: no line assigns such a name, a name comes twice, or a cell is no Python (any more).
   """
-  space, sources, used = {'__name__': '__main__'}, {}, set()
+  trees, used, names = {}, set(), [value.partition('=')[0] for value in values]
+  if again := {name for name in names if names.count(name) > 1}:
+    raise ValueError(f'--set: {", ".join(sorted(again))} is given twice')
   for number, cell in enumerate(notebook['cells']):
-    if cell['cell_type'] == 'code':
-      sources[number] = replaced(''.join(cell['source']), values, used)
-  # Before anything runs, which takes minutes.
-  if unused := {value.partition('=')[0] for value in values} - used:
+    if cell['cell_type'] != 'code':
+      continue
+    source = replaced(''.join(cell['source']), values, used)
+    try:
+      trees[number] = ast.parse(source, f'cell {number}')
+    except SyntaxError as error:
+      raise ValueError(f'cell {number}, line {error.lineno}: {error.msg}') from error
+  if unused := set(names) - used:
     raise ValueError(f'--set: no line of a cell assigns {", ".join(sorted(unused))}')
-  for number, source in sources.items():
-    cell = notebook['cells'][number]
-    printed, tree = io.StringIO(), ast.parse(source, f'cell {number}')
+  return trees
+
+
+def execute(notebook, trees):
+  """Runs the code cells of a notebook, as `prepared`, and gives them their outputs."""
+  space = {'__name__': '__main__'}
+  for number, tree in trees.items():
+    cell, printed = notebook['cells'][number], io.StringIO()
     with contextlib.redirect_stdout(printed):
       exec(compile(tree, f'cell {number}', 'exec'), space)
     cell['outputs'] = [_text(printed.getvalue())] if printed.getvalue() else []
@@ -60,7 +71,7 @@ def replaced(source, values, used):
     try:
       ast.parse(value, mode='eval')
     except SyntaxError as error:
-      raise ValueError(f'--set {name}={value}: NAME=VALUE takes a Python expression') from error
+      raise ValueError(f'--set={name}: NAME=VALUE needs a Python expression as VALUE') from error
     line = f'{name} = {value}'
     # Yes: `UPDATES = 24  # ...` at the start of a line. No: `  UPDATES = 24`, `f(UPDATES=24)`.
     # By a function, as a backslash of the value would be read as one of the pattern's.
@@ -97,10 +108,15 @@ def main():
     if given.repository:
       path.write_text(readdressed(path.read_text(), given.repository))
       continue
-    notebook = json.loads(path.read_text())
+    # Before anything runs, which takes minutes.
+    try:
+      notebook = json.loads(path.read_text())
+      trees = prepared(notebook, given.set)
+    except (OSError, ValueError) as error:
+      flags.error(f'{path.name}: {getattr(error, "strerror", None) or error}')
     with tempfile.TemporaryDirectory() as folder:
       os.chdir(folder)
-      execute(notebook, given.set)
+      execute(notebook, trees)
       os.chdir(path.parent)
     if given.write:
       path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + '\n')

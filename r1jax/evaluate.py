@@ -44,6 +44,7 @@ def parse(argv):
   _after(parser.add_argument_group('what comes of it'))
   parsed = parser.parse(argv)
   # Which flags go together.
+  _refuse_unused(parser, parsed)
   if parsed.verifiers:
     return parsed
   if parsed.benchmark and not parsed.checkpoint:
@@ -54,6 +55,20 @@ def parse(argv):
       'finished results, or --verifiers; --help shows more'
     )
   return parsed
+
+
+def _refuse_unused(parser, parsed):
+  """Raises ValueError for a flag of an examination where none is asked for."""
+  if parsed.verifiers:
+    what, used = '--verifiers examines no model', ('verifiers', 'json', 'gsm8k')
+  elif not parsed.benchmark and parsed.compare:
+    what, used = 'two results are compared', ('output', 'compare', 'mixed')
+  else:
+    return
+  for name, value in vars(parsed).items():
+    # What the parser adds itself is no flag.
+    if name not in (*used, 'overrides') and value != parser.get_default(name):
+      raise ValueError(f'--{name} is of an examination, and without --benchmark {what}')
 
 
 def _what(group):

@@ -64,7 +64,7 @@ def run(given):
     print(text)
     return commands.STOPPED
   except graph.EXPECTED as error:
-    text = ' '.join(str(error).split())
+    text = commands.line(error)
     processes.abandon(text, 1, f'error: {text}')
     return commands.fail(text)
   except Exception as error:

@@ -92,11 +92,13 @@ def test_another_examination_does_not_overwrite_a_result(finished, capsys):
   before = outputs(finished)
   assert evaluate.main([*WORLD, '--temperature=1', f'--output={finished}']) == 1
   error = capsys.readouterr().err
-  assert error.startswith('error: ') and 'another fingerprints, protocol' in error
+  assert (
+    error.startswith('error: ') and 'another examination (sampler, temperature differ)' in error
+  )
   finished_samples = finished.parent / 'c.samples.jsonl'
   finished_samples.write_bytes(before[1])
   assert evaluate.main([*WORLD, '--seed=5', f'--output={finished.parent}/c.json']) == 1
-  assert 'was begun with another protocol' in capsys.readouterr().err
+  assert 'was begun otherwise (seed differ)' in capsys.readouterr().err
   assert outputs(finished) == before
 
 
@@ -186,14 +188,22 @@ def test_a_run_that_was_asked_otherwise_is_told_by_the_flags(tmp_path, capsys):
     ([*TINY, '--benchmark=/absent.jsonl'], 'No such file'),
     ([*WORLD, '--max_tokens=512'], '--max_tokens=512 and the shortest'),
     ([*WORLD, '--samples=0'], 'samples'),
-    ([*WORLD, '--system=Be brief.'], "'zero' has no place for a system prompt: take 'chat'"),
+    ([*WORLD, '--system=Be brief.'], "the template 'zero' has no place for a system prompt"),
+    ([*WORLD, '--template=text', '--system=Be brief.'], "the template 'text' has no place for a"),
+    ([*WORLD, '--template=zero', '--few_shot={few}'], '--few_shot: R1-Zero'),
+    ([*WORLD, '--template=text', '--few_shot={long}'], 'shorten the examples of --few_shot'),
+    (['--verifiers', '--few_shot={few}'], '--few_shot is of an examination'),
+    (['--output={few}', '--compare={few}', '--seed=3'], '--seed is of an examination'),
     ([*WORLD, '--levels=3'], '--levels=3: expected two numbers'),
     ([*WORLD, '--dates=x'], '--dates=x: expected'),
     ([*WORLD, '--mesh=9,9,9,9'], 'mesh'),
     ([*WORLD, '--template=r1'], 'not a piece of this vocabulary'),
   ],
 )
-def test_errors_of_use_are_one_line(argv, why, capsys):
-  assert evaluate.main(argv) == 1
+def test_errors_of_use_are_one_line(argv, why, capsys, tmp_path):
+  files = {name: tmp_path / f'{name}.jsonl' for name in ('few', 'long')}
+  for path, times in zip(files.values(), (1, 600)):
+    path.write_text(json.dumps({'question': 'Add 2 and 3. ' * times, 'answer': '5'}) + '\n')
+  assert evaluate.main([one.format(**files) for one in argv]) == 1
   error = capsys.readouterr().err
   assert error.startswith('error: ') and why in error and error.count('\n') == 1

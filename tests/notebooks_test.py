@@ -60,10 +60,15 @@ def test_a_value_of_a_cell_is_replaced(tmp_path):
   assert said['text'] == ['2\n']
 
 
-def test_a_name_that_no_cell_has_is_refused_before_a_cell_runs():
+def test_what_would_end_half_way_is_refused_before_a_cell_runs():
   cell = {'cell_type': 'code', 'source': ['raise RuntimeError("it ran")']}
   with pytest.raises(ValueError, match='no line of a cell assigns STEPS'):
-    execute.execute({'cells': [cell]}, ['STEPS=2'])
+    execute.prepared({'cells': [cell]}, ['STEPS=2'])
+  several = {'cell_type': 'code', 'source': ['X = [\n', '  1,\n', ']']}
+  with pytest.raises(ValueError, match='cell 1, line 2: unexpected indent'):
+    execute.prepared({'cells': [cell, several]}, ['X=5'])
+  with pytest.raises(ValueError, match='X is given twice'):
+    execute.prepared({'cells': [several]}, ['X=5', 'X=6'])
 
 
 @pytest.mark.parametrize('value', ["'a=b'", r"r'\1\g<0>'", '1 + 1  # two'])
@@ -75,7 +80,7 @@ def test_a_value_arrives_as_it_was_written(value):
 
 @pytest.mark.parametrize('text', ['X', 'X=', 'X=1 +'])
 def test_a_value_that_is_no_expression_is_refused(text):
-  with pytest.raises(ValueError, match='NAME=VALUE takes a Python expression'):
+  with pytest.raises(ValueError, match='NAME=VALUE needs a Python expression'):
     execute.replaced('X = 1', [text], set())
 
 

@@ -89,12 +89,17 @@ def _help():
 
 def fail(error, status=1):
   """Prints one line on stderr; returns the exit status."""
+  print(f'error: {terminal.plain(line(error))}', file=sys.stderr)
+  return status
+
+
+def line(error):
+  """What an error says, on one line."""
   text = str(error)
   # Python says "[Errno 2] No such file or directory: 'x'": the file first, and no number.
   if isinstance(error, OSError) and error.filename and error.strerror:
     text = f'{error.filename}: {error.strerror}'
-  print(f'error: {terminal.plain(" ".join(text.split()))}', file=sys.stderr)
-  return status
+  return ' '.join(text.split())
 
 
 def ended(work, expected=tuple, stopped=''):

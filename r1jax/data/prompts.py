@@ -47,6 +47,7 @@ class Form:
   Attributes:
     name: one of `NAMES`.
     chat: the chat template; None for the forms without turns.
+    shots: solved examples, `Shot`s.
     before: messages that stand before the question of a chat: system prompt and examples.
     end_id: ends a reply that is learned.
     stop_KW: token sequences that end a reply, as `sample.generate` takes them.
@@ -70,12 +71,10 @@ class Form:
     if name not in NAMES:
       raise ValueError(f'prompt {name!r} is none of {", ".join(NAMES)}')
     if (system and name not in ('chat', 'r1')) or (shots and name == 'zero'):
-      raise ValueError(
-        f'the prompt {name!r} has no place for {"a system prompt" if system else "examples"}: '
-        "take 'chat'"
-      )
-    self.name, self.tokenizer, self._shots = name, tokenizer, tuple(shots)
-    self.before = _before(system, self._shots)
+      what = ('a system prompt', "'chat'") if system else ('examples', "'chat' or 'text'")
+      raise ValueError(f'the prompt {name!r} has no place for {what[0]}: take {what[1]}')
+    self.name, self.tokenizer, self.shots = name, tokenizer, tuple(shots)
+    self.before = _before(system, self.shots)
     self.chat = _chat(name, folder, tokenizer)
     self.stop_KW = self._stops(folder)
     self.end_id = self._end_of_turn()
@@ -91,7 +90,7 @@ class Form:
       return self._prompt(template.render(question))
     content = f'{question}\n{instruction}' if instruction else question
     if not self.chat:
-      shown = ''.join(f'{shot.question}\n{shot.reply}\n\n' for shot in self._shots)
+      shown = ''.join(f'{shot.question}\n{shot.reply}\n\n' for shot in self.shots)
       return self._prompt(f'{shown}{content}\n')
     return self._prompt(self.chat.render([*self.before, {'role': 'user', 'content': content}]))
 
@@ -129,7 +128,7 @@ class Form:
     found = {(int(one),) for one in ends}
     if self.name == 'zero':
       found |= set(_closing_tags(self.tokenizer))
-    if self.name == 'text' and self._shots:  # after its answer it would go on with a new question
+    if self.name == 'text' and self.shots:  # after its answer it would go on with a new question
       found.add(tuple(self.tokenizer.encode('\n\n')))
     return _padded(found)
 

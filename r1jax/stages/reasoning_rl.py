@@ -109,9 +109,9 @@ class RlConfig:
 
 def check(job, mesh):
   """Raises ValueError, with the numbers, where a job cannot run on a mesh of devices that exist."""
+  rollouts.check_levels(job)
   check_batches(job, mesh)
   ahead.check(job.rl, mesh)
-  rollouts.check_levels(job)
 
 
 def check_batches(job, mesh):

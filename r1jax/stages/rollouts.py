@@ -93,6 +93,11 @@ def check_levels(job):
       f'rl.next_level={job.rl.next_level}: no examination on the way would let a level in; set '
       'evaluation.every'
     )
+  if job.rl.next_level and job.evaluation.every >= job.rl.updates:
+    raise ValueError(
+      f'rl.next_level={job.rl.next_level}: with evaluation.every={job.evaluation.every} and '
+      f'rl.updates={job.rl.updates} no level would be let in before the end'
+    )
   if job.rl.next_level and job.rl.staleness:
     raise ValueError(
       f'rl.next_level does not go with rl.staleness={job.rl.staleness}: the questions of a rollout '

@@ -37,6 +37,10 @@ def test_the_presets_are_well_on_one_device(job):
     ({'sample': {'max_new': 32}}, 'asks for .* tokens'),
     ({'data': {'max_prompt': 500}}, 'max_prompt=500 .*do not fit rl.capacity'),
     ({'rl': {'next_level': 0.5}, 'evaluation': {'every': 0}}, 'next_level=0.5: no examination'),
+    (
+      {'rl': {'next_level': 0.5, 'updates': 4}, 'evaluation': {'every': 4}},
+      'evaluation.every=4 and rl.updates=4 no level would be let in',
+    ),
   ],
 )
 def test_arithmetic_that_does_not_work_out_is_refused_with_the_numbers(job, sections, message):

@@ -82,6 +82,12 @@ class Choice:
   keys: tuple[str, str] = ('question', 'answer')
 
   @property
+  def columns(self):
+    """`records.Columns` of `keys`."""
+    names = dict(zip(('question', 'answer'), self.keys, strict=True))
+    return records.Columns({field: name for field, name in names.items() if field != name})
+
+  @property
   def name(self):
     """Short name, for files and titles."""
     path = pathlib.Path(self.benchmark)
@@ -150,9 +156,7 @@ def _own(choice_):
     )
   if choice_.data:
     raise ValueError(f'--benchmark={path} is the file itself: leave --data={choice_.data} out')
-  names = dict(zip(('question', 'answer'), choice_.keys, strict=True))
-  other = {field: column for field, column in names.items() if field != column}
-  return jsonl.load(path, records.Columns(other))
+  return jsonl.load(path, choice_.columns)
 
 
 def instruction(problem):

@@ -181,9 +181,9 @@ def _resume(path, settings, shape):
   # A file that does not exist yet begins with our settings.
   begun, *rows = files.read_rows(path) or [settings]
   if begun != settings:
-    names = sorted(k for k in begun.keys() | settings.keys() if begun.get(k) != settings.get(k))
     raise OtherExamError(
-      f'{path} was begun with another {", ".join(names)}: give another --output, or remove it'
+      f'{path} was begun otherwise ({", ".join(protocol.apart(begun, settings))} differ): give '
+      'another --output, or remove it'
     )
   held = {(row['question'], row['sample']): row for row in rows}
   # A torn call is drawn again as a whole: its draws depend on its shape.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import hashlib
 import pathlib
 import platform
 import time
@@ -75,8 +76,9 @@ class Examination:
     # Sizes that do not divide are told before any weight is read.
     self._cfg.check_mesh(dict(mesh.shape))
     self._tokenizer = tokenizer.load(folder)
-    self._form = form(asking, folder, self._tokenizer)
+    self._form = form(asking, folder, self._tokenizer, choice.columns)
     self.problems = benchmarks.load(choice)
+    self._check_examples()
     given = asking.instruction
     # None stands for the instruction of the kind of answer, '' for no instruction. What asks for a
     # box has no place where the last number is read.
@@ -106,8 +108,20 @@ class Examination:
         'batch': [self.shape.questions, self.shape.group],
         'width': self.shape.width,
       },
-      'fingerprints': protocol.fingerprints(self.problems, self._prompts, template, dtype, scfg),
-    }
+      'fingerprints': protocol.fingerprints(
+        self.problems, self._prompts, template, dtype, scfg, asking.answer
+      ),
+    } | _told(asking)
+
+  def _check_examples(self):
+    """Raises ValueError where a question is examined whose answer is shown."""
+    shown = {shot.question for shot in self._form.shots}
+    both = [one.question for one in self.problems if one.question in shown]
+    if both:
+      raise ValueError(
+        f'--few_shot={self._asking.few_shot}: {len(both)} of the questions are examined too, the '
+        f'first is {both[0]!r:.80}'
+      )
 
   @property
   def output(self):
@@ -128,6 +142,8 @@ class Examination:
       ('model', f'{self.header["checkpoint"]} ({self._folder}), weights {self.header["weights"]}'),
       ('questions', f'{total:,} of {self._choice.name}{left}'),
       ('prompt', f'{self._form.title} template, up to {shape.width:,} tokens'),
+      *([('system', self._asking.system)] if self._asking.system else []),
+      *([('examples', self._asking.few_shot)] if self._asking.few_shot else []),
       ('answer', ANSWERS[self._asking.answer]),
       (
         'sampling',
@@ -193,14 +209,36 @@ def samples_file(output):
   return output.with_name(f'{output.stem}.samples.jsonl')
 
 
-def form(asking, folder, tok):
-  """The `prompts.Form` of an `Asking`; 'checkpoint' is the folder's own chat, else R1-Zero's."""
+def _told(asking):
+  """The header's part on how questions are put, of what is not as usual."""
+  told = {'system': asking.system, 'instruction': asking.instruction, 'few_shot': None}
+  if asking.few_shot:
+    contents = pathlib.Path(asking.few_shot).read_bytes()
+    told['few_shot'] = [asking.few_shot, hashlib.sha256(contents).hexdigest()]
+  told = {name: value for name, value in told.items() if value not in (None, '')}
+  return {'asking': told} if told else {}
+
+
+def form(asking, folder, tok, columns=None):
+  """The `prompts.Form` of an `Asking`; 'checkpoint' is the folder's own chat, else R1-Zero's.
+
+  `columns` is what the fields of its examples are called. Raises ValueError, with the flag, where
+  the form has no place for what is asked.
+  """
   name = asking.template
   if name == 'checkpoint':
     # A base model has no chat of its own.
     plain = isinstance(chat_template.load(folder, tok), chat_template.ZeroTemplate)
     name = 'zero' if plain else 'chat'
-  return prompts.Form(tok, name, folder, asking.system, source.shots(asking.few_shot))
+  if asking.system and name in ('zero', 'text'):
+    why = 'the checkpoint has no chat template, and ' if asking.template == 'checkpoint' else ''
+    raise ValueError(
+      f"--system: {why}the template '{name}' has no place for a system prompt; leave it out, or "
+      'take --template=r1 where the vocabulary has its tokens'
+    )
+  if asking.few_shot and name == 'zero':
+    raise ValueError("--few_shot: R1-Zero's template has no place for examples: --template=text")
+  return prompts.Form(tok, name, folder, asking.system, source.shots(asking.few_shot, columns))
 
 
 def _architecture(folder, dtype):
@@ -217,8 +255,9 @@ def _check_free(output, header):
   if not output.exists():
     return
   held = result.read(output)
-  names = sorted(name for name in header if held.get(name) != header[name])
+  names = protocol.apart({name: held.get(name) for name in header}, header)
   if names:
     raise draw.OtherExamError(
-      f'{output} is the result of another {", ".join(names)}: give another --output, or remove it'
+      f'{output} is the result of another examination ({", ".join(names)} differ): give another '
+      '--output, or remove it'
     )

@@ -98,9 +98,11 @@ def shape(proto, prompts, context, mesh):
   new = proto.max_tokens or min(MAX_TOKENS, room)
   asked = tuple(i for i, length in enumerate(lengths) if length + new <= context)
   if not asked:
+    long = min(lengths) >= context
+    what = 'shorten the examples of --few_shot, or --system' if long else 'lower --max_tokens'
     raise ValueError(
       f'--max_tokens={new} and the shortest of {len(prompts)} prompts, {min(lengths)} tokens, do '
-      f'not fit a context of {context}: lower --max_tokens'
+      f'not fit a context of {context}: {what}'
     )
   # The largest divisor of k within a batch, so that all rounds are alike.
   group = max(n for n in range(1, proto.samples + 1) if proto.samples % n == 0 and n <= proto.batch)
@@ -123,8 +125,11 @@ def sampling(proto, shape_):
   )
 
 
-def fingerprints(problems, prompts, template, dtype, sampling_):
-  """Name -> 16 hex digits of SHA-256, for `questions`, `prompts`, `sampler` and `grader`."""
+def fingerprints(problems, prompts, template, dtype, sampling_, answer='tags'):
+  """Name -> 16 hex digits of SHA-256, for `questions`, `prompts`, `sampler` and `grader`.
+
+  `answer` is where one is looked for, as `service.RewardConfig.answer`: it is the grader's.
+  """
   settings = {
     'temperature': sampling_.temperature,
     'top_p': sampling_.top_p,
@@ -139,8 +144,21 @@ def fingerprints(problems, prompts, template, dtype, sampling_):
     'questions': digest([[p.question, repr(p.answer)] for p in problems]),
     'prompts': digest([p.text for p in prompts]),
     'sampler': digest(settings),
-    'grader': digest([_sources(_GRADER), versions]),
+    # Without the usual place, as results had it before there was another.
+    'grader': digest([_sources(_GRADER), versions, *([answer] if answer != 'tags' else [])]),
   }
+
+
+def apart(one, other):
+  """Names of what differs between two headers, of `fingerprints` and `protocol` their own parts."""
+  names = []
+  for key in sorted(one.keys() | other.keys()):
+    pair = one.get(key), other.get(key)
+    if all(isinstance(side, dict) for side in pair):
+      names += [name for name in apart(*pair) if name not in names]
+    elif pair[0] != pair[1]:
+      names.append(key)
+  return names
 
 
 def digest(value):

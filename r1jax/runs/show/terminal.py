@@ -22,6 +22,7 @@ _WORST, _CHARACTERS = 5, 600
 CURVES = (
   ('accuracy', 'reward/accuracy', '.3f'),
   ('format', 'reward/format', '.3f'),
+  ('level', 'rollout/level', '.0f'),
   ('reward', 'reward/total', '.3f'),
   ('length, tokens', 'rollout/length', '.1f'),
   ('cut off', 'rollout/truncated', '.3f'),

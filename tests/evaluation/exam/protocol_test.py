@@ -64,12 +64,18 @@ def test_a_protocol_that_makes_no_sense_is_refused(wrong):
 
 
 def prints(
-  mesh, questions=('Q', '1'), texts=(5, 6), template='R1-Zero', dtype='float32', **changes
+  mesh,
+  questions=('Q', '1'),
+  texts=(5, 6),
+  template='R1-Zero',
+  dtype='float32',
+  answer='tags',
+  **changes,
 ):
   shape = protocol.shape(protocol.Protocol(**changes), asked(*texts), 64, mesh)
   scfg = protocol.sampling(protocol.Protocol(**changes), shape)
   problems = [Problem(*questions, 'k', 0)]
-  return protocol.fingerprints(problems, asked(*texts), template, dtype, scfg)
+  return protocol.fingerprints(problems, asked(*texts), template, dtype, scfg, answer)
 
 
 def test_a_fingerprint_changes_with_what_it_stands_for_and_nothing_else(mesh):
@@ -77,6 +83,7 @@ def test_a_fingerprint_changes_with_what_it_stands_for_and_nothing_else(mesh):
   changed = lambda **kw: {name for name, text in prints(mesh, **kw).items() if text != base[name]}
   assert changed() == changed(samples=4) == changed(batch=2) == changed(seed=3) == set()
   assert changed(questions=('Q', '2')) == changed(questions=('R', '1')) == {'questions'}
+  assert changed(answer='last_number') == changed(answer='box') == {'grader'}
   assert changed(temperature=0.7) == changed(top_p=1.0) == changed(max_tokens=9) == {'sampler'}
   assert changed(dtype='bfloat16') == changed(template='R1 chat') == {'sampler'}
   assert changed(texts=(5, 6, 6)) == {'prompts'}
