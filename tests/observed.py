@@ -1,8 +1,12 @@
-"""python -m tests.observed LOG ...: r1jax.main, with what it writes and judges on record."""
+"""python -m tests.observed LOG ...: r1jax.main, with what it writes and judges on record.
+
+With KILLED_AT=N in the environment it is killed (SIGKILL) when it judges its reply number N.
+"""
 
 import json
 import os
 import runpy
+import signal
 import sys
 
 from r1jax.rewards import service
@@ -20,10 +24,13 @@ def main():
     if event in _CHANGES or (event == 'open' and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
       note('wrote', arguments[0])
 
-  judge = service.RewardService.start
+  judge, left = service.RewardService.start, [int(os.environ.get('KILLED_AT', 0))]
 
   def judged(self, item):
     note('judged', item.question)
+    left[0] -= 1
+    if not left[0]:
+      os.kill(os.getpid(), signal.SIGKILL)
     return judge(self, item)
 
   service.RewardService.start = judged

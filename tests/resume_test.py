@@ -46,6 +46,26 @@ def test_kill_9_at_random_moments_leads_to_the_same_bits(reference, folder):
   assert spent['whole'] > last.rows[-1]['speed/wall_seconds']
 
 
+def test_kill_9_within_a_rollout_leads_to_the_same_bits(folder, tmp_path):
+  # Four slots for each device's 16 requests: groups are judged while others are being sampled.
+  slots = {'sample__slots': 4}
+  whole = small_runs.finish(tmp_path / 'whole', **slots)
+  assert whole.rows[0]['rollout/slots_busy'] < 1
+  settings = small_runs.SMALL
+  examined = settings['evaluation.questions'] * settings['evaluation.samples']
+  a_rollout = settings['rl.prompts'] * settings['sample.group']
+  for judged, updates in ((examined + a_rollout // 2, 0), (examined + a_rollout * 3 // 2, 2)):
+    killed = {'program': ('tests.observed', str(tmp_path / 'log')), **slots}
+    killed['variables'] = {'KILLED_AT': str(judged)}
+    assert small_runs.end(small_runs.start(folder, **killed), folder).status == -signal.SIGKILL
+    # A checkpoint is written beside the work that follows: the second may not be there yet.
+    assert min(updates, 1) <= len(small_runs.checkpoints(folder)) <= updates
+  last = small_runs.finish(folder, **slots)
+  assert 'resumed from' in last.stdout
+  assert last.sha256 == whole.sha256
+  assert last.figures == whole.figures
+
+
 def test_an_update_runs_again_to_the_same_bits_of_a_resumed_run_too(reference, folder):
   small_runs.copy(reference, folder, newest=1)
   small_runs.finish(folder)
