@@ -12,6 +12,7 @@ from r1jax import precision
 from r1jax.cli import conversation
 from r1jax.experiments import r1_zero
 from r1jax.interchange import checkpoints
+from r1jax.planning import gpus, topology
 from r1jax.runs import kinds
 
 
@@ -37,6 +38,15 @@ def test_bfloat16_needs_a_gpu_of_capability_8(capability, chosen):
   assert precision.compute_dtype('bfloat16', gpu(capability)) == chosen
   assert precision.compute_dtype('float32', gpu(capability)) == 'float32'
   assert precision.compute_dtype('float16', gpu(capability)) == 'float16'
+
+
+def test_a_plan_knows_which_boards_have_them():
+  old = {name for name, board in gpus.BOARDS.items() if _computes(board) == 'float32'}
+  assert old == {'t4'} and set(gpus.BOARDS) < set(topology.CHIPS)
+
+
+def _computes(board):
+  return precision.compute_dtype('bfloat16', board)
 
 
 def test_devices_that_are_no_gpu_compute_in_what_is_asked():
