@@ -5,7 +5,7 @@
       --checkpoint=runs/r1_zero_smollm2
 
 Twenty requests (benchmarks/questions/talk.jsonl) are put in the model's chat, every second one with
-the run's system prompt, and answered greedily in float32 here and by llama.cpp from f32, f16 and
+a system prompt, and answered greedily in float32 here and by llama.cpp from f32, f16 and
 q8_0. Printed for each type: how many replies have the same tokens, how many prompts have as many
 tokens, and the mean KL divergence from our distribution to llama.cpp's behind the same tokens, over
 the 2,000 likeliest tokens and one class of all others.

@@ -77,17 +77,21 @@ def boxes(completion):
   return len(_BOX.findall(text)) + len(_BARE_BOX.findall(text))
 
 
+def closed_boxes(text):
+  """(begin, end) of what the complete `\\boxed{..}` of a text hold, in order.
+
+  Of a million unclosed ones only the last eight are looked at.
+  """
+  opened = [box.end() for box in _BOX.finditer(text)][-8:]
+  return [(at, end) for at in opened if (end := _closing(text, at)) is not None]
+
+
 def last_box(text):
   """Content of the last complete `\\boxed{..}` with balanced braces, or None.
 
-  Boxes joined by commas or `and` state one list: `\\boxed{1} and \\boxed{2}` is `1, 2`. Of a
-  million unclosed ones only the last eight are looked at.
+  Boxes joined by commas or `and` state one list: `\\boxed{1} and \\boxed{2}` is `1, 2`.
   """
-  found = []
-  for opened in [box.end() for box in _BOX.finditer(text)][-8:]:
-    end = _closing(text, opened)
-    if end is not None:
-      found.append((opened, end))
+  found = closed_boxes(text)
   bare = collections.deque(_BARE_BOX.finditer(text), maxlen=1)
   if bare and not (found and found[-1][0] > bare[0].start()):
     return bare[0][1]

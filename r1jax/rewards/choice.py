@@ -73,8 +73,6 @@ _OF_OTHERS = re.compile(
 )
 # A letter on a line of its own, before its reason. Yes: `B` of `B\n\nIt falls.`. No: `B it falls`.
 _OWN_LINE = re.compile(r'(\A\W{0,3}[A-Z]\W{0,3}?)[.:)*\s]*\n\s*(?=\S)')
-# Yes: `\boxed{B}`, `\boxed{\text{B}}`. No: `boxed{B}`.
-_BOX = re.compile(r'\\f?box(?:ed)? ?\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}')
 # The form of MMLU-Redux's replies. Yes: `{"reasoning": "x", "answer": "B"}`. No: `{"answers": []}`.
 _JSON = re.compile(r'\s*\{(?:[^{}]*,)?\s*"answer"\s*:\s*"([^"{}]*)"\s*\}\s*\Z')
 # Yes: `答案：` of `答案：B`, `选` of `选B`. No: `答案不是`.
@@ -142,7 +140,8 @@ class Letter(Gold):
     """The letter of the answer tags, else of the last line `ANSWER: B`, else of the last box."""
     if reply.answers:
       answer = reply.answers[-1]
-      boxed = {read(box, self.options) for box in _BOX.findall(answer)} - {None}
+      boxes = (answer[slice(*span)] for span in accuracy.closed_boxes(answer))
+      boxed = {read(box, self.options) for box in boxes} - {None}
       # Two letters are none, in boxes too.
       return None if len(boxed) > 1 else read(answer, self.options) or _last(answer, self.options)
     return _last(accuracy.outside_thought(completion), self.options)
