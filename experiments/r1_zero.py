@@ -99,20 +99,19 @@ def smollm2(config):
 
 
 def smollm2_ladder(config):
-  """The same model goes on to problems of two and three steps, level by level; hours.
+  """The same model goes on to problems of two and three steps, level by level; two hours.
 
-  A level joins when 60 % of the last one's held-out replies are right. Replies have room to grow.
+  A level joins when 40 % of the last one's held-out replies are right. Replies have room to grow.
   """
   smollm2(config)
   kinds = ('one_digit', 'products', 'two_digits', 'two_steps', 'three_steps')
   config.data.update(kinds=tuple((kind, 1.0) for kind in kinds), max_prompt=64)
   config.sample.max_new = 96
-  config.rl.update(next_level=0.6, updates=240, samples_every=24)
+  config.rl.update(next_level=0.4, updates=96, samples_every=12)
   config.rl.update(capacity=832, length_schedule=((0, 96),))
-  # Half of the rate: what is certain early has nothing left to choose from on the next level.
-  config.optimizer.lr = 1e-5
-  config.evaluation.update(every=12, few=120)
-  config.loop.checkpoint_every = 12
+  # Five levels share the questions: more of them, each asked twice, say more than draws of few.
+  config.evaluation.update(questions=320, samples=2, every=6, few=120)
+  config.loop.checkpoint_every = 6
 
 
 def hub(config):
