@@ -266,13 +266,19 @@ def test_the_picture_is_drawn_from_a_run(reference, tmp_path):
   assert output.read_bytes().startswith(b'\x89PNG')
 
 
+def script(name, folder, monkeypatch):
+  """docs/`name`.py as a module that keeps runs and pictures in `folder`."""
+  spec = importlib.util.spec_from_file_location(name, ROOT / 'docs' / f'{name}.py')
+  loaded = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(loaded)
+  for part in ('runs', 'pictures'):
+    (folder / part).mkdir()
+  monkeypatch.setattr(loaded, 'FOLDER', folder)
+  return loaded
+
+
 def test_curves_of_seeds_are_drawn_from_what_is_kept_of_runs(tmp_path, monkeypatch):
-  spec = importlib.util.spec_from_file_location('curves', ROOT / 'docs' / 'curves.py')
-  curves = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(curves)
-  for folder in ('runs', 'pictures'):
-    (tmp_path / folder).mkdir()
-  monkeypatch.setattr(curves, 'FOLDER', tmp_path)
+  curves = script('curves', tmp_path, monkeypatch)
   made = []
   for seed in (0, 1):
     rows = [{'step': n, **{metric: n / 4 for metric, _ in curves.PANELS}} for n in (1, 2, 3)]
@@ -292,3 +298,30 @@ def test_curves_of_seeds_are_drawn_from_what_is_kept_of_runs(tmp_path, monkeypat
   monkeypatch.setattr(sys, 'argv', ['curves.py', '--name=other'])
   with pytest.raises(SystemExit, match='holds no run of other'):
     curves.main()
+
+
+def test_levels_are_drawn_and_listed_from_the_held_out_replies_of_a_run(
+  tmp_path, monkeypatch, capsys
+):
+  levels = script('levels', tmp_path, monkeypatch)
+  common = {'rollout/length': 9.0, 'grpo/entropy': 0.5}
+  rows = [{'step': n, 'rollout/level': level, **common} for n, level in ((1, 1), (2, 1), (3, 2))]
+  run = folders.write(tmp_path / 'run', rows, {}, {})
+  (run / 'versions.json').write_text('{"commit": "abc"}')
+  kinds = [['one_digit', 1.0], ['products', 1.0]]
+  (run / 'config.json').write_text(json.dumps({'data': {'kinds': kinds}}))
+  replies = [('one_digit', 1.0, 4), ('one_digit', 0.0, 8), ('products', 0.0, 20)]
+  lines = [
+    json.dumps({'kind': kind, 'rewards': {'accuracy': {'score': score}}, 'length': length})
+    for kind, score, length in replies
+  ]
+  (run / 'samples').mkdir(exist_ok=True)
+  for update in (0, 3):
+    (run / 'samples' / f'heldout_{update:06}.jsonl').write_text('\n'.join(lines))
+  for given in ([str(run)], []):  # the second time from the kept file alone
+    monkeypatch.setattr(sys, 'argv', ['levels.py', *given, '--name=one'])
+    levels.main()
+    assert (tmp_path / 'pictures' / 'one.png').read_bytes().startswith(b'\x89PNG')
+    (tmp_path / 'pictures' / 'one.png').unlink()
+    assert capsys.readouterr().out.splitlines()[-1] == '| 3 | 50 %, 6 | 0 %, 20 |'
+  assert levels.joined(rows) == [(1, 1), (3, 2)]

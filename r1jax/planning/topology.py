@@ -109,22 +109,27 @@ def target(name):
       f'topology {name!r} is not a TPU slice like v5e:4x4 or v5p:4x4x8, cpu:N, or one of '
       f'{", ".join(gpus.BOARDS)} with a number (h100:8)'
     )
-  return Target(name, CHIPS[kind], _tpu_devices(name), True)
+  return Target(name, CHIPS[kind], _tpu_devices(name, shape), True)
 
 
-def _tpu_devices(name):
+def _tpu_devices(name, shape):
   # Nobody is asked which machine this is: no TPU is here, and none is needed.
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
   os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
   os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
   os.environ.setdefault('TPU_ACCELERATOR_TYPE', 'v5litepod-16')
+  # libtpu takes a host of four chips, 2x2, for granted; a single one (Colab's v5e-1) is its own.
+  single = {'chips_per_host_bounds': (1, 1, 1)} if set(shape.split('x')) == {'1'} else {}
   try:
-    return tuple(topologies.get_topology_desc(platform='tpu', topology_name=name).devices)
+    found = topologies.get_topology_desc(platform='tpu', topology_name=name, **single)
   except Exception as error:  # whatever libtpu raises: its absence is no ImportError
     why = str(error).splitlines()[0]
-    raise ValueError(
-      f"topology {name!r}: {why}; the TPU compiler comes with pip install -e '.[tpu]'"
-    ) from error
+    hint = "the TPU compiler comes with pip install -e '.[tpu]'"
+    # Such as 'Topology layout "v5e:3x3" is not divisible by the given ... bounds "2x2x1"'.
+    if 'not divisible' in why:
+      hint = 'hosts have 2x2 chips: a slice is 1x1, or even along its first two sides'
+    raise ValueError(f'topology {name!r}: {why}; {hint}') from error
+  return tuple(found.devices)
 
 
 def _gpu_devices(kind, count):

@@ -85,6 +85,7 @@ def rl_rows(job, cfg, mesh):
   rollouts = -(-rl.updates // rl.mini_batches)
   caps = ', '.join(f'{length:,} from update {start:,}' for start, length in rl.length_schedule)
   worst = total * (job.data.max_prompt + job.sample.max_new)
+  reference = f'reference every {rl.reference_every} updates' if job.grpo.beta else 'no reference'
   return [
     ('rollout', f'{rl.prompts:,} prompts x {group} samples = {total:,} sequences'),
     ('length', f'at most {job.data.max_prompt:,} + new tokens {caps}'),
@@ -98,7 +99,7 @@ def rl_rows(job, cfg, mesh):
     (
       'objective',
       f'clip -{job.grpo.clip_low:g}/+{job.grpo.clip_high:g}, beta {job.grpo.beta:g}, '
-      f'{job.grpo.aggregation}, reference every {rl.reference_every} updates',
+      f'{job.grpo.aggregation}, {reference}',
     ),
     *phases.expert_rows(job, cfg, mesh),
     *_memory(job, cfg, mesh),

@@ -298,6 +298,18 @@ def test_the_real_compiler_plans_for_a_slice_that_is_not_here():
 
 
 @needs_libtpu
+@pytest.mark.parametrize('name, count', [('v5e:1x1', 1), ('v6e:1x1', 1), ('v5e:2x4', 8)])
+def test_a_single_chip_is_a_machine_too(name, count):
+  assert len(topology.target(name).devices) == count
+
+
+@needs_libtpu
+def test_a_slice_that_hosts_do_not_fill_is_refused_with_the_shapes_that_are():
+  with pytest.raises(ValueError, match='a slice is 1x1, or even'):
+    topology.target('v5e:3x3')
+
+
+@needs_libtpu
 def test_a_tiny_program_on_a_slice_has_a_split_too():
   """Its peak is less than its arguments and outputs together: no activations, not fewer."""
   mesh = sharding.make_mesh((1, 4, 1, 1), list(topology.target('v5e:2x2').devices))
