@@ -66,13 +66,20 @@ class Form:
 
     Raises:
       ValueError: an unknown name; no chat template in the folder, or tokens that the vocabulary
-        lacks; a system prompt or examples where the form has no place for them.
+        lacks; a system prompt or examples where the form has no place for them; an example with
+        what ends a reply.
     """
     if name not in NAMES:
       raise ValueError(f'prompt {name!r} is none of {", ".join(NAMES)}')
     if (system and name not in ('chat', 'r1')) or (shots and name == 'zero'):
       what = ('a system prompt', "'chat'") if system else ('examples', "'chat' or 'text'")
       raise ValueError(f'the prompt {name!r} has no place for {what[0]}: take {what[1]}')
+    split = next((shot.reply for shot in shots if '\n\n' in shot.reply), '')
+    if split and name == 'text':
+      raise ValueError(
+        f"an example's reply {split!r:.60} has an empty line, at which the prompt 'text' ends "
+        "replies: leave it out, or take 'chat'"
+      )
     self.name, self.tokenizer, self.shots = name, tokenizer, tuple(shots)
     self.before = _before(system, self.shots)
     self.chat = _chat(name, folder, tokenizer)

@@ -39,7 +39,8 @@ class DataConfig:
     prompt: how a question is put: 'zero' (R1-Zero's template), 'chat' (the checkpoint's own chat
       template), 'text' (as it stands) or 'r1' (R1's chat template), see `data.prompts`.
     system: system prompt of a chat.
-    few_shot: JSONL file of solved examples that stand before each question, with the same fields.
+    few_shot: JSONL file of solved examples that stand before each question, with the same fields;
+      each is shown with its `reply` where it has one, else with its final answer alone.
   """
 
   name: Literal['tiny_world', 'tfds', 'jsonl', 'parquet', 'arithmetic', 'none'] = 'tiny_world'
@@ -77,21 +78,32 @@ class DataConfig:
 def shots(path, columns=None):
   """The solved examples of a JSONL file, a tuple of `prompts.Shot`; none of ''.
 
+  An example is shown with its final answer alone, or with the text of its field `reply`, word by
+  word: a solution that is worked out, or a form that the model is to take over.
+
   Args:
     path: of the file.
     columns: `records.Columns`, what its fields are called; None for their usual names.
 
   Raises:
     RecordError: the file is empty or a record of it is not a problem (it names the line).
-    ValueError: an answer is no text.
+    ValueError: what is to be shown is no text, or an empty one.
   """
   if not path:
     return ()
   solved = jsonl.load(path, columns or records.Columns())
-  odd = next((n for n, one in enumerate(solved, 1) if not isinstance(one.answer, str)), 0)
+  replies = [one.extra.get('reply', one.answer) for one in solved]
+  odd = next((n for n, text in enumerate(replies, 1) if not _is_text(text)), 0)
   if odd:
-    raise ValueError(f'{path}, record {odd}: an example is shown with its answer as text')
-  return tuple(prompts.Shot(one.question, one.answer) for one in solved)
+    raise ValueError(
+      f'{path}, record {odd}: an example is shown with its reply, else its answer, as text, not '
+      f'{replies[odd - 1]!r:.40}'
+    )
+  return tuple(prompts.Shot(one.question, reply) for one, reply in zip(solved, replies))
+
+
+def _is_text(value):
+  return isinstance(value, str) and bool(value.strip())
 
 
 def problems(cfg, seed, form):

@@ -122,3 +122,32 @@ def test_a_source_that_makes_no_sense_is_refused(fields, message):
 def test_a_run_that_asks_wants_a_source_of_questions(tok):
   with pytest.raises(ValueError, match="data.name='none': there are no questions"):
     source.problems(source.DataConfig('none'), 0, prompts.Form(tok))
+
+
+def test_an_example_is_shown_with_its_reply_where_it_has_one(tok, tmp_path):
+  path = tmp_path / 'solved.jsonl'
+  worked = '<think> 2 + 5 = 7 </think> <answer> 7 </answer>'
+  # The answer of GSM8K's form is shown alone, as without the field.
+  lines = [
+    {'question': 'What is 2 + 5?', 'answer': '7', 'reply': worked},
+    {'question': 'What is 3 + 5?', 'answer': '3 + 5 = <<3+5=8>>8\n#### 8'},
+  ]
+  path.write_text('\n'.join(map(json.dumps, lines)))
+  shots = source.shots(str(path))
+  assert [shot.reply for shot in shots] == [worked, '8']
+  shown = prompts.Form(tok, 'text', shots=shots).put('What is 4 + 5?').text
+  assert shown == f'What is 2 + 5?\n{worked}\n\nWhat is 3 + 5?\n8\n\nWhat is 4 + 5?\n'
+
+
+@pytest.mark.parametrize('reply', ['', ' \n', 7, None, ['7']])
+def test_an_example_that_shows_no_text_is_refused_with_its_record(reply, tmp_path):
+  path = tmp_path / 'solved.jsonl'
+  path.write_text(json.dumps({'question': 'What is 2 + 5?', 'answer': '7', 'reply': reply}))
+  with pytest.raises(ValueError, match=r'solved\.jsonl, record 1: .* as text, not'):
+    source.shots(str(path))
+
+
+def test_an_example_with_an_empty_line_is_refused_where_that_ends_replies(tok):
+  shot = prompts.Shot('What is 2 + 5?', '2 and 5 more\n\nare 7')
+  with pytest.raises(ValueError, match='has an empty line'):
+    prompts.Form(tok, 'text', shots=(shot,))

@@ -36,7 +36,7 @@ class Asking:
       none where the last number counts.
     dtype: of weights and computation; None as stored.
     system: system prompt of a chat.
-    few_shot: JSONL file of solved examples that stand before each question.
+    few_shot: JSONL file of solved examples that stand before each question, see `source.shots`.
     answer: where an answer is looked for, as `service.RewardConfig.answer`.
   """
 
