@@ -193,3 +193,8 @@ def layer_bytes(cfg, mesh):
 
   specs = transformer.block_specs(cfg, kind)
   return sum(one(p) for p in jax.tree.leaves(specs, is_leaf=params_lib.is_param))
+
+
+def size(count):
+  """Bytes in GiB, few of them in MiB: '1.50 GiB', '12.0 MiB'."""
+  return f'{count / 2**30:,.2f} GiB' if count > 2**30 / 10 else f'{count / 2**20:,.1f} MiB'

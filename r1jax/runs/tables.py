@@ -13,9 +13,7 @@ from r1jax import kernels, sharding, terminal
 from r1jax import params as params_lib
 from r1jax.interchange import exporting
 from r1jax.model import lora, transformer
-from r1jax.planning import memory, phases, resident
-
-_GIB = 2**30
+from r1jax.planning import disk, memory, phases, resident
 
 
 def table(title, rows):
@@ -152,7 +150,8 @@ def sft_rows(job, stage, size, mesh, beside=0.0):
   alone = dataclasses.replace(job, grpo=dataclasses.replace(job.grpo, beta=0.0))
   held = dataclasses.replace(memory.held(alone, stage.cfg, mesh), cache=0.0, decoding=0.0)
   updates = resident.Updates('sft.rows', job.sft.rows, job.sft.capacity, beside)
-  return rows + resident.row(stage.cfg, mesh, held, updates)
+  kept = disk.row(alone, stage.cfg, mesh, stage.total)
+  return rows + resident.row(stage.cfg, mesh, held, updates) + kept
 
 
 def distill_rows(job, stage, size, mesh):
@@ -173,13 +172,10 @@ def _memory(job, cfg, mesh):
   held, rl = memory.held(job, cfg, mesh), job.rl
   update = held.gradients + memory.activations(cfg, mesh, rl.rows, rl.capacity)
   parts = (
-    f'{_size(held.state)} of weights, optimizer and reference per device',
-    f'{_size(update)} more in an update (gradients, activations by a formula)',
-    f'{_size(held.decoding + held.cache)} more in a rollout (cache)',
+    f'{memory.size(held.state)} of weights, optimizer and reference per device',
+    f'{memory.size(update)} more in an update (gradients, activations by a formula)',
+    f'{memory.size(held.decoding + held.cache)} more in a rollout (cache)',
   )
   updates = resident.Updates('rl.rows', rl.rows, rl.capacity)
-  return [('memory', '; '.join(parts)), *resident.row(cfg, mesh, held, updates)]
-
-
-def _size(count):
-  return f'{count / _GIB:,.2f} GiB' if count > _GIB / 10 else f'{count / 2**20:,.1f} MiB'
+  kept = disk.row(job, cfg, mesh, rl.updates)
+  return [('memory', '; '.join(parts)), *resident.row(cfg, mesh, held, updates), *kept]
