@@ -4,6 +4,7 @@ _UNITS = {
   '$': 'dollar', '€': 'euro', '£': 'pound_money', '¥': 'yen', '₹': 'rupee', '¢': 'cent',
   '\\pounds': 'pound_money', '\\euro': 'euro', '\\texteuro': 'euro', '\\yen': 'yen',
   'USD': 'dollar', 'EUR': 'euro', 'GBP': 'pound_money', 'JPY': 'yen', 'INR': 'rupee',
+  'CNY': 'yuan', 'RMB': 'yuan',
 }  # fmt: skip
 # Money before or after its number. Yes: `$`, `US$`, `€`, `\euro`, `EUR`, `Rs.`. No: `ABC`.
 SIGN = (

@@ -16,6 +16,7 @@ _SIGNS = str.maketrans(
     '√': '\\sqrt ',
     '∪': '\\cup ', '∩': '\\cap ', '∅': '\\emptyset ', '∈': '\\in ', '≈': '\\approx ', '±': '\\pm ',
     '％': '%',
+    '、': ',',
     '“': '"', '”': '"', '‘': "'", '’': "'", '′': "'", '（': '(', '）': ')', '，': ',', '。': '.',
     '＝': '=',
     '＋': '+', '／': '/', 'θ': '\\theta ',
@@ -47,7 +48,7 @@ _SPACED = re.compile(r'(?<!\\)\\(?:[ ;:]|,(?!\d{3})|q?quad(?![A-Za-z](?!_)))|~|\
 # A change of font around plain text. Yes: `\text{cm}`, `\mathrm{m s^{-1}}`. No: `\text{a\%}`.
 _WRAPPED = re.compile(
   r'\\(?:text|mathrm|textbf|mathbf|textit|operatorname|mbox|textnormal|underline|rm)\s*'
-  r'\{([^{}\\]*(?:\^\{-?\d\}[^{}\\]*)*)\}'
+  r'\{([^{}\\]*(?:(?:\^\{-?\d\}|\\cdot(?![a-z]))[^{}\\]*)*)\}'
 )
 _PLAINER = (
   ('\\%', '%'),
@@ -58,6 +59,12 @@ _PLAINER = (
   ('\\rangle', ')'),
   ('{}', ''),
   ('\\colon', ':'),
+  ('\\bigcup', '\\cup '),
+  ('\\bigcap', '\\cap '),
+  ('\\lbrace', '\\{'),
+  ('\\rbrace', '\\}'),
+  ('{:}', ':'),
+  ('\\ldots', '\\dots'),
   ('\\geqslant', '\\ge '),
   ('\\leqslant', '\\le '),
   ('\\lvert', '|'),
@@ -69,6 +76,8 @@ _FRAC = re.compile(r'\\[dtc]frac(?![a-z])')
 _BRACED = re.compile(r'(?<![\w}])\{(-?\d{1,40})\} ?/ ?\{(\d{1,40})\}')
 # A dot, or two, over digits that repeat. Yes: `\dot{3}`, `\dot{1}4285\dot7`. No: `\dot{x}`.
 _DOTTED = re.compile(r'\\dot ?\{?(\d)\}?(?:(\d{0,20})\\dot ?\{?(\d)\}?)?')
+# Yes: `\textcircled{2}`, which is ②. No: `\textcircled{a}`.
+_CIRCLED = re.compile(r'\\textcircled ?\{? ?(?:\\small ?\{? ?)?([1-9]|1\d|20) ?\}{0,2}')
 # Digits in brackets with their base. Yes: `(4343)_6`. No: `(a, b)_6`.
 _DIGITS_OF_BASE = re.compile(r'\(([\dA-F]{1,40})\) ?_(?= ?\{?\d)')
 # An interval with its open ends turned outwards. Yes: `]0, 1[`, `[0;1[`. No: `[0, 1]`.
@@ -95,12 +104,15 @@ _UNIT = re.compile(r' [A-Za-z]+(?:\^\{?[23]\}?)?\Z')
 # Yes: `(\approx 7.21)` at the end. No: `(\approx 7.21) + 1`.
 _ROUGHLY_ASIDE = re.compile(r',? ?\( ?(\\approx [^()]*)\)\Z')
 # Yes: `exactly ` of `exactly 18`, `a total of `. No: `not exactly 18`.
-_EXACTLY = re.compile(r'\A(?:exactly|precisely|a total of|in total,?|altogether,?) (?=\S)', re.I)
+_EXACTLY = re.compile(
+  r'\A(?:(?:exactly|precisely|a total of|in total,?|altogether,?) (?=\S)|(?:一?共有?|总共)(?=\d))',
+  re.I,
+)
 # Prose around the value. Yes: `So the answer is `; ` is the answer`. No: `is 5`; ` is an answer`.
 _SAYS = re.compile(
   r'\*{0,2}(?:so |thus |therefore,? |hence )?(?:it is |there are |(?:the |my )?'
   r'(?:final |correct )?(?:answer|result|value|solution)(?: is| =|:)+:?\*{0,2} )'
-  r'|(?:所以|因此)?,? ?(?:正确)?答案(?:(?:是|为)[:：]?|[:：]) ?',
+  r'|(?:所以|因此)?,? ?(?:正确)?答案(?:(?:是|为)[:：]?|[:：]) ?|答[:：] ?',
   re.I,
 )
 # A sentence that ends in its only formula: that. Yes: `The matrix is $A$.`, `Thus $x < 3$ is our
@@ -134,6 +146,8 @@ _PAIRS = (
   ('`', '`'),
   ('"', '"'),
 )
+# Bold or slanted print. Yes: `**18**`, `*18*`, `**Answer: 18**`. No: `x**2 + y**2`, `2*3*4`.
+_EMPHASIS = re.compile(r'(?<![\w)}*])(\*{1,3})(?=[^\s*])([^*]+?)(?<=[^\s*])\1(?![\w({*])')
 # A formula in a text. Yes: `$5$` of `$5$ apples`, `\(5\)`. No: `$5 and $` of `$5 and $7`.
 _INLINE = re.compile(
   r'(?<![\\$\d])\$(?![\s$])([^$]*?[^$\s\\])\$(?![$\d])|\\\(((?:(?!\\\().)+?)\\\)', re.S
@@ -156,6 +170,10 @@ _BRACKET = re.compile(r'[(),]|(?<!\\frac)(?<!\d\})\{')
 _TIGHT = re.compile(r'(?<![\d.]) +| +(?![\d.])')
 # Between items. Yes: `and` of `7 and 9`. No: `sand`.
 _JOINS = re.compile(r'(?<![A-Za-z])(?:and|or)(?![A-Za-z])', re.I)
+# Between listed words. Yes: `, `, `, and `, ` and `. No: ` or `.
+_LISTED = re.compile(r',?\s+and\s+|,')
+# A listed word, in small letters. Yes: `blue`, `iii`, `①`. No: `x`, `2`, `not blue`.
+_ITEM = re.compile(r'[^\W\d_]{2,}\Z|[ivx]+\Z|[\u2460-\u2473]\Z')
 # Operations, and signs that are none. Yes: `3 + 4`; `10^{-3}`. No: the sign of `-3`.
 _WORK = re.compile(r'(?<=[\w)}%!]) ?(?:[+*/÷]|-|\\(?:times|cdot|div)(?![a-z])) ?')
 _NEGATIVE_POWER = re.compile(r'\^ ?\{ ?-|\^ ?-')
@@ -196,6 +214,7 @@ def clean(text):
   text = _OVER.sub(r'\\frac{\1}{\2}', _FRAC.sub(r'\\frac', text))
   text = _FRAC_OF.sub(lambda m: f'\\frac{{{m[1] or m[2]}}}{{{m[3] or m[4]}}}', text)
   text = _DIGITS_OF_BASE.sub(r'\1_', _BRACED.sub(r'\1/\2', text))
+  text = _CIRCLED.sub(lambda m: chr(0x245F + int(m[1])), text)
   text = _DOTTED.sub(lambda m: '\\overline{' + ''.join(filter(None, m.groups())) + '}', text)
   # Of two boxes the digits must not become one number.
   if text.count('box') == 1:
@@ -236,6 +255,14 @@ def is_words(text):
     return True
   words = _WORD.findall(_JOINS.sub(' ', text))
   return bool(words) and not any(w.lower() in _FUNCTIONS for w in words)
+
+
+def named_alike(one, other):
+  """Whether two cleaned texts list the same words or signs in any order: `red, blue`."""
+  lists = [
+    sorted(map(plain_words, filter(str.strip, _LISTED.split(text)))) for text in (one, other)
+  ]
+  return lists[0] == lists[1] and len(lists[0]) > 1 and all(map(_ITEM.match, lists[0]))
 
 
 def plain_words(text):
@@ -320,6 +347,8 @@ def _unwrapped(text):
 
   `0.333...` keeps its points.
   """
+  if '*' in text:
+    text = _EMPHASIS.sub(r'\2', text)
   text = _SAID.sub('', _SAYS.sub('', text, count=1) if _SAYS.match(text) else text)
   for left, right in _PAIRS:
     inner = text[len(left) : -len(right)]

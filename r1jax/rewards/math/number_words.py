@@ -39,13 +39,30 @@ _TIMES_WORDS = """
   permille permil zeros zeroes digits
 """
 _TIMES = frozenset(_TIMES_WORDS.split())
+# The same in German, French, Spanish and Italian, and bases: units of any language are read. Words
+# that are English units too (quart, cent) are left out.
+_FOREIGN_WORDS = """
+  mio mrd tsd tausend hundert dutzend viertel drittel achtel zehntel hundertstel tausendstel
+  promille halb halbe halbes und oder nicht kein ohne falsch ist hoch mille mila ciento cientos
+  centinaia douzaine douzaines docena docenas dozzina dozzine tiers sans faux fausse fausses sont
+  tercio tercios cuarto cuartos falso falsa incorrecto incorrecta errato sbagliato mezzo terzo
+  kilo ppm ppb bps hex hexadecimal octal binary reversed backwards modulo est
+"""
 # Ordinals of number words are fractions of the number before them. Yes: `twentieths`. No: `months`.
 _ORDINALS = frozenset(
   re.sub('y$', 'ie', word) + 'th' for word in (*_SMALL, *_TENS, *SCALE) if word != 'one'
 )
-# Larger scales than any table has. Yes: `quadrillion`, `sevenfold`. No: `pavilion`, `fold`.
-_LARGE = re.compile(r'(?:[a-z]+(?:illion|illiard)|[a-z]+-?fold)\Z')
-_DENIED = frozenset((*_DENIED_WORDS.split(), *_SMALL, *_TENS)) | _TIMES | _ORDINALS
+# Larger scales than any table has, in five languages. Yes: `quadrillion`, `Millionen`, `millones`,
+# `sevenfold`. No: `pavilion`, `fold`.
+_LARGE = re.compile(
+  r'(?:[a-z]+illi(?:on|ard)(?:s|e|es|en)?|mill?i?[oó]n(?:es|i|e)?|mill?iard[oi]?|[a-z]+-?fold)\Z'
+)
+_DENIED = (
+  frozenset((*_DENIED_WORDS.split(), *_SMALL, *_TENS))
+  | _TIMES
+  | _ORDINALS
+  | frozenset(_FOREIGN_WORDS.split())
+)
 
 
 def value(words):

@@ -35,7 +35,7 @@ _PREFIX = re.compile(rf'(?P<s1>[+-]|(?i:minus|negative) |) ?(?P<c>{money.SIGN})?
 # Signs after the number. Yes: ` €`, `\$`; `%`, ` per cent`; `°`, `^\circ`.
 # No: `$5`; `percentage`; ` degrees`.
 _MONEY = re.compile(rf' ?({money.SIGN})(?! ?\d)')
-_PERCENT = re.compile(r' ?(?:\\?%|percent\b|per cent\b)', re.I)
+_PERCENT = re.compile(r' ?(?:\\?%|(?:per ?cent|prozent|pour ?cent|por ciento|per cento)\b)', re.I)
 _DEGREE = re.compile(r' ?(?:°|\\degree(?![a-z])|\^ ?\{? ?(?:\\circ|[oO](?![a-z])) ?\}?)')
 # Between the words of a number. Yes: ` `, `-`, `, ` of `two thousand, twenty`. No: `one, two`.
 _SPELLED = re.compile(r'(?:(?<=sand),|(?<=lion),)? +|-+')
@@ -52,6 +52,9 @@ _ELLIPSIS = re.compile(r'(?:\.\.\.|…|\\l?dots)\Z')
 # Digits that repeat: one thrice, several twice. Yes: `0.1666`, `0.1212`. No: `0.166`, `3.14`.
 _PERIODIC = re.compile(r'(\d*\.\d*?)(?:(\d)\2\2+|(\d{2,6})\3+)\Z')
 _POWERS = {'2': 'square', '3': 'cubic'}
+_POWER_WORDS = ('square', 'cubic', 'sq', 'cu')
+# Words beside a unit that change nothing; `in` is an inch behind `square`.
+_FILLING = ('of', 'per', 'the', 'a', 'an', 'in', 'at', 'on', 'by')
 # A unit and its power. Yes: `cm2`, `m^3`. No: `cm`, `m^4`.
 _POWER = re.compile(r'(.+?)\^?([23])\Z')
 _COMPOUND = {
@@ -61,7 +64,8 @@ _COMPOUND = {
 _SCALES = {'C': 'celsius', 'F': 'fahrenheit'}
 # Words of units after a number. Yes: `km per hour`, `cm^2`, `dollars.`. No: `or 5`, `+ x`.
 _WORDS = re.compile(
-  r"[A-Za-z¢][A-Za-z'.¢]*(?:(?: |-|/| / )[A-Za-z][A-Za-z'.]*){0,5}(?:\^?[23]|\^\{[23]\})?\.?$"
+  r"[A-Za-z¢À-ɏ][A-Za-z'.¢À-ɏ]*(?:(?: |-|/| / )[A-Za-zÀ-ɏ][A-Za-z'.À-ɏ]*){0,5}"
+  r'(?:\^?[23]|\^\{[23]\})?\.?$'
 )
 # A lone capital but the litre's: 5 M may be millions or mega. Yes: `M`, `K m`. No: `L`, `Mb`.
 _CAPITAL = re.compile(r'(?<![A-Za-z])[A-KM-Z](?![A-Za-z])')
@@ -77,6 +81,10 @@ _CONTINENTAL = re.compile(
   r"(?<![\d.,'])[1-9]\d{0,2}(?:(?:\.\d{3}){2,}(?:,\d+)?|\.\d{3},\d\d?|(?:'\d{3})+(?:\.\d+)?)"
   r"(?![\d.,']\d|\d)"
 )
+# Chinese words for units, all of a tail. Yes: `元`, `小时`. No: `万元`, which is no unit.
+_HAN = re.compile(r'[\u4e00-\u9fff]+\Z')
+# Between units. Yes: `\cdot ` of `N\cdot m`. No: `\cdots`.
+_TIMES = re.compile(r' ?\\(?:cdot|times)(?![a-z]) ?(?=[A-Za-z])')
 # Units above and below a bar. Yes: `\frac{m}{s}`, `\frac{km}{hr}`. No: `\frac{3}{4}`.
 _UNIT_OVER = re.compile(r'\\frac ?\{ ?([A-Za-z]+) ?\}\{ ?([A-Za-z]+(?:\^\{?[23]\}?)?) ?\}')
 # Yes: `12 dollars and 50 cents`. No: `12 dollars`.
@@ -190,8 +198,8 @@ def close(gold, answer, gold_digits=0, answer_digits=0, exact_is_finite=None):
   """Equality of two Fractions under the stated tolerance.
 
   Exact, or one of them written as a decimal of at least five significant digits that rounds or
-  truncates the other, itself no finite decimal (0.33333 for 1/3), or both within 1e-12 of each
-  other, relatively, when at least one is no integer (binary floating point noise such as
+  truncates the other, itself no finite decimal (0.33333 for 1/3), or one of them a decimal of 15
+  digits and more within 1e-14 of the other, relatively (binary floating point noise such as
   0.30000000000000004).
   """
   if gold == answer:
@@ -199,7 +207,8 @@ def close(gold, answer, gold_digits=0, answer_digits=0, exact_is_finite=None):
   if gold.denominator == 1 and answer.denominator == 1:
     return False
   gap = abs(gold - answer)
-  if gap <= fractions.Fraction(1, 10**12) * max(abs(gold), abs(answer)):
+  noisy = max(gold_digits, answer_digits) >= 15
+  if noisy and gap <= fractions.Fraction(1, 10**14) * max(abs(gold), abs(answer)):
     return True
   # A truncated decimal lies within a unit of its last place, a rounded one within half of it.
   for exact, digits, rounded in ((gold, answer_digits, answer), (answer, gold_digits, gold)):
@@ -214,23 +223,43 @@ def _factor(gold, answer):
   """What converts the unit `answer` to the unit `gold`; None when they measure different things."""
   if not gold or not answer or gold == answer:
     return fractions.Fraction(1)
-  # Both senses of the word: £20 is 20 pounds, and nothing says of which kind.
-  if {gold, answer} == {'pound', 'pound_money'}:
+  # Both senses of a word or sign: £20 is 20 pounds, of whichever kind; ¥ is of Japan and of China.
+  if {gold, answer} in ({'pound', 'pound_money'}, {'yen', 'yuan'}):
     return fractions.Fraction(1)
   wanted, stated = gold.split(), answer.split()
   # A temperature is no angle, but `90 degrees` does not say which it is.
   if wanted[0] == stated[0] == 'degree':
     return fractions.Fraction(1) if 1 in (len(wanted), len(stated)) else None
-  # 1 m^2 is 100^2 cm^2.
+  room, filled = _room(wanted), _room(stated)
+  if room and filled:
+    return filled / room
+  # 1 m^2 is 100^2 cm^2, 1 km/s is 1000 m/s.
   power = _power(wanted)
   if power != _power(stated):
     return None
+  first = power if len(wanted) <= 2 or wanted[0] in _POWERS.values() else 1
   wanted, stated = _known(wanted), _known(stated)
-  if len(wanted) == len(stated) == 1:
+  if len(wanted) == len(stated) and wanted[1:] == stated[1:]:
     (kind, size), (other_kind, other_size) = wanted[0], stated[0]
     if kind == other_kind:
-      return fractions.Fraction(other_size) ** power / size**power
-  return fractions.Fraction(1) if set(wanted) <= set(stated) else None
+      return fractions.Fraction(other_size) ** first / size**first
+  # `5 km from home` says more of 5 km, `5 km/h` something else; apples stay apples per day too.
+  more = set(stated) - set(wanted)
+  other = any(map(_is_measured, wanted)) and any(map(_is_measured, more))
+  return fractions.Fraction(1) if set(wanted) <= set(stated) and not other else None
+
+
+def _is_measured(known):
+  """Whether one of `_known` is a unit, not a word of its own."""
+  return known[0] in units.KINDS or known[0] in units.SYMBOLS.values()
+
+
+def _room(words):
+  """Cubic metres of a unit of volume or of a cubic length; None of anything else."""
+  kinds = _known(words)
+  if len(kinds) == 1 and (kinds[0][0], _power(words)) == ('length', 3):
+    return kinds[0][1] ** 3
+  return kinds[0][1] / 1000 if len(kinds) == 1 and kinds[0][0] == 'volume' else None
 
 
 def _power(words):
@@ -340,13 +369,22 @@ def _with_tail(value, digits, unit, text, at):
     return Quantity(value, f'degree {_SCALES[tail.strip(" .").upper()]}', percent, digits)
   # `5cm` is a quantity, `5x` a product.
   glued, tail = not tail[0].isspace(), _ASIDE.sub(r'\1', tail.strip())
-  # m s^{-1} is m/s.
+  tail = _HAN.sub(_of_han, tail) if not tail.isascii() else tail
+  glued = glued and not tail.startswith(' ')
+  # m s^{-1} is m/s, N \\cdot m is N m.
+  tail = _TIMES.sub(' ', tail.strip())
   tail = _UNIT_OVER.sub(r'\1/\2', tail)
   tail = units.SYMBOL.sub(lambda m: units.SYMBOLS[m.group()], tail)
   tail = _BELOW.sub(lambda m: f'/{m[1]}{"2" if "2" in (m[2], m[3]) else ""}', tail)
   if not _WORDS.match(tail) or (glued and not _GLUED.match(tail)):
     return None
   return _with_words(value, digits, unit, percent, tail)
+
+
+def _of_han(found):
+  """A Chinese word for a unit in English, set apart; what the table lacks stays and is no unit."""
+  word = units.HAN.get(found.group())
+  return found.group() if word is None else f' {word}'
 
 
 def _with_words(value, digits, unit, percent, tail):
@@ -356,7 +394,8 @@ def _with_words(value, digits, unit, percent, tail):
   if units.singular(words[0]) in number_words.SCALE:
     value, words = value * number_words.SCALE[units.singular(words[0])], words[1:]
   if len(words) > 1:
-    words = [w for w in words if w not in ('of', 'per', 'the', 'a', 'in')]
+    pairs = zip(('', *words), words)
+    words = [w for before, w in pairs if w not in _FILLING or before in _POWER_WORDS]
   bare = [re.sub(r'[\W\d]+$', '', w) for w in words]
   # `18 points` are counted; `18 point` may go on.
   singular = [units.singular(w) for w in bare if w != 'points']
@@ -368,8 +407,9 @@ def _with_words(value, digits, unit, percent, tail):
   ) or _CAPITAL.search(tail):
     return None
   named = ' '.join(map(_canonical, words))
-  if unit == 'degree' and named:
-    named = f'degree {named}'
+  # `$18 per day` is 18 dollars per day; `$5 dollars` says it twice.
+  if named and (unit == 'degree' or unit and unit != named.split()[0]):
+    named = f'{unit} {named}'
   return Quantity(value, named or unit, percent, digits)
 
 

@@ -12,15 +12,33 @@ _MATRIX = re.compile(
   r'(.*)\\end ?\{\1\} ?[\])]?\Z',
   re.S,
 )
-# Yes: `x \in ` of `x \in [1,2]`. No: `x \int`, `xy \in`.
-_MEMBER = re.compile(r'[A-Za-z] ?\\in(?![a-z]) ?')
+# Yes: `\begin{cases}x=1\\y=2\end{cases}`, `\{\begin{array}{l}..\end{array}.`. No: a matrix.
+_SYSTEM = re.compile(
+  r'(?:\\?\{ ?)?\\begin ?\{(cases|aligned|align\*?|array|gathered)\}(?:\{[lcr]+\})?(.*)'
+  r'\\end ?\{\1\} ?\.?\Z',
+  re.S,
+)
+_ROW = re.compile(r'\\\\(?:\[[^\]]*\])?')
+_EQUALS = re.compile(r'=')
+_EMPTY = ('\\emptyset', '\\varnothing', '\\phi', 'empty set', 'the empty set')
 _REALS = ('\\mathbb{R}', '\\mathbb R', '\\R', 'all real numbers', 'all reals')
 # A set by its condition. Yes: `\{x \mid x > 2\}`, `\{x : x > 2\}`. No: `\{1, 2\}`.
 _CONDITION = re.compile(
   r'\\\{ ?[A-Za-z](?: ?\\in ?(?:\\mathbb ?\{?R\}?|\\R))? ?(?:\\mid|\||:) ?((?:(?!\\\}).)*)\\\}\Z'
 )
-# What a point is called. Yes: `(x, y) = ` of `(x, y) = (1, 2)`. No: `(x, 1) = (2, 1)`.
-_POINT_NAME = re.compile(r'\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\) ?= ?(?=\()')
+_VARIABLE = r'(?:[A-Za-z]|\\[A-Za-z]+)(?:_ ?(?:\w|\{\w+\}))?'
+_VARIABLES = rf'\( ?{_VARIABLE}(?: ?, ?{_VARIABLE})+ ?\)'
+# What a point is called. Yes: `(x, y) = ` of `(x, y) = (1, 2)`, `(r,\theta)=`.
+# No: `(x, 1) = (2, 1)`.
+_POINT_NAME = re.compile(rf'{_VARIABLES} ?= ?(?=\()')
+# Yes: `x \in ` of `x \in [1,2]`, `(x,y) \in `. No: `x \int`, `xy \in`.
+_MEMBER = re.compile(rf'(?:[A-Za-z]|{_VARIABLES}) ?\\in(?![a-z]) ?')
+# A point by its name or in words. Yes: `P` of `P(3, 4)`, `the vertex is `. No: `f` of `f(3, 4)`.
+_POINT_WORDS = re.compile(
+  r'(?:[A-Z](?:_\d|\')?|(?:the )?(?:point|vertex|cent(?:er|re)|focus|coordinates|coordinate pair'
+  r'|intersection(?: point)?)(?: [A-Z]| is| are)?:?) ?(?=\()',
+  re.I,
+)
 # A lone variable. Yes: `x`, `\theta`, `a_{12}`, `f(x)`. No: `xy`, `f(2)`, `3`.
 _NAME = re.compile(r'(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\\?\w+\}?|[A-Za-z]\([A-Za-z]\))\Z')
 # What relates two sides. Yes: `=`, `\le`, `!=`, `\approx`. No: `\left`, `\in`, the `!` of `4!=24`.
@@ -34,12 +52,18 @@ _LINK = {
 _FLIPPED = {'>': '<', '>=': '<='}
 # Yes: `\cup`, `U` of `[1,2] U [3,4]`. No: `\cupx`, `or` of `x or y`.
 _UNION = re.compile(r'\\cup(?![a-z])|(?<=[\])]) ?(?:U|∪| or ) ?(?=[\[(])')
+_OR = re.compile(r'(?<![A-Za-z\\])or(?![A-Za-z])')
 # One set without another. Yes: `\setminus`, `-` of `\mathbb{R} - \{2\}`. No: `-` of `5 - 2`.
 _MINUS = re.compile(r'\\(?:setminus|backslash|smallsetminus)(?![a-z])|(?<=\}) ?- ?(?=\\\{)')
 # Yes: `12:30`. No: `2:3`, `1:75`.
 _CLOCK = re.compile(r'\d{1,2} ?: ?[0-5]\d\Z')
 _COLON = re.compile(r':')
 _GROUPS = re.compile(r';')
+_COMMA = re.compile(r',')
+# Yes: ` and ` of `1,331 and 1,728`. No: `,`.
+_WORDS = re.compile(r'(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])')
+# A ratio in words. Yes: `1 to 9`. No: `x to 9`.
+_TO = re.compile(r'(\d+) to (\d+)\Z')
 # Between items. Yes: `,`, ` and ` of `1 and 2`. No: `\land`, `or` of `for`.
 _ITEMS = re.compile(r',|;|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])')
 # Yes: `\pm`, `+/-`. No: `\pmod`, `-+`.
@@ -57,10 +81,15 @@ class Leaf:
 
 @dataclasses.dataclass(frozen=True)
 class Items:
-  """Several shapes: a set, a list (no brackets, no order), a point (round) or a vector (square)."""
+  """Several shapes: a set, a list (no brackets, no order), a point (round) or a vector (square).
+
+  `apart`: a list whose items are values of one thing (`x = 1, x = 2`) or joined by words (`1 or
+  2`), which are no coordinates.
+  """
 
   kind: str
   items: tuple
+  apart: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,9 +128,13 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class Ranges:
-  """A union of `Range`s and finite sets."""
+  """A union of `Range`s and finite sets.
+
+  `points`: what `(5, 8) or (8, 5)` is if those are points, a list; else None.
+  """
 
   parts: tuple
+  points: Items | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +164,7 @@ class Ratio:
 def read(text):
   """The shape of cleaned `text`; raises `brackets.ShapeError` when brackets do not match."""
   text = _POINT_NAME.sub('', text.strip())
-  text = _CONDITION.sub(r'\1', text)
+  text = _equations(_CONDITION.sub(r'\1', text))
   if not text:
     raise brackets.ShapeError('an empty part')
   if _without_member(text) in _REALS:
@@ -142,21 +175,48 @@ def read(text):
   # 1,234 is a number before it is a list.
   if quantity.read(text) is not None:
     return Leaf(text)
+  words = brackets.split(text, _WORDS)
+  if len(words) > 1 and all(quantity.read(part.strip()) is not None for part in words):
+    return _listed(words, not _OR.search(text), bool(_OR.search(text)))
   # From what binds least to what binds most.
   parts = brackets.split(text, _MINUS)
   if len(parts) == 2:
     return Narrowed((read(_without_member(parts[0])), read(parts[1])), without=True)
   parts = brackets.split(text, _UNION)
   if len(parts) > 1:
-    return Ranges(tuple(_as_range(read(_without_member(p))) for p in parts))
-  # Of `p = 5, q = 2; p = 7, q = 2` the semicolon parts two points.
-  parts = brackets.split(text, _GROUPS)
-  if len(parts) > 1 and any(len(brackets.split(part, _ITEMS)) > 1 for part in parts):
-    return Items('list', tuple(read(part) for part in parts))
+    return _union([read(_without_member(part)) for part in parts], text)
+  # Of `p = 5, q = 2; p = 7, q = 2` the semicolon parts two points; so does the word `or`.
+  for sign in (_GROUPS, _OR):
+    parts = brackets.split(text, sign)
+    counts = [len(brackets.split(part, _COMMA)) for part in parts]
+    if len(parts) > 1 and (max if sign is _GROUPS else min)(counts) > 1:
+      return Items('list', tuple(read(part) for part in parts))
   parts = brackets.split(text, _ITEMS)
   if len(parts) > 1:
-    return _listed(parts, ' and ' in text)
+    return _listed(parts, ' and ' in text, bool(_OR.search(text)))
   return _related(text)
+
+
+def _equations(text):
+  """A system of equations, row by row, as a list of them; any other text as it is."""
+  found = _SYSTEM.match(text)
+  rows = [row.replace('&', '').strip(' ,;.') for row in _ROW.split(found[2])] if found else []
+  rows = list(filter(None, rows))
+  if rows and all(len(brackets.split(row, _EQUALS)) == 2 for row in rows):
+    return ', '.join(rows)
+  return text
+
+
+def without_point_name(text, gold):
+  """Cleaned `text` without what a point is called, where the gold's shape is a point."""
+  return (
+    _POINT_WORDS.sub('', text, count=1) if is_point(gold) and _POINT_WORDS.match(text) else text
+  )
+
+
+def is_point(shape):
+  """Whether `shape` is several values in round brackets."""
+  return isinstance(shape, Items) and shape.kind == 'point'
 
 
 def leaves(shape):
@@ -217,15 +277,15 @@ def without_unit(text):
 
 
 def _matrix(body):
-  rows = [row for row in re.split(r'\\\\(?:\[[^\]]*\])?', body) if row.strip()]
+  rows = [row for row in _ROW.split(body) if row.strip()]
   cells = [[read(cell) for cell in row.split('&')] for row in rows]
   if not cells or len({len(row) for row in cells}) != 1:
     raise brackets.ShapeError('a matrix with rows of different lengths')
   return Matrix((len(cells), len(cells[0])), tuple(cell for row in cells for cell in row))
 
 
-def _listed(parts, every):
-  """The shape of several parts, joined by `and` where `every` holds for all of them."""
+def _listed(parts, every, either):
+  """The shape of several parts, joined by `and` where `every` holds, by `or` where `either`."""
   items = [item for part in parts if part.strip() for item in _spread(_related(part.strip()))]
   if all(isinstance(item, Ranges) for item in items):
     if every and len(items) == 2:
@@ -234,11 +294,20 @@ def _listed(parts, every):
       raise brackets.ShapeError('more than two conditions joined by and')
     return Ranges(tuple(part for item in items for part in item.parts))  # x < 1 or x > 2
   named = [i for i in items if isinstance(i, Equation) and i.relation == '=' and is_label(i.left)]
+  apart = either or every and not named
   if len(named) == len(items) and len({i.left for i in items}) == 1:
-    items = [i.right for i in items]  # x = 1 or x = 2
+    items, apart = [i.right for i in items], True  # x = 1 or x = 2
   elif isinstance(items[0], Equation) and len(named) == 1 and is_label(items[0].left):
-    items[0] = items[0].right  # x = 1, 2
-  return Items('list', tuple(items))
+    items[0], apart = items[0].right, True  # x = 1, 2
+  return Items('list', tuple(items), apart)
+
+
+def _union(parts, text):
+  """The union of sets; where `or` stands between pairs they may be points too."""
+  points = None
+  if '\\cup' not in text and _OR.search(text) and all(map(is_pair, parts)):
+    points = Items('list', tuple(parts), True)
+  return Ranges(tuple(map(as_range, parts)), points)
 
 
 def _spread(shape):
@@ -251,7 +320,9 @@ def _related(text):
     raise brackets.ShapeError('an empty part')
   links = list(brackets.top_level(text, _LINKS))
   if not links:
-    return _bracketed(_without_member(text))
+    inside, found = _without_member(text), _bracketed(_without_member(text))
+    # What x is in is no point.
+    return Ranges((as_range(found),)) if inside != text and is_pair(found) else found
   parts = brackets.split(text, _LINKS)
   names = [_LINK.get(link.group().replace(' ', ''), link.group()) for link in links]
   directions = [name[0] for name in names]
@@ -308,12 +379,12 @@ def _negated(shape):
 def _bracketed(text):
   if text.startswith('\\{') and text.endswith('\\}'):
     return _set(text[2:-2])
-  if text in ('\\emptyset', '\\varnothing', '\\phi'):
+  if text in _EMPTY:
     return Items('set', ())
   if text[0] in brackets.OPENING and text[-1] in brackets.CLOSING and brackets.encloses(text):
     return _enclosed(text)
   # After the brackets: those of (1:2) enclose a ratio.
-  parts = brackets.split(text, _COLON)
+  parts = brackets.split(_TO.sub(r'\1:\2', text), _COLON)
   if len(parts) > 1:
     return Ratio(tuple(Leaf(part.strip()) for part in parts), bool(_CLOCK.match(text)))
   return _signed(text)
@@ -321,6 +392,8 @@ def _bracketed(text):
 
 def _signed(text):
   # Every choice of the signs; with a \mp the signs depend on each other.
+  if '\\pm' not in text:  # alone it is the same choice
+    text = text.replace('\\mp', '\\pm')
   signs = len(_PLUS_MINUS.findall(text))
   if not signs:
     return Leaf(text)
@@ -368,10 +441,16 @@ def _set(inside):
   )
 
 
-def _as_range(shape):
+def is_pair(shape):
+  """Whether `shape` is two values in brackets: a point of the plane, or an interval."""
+  return isinstance(shape, Items) and shape.kind in ('point', 'vector') and len(shape.items) == 2
+
+
+def as_range(shape):
+  """The `Range` that a part of a union is, or the set that it is."""
   if isinstance(shape, Ranges):
     return shape.parts[0]
-  if isinstance(shape, Items) and shape.kind in ('point', 'vector') and len(shape.items) == 2:
+  if is_pair(shape):
     closed = shape.kind == 'vector'
     return Range(closed, shape.items[0], shape.items[1], closed)
   if isinstance(shape, Items) and shape.kind == 'set':

@@ -73,7 +73,7 @@ def _states(gold, truth, answer):
   """Whether an answer states the gold text, whose shape is `truth`; of `a \\approx b` it is a."""
   exact, rounded = notation.approximated(answer)
   if not rounded:
-    return same(truth, shapes.read(answer))
+    return same(truth, shapes.read(shapes.without_point_name(answer, truth)))
   last = shapes.leaf_text(shapes.read(exact.rpartition('=')[2]))
   if not _rounds(last, rounded):
     return False
@@ -113,10 +113,19 @@ def same(gold, answer):
     bounded = isinstance(gold, shapes.Bounded) and isinstance(answer, shapes.Bounded)
     return bounded and same(gold.middle, answer.middle) and same(gold.ranges, answer.ranges)
   if isinstance(gold, intervals.KINDS) or isinstance(answer, intervals.KINDS):
-    return intervals.same(gold, answer, same)
+    return _same_reals(gold, answer)
   if isinstance(gold, shapes.Items) and isinstance(answer, shapes.Items):
     return _same_items(gold, answer)
   return _same_single(gold, answer)
+
+
+def _same_reals(gold, answer):
+  """Whether two shapes are one set of reals; pairs joined by `or` may be the points asked for."""
+  points = answer.points if isinstance(answer, shapes.Ranges) else None
+  listed = isinstance(gold, shapes.Items) and gold.kind in ('set', 'list')
+  if points and listed:
+    return same(gold, points)
+  return intervals.same(gold, answer, same)
 
 
 def _same_single(gold, answer):
@@ -144,6 +153,8 @@ def _same_items(gold, answer):
   if gold.kind == 'vector' and answer.kind == 'list' and len(gold.items) == 2:
     return False  # both ends of [1, 2] are not yet what lies between them
   if not kinds & {'set'}:
+    if gold.kind == 'point' and answer.apart:
+      return False  # x = 2 or x = 3 are two values, not the point (2, 3)
     return all(map(same, shapes.by_name(gold.items), shapes.by_name(answer.items)))
   return False
 
@@ -280,10 +291,11 @@ def _same_number(gold, truth, answer, stated):
   )
   if exact is not None:
     return quantity.close(exact, target, 0, read.digits)
-  # An irrational value: its 40 digits stand for it.
+  # An irrational value: its 40 digits stand for it, a tiny rest is looked at closely.
   exact = fractions.Fraction(str(value))
   if abs(exact - target) <= fractions.Fraction(1, 10**30) * (1 + abs(target)):
-    return True
+    whole = sympy.Rational(target.numerator, target.denominator)
+    return _agree_closely(expression - whole, value)
   return read.digits >= 5 and quantity.close(exact, target, 0, read.digits, exact_is_finite=False)
 
 
@@ -296,15 +308,15 @@ def _same_expression(one, other):
 def _same_sampled(one, other):
   # Two formulas that agree to 25 digits at six odd rational points, signs mixed, and at one of them
   # to 600, are the same function. The points depend on both formulas: nobody can aim at them.
+  # Where a root or a logarithm of one is not real, textbooks mean other values: `\\sqrt{ab}` is
+  # `\\sqrt{a}\\sqrt{b}`. Four of the six points have no sign, and two must be left.
   if (one - other).is_Rational:
     return one == other
   names = sorted(one.free_symbols | other.free_symbols, key=str)
   checked = 0
   for point in _points(one, other, names):
-    first, second = _number(one.subs(point)), _number(other.subs(point))
-    if (first is None) != (second is None):
-      return False
-    if first is not None:
+    first, second = (_at(side, point) for side in (one, other))
+    if first is not None and second is not None:
       # Most formulas differ at the first point; the long look is for those that do not.
       if abs(first - second) > sympy.Float(10) ** -25 * (1 + abs(first)):
         return False
@@ -342,8 +354,22 @@ def _place(seed, at, scale):
   return sympy.Rational(scale * (600 + seed[at % 32]), 500 + seed[(at + 3) % 32])
 
 
+def _at(formula, point):
+  """The value of a formula at a point; None where it is undefined.
+
+  Without an imaginary unit of its own it is undefined too where a root or a logarithm in it has a
+  negative argument, even if the whole is real: `\\sqrt{a}\\sqrt{b}` of two negative numbers.
+  """
+  if not formula.has(sympy.I):
+    inner = [power.base for power in formula.atoms(sympy.Pow) if not power.exp.is_integer]
+    inner += [log.args[0] for log in formula.atoms(sympy.log)]
+    if any(argument.subs(point).is_negative for argument in inner):
+      return None
+  return _number(formula.subs(point))
+
+
 def _number(expression):
-  """The real value of an expression without symbols, or None where it is undefined or not real."""
+  """The value of an expression without symbols, or None where it is undefined or not real."""
   value = sympy.N(expression, _DIGITS)
   if not value.is_number or value.has(sympy.nan, sympy.zoo, sympy.oo):
     return None

@@ -27,6 +27,17 @@ TABLE = {
   for dimension, words in _UNITS.items()
   for word, factor in words.items()
 }
+KINDS = frozenset(_UNITS)
+# Of Chinese answers; counted things are `item`.
+HAN = {
+  '元': 'yuan', '块': 'yuan', '块钱': 'yuan', '人民币': 'yuan', '美元': 'dollar', '欧元': 'euro',
+  '千米': 'km', '公里': 'km', '米': 'm', '厘米': 'cm', '毫米': 'mm',
+  '小时': 'hour', '分钟': 'minute',
+  '秒': 'second', '天': 'day', '周': 'week', '个月': 'month', '年': 'year', '岁': 'year',
+  '千克': 'kg', '公斤': 'kg', '克': 'g', '吨': 'ton', '升': 'liter', '毫升': 'ml', '度': 'degree',
+  '平方米': 'square m', '平方厘米': 'square cm', '立方米': 'cubic m', '立方厘米': 'cubic cm',
+  **dict.fromkeys('个人名次只本件张条支头棵辆朵颗种位页题箱袋瓶盒杯', 'item'),
+}  # fmt: skip
 # Units of one capital and their kin. Yes: `N`, `kPa` of `5 kPa`. No: `K`, which may be thousands.
 SYMBOL = re.compile(r'(?<![A-Za-z])(?:N|J|V|W|Hz|Pa|kPa|kJ|kW|kN|eV|mL|kHz|MHz|Nm)(?![A-Za-z])')
 SYMBOLS = {
@@ -53,7 +64,7 @@ def is_unit(word):
 
 def singular(word):
   """The unit `word` in the singular."""
-  if word in TABLE:
+  if word in TABLE or word == 'celsius':
     return word
   for ending, new in (('inches', 'inch'), ('feet', 'foot'), ('ies', 'y'), ('s', '')):
     if word.endswith(ending) and len(word) > 2 and not word.endswith('ss'):
