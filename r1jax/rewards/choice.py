@@ -11,7 +11,7 @@ import dataclasses
 import re
 import string
 
-from r1jax.data import problem
+from r1jax.data import problem, template
 from r1jax.rewards import accuracy
 from r1jax.rewards.math import notation
 from r1jax.rewards.verdict import Gold, Kind, Verdict, judged
@@ -144,12 +144,12 @@ class Letter(Gold):
       boxed = {read(box, self.options) for box in boxes} - {None}
       # Two letters are none, in boxes too.
       return None if len(boxed) > 1 else read(answer, self.options) or _last(answer, self.options)
-    return _last(accuracy.outside_thought(completion), self.options)
+    return _last(template.outside_thought(completion), self.options)
 
 
 def _said(completion):
   """Whether a completion without tags says anything that may be an answer."""
-  text = accuracy.outside_thought(completion)
+  text = template.outside_thought(completion)
   return bool(_LETTER_LINE.search(text) or accuracy.last_box(text))
 
 

@@ -67,3 +67,18 @@ def test_the_pronoun_is_no_choice():
 def test_letters_beyond_the_options_are_no_answer_and_a_bad_gold_letter_is_our_error():
   assert _judge('E', 'B', 'ABCD') == Kind.UNPARSEABLE
   assert _judge('B', 'E', 'ABCD') == Kind.VERIFIER_ERROR
+
+
+@pytest.mark.parametrize(
+  'completion, kind',
+  [
+    ('<think>x</think> ANSWER: B\n<think>ANSWER: C', Kind.WRONG),
+    ('<think>x</think> ANSWER: C\n<think>ANSWER: B</think>', Kind.CORRECT),
+    ('<think>x</think> <think>ANSWER: C', Kind.UNPARSEABLE),
+    ('<THINK>ANSWER: C</THINK>', Kind.UNPARSEABLE),
+    ('<thinking>ANSWER: B</thinking> ANSWER: C', Kind.CORRECT),
+    ('ANSWER: B</think> ANSWER: C', Kind.CORRECT),
+  ],
+)
+def test_a_letter_in_an_open_thought_states_nothing(completion, kind):
+  assert service.judge(completion, choice.Letter('C')).kind == kind

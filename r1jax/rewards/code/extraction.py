@@ -3,7 +3,6 @@
 import re
 
 from r1jax.data import template
-from r1jax.rewards import accuracy
 
 _FENCE = '```'
 # Yes: "```python", "```py3", "```Python 3". No: "```", "```text".
@@ -18,7 +17,7 @@ def extract(completion, prefer_python=False):
   goes before a later one that does not, such as what it prints.
   """
   reply = template.parse(completion)
-  text = reply.answers[-1] if reply.answers else accuracy.outside_thought(completion)
+  text = reply.answers[-1] if reply.answers else template.outside_thought(completion)
   block = last_block(text, _PYTHON) if prefer_python else None
   block = last_block(text) if block is None else block
   if block is not None:

@@ -106,6 +106,20 @@ def test_no_tests_are_our_error_and_a_wrong_scoring_is_refused():
     code.Tests((), rules='codeforces')
 
 
+@pytest.mark.parametrize(
+  'completion, program',
+  [
+    ('<think>x</think> <think>\n```\na\n```\n', None),
+    ('<think>x</think>\n```\na\n```\n<think>\n```\nb\n```\n</think>', 'a\n'),
+    ('<think>x</think> <think>y</think>\n```\na\n```\n', 'a\n'),
+    ('<thinking>\n```\na\n```\n</thinking>', None),
+    ('<think>x</think> <answer><think>\n```\na\n```\n</answer>', None),
+  ],
+)
+def test_a_program_in_an_open_thought_is_not_handed_in(completion, program):
+  assert extraction.extract(completion) == program
+
+
 def test_the_last_complete_block_is_the_program():
   assert extraction.last_block('```py\na\n```\ntext\n```\nb\n```\n```\nc') == 'b\n'
   assert extraction.last_block('no fence') is None
