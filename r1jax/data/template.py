@@ -20,6 +20,9 @@ TAGS = (THINK, END_THINK, ANSWER, END_ANSWER)
 
 # '</think>' is found in 'a</think>b'; '< think>' and '<THINK>' are not.
 _TAG = re.compile('|'.join(re.escape(tag) for tag in TAGS))
+# What opens or closes a thought or an answer where one is read, in R1's spelling or not. Yes:
+# `<think>`, `</THINK>`, `<thinking>`, `</answer>`. No: `< think>`, `<thinker>`, `<ANSWER>`.
+_READ = re.compile(r'<(/?)((?i:think(?:ing)?)|answer)>')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Reply:
 
   Attributes:
     thought: text of the first `<think>` block; None without a complete block.
-    answers: text of every complete `<answer>` block that stands outside a thought.
+    answers: text of every complete `<answer>` block that stands outside a thought, without the
+      thoughts inside it. `<THINK>` and `<thinking>` are thoughts too.
     problem: '' when the reply is exactly `<think>..</think> <answer>..</answer>` (each tag once, in
       this order, only white space around the two blocks), otherwise what is wrong with it.
   """
@@ -57,18 +61,58 @@ def enclose(thought, answer):
 def parse(completion):
   """Cuts `completion` (str, any length) at its tags; linear time, never raises."""
   found = [(m.group(), m.start(), m.end()) for m in _TAG.finditer(completion)]
-  thought, answers, opened = None, [], None
+  return Reply(_thought(completion, found), _answers(completion), _problem(completion, found))
+
+
+def outside_thought(completion):
+  """The text of `completion` where no thought is open, without the tags of thoughts; linear time.
+
+  `</think>` closes any thought, `</thinking>` its own; one that closes none closes what precedes
+  it all, as the prompt may have opened the thought.
+  """
+  pieces, opened, at = [], '', 0
+  for tag in _READ.finditer(completion):
+    closes, name = tag[1], tag[2].lower()
+    if name == 'answer':
+      continue
+    if not closes and not opened:
+      pieces.append(completion[at : tag.start()])
+      opened = name
+    elif closes and name in (opened or name, 'think'):
+      pieces = pieces if opened else []
+      opened, at = '', tag.end()
+  return ''.join(pieces if opened else [*pieces, completion[at:]])
+
+
+def _answers(completion):
+  """The answers of a `Reply`; a thought that begins in an answer ends with it at the latest."""
+  answers, opened, at = [], '', 0
+  for tag in _READ.finditer(completion):
+    closes, name = tag[1], tag[2].lower()
+    if not closes and not opened:
+      opened, at = name, tag.end()
+    elif opened == 'answer':
+      if closes and name == 'answer':
+        answers.append(outside_thought(completion[at : tag.start()]))
+        opened = ''
+    elif closes and name != 'answer' and name in (opened or name, 'think'):
+      answers = answers if opened else []
+      opened = ''
+  return tuple(answers)
+
+
+def _thought(completion, found):
+  """The thought of a `Reply`: of R1's own tags only, as the format is."""
+  opened = None
   # A tag out of its place is passed over: `<answer>` inside a thought opens nothing.
   for tag, start, end in found:
     if opened is None and tag in (THINK, ANSWER):
       opened = (tag, end)
     elif opened and opened[0] == THINK and tag == END_THINK:
-      thought = completion[opened[1] : start] if thought is None else thought
-      opened = None
+      return completion[opened[1] : start]
     elif opened and opened[0] == ANSWER and tag == END_ANSWER:
-      answers.append(completion[opened[1] : start])
       opened = None
-  return Reply(thought, tuple(answers), _problem(completion, found))
+  return None
 
 
 def _problem(completion, found):

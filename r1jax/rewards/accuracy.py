@@ -49,7 +49,7 @@ def read(completion, answer):
     return reply
   found = ()
   if answer == 'last_number':
-    number = last_number(outside_thought(completion))
+    number = last_number(template.outside_thought(completion))
     found = () if number is None else (number,)
   return dataclasses.replace(reply, answers=found)
 
@@ -68,12 +68,12 @@ def final_answer(completion, reply):
   """The text of the final answer of `completion`, or None; `reply` is `read` of it."""
   if reply.answers:
     return last_box(reply.answers[-1]) or reply.answers[-1]
-  return last_box(outside_thought(completion))
+  return last_box(template.outside_thought(completion))
 
 
 def boxes(completion):
   """How many boxes open outside of thoughts."""
-  text = outside_thought(completion)
+  text = template.outside_thought(completion)
   return len(_BOX.findall(text)) + len(_BARE_BOX.findall(text))
 
 
@@ -117,13 +117,3 @@ def _closing(text, at):
       if not depth:
         return found.start()
   return None
-
-
-def outside_thought(completion):
-  """The text of `completion` before and after its thoughts, without their tags."""
-  start, end = completion.find(template.THINK), completion.rfind(template.END_THINK)
-  after = completion[end + len(template.END_THINK) :] if end >= 0 else ''
-  if start < 0:
-    # A reply may open its thought in the prompt: what precedes the closing tag was thought.
-    return after if end >= 0 else completion
-  return completion[:start] + (after if end > start else '')

@@ -2,16 +2,16 @@
 
 The final answer stands in the answer tags; without them in the last line `ANSWER: X`; without one
 in the last box. Read as a letter: `B`, `b.`, `(B)`, `[B]`, `B)`, `**B**`, `\\boxed{B}`,
-`\\text{B}`, `{"answer": "B"}`, `B: text`, `(B) text`, `option B`, `the answer is B`,
-`B is correct`, `B, because x`. Two letters, a letter that is taken back (`B. no, the third`), or
-one that is no option, state none.
+`\\text{B}`, `{B}`, `\\rm B`, `{"answer": "B"}`, `B: text`, `(B) text`, `option B`, `Antwort: B`,
+`the answer is B`, `B is correct`, `B, because x`. Two letters, a letter that is taken back
+(`B. no, the third`), or one that is no option, state none.
 """
 
 import dataclasses
 import re
 import string
 
-from r1jax.data import problem
+from r1jax.data import problem, template
 from r1jax.rewards import accuracy
 from r1jax.rewards.math import notation
 from r1jax.rewards.verdict import Gold, Kind, Verdict, judged
@@ -79,6 +79,23 @@ _JSON = re.compile(r'\s*\{(?:[^{}]*,)?\s*"answer"\s*:\s*"([^"{}]*)"\s*\}\s*\Z')
 _CHINESE_LEAD = re.compile(
   r'\A\s*(?:(?:所以|因此)[,，]?)?(?:(?:正确|最终)?(?:答案|选项)(?:应?[是为选])?|应?选择?)\s*[:：]?\s*(?=[(（]?[A-Z])'
 )
+# The label in other languages before a letter that ends the text. Yes: `Antwort: ` of `Antwort: C`,
+# `La réponse est ` of `La réponse est (C).`. No: `Antwort: C oder D`, `Antwort: nicht C`.
+_FOREIGN_LEAD = re.compile(
+  r'\A\W*(?:(?:die|la|le|el|a) )?(?:(?:richtige|korrekte|bonne) )?'
+  r'(?:antwort|r(?:e\u0301|[ée])ponse|respuesta|risposta|resposta|jawaban|정답|답|回答|解答|ответ)'
+  r'(?: (?:correcte|correcta|corretta|correta))?'
+  r'\W{0,4}(?:(?<=[:：*])|(?<= )(?:ist|est|es|è|é))'
+  r'[ *]{0,4}(?=[(\[{]?[A-Z](?![A-Za-z])\W{0,4}\Z)',
+  re.I,
+)
+# The font of a letter. Yes: `\rm C`, `\bm{C}`, `\text (C)`. No: `\text{ or }`, `\rm Cat`.
+_FONT = re.compile(
+  r'\\(?:rm|bf|it|sf|tt|bm|bold(?:symbol)?|text|math(?:rm|bf|sf|it|tt))(?![A-Za-z])\s*'
+  r'(?=\{?\s*[(\[]?[A-Z][)\]]?\s*(?:[}.$,)]|\Z))'
+)
+# A letter in braces. Yes: `{C}`, `{{(C)}}`. No: `\{C\}`, `x^{C}`, `\boxed{C}`, `{C, D}`.
+_BRACED = re.compile(r'(?<![\w\\^{])\{{1,4}\s*([(\[]?[A-Z][)\]]?)\s*\}{1,4}')
 # A letter that looks like a Latin one. Yes: the Cyrillic `В`. No: `B`, `7`.
 _FOREIGN = re.compile(r'[^\W\d_a-zA-Z]')
 # A benchmark's last line. Yes: `ANSWER: B`, `**Final Answer:** (B)`, `so ANSWER: B`, `### Final
@@ -144,12 +161,12 @@ class Letter(Gold):
       boxed = {read(box, self.options) for box in boxes} - {None}
       # Two letters are none, in boxes too.
       return None if len(boxed) > 1 else read(answer, self.options) or _last(answer, self.options)
-    return _last(accuracy.outside_thought(completion), self.options)
+    return _last(template.outside_thought(completion), self.options)
 
 
 def _said(completion):
   """Whether a completion without tags says anything that may be an answer."""
-  text = accuracy.outside_thought(completion)
+  text = template.outside_thought(completion)
   return bool(_LETTER_LINE.search(text) or accuracy.last_box(text))
 
 
@@ -181,8 +198,10 @@ def read(answer, options):
   """The option letter (upper case) that `answer` states, or None."""
   as_json = _JSON.match(answer)
   answer = _CHINESE_LEAD.sub('', as_json[1] if as_json else answer)
+  answer = _FOREIGN_LEAD.sub('', answer)
   if len(answer) > accuracy.LONGEST_ANSWER or _FOREIGN.search(answer[:4]):
     return None
+  answer = _BRACED.sub(r'\1', _FONT.sub('', answer))
   text = _OWN_LINE.sub(r'\1. ', answer.replace('**', '').replace('__', '').strip())
   text = _SET_ASIDE.sub(' ', notation.clean(text)).strip("*_` '\n")
   text = _LEAD.sub('', text, count=1) if _LEAD.match(text) else text

@@ -44,7 +44,8 @@ class RewardConfig:
     function_gib: memory that the process of such a function may write.
     programs: how code is run and scored.
     workers: worker processes for what exact reading cannot decide; they start when first needed.
-    math_seconds: deadline of one comparison; a slower one is a timeout and its process is killed.
+    math_seconds: processor time of one comparison; one that takes more, or ten times as long (at
+      least 20 s) by the clock, is a timeout and its process is killed.
     worker_gib: address space of a worker process.
     max_verifier_error_rate: share of the latest 1000 items above which `VerifierFailure` is raised.
   """

@@ -41,7 +41,8 @@ class Task:
 
   Attributes:
     check: its name in `workers.serve.CHECKS`.
-    seconds: deadline; the process of a check that takes longer is killed.
+    seconds: deadline; the process of a check that takes longer is killed. It is processor time
+      where a check only computes, see `workers.pool`, and the clock's where it may wait.
     arguments: what it is called with, anything that can be pickled.
     late: what a check that takes longer is: the completion's fault by default.
   """

@@ -24,6 +24,31 @@ CASES = (
   ('7', 'unparseable'),
   ('', 'unparseable'),
   ('\\boxed{7', 'unparseable'),
+  # A thought that is opened again.
+  ('<think>x</think> \\boxed{6} <think>\\boxed{7}', 'wrong'),
+  ('<think>x</think> \\boxed{7} <think>\\boxed{6}', 'correct'),
+  ('<think>x</think> \\boxed{7} <think>\\boxed{6}</think>', 'correct'),
+  ('<think>x</think> \\boxed{6} <think>\\boxed{7}</think>', 'wrong'),
+  ('<think>x</think> <think>\\boxed{7}', 'unparseable'),
+  ('<think>x</think> <think>y</think> \\boxed{7}', 'correct'),
+  ('<think>a <think> b </think> \\boxed{7} </think>', 'unparseable'),
+  ('<think>x</think> <think><answer>7</answer>', 'unparseable'),
+  ('<think>x</think> <answer>7</answer> <think><answer>6</answer>', 'correct'),
+  ('<think>x</think> <answer><think>\\boxed{7}</answer>', 'unparseable'),
+  ('<think>x</think> <answer>7<think>6</think></answer>', 'correct'),
+  # One that the prompt opened.
+  ('I try <answer>7</answer> </think> I cannot say', 'unparseable'),
+  ('I try <answer>6</answer> </think> <answer>7</answer>', 'correct'),
+  ('I try \\boxed{6} </think> \\boxed{7} <think>\\boxed{6}', 'correct'),
+  # One in other letters.
+  ('<THINK>\\boxed{7}</THINK>', 'unparseable'),
+  ('<Think>\\boxed{6}</Think> \\boxed{7}', 'correct'),
+  ('<thinking>\\boxed{7}</thinking> \\boxed{6}', 'wrong'),
+  ('<thinking><answer>7</answer>', 'unparseable'),
+  ('<thinking>x</think> \\boxed{7}', 'correct'),
+  ('<think>x</thinking> \\boxed{7}', 'unparseable'),
+  ('\\boxed{6} </thinking> \\boxed{7}', 'correct'),
+  ('<thinker>\\boxed{7}', 'correct'),
   ('<answer></answer>', 'unparseable'),
 )
 
@@ -41,7 +66,19 @@ def test_nested_braces_stay_inside_the_box():
 
 
 @pytest.mark.parametrize(
-  'unit', ['x', '9', '<think>', '<answer>', '\\boxed{', '\\boxed{1}', '{', '\U0001f600']
+  'unit',
+  [
+    'x',
+    '9',
+    '<think>',
+    '</think>',
+    '<think>1</think>2',
+    '<answer>',
+    '\\boxed{',
+    '\\boxed{1}',
+    '{',
+    '\U0001f600',
+  ],
 )
 def test_a_million_characters_get_a_defined_verdict(unit):
   completion = unit * (1_000_000 // len(unit))  # in quadratic time this test would not end
@@ -62,17 +99,3 @@ def test_a_box_in_a_thought_that_the_prompt_opened_and_nobody_closed_is_no_answe
   assert service.judge(cut, '4').kind == Kind.UNPARSEABLE
   assert service.judge(f'{cut}</think> It is \\boxed{{4}}.', '4').kind == Kind.CORRECT
   assert service.judge('First guess \\boxed{4}', '4').kind == Kind.CORRECT
-
-
-@pytest.mark.parametrize(
-  'completion, outside',
-  [
-    ('plain', 'plain'),
-    ('a<think>b</think>c', 'ac'),
-    ('b</think>c', 'c'),
-    ('a<think>never closed', 'a'),
-    ('a<think>b</think>c<think>d</think>e', 'ae'),
-  ],
-)
-def test_what_stands_outside_the_thought_has_no_tags(completion, outside):
-  assert accuracy.outside_thought(completion) == outside

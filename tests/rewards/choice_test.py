@@ -10,6 +10,10 @@ ONE = (
   '(B) the cat', 'B. 12 cm',
   'Option B', 'The answer is B', 'The correct answer is (B).', 'Answer: B', 'B - a dog', 'B. A dog',
   '{"answer": "B"}', '{"reasoning": "(C) is odd", "answer": "B"}',
+  'Antwort: B', '**Antwort:** B', 'Réponse : B', 'Re\u0301ponse : (B)', 'La réponse est B.',
+  'Respuesta: B', 'Die richtige Antwort ist B', 'La respuesta correcta es B', '정답: B', '回答：B',
+  'Ответ: B', '{B}', '{{B}}', '{(B)}', '\\rm B', '\\boxed{\\rm B}', '{\\rm B}', '\\text B',
+  '\\bm{B}', '$\\mathbf B$',
   '答案：B', '正确答案是 B', '选B', 'I think the answer is (B).', 'I believe that the answer is B',
 )  # fmt: skip
 NONE = (
@@ -27,6 +31,24 @@ NONE = (
   '\u0412',
   'B' * 5000,
   '答案不是B',
+  'Antwort: B oder C',
+  'Antwort: nicht B',
+  'Antwort B',
+  'Antwort: B. Nein, die dritte',
+  'La réponse est B ou C',
+  'Réponse : Bad',
+  'Ответ: не B',
+  '{B, C}',
+  '{B} {C}',
+  '{B} or {C}',
+  '\\{B\\}',
+  'x^{B}',
+  '\\rm Bad',
+  '{\\rm B} \\text{ or } {\\rm C}',
+  '\uff22',
+  'Antwort: \uff22',
+  # Whether this is the text of an option is not known here.
+  'Berlin (B)',
   'B. Both A and C',
   'B. Either A or C',
   '\\boxed{C} \\text{ or } \\boxed{B}',
@@ -64,6 +86,26 @@ def test_the_pronoun_is_no_choice():
   assert _judge('I', 'I', 'ABCDEFGHIJ') == Kind.CORRECT
 
 
+def test_the_last_line_may_have_its_letter_in_braces():
+  assert service.judge('So.\nANSWER: {C}', choice.Letter('C')).kind == Kind.CORRECT
+  assert service.judge('So.\nANSWER: {B, C}', choice.Letter('C')).kind == Kind.UNPARSEABLE
+
+
 def test_letters_beyond_the_options_are_no_answer_and_a_bad_gold_letter_is_our_error():
   assert _judge('E', 'B', 'ABCD') == Kind.UNPARSEABLE
   assert _judge('B', 'E', 'ABCD') == Kind.VERIFIER_ERROR
+
+
+@pytest.mark.parametrize(
+  'completion, kind',
+  [
+    ('<think>x</think> ANSWER: B\n<think>ANSWER: C', Kind.WRONG),
+    ('<think>x</think> ANSWER: C\n<think>ANSWER: B</think>', Kind.CORRECT),
+    ('<think>x</think> <think>ANSWER: C', Kind.UNPARSEABLE),
+    ('<THINK>ANSWER: C</THINK>', Kind.UNPARSEABLE),
+    ('<thinking>ANSWER: B</thinking> ANSWER: C', Kind.CORRECT),
+    ('ANSWER: B</think> ANSWER: C', Kind.CORRECT),
+  ],
+)
+def test_a_letter_in_an_open_thought_states_nothing(completion, kind):
+  assert service.judge(completion, choice.Letter('C')).kind == kind

@@ -1,13 +1,17 @@
 """Which program a completion hands in."""
 
+import os
 import re
 
 from r1jax.data import template
-from r1jax.rewards import accuracy
 
-_FENCE = '```'
-# Yes: "```python", "```py3", "```Python 3". No: "```", "```text".
-_PYTHON = re.compile(r'```+ ?py(?:thon)? ?3?\s*\Z', re.I)
+# Where a block begins: the margin of its lines, then its fence. Yes: "```", "~~~py", "````",
+# "   ```python" in a list, "1. ```python". No: "``", "```x``` is", "a ```".
+_OPENING = re.compile(r'([ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(`{3,}(?=[^`]*\Z)|~{3,})')
+# Where it may end. Yes: "```", "  ~~~~ ". No: "```python", "- ```".
+_CLOSING = re.compile(r'\s*(`{3,}|~{3,})\s*\Z')
+# Yes: "```python", "~~~py3", "```Python 3". No: "```", "```text".
+_PYTHON = re.compile(r'[`~]+ ?py(?:thon)? ?3?\s*\Z', re.I)
 
 
 def extract(completion, prefer_python=False):
@@ -18,7 +22,7 @@ def extract(completion, prefer_python=False):
   goes before a later one that does not, such as what it prints.
   """
   reply = template.parse(completion)
-  text = reply.answers[-1] if reply.answers else accuracy.outside_thought(completion)
+  text = reply.answers[-1] if reply.answers else template.outside_thought(completion)
   block = last_block(text, _PYTHON) if prefer_python else None
   block = last_block(text) if block is None else block
   if block is not None:
@@ -29,18 +33,42 @@ def extract(completion, prefer_python=False):
 def last_block(text, opening=None):
   """The content of the last complete fenced block of `text`, or None; an open one is none.
 
-  Only blocks whose first line the pattern `opening` matches, where one is given.
+  As in CommonMark a fence of backticks or tildes is closed by one of its sign that is at least as
+  long, and its own indent is no part of the lines. Only blocks whose first line the pattern
+  `opening` matches, where one is given.
   """
-  found, opened, wanted = None, None, True
-  for line in text.splitlines(keepends=True):
-    if not line.strip().startswith(_FENCE):
-      if opened is not None:
-        opened.append(line)
-    elif opened is None:
-      opened, wanted = [], not opening or opening.match(line.strip())
-    elif line.strip() == _FENCE:
-      found, opened = opened if wanted else found, None
+  lines = text.splitlines(keepends=True)
+  found = fence = indent = block = wanted = None
+  for line, later in zip(lines, _closing_later(lines), strict=True):
+    if fence is None:
+      begun = _OPENING.match(line)
+      # One that nothing closes is a line of text: it hides no block behind it.
+      if begun and len(begun[2]) <= later[begun[2][0]]:
+        indent, fence = begun.groups()
+        block, wanted = [], not opening or opening.match(line[len(indent) :].strip())
+    # A fence that names a language cannot close a block, so it is a line of the program.
+    elif (closer := _CLOSING.match(line)) and closer[1].startswith(fence):
+      found, fence = (block, indent) if wanted else found, None
     else:
-      # A fence that names a language cannot close a block, so it is a line of the program.
-      opened.append(line)
-  return None if found is None else ''.join(found)
+      block.append(line)
+  return None if found is None else ''.join(_dedented(*found))
+
+
+def _closing_later(lines):
+  """For each line the longest fence behind it that may close a block, by sign."""
+  longest, found = {'`': 0, '~': 0}, []
+  for line in reversed(lines):
+    found.append(longest)
+    closer = _CLOSING.match(line)
+    if closer and len(closer[1]) > longest[closer[1][0]]:
+      longest = longest | {closer[1][0]: len(closer[1])}
+  return reversed(found)
+
+
+def _dedented(block, indent):
+  """The lines of a block without its fence's indent, where the first of them has it."""
+  indent = re.sub(r'[^ \t]', ' ', indent)  # below a list's number stand spaces
+  first = next((line for line in block if line.strip()), '')
+  if not first.startswith(indent):
+    return block
+  return [line[len(os.path.commonprefix((line, indent))) :] for line in block]

@@ -2,7 +2,9 @@
 
 Denied are new processes, signals, sockets and tracing, and what reaches beyond the program's own
 files and memory: modes, owners and times of files (a device is the machine's own even inside), the
-priority and limits of other processes, the flushing of all disks.
+priority and limits of other processes, the flushing of all disks. asyncio's event loop has its pair
+of connected sockets, which take bytes and nothing else: they reach nobody outside the process. A
+program may set the size of its stack, as many do first of all; nothing comes of it.
 """
 
 import os
@@ -19,7 +21,9 @@ _OTHER_PROCESSES = """
   sched_setscheduler 144 119, sched_setaffinity 203 122, sched_setattr 314 274
 """
 _CHANNELS = """
-  socket 41 198, socketpair 53 199, memfd_create 319 279, memfd_secret 447 447, shmget 29 194,
+  socket 41 198, connect 42 203, bind 49 200, listen 50 201, accept 43 202, accept4 288 242,
+  sendmsg 46 211, sendmmsg 307 269, recvmsg 47 212, recvmmsg 299 243, setsockopt 54 208,
+  memfd_create 319 279, memfd_secret 447 447, shmget 29 194,
   msgget 68 186, semget 64 190, mq_open 240 180, keyctl 250 219, add_key 248 217,
   request_key 249 218
 """
@@ -41,6 +45,10 @@ _DENIED = (_OTHER_PROCESSES, _CHANNELS, _SYSTEM, _FILES)
 _F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
 _FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX = 0x8901, 0x8902, 0x5412, 0x541C
 _FCNTL, _IOCTL, _PRLIMIT = (72, 25), (16, 29), (302, 261)
+_SOCKETPAIR, _SENDTO, _RECVFROM = (53, 199), (44, 206), (45, 207)
+_AF_UNIX, _SOCK_STREAM, _SOCK_FLAGS = 1, 1, 0x80800  # SOCK_CLOEXEC, SOCK_NONBLOCK
+_MSG_FLAGS = 0x4040  # MSG_DONTWAIT, MSG_NOSIGNAL
+_RLIMIT_STACK = 3
 # Commands that name whom a descriptor signals, or that type into a terminal.
 _DENIED_COMMANDS = (
   (_FCNTL, (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)),
@@ -74,8 +82,10 @@ def program():
   for numbers, commands in _DENIED_COMMANDS:
     tests = [step for command in commands for step in ((_EQUAL, 0, 1, command), refuse)]
     steps += _group(numbers[column], 1, [*tests, allow])
-  own_process = (_EQUAL, 1, 0, 0)
-  steps += _group(_PRLIMIT[column], 0, [own_process, refuse, allow])
+  steps += _group(_PRLIMIT[column], 0, _own_limits(refuse, allow))
+  steps += _group(_SOCKETPAIR[column], 0, _connected_pair(refuse, allow))
+  for numbers in (_SENDTO, _RECVFROM):
+    steps += _group(numbers[column], 3, [(_BITS, 0, 1, _other(_MSG_FLAGS)), refuse, allow])
 
   # glibc falls back from clone3, whose flags a filter cannot see, to clone, whose flags it can.
   steps += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _FAIL | _ENOSYS)]
@@ -83,7 +93,35 @@ def program():
   return b''.join(struct.pack('HBBI', *step) for step in [*steps, allow])
 
 
+def _own_limits(refuse, allow):
+  """Steps for limits: those of other processes are refused, a new one of the stack is passed over.
+
+  The stack can't grow beyond the hard limit, and of one that is refused programs would end.
+  """
+  done = (_RETURN, 0, 0, _FAIL)  # with error 0: the call seems to work
+  steps = [(_EQUAL, 1, 0, 0), refuse, _argument(1), (_EQUAL, 1, 0, _RLIMIT_STACK), allow]
+  for half in (0, 4):  # of the pointer to the new limit; without one it is a question
+    steps += [_argument(2, half), (_EQUAL, 1, 0, 0), done]
+  return [*steps, allow]
+
+
+def _connected_pair(refuse, allow):
+  """Steps for a pair of sockets: local streams only, as datagrams could be sent to anybody."""
+  kinds = [(_BITS, 0, 1, _other(_SOCK_STREAM | _SOCK_FLAGS)), refuse]
+  kinds += [(_BITS, 1, 0, _SOCK_STREAM), refuse, allow]
+  return [(_EQUAL, 1, 0, _AF_UNIX), refuse, _argument(1), *kinds]
+
+
+def _other(bits):
+  """All bits of a word but these."""
+  return 0xFFFFFFFF & ~bits
+
+
+def _argument(number, half=0):
+  """The step that loads an argument's low word, or its high one (half 4)."""
+  return (_LOAD, 0, 0, _ARGUMENTS + 8 * number + half)
+
+
 def _group(number, argument, steps):
   """Steps for one call, on the low word of its argument."""
-  load = (_LOAD, 0, 0, _ARGUMENTS + 8 * argument)
-  return [(_EQUAL, 0, 1 + len(steps), number), load, *steps]
+  return [(_EQUAL, 0, 1 + len(steps), number), _argument(argument), *steps]

@@ -1,7 +1,9 @@
 """A pool of killable worker processes: started by exec, so safe beside JAX's threads.
 
 One thread of the caller serves all workers through `selectors`. A worker that passes its deadline
-is killed and its item is a timeout; one that dies is replaced and its item is tried once more.
+is killed and its item is a timeout; one that dies is replaced and its item is tried once more. The
+deadline of a check that only computes is processor time, as on a busy machine the clock says little
+about an answer; where the system does not tell that time, it is the clock's.
 """
 
 import atexit
@@ -28,6 +30,9 @@ OWN_BYTES = 1 << 30  # address space of the worker of `own`
 START_SECONDS = 60.0  # a loaded machine may import slowly; a worker that takes longer is a failure
 _WORKER = 'r1jax.rewards.workers.serve'
 _OWN_WORKER = 'r1jax.rewards.workers.serve_function'
+# Checks that never wait. A program may sleep, and a user's function may ask another machine.
+_COMPUTING = ('math', 'language', 'repetition')
+_CLOCK, _CLOCK_SECONDS = 10.0, 20.0  # times their deadline, and at least: how long they may take
 _LONGEST = 300  # characters that are told of why a worker did not start
 _PACKAGE_ROOT = str(pathlib.Path(__file__).resolve().parents[3])
 
@@ -36,6 +41,7 @@ _PACKAGE_ROOT = str(pathlib.Path(__file__).resolve().parents[3])
 class _Job:
   line: bytes
   seconds: float
+  computes: bool
   late: Kind
   future: concurrent.futures.Future
   tries: int = 0
@@ -45,7 +51,9 @@ class _Job:
 class _Worker:
   process: subprocess.Popen
   job: _Job | None = None
-  deadline: float = 0.0
+  deadline: float = 0.0  # by the clock; when to look at a worker that computes
+  last: float = 0.0  # later than this it is never
+  spent: float | None = None  # processor time before its job
   ready: bool = False
   received: bytearray = dataclasses.field(default_factory=bytearray)
 
@@ -106,7 +114,7 @@ class Pool:
     with self._lock:
       if self._closing:
         raise ValueError('the reward pool is closed')
-      self._jobs.append(_Job(line, task.seconds, task.late, future))
+      self._jobs.append(_Job(line, task.seconds, task.check in _COMPUTING, task.late, future))
       self._wake()
     return future
 
@@ -186,7 +194,7 @@ class Pool:
       if worker.job is None and worker.ready and self._jobs:
         with self._lock:
           worker.job = self._jobs.popleft()
-        worker.deadline = time.monotonic() + worker.job.seconds
+        _begin(worker)
         try:
           worker.process.stdin.write(worker.job.line)
           worker.process.stdin.flush()
@@ -218,6 +226,10 @@ class Pool:
       if worker.deadline > now:
         continue
       if worker.job:
+        left = _left(worker)
+        if left > 0:
+          worker.deadline = min(now + left, worker.last)
+          continue
         job, worker.job = worker.job, None
         job.future.set_result(Verdict(0.0, job.late, f'over {job.seconds:g} s'))
         self._replace(worker)
@@ -289,6 +301,34 @@ def own_function(environment):
 def _paths(environment):
   """PYTHONPATH of a worker: our package first, then what its environment says."""
   return os.pathsep.join(filter(None, [_PACKAGE_ROOT, environment.get('PYTHONPATH')]))
+
+
+def _begin(worker):
+  """Sets the deadlines of a worker that is handed its job now."""
+  now, job = time.monotonic(), worker.job
+  worker.deadline = worker.last = now + job.seconds
+  worker.spent = _processor_seconds(worker.process.pid) if job.computes else None
+  if worker.spent is not None:
+    worker.last = now + max(_CLOCK * job.seconds, _CLOCK_SECONDS)
+
+
+def _left(worker):
+  """Seconds that a worker past its deadline has yet to compute, 0 where it is over."""
+  spent = None if worker.spent is None else _processor_seconds(worker.process.pid)
+  if spent is None or worker.last <= time.monotonic():
+    return 0.0
+  left = worker.job.seconds - (spent - worker.spent)
+  # The kernel counts in ticks of 10 ms: looking more often shows nothing new.
+  return max(left, 0.02) if left > 0 else 0.0
+
+
+def _processor_seconds(pid):
+  """Processor time that a process has taken, or None where the system does not say (macOS)."""
+  try:
+    fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+  except OSError:
+    return None
+  return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')  # of user and of system
 
 
 def _verdicts(reply):

@@ -40,7 +40,8 @@ def ask(request, monkeypatch):
 @pytest.mark.parametrize(
   'numbers',
   [(91, 52), (268, 53), (452, 452), (260, 54), (280, 88), (59, 221), (62, 129), (41, 198),
-   (272, 97), (141, 140), (425, 425), (259, 33), (319, 279)],
+   (272, 97), (141, 140), (425, 425), (259, 33), (319, 279), (42, 203), (49, 200), (50, 201),
+   (43, 202), (288, 242), (46, 211), (307, 269), (47, 212), (299, 243), (54, 208)],
 )  # fmt: skip
 def test_what_reaches_other_processes_files_and_the_system_is_refused(ask, numbers):
   assert ask(numbers) == EPERM
@@ -65,6 +66,27 @@ def test_commands_that_name_whom_to_signal_are_refused_and_others_not(ask):
   assert [ask(fcntl, 8, command) for command in (1, 3, 4, 1031)] == [ALLOW] * 4
   assert ask(ioctl, 0, 0x8901) == ask(ioctl, 0, 0x5412) == EPERM and ask(ioctl, 0, 0x5401) == ALLOW
   assert ask(prlimit, 0) == ALLOW and ask(prlimit, 1) == EPERM
+
+
+def test_the_one_pair_of_sockets_is_of_local_streams(ask):
+  pair, stream, datagram, flags = (53, 199), 1, 2, 0x80800
+  assert ask(pair, 1, stream) == ask(pair, 1, stream | flags) == ALLOW
+  for family, kind in ((1, datagram), (1, 5), (1, 3), (1, 0), (2, stream), (16, stream)):
+    assert ask(pair, family, kind) == ask(pair, family, kind | flags) == EPERM
+
+
+@pytest.mark.parametrize('numbers', [(44, 206), (45, 207)])
+def test_sockets_take_bytes_without_a_way_of_their_own(ask, numbers):
+  assert ask(numbers, 5, 0, 9, 0) == ask(numbers, 5, 0, 9, 0x4040) == ALLOW
+  assert ask(numbers, 5, 0, 9, 1) == ask(numbers, 5, 0, 9, 0x4041) == EPERM
+
+
+def test_a_limit_of_the_stack_is_passed_over_and_others_are_set(ask):
+  prlimit, stack, memory = (302, 261), 3, 9
+  passed_over = 0x00050000
+  assert ask(prlimit, 0, stack, 0x1000) == ask(prlimit, 0, stack, 1 << 40) == passed_over
+  assert ask(prlimit, 0, stack, 0) == ask(prlimit, 0, memory, 0x1000) == ALLOW
+  assert ask(prlimit, 7, stack, 0x1000) == EPERM
 
 
 def test_the_calls_of_other_tables_are_refused():

@@ -106,9 +106,57 @@ def test_no_tests_are_our_error_and_a_wrong_scoring_is_refused():
     code.Tests((), rules='codeforces')
 
 
+@pytest.mark.parametrize(
+  'completion, program',
+  [
+    ('<think>x</think> <think>\n```\na\n```\n', None),
+    ('<think>x</think>\n```\na\n```\n<think>\n```\nb\n```\n</think>', 'a\n'),
+    ('<think>x</think> <think>y</think>\n```\na\n```\n', 'a\n'),
+    ('<thinking>\n```\na\n```\n</thinking>', None),
+    ('<think>x</think> <answer><think>\n```\na\n```\n</answer>', None),
+  ],
+)
+def test_a_program_in_an_open_thought_is_not_handed_in(completion, program):
+  assert extraction.extract(completion) == program
+
+
 def test_the_last_complete_block_is_the_program():
   assert extraction.last_block('```py\na\n```\ntext\n```\nb\n```\n```\nc') == 'b\n'
   assert extraction.last_block('no fence') is None
+
+
+@pytest.mark.parametrize(
+  'text, block',
+  [
+    ('1. Write:\n\n   ```python\n   def f():\n\n     x\n   ```\n', 'def f():\n\n  x\n'),
+    ('- ```python\n  def f():\n    x\n  ```', 'def f():\n  x\n'),
+    ('10) ```\n    a\n    ```', 'a\n'),
+    ('\t```\n\ta\n\t\tb\n\t```', 'a\n\tb\n'),
+    # Lines with less of it, as in a text of many lines, lose what they have.
+    ('  ```\n  a = """\n b\nc"""\n  ```', 'a = """\nb\nc"""\n'),
+    # A program that does not stand under its fence is left as it is.
+    ('  ```\nif a:\n  b\n  ```', 'if a:\n  b\n'),
+    ('````\na\n```\nb\n```\n````', 'a\n```\nb\n```\n'),
+    ('```\na\n`````', 'a\n'),
+    ('~~~python\na\n~~~', 'a\n'),
+    ('~~~\na\n```\n~~~', 'a\n```\n'),
+    ('```\na\n~~~\nb\n```', 'a\n~~~\nb\n'),
+    ('```\na\n- ```\n```', 'a\n- ```\n'),
+    ('~~~~~\n```\na\n```\n~~~', 'a\n'),
+    ('```x``` is code:\n```\na\n```', 'a\n'),
+    ('````\na\n```', None),
+    ('```\na\n~~~', None),
+    ('``\na\n``', None),
+    ('a ```\nb\n', None),
+  ],
+)
+def test_fences_are_those_of_commonmark(text, block):
+  assert extraction.last_block(text) == block
+
+
+@pytest.mark.parametrize('line', ['```\n', '`', '~~~x\n', '````\n```\n', '1. ', ' ', '- ```\n'])
+def test_a_million_characters_of_fences_are_read_at_once(line):
+  extraction.last_block(line * (1_000_000 // len(line)))
 
 
 def test_a_block_that_says_python_goes_before_what_it_prints():

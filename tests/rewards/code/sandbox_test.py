@@ -38,6 +38,11 @@ def test_inside_there_is_only_the_interpreter_an_empty_tmp_and_no_environment(mo
     'os.execv("/usr/bin/env", ["env"])',
     'os.kill(1, 0)',
     'socket.socket()',
+    'socket.socketpair(type=socket.SOCK_DGRAM)',
+    'socket.socketpair()[0].connect("/x")',
+    'socket.socketpair()[0].bind("\\0r1jax-leak")',
+    'socket.socketpair()[0].sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, b"\\0" * 4)])',
+    'socket.socketpair()[0].send(b"x", socket.MSG_OOB)',
     'os.memfd_create("x")',
     'os.setsid()',
     'os.unshare(0x10000000) if hasattr(os, "unshare") else os.fork()',
@@ -59,6 +64,35 @@ def test_forbidden_steps_raise_inside(step):
     f'  print("refused", error.errno)\n'
   )
   assert _output(program)[2].startswith('refused')
+
+
+def test_an_event_loop_runs_and_talks_to_its_own_process():
+  program = (
+    'import asyncio, sys\n'
+    'async def twice(x):\n  await asyncio.sleep(0.01)\n  return 2 * x\n'
+    'async def main():\n'
+    '  thread = await asyncio.to_thread(sys.stdin.readline)\n'
+    '  print(await asyncio.gather(*map(twice, map(int, thread.split()))))\n'
+    'asyncio.run(main())\n'
+  )
+  assert _output(program, stdin='3 4\n') == ('ended', 0, '[6, 8]\n')
+
+
+@pytest.mark.parametrize('size', ['1 << 30, -1', '-1, -1', '1 << 20, 1 << 20'])
+def test_a_program_may_set_its_stack_and_gets_no_other(size):
+  program = (
+    'import resource, sys\nbefore = resource.getrlimit(resource.RLIMIT_STACK)\n'
+    f'resource.setrlimit(resource.RLIMIT_STACK, ({size}))\n'
+    'sys.setrecursionlimit(1 << 20)\n'
+    'depth = lambda n: n and 1 + depth(n - 1)\n'
+    'print(resource.getrlimit(resource.RLIMIT_STACK) == before, depth(20_000))\n'
+  )
+  assert _output(program) == ('ended', 0, 'True 20000\n')
+
+
+def test_another_limit_is_not_raised():
+  program = 'import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))\n'
+  assert _output(program)[:2] == ('ended', 1)
 
 
 def test_each_test_runs_in_a_fresh_process_with_a_fresh_memory():

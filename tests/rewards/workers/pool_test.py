@@ -1,6 +1,7 @@
 """The pool of killable workers."""
 
 import os
+import signal
 import sys
 import time
 
@@ -28,6 +29,60 @@ def test_a_worker_past_its_deadline_is_killed_and_the_next_item_is_judged(one_wo
   assert _compare(one_worker, '\\sqrt{3}', 5) == Kind.WRONG
   assert one_worker.pids() != [before]
   assert not os.path.exists(f'/proc/{before}')
+
+
+def test_a_worker_that_gets_no_processor_is_waited_for(one_worker):
+  assert _compare(one_worker, '\\sqrt{2}+0', 20) == Kind.CORRECT
+  (worker,) = one_worker.pids()
+  os.kill(worker, signal.SIGSTOP)  # as of a machine that is busy with others
+  waiting = one_worker.submit(Task('math', 0.5, ('8\\ln 2-3', '-3+8\\ln 2')))
+  time.sleep(1.5)
+  assert not waiting.done()
+  os.kill(worker, signal.SIGCONT)
+  assert waiting.result(60).kind == Kind.CORRECT
+  assert one_worker.pids() == [worker]
+
+
+def test_an_endless_computation_ends_at_its_processor_time(one_worker, monkeypatch):
+  assert _compare(one_worker, '\\sqrt{2}+0', 20) == Kind.CORRECT
+  told, ask = [], pool._processor_seconds
+  monkeypatch.setattr(pool, '_processor_seconds', lambda pid: told.append(ask(pid)) or told[-1])
+  assert _compare(one_worker, '(((9!)!)!)!', 1.0) == Kind.TIMEOUT
+  assert 1.0 <= told[-1] - told[0] < 2.0
+
+
+def test_no_worker_is_waited_for_beyond_the_clock_s_limit(one_worker, monkeypatch):
+  assert _compare(one_worker, '\\sqrt{2}+0', 20) == Kind.CORRECT
+  monkeypatch.setattr(pool, '_CLOCK_SECONDS', 1.0)
+  os.kill(one_worker.pids()[0], signal.SIGSTOP)
+  started = time.monotonic()
+  assert _compare(one_worker, '\\sqrt{2}+0', 0.05) == Kind.TIMEOUT
+  assert time.monotonic() - started >= 1.0
+  assert _compare(one_worker, '\\sqrt{2}+0', 20) == Kind.CORRECT
+
+
+@pytest.mark.parametrize('check', ['code', 'function'])
+def test_checks_that_may_wait_have_the_clock_s_deadline(one_worker, check):
+  assert _compare(one_worker, '\\sqrt{2}+0', 20) == Kind.CORRECT
+  os.kill(one_worker.pids()[0], signal.SIGSTOP)
+  assert one_worker.submit(Task(check, 0.3, ())).result(15).kind == Kind.TIMEOUT
+
+
+def test_without_processor_times_the_clock_counts(one_worker, monkeypatch):
+  assert _compare(one_worker, '\\sqrt{2}+0', 20) == Kind.CORRECT
+  monkeypatch.setattr(pool, '_processor_seconds', lambda pid: None)  # as on macOS
+  os.kill(one_worker.pids()[0], signal.SIGSTOP)
+  waiting = one_worker.submit(Task('math', 0.3, ('\\sqrt{2}', '\\sqrt{2}+0')))
+  assert waiting.result(15).kind == Kind.TIMEOUT
+
+
+def test_a_worker_s_start_is_not_in_its_task_s_time():
+  made = pool.Pool(workers=1, memory_bytes=1 << 30)
+  try:
+    # Its imports alone take longer.
+    assert _compare(made, '\\sqrt{2}+0', 0.5) == Kind.CORRECT
+  finally:
+    made.close()
 
 
 def test_an_item_that_kills_its_worker_twice_is_a_verifier_error_and_others_live(one_worker):
