@@ -315,8 +315,12 @@ def _same_sampled(one, other):
   names = sorted(one.free_symbols | other.free_symbols, key=str)
   checked = 0
   for point in _points(one, other, names):
-    first, second = (_at(side, point) for side in (one, other))
-    if first is not None and second is not None:
+    if not (_is_real(one, point) and _is_real(other, point)):
+      continue
+    first, second = _number(one.subs(point)), _number(other.subs(point))
+    if (first is None) != (second is None):
+      return False
+    if first is not None:
       # Most formulas differ at the first point; the long look is for those that do not.
       if abs(first - second) > sympy.Float(10) ** -25 * (1 + abs(first)):
         return False
@@ -354,18 +358,17 @@ def _place(seed, at, scale):
   return sympy.Rational(scale * (600 + seed[at % 32]), 500 + seed[(at + 3) % 32])
 
 
-def _at(formula, point):
-  """The value of a formula at a point; None where it is undefined.
+def _is_real(formula, point):
+  """Whether no root or logarithm of a formula has a negative argument at a point.
 
-  Without an imaginary unit of its own it is undefined too where a root or a logarithm in it has a
-  negative argument, even if the whole is real: `\\sqrt{a}\\sqrt{b}` of two negative numbers.
+  The whole may be real all the same: `\\sqrt{a}\\sqrt{b}` of two negative numbers. A formula with
+  an imaginary unit means complex values.
   """
-  if not formula.has(sympy.I):
-    inner = [power.base for power in formula.atoms(sympy.Pow) if not power.exp.is_integer]
-    inner += [log.args[0] for log in formula.atoms(sympy.log)]
-    if any(argument.subs(point).is_negative for argument in inner):
-      return None
-  return _number(formula.subs(point))
+  if formula.has(sympy.I):
+    return True
+  inner = [power.base for power in formula.atoms(sympy.Pow) if not power.exp.is_integer]
+  inner += [log.args[0] for log in formula.atoms(sympy.log)]
+  return not any(argument.subs(point).is_negative for argument in inner)
 
 
 def _number(expression):
