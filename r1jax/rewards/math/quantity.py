@@ -51,7 +51,6 @@ _GLUED = re.compile(
 _ELLIPSIS = re.compile(r'(?:\.\.\.|…|\\l?dots)\Z')
 # Digits that repeat: one thrice, several twice. Yes: `0.1666`, `0.1212`. No: `0.166`, `3.14`.
 _PERIODIC = re.compile(r'(\d*\.\d*?)(?:(\d)\2\2+|(\d{2,6})\3+)\Z')
-_POWERS = {'2': 'square', '3': 'cubic'}
 _POWER_WORDS = ('square', 'cubic', 'sq', 'cu')
 # Words beside a unit that change nothing; `in` is an inch behind `square`.
 _FILLING = ('of', 'per', 'the', 'a', 'an', 'in', 'at', 'on', 'by')
@@ -184,7 +183,7 @@ def same(gold, answer):
   """Whether two quantities are equal: exactly, but for percent, units and rounding (`value`)."""
   if gold.percent != answer.percent:
     return _same_percent(gold, answer)
-  factor = _factor(gold.unit, answer.unit)
+  factor = units.factor(gold.unit, answer.unit)
   return factor is not None and close(gold.value, answer.value * factor, gold.digits, answer.digits)
 
 
@@ -217,58 +216,6 @@ def close(gold, answer, gold_digits=0, answer_digits=0, exact_is_finite=None):
     if 2 * gap < last or (gap < last and abs(rounded) < abs(exact)):
       return True
   return False
-
-
-def _factor(gold, answer):
-  """What converts the unit `answer` to the unit `gold`; None when they measure different things."""
-  if not gold or not answer or gold == answer:
-    return fractions.Fraction(1)
-  # Both senses of a word or sign: £20 is 20 pounds, of whichever kind; ¥ is of Japan and of China.
-  if {gold, answer} in ({'pound', 'pound_money'}, {'yen', 'yuan'}):
-    return fractions.Fraction(1)
-  wanted, stated = gold.split(), answer.split()
-  # A temperature is no angle, but `90 degrees` does not say which it is.
-  if wanted[0] == stated[0] == 'degree':
-    return fractions.Fraction(1) if 1 in (len(wanted), len(stated)) else None
-  room, filled = _room(wanted), _room(stated)
-  if room and filled:
-    return filled / room
-  # 1 m^2 is 100^2 cm^2, 1 km/s is 1000 m/s.
-  power = _power(wanted)
-  if power != _power(stated):
-    return None
-  first = power if len(wanted) <= 2 or wanted[0] in _POWERS.values() else 1
-  wanted, stated = _known(wanted), _known(stated)
-  if len(wanted) == len(stated) and wanted[1:] == stated[1:]:
-    (kind, size), (other_kind, other_size) = wanted[0], stated[0]
-    if kind == other_kind:
-      return fractions.Fraction(other_size) ** first / size**first
-  # `5 km from home` says more of 5 km, `5 km/h` something else; apples stay apples per day too.
-  more = set(stated) - set(wanted)
-  other = any(map(_is_measured, wanted)) and any(map(_is_measured, more))
-  return fractions.Fraction(1) if set(wanted) <= set(stated) and not other else None
-
-
-def _is_measured(known):
-  """Whether one of `_known` is a unit, not a word of its own."""
-  return known[0] in units.KINDS or known[0] in units.SYMBOLS.values()
-
-
-def _room(words):
-  """Cubic metres of a unit of volume or of a cubic length; None of anything else."""
-  kinds = _known(words)
-  if len(kinds) == 1 and (kinds[0][0], _power(words)) == ('length', 3):
-    return kinds[0][1] ** 3
-  return kinds[0][1] / 1000 if len(kinds) == 1 and kinds[0][0] == 'volume' else None
-
-
-def _power(words):
-  return 1 + ('square' in words) + 2 * ('cubic' in words)
-
-
-def _known(words):
-  """(kind, size) of each word that is no power; a word that is no unit is a kind of its own."""
-  return [units.TABLE.get(word, (word, 1)) for word in words if word not in _POWERS.values()]
 
 
 def _same_percent(gold, answer):
@@ -416,5 +363,5 @@ def _with_words(value, digits, unit, percent, tail):
 def _canonical(word):
   power = _POWER.match(word)
   if power:
-    return f'{_POWERS[power[2]]} {units.singular(power[1])}'
+    return f'{units.POWERS[power[2]]} {units.singular(power[1])}'
   return _COMPOUND.get(word) or units.singular(word)

@@ -1,6 +1,6 @@
 """Comparison of formulas, points, sets, intervals and equations; runs in a worker process only.
 
-`shapes` cuts an answer into its structure; the expressions at the leaves are read by math-verify's
+`structure` cuts an answer into its shape; the expressions at the leaves are read by math-verify's
 LaTeX parser and compared by SymPy. Nothing is ever given to `eval`.
 """
 
@@ -12,7 +12,16 @@ import re
 import sympy
 
 from r1jax.rewards import verdict
-from r1jax.rewards.math import brackets, expressions, intervals, labels, notation, quantity, shapes
+from r1jax.rewards.math import (
+  brackets,
+  expressions,
+  intervals,
+  labels,
+  notation,
+  quantity,
+  shapes,
+  structure,
+)
 from r1jax.rewards.verdict import Kind, Verdict
 
 _DIGITS = 40  # of the numeric comparison that comes before the symbolic one
@@ -47,7 +56,7 @@ def compare(gold, answer):
   gold, answer = labels.without(gold, answer)
   gold, _ = notation.approximated(gold)
   try:
-    truth = shapes.read(gold)
+    truth = structure.read(gold)
     _touch(truth)
   except (expressions.UnreadableError, brackets.ShapeError) as error:
     # A gold that nobody can read is still stated by whoever writes it down.
@@ -73,15 +82,15 @@ def _states(gold, truth, answer):
   """Whether an answer states the gold text, whose shape is `truth`; of `a \\approx b` it is a."""
   exact, rounded = notation.approximated(answer)
   if not rounded:
-    return same(truth, shapes.read(shapes.without_point_name(answer, truth)))
-  last = shapes.leaf_text(shapes.read(exact.rpartition('=')[2]))
+    return same(truth, structure.read(structure.without_point_name(answer, truth)))
+  last = shapes.leaf_text(structure.read(exact.rpartition('=')[2]))
   if not _rounds(last, rounded):
     return False
   number = quantity.read(gold)
   # Which of the two may state a number was decided before.
   if number is not None and quantity.same(number, quantity.read(rounded)):
     return True
-  return same(truth, shapes.read(exact))
+  return same(truth, structure.read(exact))
 
 
 def _rounds(exact, rounded):
