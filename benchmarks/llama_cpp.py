@@ -125,9 +125,13 @@ def theirs(path, replies, folder):
   keys = ('text', 'ids', 'tokens', 'positions')
   asked.write_text(json.dumps([{key: getattr(one, key) for key in keys} for one in replies]))
   command = [_PYTHON.value, '-c', _PROGRAM, str(path), str(asked), str(_TOP)]
-  done = subprocess.run(command, capture_output=True, text=True, check=False)
+  try:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+  except OSError as error:
+    raise SystemExit(f'--python={_PYTHON.value}: {error.strerror}') from error
   if done.returncode:
-    raise RuntimeError(f'{_PYTHON.value} failed: {done.stderr[-2000:]}')
+    why = (done.stderr.strip().splitlines() or ['no word'])[-1]
+    raise SystemExit(f'--python={_PYTHON.value} with xllamacpp failed: {why}')
   return json.loads(done.stdout.splitlines()[-1])
 
 

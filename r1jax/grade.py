@@ -7,7 +7,6 @@ or their number, "tests" a program's tests. --json writes the records in their o
 verdict, extracted and why.
 """
 
-import argparse
 import collections
 import dataclasses
 import json
@@ -50,17 +49,10 @@ def parse(argv):
   parser.add_argument(
     '--json',
     metavar='OUT.jsonl',
-    type=_writable,
+    type=flags.writable,
     help='the same records in the same order, each with score, verdict, extracted and why',
   )
   return parser.parse(argv)
-
-
-def _writable(text):
-  path = pathlib.Path(text)
-  if not path.parent.is_dir() or path.is_dir():
-    raise argparse.ArgumentTypeError(f'{path} is a folder, or in one that there is not')
-  return path
 
 
 def read(path):

@@ -6,7 +6,6 @@ JAX's CUDA plugin for GPUs (pip install 'r1jax[gpu-compiler]'; CPU devices stand
 
 import json
 import os
-import pathlib
 import re
 import sys
 
@@ -29,8 +28,10 @@ def parse(argv):
     default='cpu',
     help='v4, v5e, v5p or v6e with a shape (v5p:8x8x16), cpu:N, or a GPU (h100:8)',
   )
-  group.add_argument('--json', metavar='FILE', help='also write the plan here, for machines')
-  group.add_argument('--html', metavar='FILE', help='also write the plan here, one page')
+  for form, what in (('json', 'for machines'), ('html', 'one page')):
+    group.add_argument(
+      f'--{form}', metavar='FILE', type=flags.writable, help=f'also write the plan here, {what}'
+    )
   group.add_argument(
     '--search',
     action='store_true',
@@ -77,9 +78,9 @@ def run(given):
   for table in report.tables(found):
     rich.console.Console().print(table)
   if given.json:
-    pathlib.Path(given.json).write_text(json.dumps(report.as_json(found), indent=2) + '\n')
+    given.json.write_text(json.dumps(report.as_json(found), indent=2) + '\n')
   if given.html:
-    pathlib.Path(given.html).write_text(report.as_html(found))
+    given.html.write_text(report.as_html(found))
   return 0 if found.fits else 2
 
 

@@ -158,3 +158,11 @@ def number(annotation):
 
   read.__name__ = ranges.describe(annotation)  # argparse says it where `kind` reads nothing
   return read
+
+
+def writable(text):
+  """The path of a file to be written, as argparse asks for it; refused before the work is done."""
+  path = pathlib.Path(text)
+  if not path.parent.is_dir() or path.is_dir():
+    raise argparse.ArgumentTypeError(f'{path} is a folder, or in one that there is not')
+  return path

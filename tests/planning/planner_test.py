@@ -12,6 +12,7 @@ from jax.experimental import topologies
 
 from r1jax import config as config_lib
 from r1jax import params as params_lib
+from r1jax import plan as plan_command
 from r1jax import sharding
 from r1jax.experiments import r1_zero
 from r1jax.model import presets, transformer
@@ -344,3 +345,9 @@ def test_the_size_is_read_from_what_the_compiler_says(message, gib):
 def test_a_machine_that_is_none_is_refused(name, why):
   with pytest.raises(ValueError, match=why):
     topology.target(name)
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_compiled(tmp_path):
+  for form in ('json', 'html'):
+    with pytest.raises(ValueError, match='in one that there is not'):
+      plan_command.parse(['--config=r1_zero', f'--{form}={tmp_path}/none/plan'])
