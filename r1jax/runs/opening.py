@@ -90,7 +90,8 @@ def asking(path):
 
   {} where `path` is no run of this version, or its stage asks no questions with one right answer.
   """
-  if not checkpoints.is_run(path):
+  # A finished run may have lost its checkpoints to a full disk; its model is there.
+  if not (checkpoints.is_run(path) or (pathlib.Path(path) / 'model').is_dir()):
     return {}
   try:
     job = read_job(path)

@@ -1,6 +1,7 @@
 """A run that has not ended has a model all the same: the weights of its newest checkpoint."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -147,3 +148,12 @@ def test_a_base_model_in_pre_training_has_one_too(tmp_path, one_device):
   made = opening.open_run(folder)
   assert made.name == 'model-at-1'
   _check(made, job.model, initial, 1)
+
+
+def test_a_finished_run_without_its_checkpoints_still_says_how_it_was_asked(reference, tmp_path):
+  run = tmp_path / 'run'
+  run.mkdir()
+  shutil.copy(reference.folder / 'config.json', run)
+  assert opening.asking(run) == {}  # no model, so no run to be asked
+  (run / 'model').mkdir()
+  assert opening.asking(run) == opening.asking(reference.folder) != {}
