@@ -124,15 +124,20 @@ def theirs(path, replies, folder):
   asked = folder / 'asked.json'
   keys = ('text', 'ids', 'tokens', 'positions')
   asked.write_text(json.dumps([{key: getattr(one, key) for key in keys} for one in replies]))
-  command = [_PYTHON.value, '-c', _PROGRAM, str(path), str(asked), str(_TOP)]
+  command = ('-c', _PROGRAM, str(path), str(asked), str(_TOP))
+  return json.loads(_python(*command).splitlines()[-1])
+
+
+def _python(*arguments):
+  """What the interpreter of llama.cpp prints; it ends the benchmark in one line where it fails."""
   try:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run([_PYTHON.value, *arguments], capture_output=True, text=True, check=False)
   except OSError as error:
     raise SystemExit(f'--python={_PYTHON.value}: {error.strerror}') from error
   if done.returncode:
     why = (done.stderr.strip().splitlines() or ['no word'])[-1]
     raise SystemExit(f'--python={_PYTHON.value} with xllamacpp failed: {why}')
-  return json.loads(done.stdout.splitlines()[-1])
+  return done.stdout
 
 
 def divergence(logp_V, likely):
@@ -146,6 +151,7 @@ def divergence(logp_V, likely):
 def main(argv):
   """Prints the table."""
   del argv
+  _python('-c', 'import xllamacpp')  # before minutes of work
   jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1]))
   replies = ours(conversation.load(_CHECKPOINT.value, 'float32'))
   table = rich.table.Table(title=f'{_CHECKPOINT.value} and llama.cpp: {len(replies)} requests')

@@ -119,7 +119,7 @@ def _tpu_devices(name, shape):
   os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
   os.environ.setdefault('TPU_ACCELERATOR_TYPE', 'v5litepod-16')
   # libtpu takes a host of four chips, 2x2, for granted; a single one (Colab's v5e-1) is its own.
-  single = {'chips_per_host_bounds': (1, 1, 1)} if set(shape.split('x')) == {'1'} else {}
+  single = {'chips_per_host_bounds': (1, 1, 1)} if shape == '1x1' else {}
   try:
     found = topologies.get_topology_desc(platform='tpu', topology_name=name, **single)
   except Exception as error:  # whatever libtpu raises: its absence is no ImportError

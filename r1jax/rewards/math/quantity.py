@@ -318,7 +318,7 @@ def _with_tail(value, digits, unit, text, at):
   glued, tail = not tail[0].isspace(), _ASIDE.sub(r'\1', tail.strip())
   tail = _HAN.sub(_of_han, tail) if not tail.isascii() else tail
   glued = glued and not tail.startswith(' ')
-  # m s^{-1} is m/s, N \\cdot m is N m.
+  # m s^{-1} is m/s, N \cdot m is N m.
   tail = _TIMES.sub(' ', tail.strip())
   tail = _UNIT_OVER.sub(r'\1/\2', tail)
   tail = units.SYMBOL.sub(lambda m: units.SYMBOLS[m.group()], tail)

@@ -62,7 +62,7 @@ _WORDS = re.compile(r'(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])')
 # A ratio in words. Yes: `1 to 9`. No: `x to 9`.
 _TO = re.compile(r'(\d+) to (\d+)\Z')
 # Between items. Yes: `,`, ` and ` of `1 and 2`. No: `\land`, `or` of `for`.
-_ITEMS = re.compile(r',|;|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])')
+_ITEMS = re.compile(rf',|;|{_WORDS.pattern}')
 # Yes: `\pm`, `+/-`. No: `\pmod`, `-+`.
 _PLUS_MINUS = re.compile(r'\\pm(?![a-z])|\+/-|\+-')
 
@@ -85,7 +85,7 @@ def read(text):
     return shapes.Leaf(text)
   words = brackets.split(text, _WORDS)
   if len(words) > 1 and all(quantity.read(part.strip()) is not None for part in words):
-    return _listed(words, not _OR.search(text), bool(_OR.search(text)))
+    return _listed(words, text)
   # From what binds least to what binds most.
   parts = brackets.split(text, _MINUS)
   if len(parts) == 2:
@@ -94,14 +94,13 @@ def read(text):
   if len(parts) > 1:
     return _union([read(_without_member(part)) for part in parts], text)
   # Of `p = 5, q = 2; p = 7, q = 2` the semicolon parts two points; so does the word `or`.
-  for sign in (_GROUPS, _OR):
+  for sign, enough in ((_GROUPS, any), (_OR, all)):
     parts = brackets.split(text, sign)
-    counts = [len(brackets.split(part, _COMMA)) for part in parts]
-    if len(parts) > 1 and (max if sign is _GROUPS else min)(counts) > 1:
+    if len(parts) > 1 and enough(len(brackets.split(part, _COMMA)) > 1 for part in parts):
       return shapes.Items('list', tuple(read(part) for part in parts))
   parts = brackets.split(text, _ITEMS)
   if len(parts) > 1:
-    return _listed(parts, ' and ' in text, bool(_OR.search(text)))
+    return _listed(parts, text)
   return _related(text)
 
 
@@ -117,11 +116,8 @@ def _equations(text):
 
 def without_point_name(text, gold):
   """Cleaned `text` without what a point is called, where the gold's shape is a point."""
-  return (
-    _POINT_WORDS.sub('', text, count=1)
-    if shapes.is_point(gold) and _POINT_WORDS.match(text)
-    else text
-  )
+  named = shapes.is_point(gold) and _POINT_WORDS.match(text)
+  return text[named.end() :] if named else text
 
 
 def _matrix(body):
@@ -132,8 +128,9 @@ def _matrix(body):
   return shapes.Matrix((len(cells), len(cells[0])), tuple(cell for row in cells for cell in row))
 
 
-def _listed(parts, every, either):
-  """The shape of several parts, joined by `and` where `every` holds, by `or` where `either`."""
+def _listed(parts, text):
+  """The shape of the several parts of `text`."""
+  every, either = ' and ' in text, bool(_OR.search(text))
   items = [item for part in parts if part.strip() for item in _spread(_related(part.strip()))]
   if all(isinstance(item, shapes.Ranges) for item in items):
     if every and len(items) == 2:

@@ -1,11 +1,10 @@
 """Comparison of formulas, points, sets, intervals and equations; runs in a worker process only.
 
 `structure` cuts an answer into its shape; the expressions at the leaves are read by math-verify's
-LaTeX parser and compared by SymPy. Nothing is ever given to `eval`.
+LaTeX parser and compared by SymPy in `formulas`. Nothing is ever given to `eval`.
 """
 
 import fractions
-import hashlib
 import logging
 import re
 
@@ -15,6 +14,7 @@ from r1jax.rewards import verdict
 from r1jax.rewards.math import (
   brackets,
   expressions,
+  formulas,
   intervals,
   labels,
   notation,
@@ -24,15 +24,10 @@ from r1jax.rewards.math import (
 )
 from r1jax.rewards.verdict import Kind, Verdict
 
-_DIGITS = 40  # of the numeric comparison that comes before the symbolic one
-_SCALES = (1, -1, 4, -1, 6, 1)  # of the six points where formulas are compared
-_CONFIRMED = 600  # digits of the last look, so that a tiny addition is seen
 # Yes: `\frac{2}{3}`, `2/3`. No: `2`, `\frac23`.
 _FRACTION = re.compile(r'\\frac ?\{.*\} ?\{.*\}\Z|\d+ ?/ ?\d+\Z')
 # A number and its base. Yes: `2516_8`, `101_{2}`. No: `x_8`.
 _BASED = re.compile(r'(\d+) ?_ ?\{?(\d{1,2})\}?\Z')
-# What evaluates slowly to hundreds of digits.
-_SLOW = (sympy.factorial, sympy.binomial, sympy.gamma, sympy.Integral, sympy.Sum, sympy.Product)
 # Formulas with each construction that the parser compiles or caches at first use.
 _WARM = r"""x^2+2x+1 (x+1)^2 \frac{x^2+1}{2} 2\sqrt{3}+\pi \sin(x)-2x 5^{2}\cdot{e} n(n+1)/2
   \frac{n(n+1)}{2} \log_{2}8 \ln(2)
@@ -95,7 +90,7 @@ def _states(gold, truth, answer):
 
 def _rounds(exact, rounded):
   """Whether the number `rounded` is a decimal of the formula `exact`, to its last place."""
-  stated, value = quantity.read(rounded), _number(expressions.read(exact))
+  stated, value = quantity.read(rounded), formulas.value(expressions.read(exact))
   if stated is None or value is None or not value.is_Float:
     return False
   gap = abs(fractions.Fraction(str(value)) - stated.value)
@@ -195,14 +190,14 @@ def _same_ratio(gold, answer):
       return all(map(same, gold.parts, answer.parts))
     first, other = (expressions.read(shapes.leaf_text(s.parts[0])) for s in (gold, answer))
     return all(
-      _same_expression(expressions.read(one.text) * other, expressions.read(two.text) * first)
+      formulas.same(expressions.read(one.text) * other, expressions.read(two.text) * first)
       for one, two in zip(gold.parts, answer.parts)
     )
   ratio, other = (gold, answer) if isinstance(gold, shapes.Ratio) else (answer, gold)
   fraction = isinstance(other, shapes.Leaf) and _FRACTION.match(other.text)
   if not fraction or len(ratio.parts) != 2 or ratio.clock:
     return False
-  return _same_expression(
+  return formulas.same(
     expressions.read(other.text),
     expressions.read(ratio.parts[0].text) / expressions.read(ratio.parts[1].text),
   )
@@ -226,7 +221,7 @@ def _same_chain(gold, chain):
   # `x = 9 * 2 = 18`: the last member is the answer, and the ones before must not contradict it.
   members = chain.members[1:] if shapes.is_label(chain.members[0]) else chain.members
   values = [expressions.read(shapes.leaf_text(member)) for member in members]
-  return all(_same_expression(values[-1], value) for value in values) and same(gold, members[-1])
+  return all(formulas.same(values[-1], value) for value in values) and same(gold, members[-1])
 
 
 def _proportional(gold, answer):
@@ -235,8 +230,10 @@ def _proportional(gold, answer):
   if one.free_symbols != other.free_symbols or not one.free_symbols:
     return False
   names = sorted(one.free_symbols, key=str)
-  points = _points(one, other, names)
-  values = [(_number(one.subs(point)), _number(other.subs(point))) for point in points]
+  points = formulas.points(one, other, names)
+  values = [
+    (formulas.value(one.subs(point)), formulas.value(other.subs(point))) for point in points
+  ]
   ratios = [a / b for a, b in values if a is not None and b is not None and b != 0]
   if len(ratios) < 3 or ratios[0] == 0 or (gold.relation != '=' and ratios[0] < 0):
     return False
@@ -269,7 +266,7 @@ def _same_leaf(gold, answer):
   gold, answer = shapes.without_unit(gold), shapes.without_unit(answer)
   if truth is not None or stated is not None:
     return _same_number(gold, truth, answer, stated)
-  return _same_expression(expressions.read(gold), expressions.read(answer))
+  return formulas.same(expressions.read(gold), expressions.read(answer))
 
 
 def _same_based(gold, answer, gold_based, answer_based):
@@ -284,16 +281,16 @@ def _same_number(gold, truth, answer, stated):
   """Whether a formula has the value of a number: one of `truth` and `stated` is its Quantity."""
   expression = expressions.read(answer if truth is not None else gold)
   if expression.free_symbols and truth is None:
-    return _same_sampled(
+    return formulas.same(
       expression, sympy.Rational(stated.value.numerator, stated.value.denominator)
     )
-  value = _number(expression) if not expression.free_symbols else None
+  value = formulas.value(expression) if not expression.free_symbols else None
   if value is None or not value.is_Float:
     return False
   read = truth if truth is not None else stated
   if read.unit == 'degree' and expression.has(sympy.pi):
     angle = sympy.Rational(read.value.numerator, read.value.denominator)
-    return _same_expression(expression, angle * sympy.pi / 180)
+    return formulas.same(expression, angle * sympy.pi / 180)
   target = read.value / 100 if read.percent else read.value
   exact = (
     fractions.Fraction(int(expression.p), int(expression.q)) if expression.is_Rational else None
@@ -304,93 +301,8 @@ def _same_number(gold, truth, answer, stated):
   exact = fractions.Fraction(str(value))
   if abs(exact - target) <= fractions.Fraction(1, 10**30) * (1 + abs(target)):
     whole = sympy.Rational(target.numerator, target.denominator)
-    return _agree_closely(expression - whole, value)
+    return formulas.agree_closely(expression - whole, value)
   return read.digits >= 5 and quantity.close(exact, target, 0, read.digits, exact_is_finite=False)
-
-
-def _same_expression(one, other):
-  if one == other:
-    return True
-  return _same_sampled(one, other)
-
-
-def _same_sampled(one, other):
-  # Two formulas that agree to 25 digits at six odd rational points, signs mixed, and at one of them
-  # to 600, are the same function. The points depend on both formulas: nobody can aim at them.
-  # Where a root or a logarithm of one is not real, textbooks mean other values: `\\sqrt{ab}` is
-  # `\\sqrt{a}\\sqrt{b}`. Four of the six points have no sign, and two must be left.
-  if (one - other).is_Rational:
-    return one == other
-  names = sorted(one.free_symbols | other.free_symbols, key=str)
-  checked = 0
-  for point in _points(one, other, names):
-    if not (_is_real(one, point) and _is_real(other, point)):
-      continue
-    first, second = _number(one.subs(point)), _number(other.subs(point))
-    if (first is None) != (second is None):
-      return False
-    if first is not None:
-      # Most formulas differ at the first point; the long look is for those that do not.
-      if abs(first - second) > sympy.Float(10) ** -25 * (1 + abs(first)):
-        return False
-      if not checked and not _agree_closely(one.subs(point) - other.subs(point), first):
-        return False
-      checked += 1
-  if checked >= min(2, 1 + len(names)):
-    return True
-  return bool(sympy.simplify(one - other) == 0)  # real nowhere near the sampled points
-
-
-def _agree_closely(difference, value):
-  """Whether a number without symbols is 0 to some 560 digits, relative to `value`."""
-  if difference.is_Rational:
-    return difference == 0
-  if difference.has(*_SLOW):
-    return True
-  left = difference.evalf(_CONFIRMED, maxn=_CONFIRMED + 50, chop=False)
-  size = sympy.Float(10) ** (40 - _CONFIRMED) * (1 + abs(value))
-  return not left.is_number or bool(abs(left) <= size)
-
-
-def _points(one, other, names):
-  """Where two formulas are compared: rational values of `names`, the same for the same formulas."""
-  if not names:
-    return [{}]
-  seed = hashlib.sha256(f'{one} and {other}'.encode()).digest()
-  return [
-    {name: _place(seed, 7 * k + 5 * i, scale) for i, name in enumerate(names)}
-    for k, scale in enumerate(_SCALES)
-  ]
-
-
-def _place(seed, at, scale):
-  return sympy.Rational(scale * (600 + seed[at % 32]), 500 + seed[(at + 3) % 32])
-
-
-def _is_real(formula, point):
-  """Whether no root or logarithm of a formula has a negative argument at a point.
-
-  The whole may be real all the same: `\\sqrt{a}\\sqrt{b}` of two negative numbers. A formula with
-  an imaginary unit means complex values.
-  """
-  if formula.has(sympy.I):
-    return True
-  inner = [power.base for power in formula.atoms(sympy.Pow) if not power.exp.is_integer]
-  inner += [log.args[0] for log in formula.atoms(sympy.log)]
-  return not any(argument.subs(point).is_negative for argument in inner)
-
-
-def _number(expression):
-  """The value of an expression without symbols, or None where it is undefined or not real."""
-  value = sympy.N(expression, _DIGITS)
-  if not value.is_number or value.has(sympy.nan, sympy.zoo, sympy.oo):
-    return None
-  real, imaginary = value.as_real_imag()
-  if not (real.is_Number and imaginary.is_Number):
-    return None
-  if abs(imaginary) > sympy.Float(10) ** -25 * (1 + abs(real)):
-    return sympy.Float(real, _DIGITS) + sympy.I * imaginary if expression.has(sympy.I) else None
-  return sympy.Float(real, _DIGITS)
 
 
 def _touch(shape):

@@ -65,10 +65,10 @@ def is_unit(word):
 
 def singular(word):
   """The unit `word` in the singular."""
-  if word in TABLE or word == 'celsius':
+  if word in TABLE:
     return word
   for ending, new in (('inches', 'inch'), ('feet', 'foot'), ('ies', 'y'), ('s', '')):
-    if word.endswith(ending) and len(word) > 2 and not word.endswith('ss'):
+    if word.endswith(ending) and len(word) > 2 and not word.endswith(('ss', 'us')):
       return word[: -len(ending)] + new
   return word
 
