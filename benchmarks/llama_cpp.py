@@ -148,12 +148,28 @@ def divergence(logp_V, likely):
   return (np.exp(p) * (p - q)).sum() + rest[0] * np.log(rest[0] / rest[1])
 
 
+def _loaded():
+  """The model, which must have a chat template with a place for a system prompt."""
+  model = conversation.load(_CHECKPOINT.value, 'float32')
+  if model.chat.form in ('zero', 'text'):
+    raise ValueError('it has no chat template, and the requests are put in one')
+  model.chat.render([{'role': 'system', 'content': 'a'}, {'role': 'user', 'content': 'b'}])
+  return model
+
+
 def main(argv):
-  """Prints the table."""
+  """Prints the table; a model that cannot be asked ends it in one line."""
   del argv
+  try:
+    _compare()
+  except ValueError as error:
+    raise SystemExit(f'--checkpoint={_CHECKPOINT.value}: {error}') from error
+
+
+def _compare():
   _python('-c', 'import xllamacpp')  # before minutes of work
   jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1]))
-  replies = ours(conversation.load(_CHECKPOINT.value, 'float32'))
+  replies = ours(_loaded())
   table = rich.table.Table(title=f'{_CHECKPOINT.value} and llama.cpp: {len(replies)} requests')
   for column in ('type', 'same tokens', 'prompts as long', 'KL, mean', 'largest', 'positions'):
     table.add_column(column, justify='right')

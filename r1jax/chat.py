@@ -1,7 +1,7 @@
 """Talks to a model: thoughts are dimmed, answers plain.
 
 /reset forgets the conversation, Ctrl-C stops an answer, Ctrl-D leaves. Into a pipe or a file goes
-plain text.
+plain text, and a pipe is one question.
 """
 
 import os

@@ -258,8 +258,9 @@ def examine(given):
   # 2. Who is asked: all below is computed on this mesh.
   programs.keep()
   with jax.set_mesh(_mesh(given.mesh)):
-    folder = opening.open_model(given.checkpoint, lambda line: _say(line, sys.stderr))
-    _warn_of_asking(given, opening.asking(given.checkpoint))
+    note = lambda line: _say(line, sys.stderr)
+    folder = opening.open_model(given.checkpoint, note)
+    _warn_of_asking(given, opening.asking(given.checkpoint, note))
     if tensors.leftover(folder):
       _say(tensors.leftover(folder), sys.stderr)
     made = examination.Examination(given.checkpoint, folder, choice, proto, asking)

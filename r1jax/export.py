@@ -1,5 +1,6 @@
 """Hands a model on, as a hub folder, a GGUF file or an adapter, and checks what was written."""
 
+import pathlib
 import sys
 
 from r1jax import ranges
@@ -72,6 +73,12 @@ def run(given):
   with jax.set_mesh(sharding.make_mesh((1, given.devices, 1, 1), devices)):
     folder = opening.open_model(given.checkpoint)
     system = opening.asking(given.checkpoint).get('system', '')
+    _tell_of(given.output)
+    if given.format != 'gguf' and system:
+      print(
+        f'learned with the system prompt {system!r}, which no file of this format holds: give it '
+        'in the chat'
+      )
     if given.format == 'gguf':
       path = gguf.export(folder, given.output, given.dtype or 'f16', system)
       print(f'{path} is written; next: ollama create my-model -f {path.parent}/Modelfile')
@@ -80,12 +87,19 @@ def run(given):
       peft.copy(folder, given.output)
       print(f'{given.output} is written; r1jax and peft find the base by its adapter_config.json')
       return 0
-    if system:
-      print(f'learned with the system prompt {system!r}, which no file of a hub folder holds')
     size = int(given.shard_gib * (1 << 30))
     # Read back and compared with what was meant, which the report tells.
     report = exporting.export(folder, given.output, given.dtype, size)
   return _judge(given.output, report['problems'])
+
+
+def _tell_of(folder):
+  """Says what stands in the folder that is to be written."""
+  path = pathlib.Path(folder)
+  held = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
+  if held:
+    names = ', '.join(held[:3]) + (', ...' if len(held) > 3 else '')
+    print(f'{folder} holds {names}: files of the same name are replaced, others stay')
 
 
 def _judge(folder, problems):

@@ -39,7 +39,7 @@ def refused(folder, *flags, **overrides):
     ({'rl__mini_batches': 5}, r'8 prompts x 4 samples = 32 .* rl.mini_batches=5'),
     ({'rl__capacity': 71}, 'max_prompt=48 .*max_new=24 do not fit rl.capacity=71'),
     ({'mesh': '(1,3,1,1)'}, r'mesh=\(1, 3, 1, 1\) needs 3 devices .* 1 are here'),
-    ({'data__max_prompt': 20}, r'question \d+ .* has \d+ tokens .* takes 20'),
+    ({'data__max_prompt': 20}, r'question \d+ .* has \d+ tokens .* data.max_prompt=20'),
     ({'checkpoint': '/nowhere'}, '/nowhere: no config.json with'),
   ],
 )
@@ -80,7 +80,10 @@ def test_the_work_directory_of_another_config_is_left_alone(reference):
     ('', 'no record in it'),
     (GOOD + '{"question": \n', 'line 2: not JSON'),
     (GOOD + '{"question": "1 + 2"}\n', "line 2: no field 'answer'"),
-    (GOOD + '{"question": "%s", "answer": "3"}\n' % ('1 + 2 ' * 40), 'question 2 .* takes 48'),
+    (
+      GOOD + '{"question": "%s", "answer": "3"}\n' % ('1 + 2 ' * 40),
+      'question 2 .* data.max_prompt=48',
+    ),
   ],
 )
 def test_a_wrong_file_of_problems_is_named_with_its_line(tmp_path, content, message):

@@ -104,9 +104,8 @@ def test_a_system_prompt_stands_first_and_outlives_a_reset(r1, monkeypatch):
 
 
 def test_the_system_prompt_of_a_run_is_taken_and_told(monkeypatch, capsys):
-  monkeypatch.setattr(
-    opening, 'asking', lambda path: {'system': 'Be brief.'} if path == 'run' else {}
-  )
+  known = {'run': {'system': 'Be brief.'}}
+  monkeypatch.setattr(opening, 'asking', lambda path, notify: known.get(path, {}))
   assert conversation.system_prompt('run') == 'Be brief.'
   assert 'Be brief.' in capsys.readouterr().err
   assert conversation.system_prompt('run', '') == '' and conversation.system_prompt('tiny') == ''

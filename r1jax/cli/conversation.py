@@ -27,10 +27,10 @@ class Model:
 
 def load(path, dtype=None):
   """The `Model` of a hub folder, work directory or shipped model, on the mesh that is set."""
-  folder = opening.open_model(path, lambda line: print(line, file=sys.stderr))
+  folder = opening.open_model(path, _note)
   # Of what reading the weights says only this changes who is talked to.
   if tensors.leftover(folder):
-    print(terminal.plain(tensors.leftover(folder)), file=sys.stderr)
+    _note(tensors.leftover(folder))
   # On a CPU unrolled layers are faster; elsewhere a loop of one layer compiles sooner.
   cpu = jax.default_backend() == 'cpu'
   cfg = huggingface.read_config(
@@ -49,12 +49,19 @@ def load(path, dtype=None):
 
 def system_prompt(path, given=None):
   """The system prompt of a chat: what is `given`, else what the run at `path` learned with."""
-  own = opening.asking(path).get('system', '')
-  if given is not None or not own:
-    return given or ''
+  if given is not None:
+    return given
+  own = opening.asking(path, _note).get('system', '')
+  if not own:
+    return ''
   # What it learned may show behind this prompt only.
-  print(f"system prompt of the run, --system='' for none: {terminal.plain(own)}", file=sys.stderr)
+  shown = own if len(own) <= 200 else f'{own[:200]} ... ({len(own)} characters)'
+  _note(f"system prompt of the run, --system='' for none: {shown}")
   return own
+
+
+def _note(line):
+  print(terminal.plain(line), file=sys.stderr)
 
 
 class Conversation:
@@ -66,8 +73,10 @@ class Conversation:
     Raises:
       ValueError: there is one, and the model's template has no place for it.
     """
-    if system and isinstance(model.chat, chat_template.ZeroTemplate):
-      raise ValueError("R1-Zero's template has no place for a system prompt: --system=''")
+    if system and model.chat.form in ('zero', 'text'):
+      raise ValueError(
+        f"the template '{model.chat.form}' has no place for a system prompt: --system=''"
+      )
     self._model, self._scfg, self._key = model, scfg, jax.random.key(seed)
     self._before = [{'role': 'system', 'content': system}] if system else []
     self.reset()
@@ -93,9 +102,10 @@ class Conversation:
     ids = chat_template.encode(model.chat, model.tokenizer, text)
     room = model.cfg.max_length - len(ids)
     if room < 1:
-      raise ValueError(
-        f'{len(ids)} tokens do not fit a context of {model.cfg.max_length}: /reset, or ask shorter'
-      )
+      # What /reset does not forget is not helped by it.
+      first = len(self.messages) == len(self._before)
+      what = 'take a shorter question or --system' if first else '/reset, or ask shorter'
+      raise ValueError(f'{len(ids)} tokens do not fit a context of {model.cfg.max_length}: {what}')
     said = [chat_template.prefill(text)]
     scfg = dataclasses.replace(self._scfg, max_new=min(room, self._scfg.max_new))
     # A key for each reply: asked twice, a question may be answered in two ways.
@@ -107,7 +117,7 @@ class Conversation:
         said.append(piece)
         yield piece
         # A base model ends with its tag and not by a token: it would go on with a next question.
-        if isinstance(model.chat, chat_template.ZeroTemplate) and _answered(said):
+        if model.chat.form == 'zero' and _answered(said):
           return
     # Also where the caller closes the generator: what was shown was said.
     finally:

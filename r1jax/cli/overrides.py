@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import importlib
 import importlib.util
+import operator
 import pathlib
 import sys
 import traceback
@@ -17,6 +18,7 @@ import ml_collections
 
 from r1jax import ranges
 from r1jax.cli import flags, settings
+from r1jax.data import source
 
 _YES, _NO = ('true', '1', 'yes'), ('false', '0', 'no')
 
@@ -33,7 +35,22 @@ def load(given):
   config = experiment(given.config)
   for key, text in given.overrides:
     override(config, key, text)
+  # Behind all of them: the source of the questions may be named last.
+  for key, _ in given.overrides:
+    _check_read(config, key)
   return config
+
+
+def _check_read(config, key):
+  """Raises ValueError where a key of `data` does nothing with the source that is chosen."""
+  section, _, last = key.rpartition('.')
+  if section.split('.')[-1] != 'data':
+    return
+  name, readers = operator.attrgetter(f'{section}.name')(config), source.readers(last)
+  if readers and name not in readers:
+    raise ValueError(
+      f'config.{key} is read where config.{section}.name is {" or ".join(readers)}; it is {name}'
+    )
 
 
 def experiment(text):

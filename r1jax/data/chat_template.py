@@ -39,6 +39,8 @@ class HubTemplate:
       and `documents` are None, as transformers gives them.
   """
 
+  form = 'chat'  # the one of `prompts.NAMES` that it is, here and below
+
   def __init__(self, source, bos='', eos='', **variables):
     self.source = source
     self._defaults = {'tools': None, 'documents': None, 'bos_token': bos, 'eos_token': eos}
@@ -97,6 +99,8 @@ class R1Template:
       training must keep its thoughts.
   """
 
+  form = 'r1'
+
   def __init__(self, prefill=True, strip_thoughts=True):
     self._prefill, self._strip = prefill, strip_thoughts
 
@@ -125,6 +129,7 @@ class ZeroTemplate:
     source: the same as a hub chat template.
   """
 
+  form = 'zero'
   source = template.TEMPLATE_HEAD + "{{ messages[-1]['content'] }}" + template.TEMPLATE_TAIL
 
   def render(self, messages, add_generation_prompt=True):
@@ -140,13 +145,38 @@ class ZeroTemplate:
     return template.render(question['content']) + ''.join(m['content'] for m in replies)
 
 
+class TextTemplate:
+  """Questions as they stand, each with a line end behind it, and an empty line behind its reply.
+
+  It is the prompt 'text' of `data.prompts`: replies are what solved examples are there.
+
+  Attributes:
+    source: the same as a hub chat template.
+  """
+
+  form = 'text'
+  source = (
+    "{% for message in messages %}{{ message['content'] }}"
+    "{{ '\\n' if message['role'] == 'user' else '\\n\\n' }}{% endfor %}"
+  )
+
+  def render(self, messages, add_generation_prompt=True):
+    """Text of a conversation, which has nothing before a reply; no special token."""
+    text = ''
+    for message in messages:
+      if message['role'] not in ('user', 'assistant'):
+        raise ChatTemplateError(f'plain text has no place for the role {message["role"]!r}')
+      text += message['content'] + ('\n' if message['role'] == 'user' else '\n\n')
+    return text
+
+
 def encode(chat, tokenizer, text):
   """Token ids of a conversation that `chat` has rendered, with one BOS where the family has one.
 
   Special tokens that a message spells out are still read as such by the tokenizer: text of
-  strangers should be cleaned of them before. R1-Zero's plain template has none.
+  strangers should be cleaned of them before. The templates without turns have none.
   """
-  if isinstance(chat, ZeroTemplate):
+  if chat.form in ('zero', 'text'):
     return tokenizer.encode(text, bos=True)
   return tokenizer.encode_marked(text)
 
@@ -175,6 +205,8 @@ def load(folder, tokenizer):
   source = hub_files.read_text(path) if path.exists() else _in_settings(folder, tokenizer)
   if not source or source == ZeroTemplate.source:
     return ZeroTemplate()
+  if source == TextTemplate.source:
+    return TextTemplate()
   try:
     return HubTemplate(source, **_renamed(tokenizer.template_variables), **_THINKING)
   except ChatTemplateError as error:

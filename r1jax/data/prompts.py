@@ -116,7 +116,8 @@ class Form:
   @property
   def source(self):
     """The chat template to be saved beside a model that was trained with this form."""
-    return getattr(self.chat, 'source', chat_template.ZeroTemplate.source)
+    plain = chat_template.TextTemplate if self.name == 'text' else chat_template.ZeroTemplate
+    return getattr(self.chat, 'source', plain.source)
 
   @property
   def end_ids(self):
@@ -180,7 +181,7 @@ def _chat(name, folder, tok):
   if name != 'chat':
     return None
   chat = chat_template.load(folder, tok)
-  if isinstance(chat, chat_template.ZeroTemplate):
+  if chat.form != 'chat':
     raise ValueError(
       f'{folder} has no chat template (chat_template.jinja, or chat_template in '
       "tokenizer_config.json): data.prompt='zero' or 'text'"

@@ -11,6 +11,19 @@ _ENDLESS = 1 << 24  # problems of the tiny world a run may draw; more than any r
 _TRIED = 256  # problems of an endless source whose length is looked at before a run begins
 
 
+_FILES = ('jsonl', 'parquet')
+# What only some sources of questions read, by their names.
+_OWN = {
+  'levels': ('tiny_world', 'tfds'),
+  'languages': ('tiny_world', 'tfds'),
+  'kinds': ('arithmetic',),
+  'heldout_path': _FILES,
+  'split': _FILES,
+  'heldout_split': _FILES,
+  'limit': _FILES,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
   """Questions of a job.
@@ -75,6 +88,11 @@ class DataConfig:
     return records.columns(','.join(filter(None, (both, self.columns))))
 
 
+def readers(option):
+  """The sources, by name, that read an option of `DataConfig`; () where all do."""
+  return _OWN.get(option, ())
+
+
 def shots(path, columns=None):
   """The solved examples of a JSONL file, a tuple of `prompts.Shot`; none of ''.
 
@@ -132,10 +150,11 @@ def problems(cfg, seed, form):
     return _dataset(cfg, seed)
   # Files as published.
   columns = cfg.named()
-  train = jsonl.load(cfg.path, columns, cfg.split, cfg.limit)
+  train = _there('path', cfg, lambda: jsonl.load(cfg.path, columns, cfg.split, cfg.limit))
   jsonl.check_lengths(train, form, cfg.max_prompt)
   if cfg.heldout_path:
-    heldout = jsonl.load(cfg.heldout_path, columns, heldout_split(cfg))
+    read = lambda: jsonl.load(cfg.heldout_path, columns, heldout_split(cfg))
+    heldout = _there('heldout_path', cfg, read)
     jsonl.check_lengths(heldout, form, cfg.max_prompt)
   else:
     # The hash that splits the tiny world splits any file, whatever its order.
@@ -143,6 +162,17 @@ def problems(cfg, seed, form):
     train = [p for p in train if tiny_world.split_of(p.question) == tiny_world.TRAIN]
   _check_disjoint(cfg, train, heldout)
   return train, heldout
+
+
+def _there(option, cfg, read):
+  """`read()`, which is refused with the option that names the file where that is not there."""
+  try:
+    return read()
+  except FileNotFoundError as error:
+    raise ValueError(
+      f'config.data.{option}={getattr(cfg, option)}: there is no such file or folder here; `hf '
+      'download --repo-type=dataset ORG/NAME --local-dir=FOLDER` brings a dataset of the hub'
+    ) from error
 
 
 def heldout_split(cfg):

@@ -230,6 +230,11 @@ def load(path):
   return HubTokenizer(path) if path.suffix == '.json' else SentencePieceTokenizer(path)
 
 
+def adds_bos(tokenizer):
+  """Whether its family's documents begin with the beginning-of-sequence token."""
+  return tokenizer.encode('a', bos=True) != tokenizer.encode('a')
+
+
 def stop_ids(folder, tokenizer):
   """All ids that end a turn of a model, a frozenset of int: every place that draws asks here.
 

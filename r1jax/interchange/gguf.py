@@ -12,6 +12,7 @@ from r1jax.interchange import (
   families,
   gguf_vocabulary,
   huggingface,
+  modelfile,
   placement,
   tensors,
 )
@@ -47,7 +48,7 @@ class _Out:
   get: object
 
 
-def export(source, folder, kind='f16', system=''):
+def export(source, folder, kind='f16', system='', notify=print):
   """Writes `model.gguf` and `Modelfile` into `folder`; the MTP layer stays behind.
 
   Args:
@@ -56,6 +57,7 @@ def export(source, folder, kind='f16', system=''):
     kind: 'f32', 'f16' or 'q8_0'; vectors and the router are float32, and rows that q8_0's blocks
       of 32 do not divide are float16.
     system: the Modelfile's system prompt; '' for none.
+    notify: called with a line for what the Modelfile cannot hold.
 
   Returns:
     Path of the GGUF file.
@@ -82,7 +84,7 @@ def export(source, folder, kind='f16', system=''):
   with tensors.whole_or_nothing(part):
     _write(writer, outs, kind)
     part.replace(path)
-  (folder / 'Modelfile').write_text(gguf_vocabulary.modelfile(source, tok, path.name, system))
+  (folder / 'Modelfile').write_text(modelfile.write(source, tok, path.name, system, notify))
   return path
 
 

@@ -1,4 +1,4 @@
-"""The vocabulary of a GGUF file, and the Modelfile with the chat template that Ollama runs."""
+"""The vocabulary of a GGUF file, with the chat template that llama.cpp runs."""
 
 import json
 from typing import NamedTuple
@@ -65,23 +65,6 @@ _NO_PLACE = (
   "has no place in a GGUF file of ours; export with --format=hub and try llama.cpp's "
   'convert_hf_to_gguf.py on that folder'
 )
-# Ollama's template language is Go's. R1's format, past thoughts included as Ollama hands them over.
-_R1_MODELFILE = f"""\
-TEMPLATE \"\"\"{{{{- if .System }}}}{{{{ .System }}}}{{{{ end }}}}
-{{{{- range .Messages }}}}
-{{{{- if ne .Role "system" }}}}
-{{{{- if eq .Role "user" }}}}{chat_template.USER}{{{{ .Content }}}}
-{{{{- else }}}}{chat_template.ASSISTANT}{{{{ .Content }}}}{chat_template.EOS}
-{{{{- end }}}}
-{{{{- end }}}}
-{{{{- end }}}}{chat_template.ASSISTANT}{template.THINK}
-\"\"\"
-PARAMETER stop {chat_template.EOS}
-"""
-_ZERO_MODELFILE = f"""\
-TEMPLATE \"\"\"{template.TEMPLATE_HEAD}{{{{ .Prompt }}}}{template.TEMPLATE_TAIL}\"\"\"
-PARAMETER stop {template.END_ANSWER}
-"""
 
 
 def write(writer, folder, tok, rows):
@@ -101,7 +84,7 @@ def write(writer, folder, tok, rows):
     writer.add_bos_token_id(tok.bos_id)
   writer.add_eos_token_id(tok.eos_id)
   writer.add_pad_token_id(tok.pad_id)
-  writer.add_add_bos_token(tok.encode('a', bos=True) != tok.encode('a'))
+  writer.add_add_bos_token(tokenizer.adds_bos(tok))
   writer.add_chat_template(chat_template.load(folder, tok).source)
 
 
@@ -296,19 +279,3 @@ def _cut(step):
 def _escaped(pattern):
   """The pattern with its line ends spelled out: some files hold the characters themselves."""
   return pattern.replace('\r', r'\r').replace('\n', r'\n')
-
-
-def modelfile(folder, tok, file, system=''):
-  """Ollama's Modelfile for the GGUF file `file` beside it.
-
-  The template is R1's for a vocabulary with R1's tokens, R1-Zero's for a model that has no other;
-  any other chat template travels in the GGUF file, where Ollama looks when the Modelfile has none.
-  """
-  chat = chat_template.load(folder, tok)
-  text = f'FROM ./{file}\nPARAMETER temperature 0.6\nPARAMETER top_p 0.95\n'
-  text += f'SYSTEM """{system}"""\n' if system else ''
-  for further in sorted(tokenizer.stop_ids(folder, tok) - {tok.eos_id}):
-    text += f'PARAMETER stop {json.dumps(tok.text_of(further), ensure_ascii=False)}\n'
-  if isinstance(chat, chat_template.ZeroTemplate):
-    return text + _ZERO_MODELFILE
-  return text + (_R1_MODELFILE if chat_template.USER in chat.source else '')

@@ -139,12 +139,17 @@ def _outlook(plan):
     ('speed', f'{out.tokens_per_s:,.0f} new tokens/s'),
     ('checkpoint', f'{out.checkpoint_bytes / 1e9:,.1f} GB, {out.checkpoint_seconds:,.0f} s at '
      f'1 GB/s a host ({plan.target.hosts} hosts), every {plan.job.loop.checkpoint_every} updates'),
-    (f'{plan.job.rl.updates:,} updates', f'{out.hours:,.1f} hours, {out.chip_hours:,.0f} '
-     'device-hours'),
+    (f'{plan.job.rl.updates:,} updates',
+     f'{_long(out.hours)}, {_long(out.chip_hours)} of a device'),
   ]  # fmt: skip
   for row in rows:
     table.add_row(*row)
   return table
+
+
+def _long(hours):
+  # A plan of a tiny run would take 0.0 hours.
+  return f'{hours:,.1f} hours' if hours >= 1 else f'{hours * 60:,.1f} minutes'
 
 
 def _attempts(plan):

@@ -85,24 +85,41 @@ def read_job(workdir):
   return job
 
 
-def asking(path):
+def asking(path, notify=print):
   """How a run asks: flags of an examination by name (`system`, `few_shot`, `answer`, `template`).
 
-  {} where `path` is no run of this version, or its stage asks no questions with one right answer.
+  Args:
+    path: what the user named; the folder `model` of a run stands for the run.
+    notify: called with one line where there is a run that cannot tell.
+
+  Returns:
+    {} where there is no run, or its stage asks no questions with one right answer.
   """
-  # A finished run may have lost its checkpoints to a full disk; its model is there.
-  if not (checkpoints.is_run(path) or (pathlib.Path(path) / 'model').is_dir()):
+  run = _run_of(pathlib.Path(path))
+  if run is None:
     return {}
   try:
-    job = read_job(path)
-  except ValueError:
+    # A graph of stages asks nothing itself.
+    job = read_job(run) if 'stage' in read_config(run) else None
+  except ValueError as error:
+    notify(f'note: how this run asks is not known, so no system prompt of its own is used: {error}')
     return {}
-  if job.data is None or job.reward is None:
+  if job is None or job.data is None or job.reward is None:
     return {}
   data = job.data
   found = {'system': data.system, 'few_shot': data.few_shot, 'answer': job.reward.answer}
   # Of the other forms the model's folder has a chat template.
   return found | ({'template': 'text'} if data.prompt == 'text' else {})
+
+
+def _run_of(folder):
+  """The work directory that a folder is, or whose model it is; None of another one."""
+  # A finished run may have lost its checkpoints to a full disk; its model is there.
+  if checkpoints.is_run(folder) or (folder / 'model').is_dir():
+    return folder
+  above = folder.resolve().parent
+  is_model = folder.name == 'model' or folder.name.startswith('model-at-')
+  return above if is_model and (above / 'metrics.jsonl').exists() else None
 
 
 def read_config(workdir):

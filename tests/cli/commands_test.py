@@ -100,6 +100,26 @@ def test_a_preset_stands_behind_a_colon():
   assert "no preset 'huge'; it has tiny" in refusal('--config=r1_zero:huge')
 
 
+@pytest.mark.parametrize(
+  'text',
+  [
+    '--config=r1_zero --config.data.limit=9',
+    "--config=r1_zero --config.data.kinds=(('one_digit',1.0),)",
+    '--config=r1_zero --config.data.levels=(1,2) --config.data.name=arithmetic',
+    '--config=r1_zero:hub --config.data.languages=(("en",1.0),)',
+    '--config=rl_vs_distill --config.data.split=test',
+  ],
+)
+def test_an_option_of_data_that_the_source_does_not_read_is_refused(text):
+  line = refusal(*text.split())
+  assert 'is read where config.data.name is ' in line and '\n' not in line
+
+
+def test_the_options_of_the_preset_do_not_stand_in_the_way_of_another_source():
+  config = given('--config=r1_zero', '--config.data.name=jsonl', '--config.data.limit=9')
+  assert config.data.limit == 9 and config.data.levels == (1, 3)
+
+
 def test_a_missing_experiment_lists_those_there_are():
   assert 'did you mean r1_zero? There are distill_llama, ' in refusal('--config=r1_zer')
   line = refusal('--config=somewhere/r1_zero.py')

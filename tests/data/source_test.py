@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from r1jax.data import prompts, records, source, tokenizer
+from r1jax.data import chat_template, prompts, records, source, tokenizer
 from r1jax.interchange import checkpoints
 from tests import shared_data
 
@@ -40,7 +40,7 @@ def test_the_tiny_world_gives_the_levels_asked_for_and_splits_that_share_nothing
 
 
 def test_questions_longer_than_the_context_are_refused_before_a_run(tok):
-  with pytest.raises(ValueError, match='takes 20'):
+  with pytest.raises(ValueError, match='data.max_prompt=20'):
     source.problems(source.DataConfig(max_prompt=20), 0, prompts.Form(tok))
 
 
@@ -117,6 +117,38 @@ def test_a_wrong_line_of_the_held_out_file_is_named(tok, tmp_path):
 def test_a_source_that_makes_no_sense_is_refused(fields, message):
   with pytest.raises(ValueError, match=message):
     source.DataConfig(**fields)
+
+
+def test_a_missing_file_of_problems_is_refused_with_its_option(tok, tmp_path):
+  there = tmp_path / 'train.jsonl'
+  there.write_text('{"question": "1 + 1", "answer": 2}\n' * 2)
+  absent = str(tmp_path / 'absent')
+  for fields, option in (
+    ({'path': absent}, 'path'),
+    (
+      {'path': str(there), 'heldout_path': absent},
+      'heldout_path',
+    ),
+  ):
+    with pytest.raises(ValueError, match=rf'config\.data\.{option}={absent}: .*hf download'):
+      source.problems(source.DataConfig('jsonl', **fields), 0, prompts.Form(tok))
+
+
+def test_a_model_that_learned_by_plain_text_is_handed_on_with_it(tok, tmp_path):
+  form = prompts.Form(tok, 'text')
+  (tmp_path / 'chat_template.jinja').write_text(form.source)
+  chat = chat_template.load(tmp_path, tok)
+  asked = form.put('3 + 4')
+  text = chat.render([{'role': 'user', 'content': '3 + 4'}])
+  assert text == asked.text
+  assert tuple(chat_template.encode(chat, tok, text)) == asked.ids
+  # transformers reads the template as jinja's.
+  own = chat_template.HubTemplate(form.source)
+  talk = [('user', '1'), ('assistant', '2'), ('user', '3 "4"')]
+  messages = [{'role': role, 'content': content} for role, content in talk]
+  assert own.render(messages) == chat.render(messages) == '1\n2\n\n3 "4"\n'
+  with pytest.raises(chat_template.ChatTemplateError, match='system'):
+    chat.render([{'role': 'system', 'content': 'Be brief.'}])
 
 
 def test_a_run_that_asks_wants_a_source_of_questions(tok):

@@ -109,11 +109,6 @@ def test_the_modelfile_has_the_template_of_the_model(tmp_path):
   path = gguf.export(checkpoints.open('tiny'), tmp_path / 'zero', 'f16')
   text = (path.parent / 'Modelfile').read_text()
   assert text.startswith('FROM ./model.gguf\n') and 'User: {{ .Prompt }}. Assistant:' in text
-  families.write(tmp_path, 'qwen2')
-  families.write_tokenizer(tmp_path)
-  (tmp_path / 'chat_template.jinja').write_text('<｜User｜>{{ messages[-1].content }}')
-  text = (gguf.export(tmp_path, tmp_path / 'r1').parent / 'Modelfile').read_text()
-  assert '<｜User｜>{{ .Content }}' in text and '<｜Assistant｜><think>' in text
 
 
 def test_the_modelfile_has_the_system_prompt_of_the_run(tmp_path):

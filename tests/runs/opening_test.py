@@ -157,3 +157,24 @@ def test_a_finished_run_without_its_checkpoints_still_says_how_it_was_asked(refe
   assert opening.asking(run) == {}  # no model, so no run to be asked
   (run / 'model').mkdir()
   assert opening.asking(run) == opening.asking(reference.folder) != {}
+
+
+def test_the_model_of_a_run_stands_for_the_run(reference, tmp_path):
+  run = tmp_path / 'run'
+  (run / 'model').mkdir(parents=True)
+  shutil.copy(reference.folder / 'config.json', run)
+  # A hub folder that is called `model` beside some config.json is no run's.
+  assert opening.asking(run / 'model') == {}
+  (run / 'metrics.jsonl').touch()
+  assert opening.asking(run / 'model') == opening.asking(run) != {}
+  assert opening.asking(run / 'other') == {}
+
+
+@pytest.mark.parametrize('text', ['{"stage": "reas', '{"stage": "reasoning_rl"}', None])
+def test_a_run_whose_config_is_damaged_says_that_it_does_not_know_how_it_asks(text, tmp_path):
+  (tmp_path / 'model').mkdir()
+  if text is not None:
+    (tmp_path / 'config.json').write_text(text)
+  told = []
+  assert opening.asking(tmp_path, told.append) == {}
+  assert len(told) == 1 and 'system prompt' in told[0] and 'config.json' in told[0]

@@ -85,8 +85,8 @@ def check_lengths(problems, form, max_prompt):
     number, length, question = too_long[0]
     longest = max(length for _, length, _ in too_long)
     raise ValueError(
-      f'question {number} ({question[:60]!r}) has {length} tokens with its prompt, the context '
-      f'takes {max_prompt}; too long in all: {len(too_long)}, the longest {longest}'
+      f'question {number} ({question[:60]!r}) has {length} tokens with its prompt, '
+      f'data.max_prompt={max_prompt}; too long in all: {len(too_long)}, the longest {longest}'
     )
 
 

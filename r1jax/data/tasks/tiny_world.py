@@ -102,7 +102,7 @@ def check_weights(config, name, known):
   unknown = sorted({choice for choice, _ in pairs} - set(known))
   there = ', '.join(sorted(known))
   ranges.require(config, not unknown, f'{{{name}}}: {", ".join(unknown)} is none of {there}')
-  ranges.require(config, sum(w for _, w in pairs) > 0, f'{{{name}}} have no weight together')
+  ranges.require(config, sum(w for _, w in pairs) > 0, f'{{{name}}} needs a weight above 0')
 
 
 def weighted(rng, pairs):

@@ -220,16 +220,14 @@ def _told(asking):
 
 
 def form(asking, folder, tok, columns=None):
-  """The `prompts.Form` of an `Asking`; 'checkpoint' is the folder's own chat, else R1-Zero's.
+  """The `prompts.Form` of an `Asking`; 'checkpoint' is what the folder has, else R1-Zero's.
 
   `columns` is what the fields of its examples are called. Raises ValueError, with the flag, where
   the form has no place for what is asked.
   """
   name = asking.template
   if name == 'checkpoint':
-    # A base model has no chat of its own.
-    plain = isinstance(chat_template.load(folder, tok), chat_template.ZeroTemplate)
-    name = 'zero' if plain else 'chat'
+    name = chat_template.load(folder, tok).form  # a base model has no chat of its own
   if asking.system and name in ('zero', 'text'):
     why = 'the checkpoint has no chat template, and ' if asking.template == 'checkpoint' else ''
     raise ValueError(

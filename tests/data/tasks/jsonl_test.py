@@ -135,7 +135,7 @@ def test_questions_longer_than_the_context_are_counted_and_the_first_is_named():
   jsonl.check_lengths(problems, prompts.Form(tok), lengths[-1])
   with pytest.raises(
     ValueError,
-    match=rf'question 2 .* has {lengths[1]} tokens .* takes {lengths[1] - 1}; '
+    match=rf'question 2 .* has {lengths[1]} tokens .* data.max_prompt={lengths[1] - 1}; '
     rf'too long in all: 2, the longest {lengths[2]}',
   ):
     jsonl.check_lengths(problems, prompts.Form(tok), lengths[1] - 1)
