@@ -25,6 +25,7 @@ def parse(argv):
   group = parser.add_argument_group('the machine, and what is told of it')
   group.add_argument(
     '--topology',
+    type=str.lower,
     default='cpu',
     help='v4, v5e, v5p or v6e with a shape (v5p:8x8x16), cpu:N, or a GPU (h100:8)',
   )
@@ -71,6 +72,11 @@ def run(given):
   job = config_lib.build(config, target.devices[0])
   if job.stage != 'reasoning_rl':
     raise ValueError(f'config.stage={job.stage!r}: only reasoning_rl has a plan')
+  if given.mean_length > job.sample.max_new:
+    raise ValueError(
+      f'--mean_length={given.mean_length:g}: config.sample.max_new={job.sample.max_new} ends every '
+      'completion before'
+    )
   settings = planner.Settings(given.mean_length, given.search, given.budget)
   # To stderr, so that the tables alone go into a pipe.
   say = lambda text: print(terminal.plain(text), file=sys.stderr, flush=True)
@@ -101,7 +107,8 @@ def main(argv=None):
   """Runs the command; user errors end in one line and exit status 1."""
   # It computes on no accelerator; JAX reads these when it is imported.
   os.environ['JAX_PLATFORMS'] = 'cpu'
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  # Errors too: what fails is raised, and XLA's alarm of a slow compilation is none.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
   def work():
     given = parse(sys.argv[1:] if argv is None else argv)

@@ -71,9 +71,10 @@ def sizes(shape, count, where=''):
   # What is said must divide what is here; -1 takes the rest.
   known = math.prod(n for n in shape if n != -1)
   if (-1 in shape and count % known) or (-1 not in shape and known != count):
+    needed = f'a multiple of {known} devices' if -1 in shape else f'{known} devices'
     raise ValueError(
-      f'mesh={asked} needs {known} devices x whole number, but {count} are here{where}; axes are '
-      f'{AXES}'
+      f'mesh={asked} needs {needed}, and {count} {"is" if count == 1 else "are"} here{where}; axes '
+      f'are {", ".join(AXES)}, and one of -1 takes what is left, as in mesh=1,-1,1,1'
     )
   return tuple(count // known if n == -1 else n for n in shape)
 

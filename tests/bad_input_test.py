@@ -38,7 +38,7 @@ def refused(folder, *flags, **overrides):
     ({'rl__prompts': 'many'}, 'config.rl.prompts=many'),
     ({'rl__mini_batches': 5}, r'8 prompts x 4 samples = 32 .* rl.mini_batches=5'),
     ({'rl__capacity': 71}, 'max_prompt=48 .*max_new=24 do not fit rl.capacity=71'),
-    ({'mesh': '(1,3,1,1)'}, r'mesh=\(1, 3, 1, 1\) needs 3 devices .* 1 are here'),
+    ({'mesh': '(1,3,1,1)'}, r'mesh=\(1, 3, 1, 1\) needs 3 devices, and \d (is|are) here'),
     ({'data__max_prompt': 20}, r'question \d+ .* has \d+ tokens .* data.max_prompt=20'),
     ({'checkpoint': '/nowhere'}, '/nowhere: no config.json with'),
   ],

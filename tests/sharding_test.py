@@ -57,7 +57,7 @@ def test_the_shards_of_the_experts_know_who_shares_their_node(monkeypatch, node,
 
 def test_sizes_are_filled_in_without_any_device():
   assert sharding.sizes((1, -1, 2, 4), 64) == (1, 8, 2, 4, 1)
-  with pytest.raises(ValueError, match='needs 8 devices x whole number, but 12 are here'):
+  with pytest.raises(ValueError, match='needs a multiple of 8 devices, and 12 are here'):
     sharding.sizes((1, -1, 2, 4), 12)
 
 
@@ -65,7 +65,7 @@ def test_sizes_are_filled_in_without_any_device():
   'shape, message',
   [
     ((2, 1, 1, 1), 'needs 2 devices'),
-    ((1, 3, -1, 1), 'needs 3 devices'),
+    ((1, 3, -1, 1), 'needs a multiple of 3 devices'),
     ((-1, -1, 1, 1), 'at most one'),
     ((1, 1, 1), 'one size for each'),
     ((0, 1, 1, 1), 'one size for each'),

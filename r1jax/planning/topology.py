@@ -91,7 +91,6 @@ def target(name):
   Raises:
     ValueError: no such machine, or what it takes to compile for it is missing.
   """
-  name = name.lower()
   kind, _, shape = name.partition(':')
   # '8' or nothing; not '0', '08' or '2x4'.
   if kind == 'cpu' or kind in gpus.BOARDS:

@@ -57,15 +57,11 @@ class RewardModel:
 def part(kind, completion):
   """What the model of `kind` reads of a reply: helpfulness the summary only, harmlessness all.
 
-  The summary is what stands after the thought; '' where a thought never ends.
+  The summary is what stands outside the thought; '' where a thought never ends.
   """
   # Harm may lie anywhere in a reply; usefulness is judged by what the user reads, so that the
   # thought stays free of a model's taste (reference §1.4).
-  if kind == preference.HARMLESS:
-    return completion
-  if template.END_THINK in completion:
-    return completion[completion.rfind(template.END_THINK) + len(template.END_THINK) :]
-  return '' if template.THINK in completion else completion
+  return completion if kind == preference.HARMLESS else template.outside_thought(completion)
 
 
 def encode(tokenizer, kind, question, completion):

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from r1jax.data import chat_template, prompts, records, source, tokenizer
+from r1jax.data import prompts, records, source, tokenizer
 from r1jax.interchange import checkpoints
 from tests import shared_data
 
@@ -132,23 +132,6 @@ def test_a_missing_file_of_problems_is_refused_with_its_option(tok, tmp_path):
   ):
     with pytest.raises(ValueError, match=rf'config\.data\.{option}={absent}: .*hf download'):
       source.problems(source.DataConfig('jsonl', **fields), 0, prompts.Form(tok))
-
-
-def test_a_model_that_learned_by_plain_text_is_handed_on_with_it(tok, tmp_path):
-  form = prompts.Form(tok, 'text')
-  (tmp_path / 'chat_template.jinja').write_text(form.source)
-  chat = chat_template.load(tmp_path, tok)
-  asked = form.put('3 + 4')
-  text = chat.render([{'role': 'user', 'content': '3 + 4'}])
-  assert text == asked.text
-  assert tuple(chat_template.encode(chat, tok, text)) == asked.ids
-  # transformers reads the template as jinja's.
-  own = chat_template.HubTemplate(form.source)
-  talk = [('user', '1'), ('assistant', '2'), ('user', '3 "4"')]
-  messages = [{'role': role, 'content': content} for role, content in talk]
-  assert own.render(messages) == chat.render(messages) == '1\n2\n\n3 "4"\n'
-  with pytest.raises(chat_template.ChatTemplateError, match='system'):
-    chat.render([{'role': 'system', 'content': 'Be brief.'}])
 
 
 def test_a_run_that_asks_wants_a_source_of_questions(tok):

@@ -197,6 +197,7 @@ def test_a_reward_model_that_gives_no_number_takes_its_sample_out_of_the_baselin
     (' <think> a', ' '),
     (' just text', ' just text'),
     (' a </think> b', ' b'),
+    ('<think> a </think> b <think> c', ' b'),
   ],
 )
 def test_helpfulness_reads_what_stands_outside_the_thought(completion, summary):
