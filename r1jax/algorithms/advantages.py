@@ -1,7 +1,9 @@
 """From the rewards of whole groups to advantages, on the host (DeepSeek-R1 §2.1, eq. 3).
 
 A new estimator is one function here and one name in `ESTIMATORS`: it says what a reward is compared
-with; the scale of the result (`advantage_scale`) is the same for all.
+with. All share what `estimate` does behind it: groups that agree get 0, and the scale is the spread
+of the rewards themselves. One that compares across groups, or divides by the spread of what it
+returns (REINFORCE++ with a baseline), changes `estimate` too.
 """
 
 import numpy as np

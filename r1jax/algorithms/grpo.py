@@ -1,4 +1,4 @@
-"""Group relative policy optimisation (paper §2.1, eq. 1-3) and its variants, as pure functions.
+"""Group relative policy optimisation (R1 §2.1, eq. 1-3) and its variants, as pure functions.
 
 In the order of a training step: `advantages.estimate` on whole groups (host), `token_weights` on a
 whole mini-batch (host), then `loss` on any part of that mini-batch, packed in any way. The losses
@@ -57,25 +57,29 @@ class GrpoConfig:
 
   Attributes:
     clip_low, clip_high: the ratio is clipped to [1 - clip_low, 1 + clip_high]. R1: 10 and 10
-      (§3.2), so that only the upper bound can bind; R1-Zero's value is not reported. DAPO
+      (R1 §3.2), so that only the upper bound can bind; R1-Zero's value is not reported. DAPO
       ("clip-higher"): 0.2, 0.28.
-    beta: weight of the KL term in the loss; 0.001 (§2.1). DAPO and Dr. GRPO: 0.
+    beta: weight of the KL term in the loss; 0.001 (R1 §2.1). DAPO and Dr. GRPO: 0.
     kl_form: how the KL(policy | reference) of a token is estimated, of x = log p_ref - log p. 'k3',
       e^x - 1 - x, is the paper's eq. 2: unbiased, never negative; its gradient is that of the
       reversed KL(reference | policy). 'k3_ratio_weighted' multiplies it by the differentiable,
-      unclipped ratio (DeepSeek-V3.2, arXiv 2512.02556), whose gradient is that of the KL itself.
+      unclipped ratio of the token (DeepSeek-V3.2, arXiv 2512.02556), whose gradient is that of the
+      KL itself; with importance 'sequence' the ratio is the sequence's, and that no longer holds.
       'k1', -x, is unbiased with a large variance, and its gradient is 0 on average: it measures,
       but holds the policy by nothing. 'k2', x^2 / 2, is biased; its gradient is that of the KL. All
       this for samples of the policy itself.
-    kl_limit: a token's KL is clipped to +-this, None for no limit; only k1 is ever negative.
+    kl_limit: a token's KL is clipped to +-this, before it is weighted by a ratio; None for no
+      limit. Only k1 is ever negative.
     aggregation: how tokens are averaged over a mini-batch of N sequences with n_i tokens each.
-      'grpo': 1/N Σ_i 1/n_i Σ_t (eq. 1). 'token', alias 'dapo': 1/Σn_i Σ_i Σ_t. 'dr_grpo':
-      1/(N max_length) Σ_i Σ_t. 'bnpo': as 'token', but within each micro-batch, then averaged over
-      micro-batches. 'cispo': averaged as 'token', and the surrogate is MiniMax-M1's
-      -sg(clip(ratio)) A log p instead of PPO's minimum.
+      'grpo': 1/N Σ_i 1/n_i Σ_t (DeepSeekMath, 2402.03300, eq. 3; R1's eq. 1 is of whole outputs and
+      leaves it open). 'token', which TRL calls 'dapo', so that this name is taken too: 1/Σn_i Σ_i
+      Σ_t, over the mini-batch as in TRL and verl, where DAPO's eq. 8 takes each group's tokens.
+      'dr_grpo': 1/(N max_length) Σ_i Σ_t. 'bnpo': as 'token', but within each micro-batch, then
+      averaged over micro-batches. 'cispo': averaged as 'token', and the surrogate is MiniMax-M1's
+      -sg(clip(ratio)) A log p instead of PPO's minimum; the paper's has no floor, so clip_low 1.
     advantage: the baseline, one of `advantages.ESTIMATORS`: 'group' (GRPO) or 'leave_one_out'.
-    advantage_scale: divide by the std of the 'group' (eq. 3), of the whole 'batch', or 'none' (Dr.
-      GRPO).
+    advantage_scale: divide by the std of the rewards of the 'group' (R1 eq. 3), of all rewards of
+      the rollout ('batch'), or 'none' (Dr. GRPO, RLOO).
     std_ddof, std_epsilon: std with n - ddof in the denominator, plus epsilon. The paper gives
       neither.
     importance: ratio per 'token', or one per 'sequence': exp of the mean log-ratio (GSPO,
@@ -86,9 +90,9 @@ class GrpoConfig:
       importance sampling: p_old by the trainer, p_sampler by the sampler, of the same parameters
       or, where rollouts are sampled ahead, of older ones. None for off.
     log_ratio_limit: log-ratios are clipped to +-this before exp, so that one token cannot overflow
-      the loss; the gradient beyond is 0. None for off.
+      the loss; x of kl_form likewise, in all its forms. The gradient beyond is 0. None for off.
     max_length: cap on the completion in tokens; needed by 'dr_grpo' (keep it constant there) and by
-      overlong_buffer. Paper §2.1: 32,768, from step 8.2k on 65,536.
+      overlong_buffer. R1 §2.1: 32,768, from step 8.2k on 65,536.
     overlong_buffer: tokens before max_length in which `advantages.overlong_penalty` grows. DAPO:
       4,096, of a cap of 20,480; 0 for off.
   """
@@ -206,10 +210,10 @@ def loss(cfg, batch, logp_BT, entropy_BT=None):
   Returns:
     (loss, tally): a scalar, float32 (float64 for float64 logp_BT), and a `tally.Tally` with
     grpo/kl, grpo/clip_low, grpo/clip_high, grpo/dual_clip (fractions outside the range on the side
-    that the advantage pushes to) and grpo/ratio, these four over tokens, or over sequences where
-    importance is 'sequence'; grpo/ratio_max, grpo/old_kl (log p_old - log p), grpo/entropy,
-    grpo/tis_weight, grpo/tis_capped, parity/logp_mean and parity/logp_max (|trainer - sampler| in
-    nats), as far as their inputs are given.
+    that the advantage pushes to; with 'cispo' on either side) and grpo/ratio, these four over
+    tokens, or over sequences where importance is 'sequence'; grpo/ratio_max, grpo/old_kl (log p_old
+    - log p), grpo/entropy, grpo/tis_weight, grpo/tis_capped, parity/logp_mean and parity/logp_max
+    (|trainer - sampler| in nats), as far as their inputs are given.
 
   Raises:
     ValueError: an array that the configuration needs is None.
@@ -312,9 +316,11 @@ def _surrogate(cfg, ratio_BT, advantage_BT, logp_BT):
 
 
 def _clip_figures(cfg, ratio_BT, advantage_BT, unit_BT):
-  # Counted is only where the clip stops a push: beyond the bound that A drives towards.
-  low_BT = (ratio_BT < 1 - cfg.clip_low) & (advantage_BT < 0)
-  high_BT = (ratio_BT > 1 + cfg.clip_high) & (advantage_BT > 0)
+  low_BT, high_BT = ratio_BT < 1 - cfg.clip_low, ratio_BT > 1 + cfg.clip_high
+  # CISPO clips the weight whatever A is. Else a token counts only where the clip stops its push:
+  # beyond the bound that A drives towards.
+  if cfg.aggregation != 'cispo':
+    low_BT, high_BT = low_BT & (advantage_BT < 0), high_BT & (advantage_BT > 0)
   means = {'grpo/clip_low': low_BT, 'grpo/clip_high': high_BT, 'grpo/ratio': ratio_BT}
   if cfg.dual_clip is not None:
     means['grpo/dual_clip'] = (ratio_BT > cfg.dual_clip) & (advantage_BT < 0)

@@ -29,10 +29,11 @@ def loss(batch, logp_BT, mtp_logp_BT=(), mtp_weight=0.0):
   Args:
     batch: `Batch`, a whole mini-batch or a part of it; losses of the parts add up.
     logp_BT: [B, T] log p(token at t | everything up to t - 1).
-    mtp_logp_BT: for depth k = 1..D, a [B, T] log p(token at t | everything up to t - 1 - k) by the
-      k-th extra module. A target whose position t - 1 - k lies in another segment is left out. Each
-      depth uses batch.weight_BT, so that it is averaged over the same number of tokens as the main
-      loss.
+    mtp_logp_BT: for depth k = 1..D, a [B, T] log p(token at t | everything up to t - 1) by the k-th
+      extra module, read at position t - 1 - k: its hidden state there is joined with the embeddings
+      of the k tokens behind it (V3 eq. 21-23). A target whose position t - 1 - k lies in another
+      segment is left out. Each depth uses batch.weight_BT, so that it is averaged over the same
+      number of tokens as the main loss.
     mtp_weight: λ of L = CE + λ/D Σ_k CE_k over D prediction depths; 0.3 for the first 10T tokens,
       then 0.1 (V3 §4.2). Only read where log-probabilities of extra modules are given.
 
@@ -49,7 +50,7 @@ def loss(batch, logp_BT, mtp_logp_BT=(), mtp_weight=0.0):
   total, nll_BT = _cross_entropy(logp_BT, batch.weight_BT, mask_BT)
   figures = {'sft/nll': nll_BT, 'sft/token_probability': jnp.exp(-nll_BT)}
   for k, depth_logp_BT in enumerate(mtp_logp_BT, start=1):
-    # The module of depth k sees t - 1 - k; across a border it would predict another document.
+    # The module of depth k is read at t - 1 - k, which must lie in the target's own document.
     depth_mask_BT = mask_BT & segments.reachable(batch.segment_BT, k + 1)
     extra, extra_nll_BT = _cross_entropy(depth_logp_BT, batch.weight_BT, depth_mask_BT)
     # The mean over depths, by the normaliser of the main loss.

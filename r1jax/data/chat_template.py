@@ -97,9 +97,22 @@ class R1Template:
     prefill: whether the prompt ends inside the thought, after `<think>` and a line end.
     strip_thoughts: whether past replies lose everything up to their last `</think>`. Text for
       training must keep its thoughts.
+
+  Attributes:
+    source: the same, with both habits, as a hub chat template.
   """
 
   form = 'r1'
+  source = (
+    "{% set last = namespace(system='') %}{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{% set last.system = message['content'] %}{% endif %}"
+    f'{{% endfor %}}{BOS}{{{{ last.system }}}}{{% for message in messages %}}'
+    f"{{% if message['role'] == 'user' %}}{USER}{{{{ message['content'] }}}}"
+    f"{{% elif message['role'] == 'assistant' %}}{ASSISTANT}"
+    f"{{{{ message['content'].split('{template.END_THINK}')[-1] }}}}{EOS}"
+    '{% endif %}{% endfor %}'
+    f'{{% if add_generation_prompt %}}{ASSISTANT}{{{{ {PREFILL!r} }}}}{{% endif %}}'
+  )
 
   def __init__(self, prefill=True, strip_thoughts=True):
     self._prefill, self._strip = prefill, strip_thoughts

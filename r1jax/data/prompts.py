@@ -46,7 +46,7 @@ class Form:
 
   Attributes:
     name: one of `NAMES`.
-    chat: the chat template; None for the forms without turns.
+    chat: the template, of `data.chat_template`.
     shots: solved examples, `Shot`s.
     before: messages that stand before the question of a chat: system prompt and examples.
     end_id: ends a reply that is learned.
@@ -104,13 +104,11 @@ class Form:
 
   def put(self, question, instruction=''):
     """The `Prompt` for a question; below it stands the instruction, but in R1-Zero's template."""
-    if self.name == 'zero':
-      return self._prompt(template.render(question))
-    content = f'{question}\n{instruction}' if instruction else question
-    if not self.chat:
-      shown = ''.join(f'{shot.question}\n{shot.reply}\n\n' for shot in self.shots)
-      return self._prompt(f'{shown}{content}\n')
-    return self._prompt(self.chat.render([*self.before, {'role': 'user', 'content': content}]))
+    below = f'\n{instruction}' if instruction and self.name != 'zero' else ''
+    asked = {'role': 'user', 'content': f'{question}{below}'}
+    text = self.chat.render([*self.before, asked])
+    ids = chat_template.encode(self.chat, self.tokenizer, text)
+    return Prompt(text, tuple(ids), chat_template.prefill(text) if self.turns else '')
 
   def decode(self, prompt, ids):
     """The text of a reply to `prompt`, the opened thought of the prompt first."""
@@ -127,19 +125,17 @@ class Form:
   @property
   def source(self):
     """The chat template to be saved beside a model that was trained with this form."""
-    plain = chat_template.TextTemplate if self.name == 'text' else chat_template.ZeroTemplate
-    return getattr(self.chat, 'source', plain.source)
+    return self.chat.source
+
+  @property
+  def turns(self):
+    """Whether it has turns, each with an end of its own."""
+    return self.name in ('chat', 'r1')
 
   @property
   def end_ids(self):
     """Single ids that end a reply, ascending."""
     return sorted({int(row[-1]) for row in self.stop_KW if (row[:-1] < 0).all()})
-
-  def _prompt(self, text):
-    if not self.chat:
-      return Prompt(text, tuple(self.tokenizer.encode(text, bos=True)), '')
-    ids = chat_template.encode(self.chat, self.tokenizer, text)
-    return Prompt(text, tuple(ids), chat_template.prefill(text))
 
   def _stops(self, folder):
     """What ends a reply: the model's end ids, and what only this form writes."""
@@ -153,7 +149,7 @@ class Form:
 
   def _end_of_turn(self):
     """The id that ends a reply to be learned: what the template writes after one, else the end."""
-    if not self.chat or not hasattr(self.chat, 'source'):
+    if not self.turns:
       return self.tokenizer.eos_id
     turns = [{'role': 'user', 'content': 'a'}, {'role': 'assistant', 'content': 'b'}]
     text = self.chat.render(turns, add_generation_prompt=False)
@@ -184,13 +180,13 @@ def _before(system, shots):
 
 
 def _chat(name, folder, tok):
-  """The chat template of a form; None for those without turns."""
+  """The template of a form."""
   if name == 'r1':
     for special in (chat_template.USER, chat_template.ASSISTANT):
       tok.piece_id(special)
     return chat_template.R1Template()
   if name != 'chat':
-    return None
+    return chat_template.ZeroTemplate() if name == 'zero' else chat_template.TextTemplate()
   chat = chat_template.load(folder, tok)
   if chat.form != 'chat':
     raise ValueError(

@@ -88,14 +88,16 @@ def _mask_groups(moe, biased_XE):
 def statistics(moe, score_XE, chosen_XK, token_mask_BT):
   """`load_E`, tokens per expert, and `balance`, the sequence-wise loss (reference §2.4).
 
-  The latter is summed over rows; masked tokens count in neither.
+  The latter is summed over rows, each of which may hold several documents; masked tokens count in
+  neither.
   """
   mask_BT1 = token_mask_BT.astype(jnp.float32)[:, :, None]
   hot_XE = jax.nn.one_hot(chosen_XK, moe.experts).sum(1)
   score_XE = score_XE / score_XE.sum(-1, keepdims=True)
   hot_BTE, score_BTE = (sharding.in_rows(a, token_mask_BT) * mask_BT1 for a in (hot_XE, score_XE))
-  # f_i of the paper: the share of tokens that went to an expert, 1 where all are even. Being
-  # counted it has no gradient; the scores' mean P_i has.
+  # f_i: the share of tokens that went to an expert, 1 where all are even. V3's eq. 18 counts the
+  # top K of the unbiased scores instead; here it is where the tokens really went, by biased scores
+  # and within the best groups. Being counted it has no gradient; the scores' mean P_i has.
   tokens_B1 = jnp.maximum(mask_BT1.sum(1), 1)
   fraction_BE = hot_BTE.sum(1) * moe.experts / (moe.per_token * tokens_B1)
   balance = (jax.lax.stop_gradient(fraction_BE) * score_BTE.sum(1) / tokens_B1).sum()

@@ -36,7 +36,8 @@ class RlConfig:
     rows, capacity: shape of a packed micro-batch; `capacity` holds a prompt and a completion.
     share_prompts: compute a prompt once for all of its completions in a row, not once for each. The
       update is the same but for rounding; no Pallas kernel knows it yet.
-    dynamic_sampling: drop unanimous groups and sample more questions in their place (DAPO).
+    dynamic_sampling: drop groups whose rewards are all equal and sample more questions in their
+      place. DAPO's criterion is an accuracy of 0 or 1, this one the whole reward.
     max_refills: extra rounds of sampling before the rest is filled with unanimous groups.
     reference_dtype: type of the reference's weights; '' for the policy's. It is never updated by
       steps, so bfloat16 costs it one rounding (and halves its memory).
@@ -328,7 +329,7 @@ class Stage(state_lib.Held):
       with self.ledger.phase(phases.REPORT):
         self._write_samples(step, experience, trainer, advantage_B)
     cost = {
-      'speed/rollout_tokens_per_s': float(replies.length_B.sum()) / experience.seconds,
+      'speed/rollout_tokens_per_s': experience.sampled.length_B.sum() / experience.seconds,
       'compute/flops': self._flops(experience, packed),
       'rollout/staleness': float(self.rollouts.age(self.iteration)),
     }
@@ -351,10 +352,9 @@ class Stage(state_lib.Held):
 
   def _flops(self, experience, packed):
     """Counted operations of a rollout, of its scoring and of the updates on it."""
-    out, counted = experience.replies.rollout, lambda one: (one.tokens, one.pairs, one.learned)
+    out, counted = experience.sampled.rollout, lambda one: (one.tokens, one.pairs, one.learned)
     prompt_P = np.array([len(prompt) for prompt in out.prompts])
     drawn = flops.sampling(self.cfg, prompt_P, out.length_B, out.group)
-    drawn *= 1 + experience.dropped / len(prompt_P)  # dropped groups cost what the others do
     # Scored by the reference, and by the old policy all but the first: that one's is the policy.
     read = [flops.of_tokens(self.cfg, *counted(one)) for one in packed]
     scored = sum(read) * bool(self.job.grpo.beta) + sum(read[1:])

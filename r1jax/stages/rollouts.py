@@ -127,7 +127,8 @@ class Experience:
   """One rollout: P groups of G replies with their scores.
 
   Attributes:
-    replies: `replies.Replies`.
+    replies: `replies.Replies`, those that are trained on.
+    sampled: all that were sampled and judged, the groups that were dropped among them.
     dropped, unfilled: groups thrown away as unanimous, and unanimous ones kept for want of better.
     version: updates of the weights that sampled all of it.
     seconds: that sampling and judging took.
@@ -136,6 +137,7 @@ class Experience:
   """
 
   replies: replies_lib.Replies
+  sampled: replies_lib.Replies
   dropped: int = 0
   unfilled: int = 0
   version: int = 0
@@ -246,7 +248,7 @@ def collect(next_problems, ask, max_refills=None):
   """
   first = ask(next_problems(), 0)
   if max_refills is None:
-    return Experience(first)
+    return Experience(first, first)
   wanted, rounds, mixed, unanimous = len(first.problems), [first], [], []
   # Ask on until enough groups disagree, or the refills are used up.
   for number in range(max_refills + 1):
@@ -267,6 +269,7 @@ def collect(next_problems, ask, max_refills=None):
   ]
   return Experience(
     replies_lib.join(parts),
+    replies_lib.join(rounds),
     dropped=sum(len(replies.problems) for replies in rounds) - wanted,
     unfilled=max(wanted - len(mixed), 0),
   )
@@ -285,9 +288,11 @@ def shaped(replies, cap, gcfg):
 def figures(experience, cap, gcfg):
   """Metrics of a rollout by name: rewards, verdicts, lengths, manner, dropped groups.
 
-  `reward/total` is what advantages are made of, the overlong penalty included.
+  They are of all that was sampled: of the groups that are kept, dynamic sampling would show what it
+  chose and not what the policy can do. `reward/total` is what advantages are made of, the overlong
+  penalty included.
   """
-  replies = experience.replies
+  replies = experience.sampled
   reward_PG, penalty_PG = shaped(replies, cap, gcfg)
   valid_PG, parts = replies.valid_PG, collections.defaultdict(list)
   for score in replies.scores:

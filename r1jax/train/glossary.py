@@ -229,7 +229,7 @@ _GRPO = (
     'grpo/clip_fraction',
     'share',
     UPDATE,
-    'Tokens whose gradient the clip range cut off: the two below.',
+    'Tokens whose gradient the clip range cut off (CISPO: whose weight it clipped): the two below.',
     'below 0.1; much more means a learning rate that is too high',
   ),
   Metric('grpo/clip_low', 'share', UPDATE, 'Tokens cut off at the lower end.'),

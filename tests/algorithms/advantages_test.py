@@ -13,17 +13,21 @@ rewards = hnp.arrays(np.float64, (3, 5), elements=st.sampled_from([-1.0, 0.0, 0.
 verdicts = hnp.arrays(bool, (3, 5))
 quick = hypothesis.settings(max_examples=100, deadline=None, derandomize=True)
 
+ESTIMATORS = st.sampled_from(list(advantages.ESTIMATORS))
+
 
 def config(scale='group', **kwargs):
   return grpo.GrpoConfig(advantage_scale=scale, **kwargs)
 
 
 @quick
-@hypothesis.given(reward_PG=rewards, valid_PG=verdicts, scale=st.sampled_from(SCALES))
+@hypothesis.given(
+  reward_PG=rewards, valid_PG=verdicts, scale=st.sampled_from(SCALES), name=ESTIMATORS
+)
 def test_advantages_of_valid_samples_sum_to_zero_and_keep_the_order_of_rewards(
-  reward_PG, valid_PG, scale
+  reward_PG, valid_PG, scale, name
 ):
-  advantage_PG = advantages.estimate(reward_PG, valid_PG, config(scale))
+  advantage_PG = advantages.estimate(reward_PG, valid_PG, config(scale, advantage=name))
   assert advantage_PG.dtype == np.float32 and not advantage_PG[~valid_PG].any()
   np.testing.assert_allclose(advantage_PG.sum(1), 0, atol=1e-5)
   for reward_G, valid_G, advantage_G in zip(reward_PG, valid_PG, advantage_PG):
@@ -33,15 +37,18 @@ def test_advantages_of_valid_samples_sum_to_zero_and_keep_the_order_of_rewards(
 
 
 @quick
-@hypothesis.given(reward_PG=rewards, valid_PG=verdicts, scale=st.sampled_from(SCALES))
-def test_a_sample_whose_verifier_failed_is_as_good_as_absent(reward_PG, valid_PG, scale):
+@hypothesis.given(
+  reward_PG=rewards, valid_PG=verdicts, scale=st.sampled_from(SCALES), name=ESTIMATORS
+)
+def test_a_sample_whose_verifier_failed_is_as_good_as_absent(reward_PG, valid_PG, scale, name):
   junk_PG = np.where(valid_PG, reward_PG, np.nan)
-  advantage_PG = advantages.estimate(junk_PG, valid_PG, config(scale))
+  cfg = config(scale, advantage=name)
+  advantage_PG = advantages.estimate(junk_PG, valid_PG, cfg)
   if scale == 'batch':
     return
   for p, valid_G in enumerate(valid_PG):
     if valid_G.any():
-      alone = advantages.estimate(reward_PG[p : p + 1, valid_G], None, config(scale))
+      alone = advantages.estimate(reward_PG[p : p + 1, valid_G], None, cfg)
       np.testing.assert_allclose(advantage_PG[p, valid_G], alone[0], rtol=1e-6, atol=1e-7)
 
 

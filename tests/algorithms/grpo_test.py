@@ -228,6 +228,22 @@ def test_the_paper_clip_of_10_binds_only_above_a_ratio_of_11():
   assert tally.results(figures)['grpo/clip_high'] == 0.25
 
 
+def test_under_cispo_a_token_is_counted_where_its_weight_is_clipped_whatever_its_advantage():
+  # Ratios 1.5, 1.5, 0.5, 1 with advantages of both signs.
+  logp_BT = jnp.log(jnp.array([[1.5, 1.5, 0.5, 1.0]]))
+  ones_BT = jnp.ones((1, 4))
+  batch = grpo.Batch(
+    mask_BT=ones_BT,
+    advantage_BT=jnp.array([[1.0, -1.0, 1.0, 1.0]]),
+    weight_BT=ones_BT,
+    old_logp_BT=jnp.zeros((1, 4)),
+  )
+  for aggregation, low, high in (('cispo', 0.25, 0.5), ('token', 0.0, 0.25)):
+    _, figures = grpo.loss(grpo.GrpoConfig(aggregation=aggregation, beta=0.0), batch, logp_BT)
+    found = tally.results(figures)
+    assert (found['grpo/clip_low'], found['grpo/clip_high']) == (low, high)
+
+
 def test_a_log_ratio_beyond_the_limit_stays_finite():
   cfg = grpo.GrpoConfig(beta=0.1)
   ones_BT = jnp.ones((1, 2))

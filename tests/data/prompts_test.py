@@ -41,3 +41,17 @@ def test_a_chat_template_that_refuses_system_prompts_is_told_of_before_anything_
     ValueError, match='does not take a system prompt .*not supported.*leave it out'
   ):
     prompts.Form(tok, 'chat', tmp_path, 'Be brief.')
+
+
+def test_r1s_template_is_the_same_beside_a_model_that_learned_by_it():
+  own, saved = (
+    chat_template.R1Template(),
+    chat_template.HubTemplate(chat_template.R1Template.source),
+  )
+  replied = ('assistant', '<think>\na\n</think>\n\n7')
+  turns = [('system', 'Be brief.'), ('user', '3 + 4'), replied, ('user', '1')]
+  for first, last in ((0, 4), (1, 2), (1, 4), (0, 3)):
+    messages = [{'role': role, 'content': content} for role, content in turns[first:last]]
+    for asked in (True, False):
+      text = own.render(messages, add_generation_prompt=asked)
+      assert saved.render(messages, add_generation_prompt=asked) == text

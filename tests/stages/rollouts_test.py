@@ -71,6 +71,11 @@ def test_unanimous_groups_are_dropped_and_refilled_from_further_questions():
   assert [prompt for (prompt,) in kept.rollout.prompts] == [0, 11, 20]
   assert kept.rollout.token_BT[:, 0].tolist() == [0, 0, 11, 11, 20, 20]
   assert [score.total for score in kept.scores] == [0, 1] * 3
+  # Metrics are of all that was sampled: nothing that is always right is left out.
+  figures = rollouts.figures(found, 3, grpo.GrpoConfig())
+  assert figures['rollout/unanimous'] == pytest.approx(5 / 9)
+  assert figures['reward/accuracy'] == pytest.approx((4 * 0.5 + 5) / 9)
+  assert figures['verdict/correct'] == pytest.approx(14 / 18)
 
 
 def test_when_refills_run_out_unanimous_groups_fill_the_rest_and_are_counted():
@@ -91,7 +96,7 @@ def test_figures_leave_out_what_no_verifier_could_judge():
   both = replies.join([group(0, MIXED), group(1, SAME)])
   failed = service.Reward({'accuracy': verdict.Verdict(0.0, 'verifier_error', 'killed')}, 0.0)
   both = dataclasses.replace(both, scores=(*both.scores[:3], failed))
-  found = rollouts.Experience(both, dropped=4, unfilled=1)
+  found = rollouts.Experience(both, both, dropped=4, unfilled=1)
   figures = rollouts.figures(found, 3, grpo.GrpoConfig())
   assert figures['reward/accuracy'] == pytest.approx(2 / 3)
   assert figures['reward/total'] == pytest.approx(2 / 3)
@@ -108,7 +113,7 @@ def test_the_overlong_penalty_counts_from_the_cap_of_the_update():
   (far, _), (near, penalty) = rollouts.shaped(found, 50, gcfg), rollouts.shaped(found, 3, gcfg)
   assert np.array_equal(far, found.reward_PG)
   assert (near <= far).all() and near[0, 1] < near[0, 0] < far[0, 0]
-  figures = rollouts.figures(rollouts.Experience(found), 3, gcfg)
+  figures = rollouts.figures(rollouts.Experience(found, found), 3, gcfg)
   assert figures['reward/total'] == pytest.approx(near.mean())  # what advantages are made of
   assert figures['reward/overlong'] == pytest.approx(penalty.mean())
 
