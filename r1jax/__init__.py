@@ -7,6 +7,9 @@ Every array's name ends in its dimensions, one letter each, the same as in the e
   Y key heads                   H head width without position             R rotary width
   U value width                 Q query latent     C key-value latent     F dense ffn
   E routed experts              K experts per token  M expert ffn         V vocabulary   L layers
+
+On the host, where none of these occur, a letter may stand for something else that the docstring
+names: S shards, K texts or stop sequences, C chunks, W a window, A micro-batches, R requests.
 """
 
 __version__ = '0.1.0'

@@ -1,4 +1,4 @@
-"""What is kept of a model's own samples: correct, readable, new, and no held-out question (§1.5).
+"""What is kept of a model's own samples: right, readable, new, no held-out question (R1 §2.3.3).
 
 The paper names the filters (mixed languages, long paragraphs, code blocks, repetition) and gives no
 thresholds; those here are ours.

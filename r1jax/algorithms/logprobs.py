@@ -37,7 +37,8 @@ def token_logp(w_VD, hidden_XD, token_X, temperature=1.0, form='reference', mask
 
   # On each device: its share of the vocabulary against its share of the tokens.
   def local(w_VD, x_XD, *tokens):
-    return _over_shards(*_at_the_shore(w_VD, x_XD), *tokens, temperature=temperature, form=form)
+    both = _varying_over_both(w_VD, x_XD)
+    return _over_shards(*both, *tokens, temperature=temperature, form=form)
 
   tokens = (token_X,) if mask_X is None else (token_X, mask_X)
   axes = (('vocab', None), ('batch', None), *[('batch',)] * len(tokens))
@@ -45,7 +46,7 @@ def token_logp(w_VD, hidden_XD, token_X, temperature=1.0, form='reference', mask
   return island(layers.head_matrix(w_VD, hidden_XD.dtype), hidden_XD, *tokens)
 
 
-def _at_the_shore(w_VD, x_XD):
+def _varying_over_both(w_VD, x_XD):
   """Both operands varying over every axis that splits either: gradients are then summed once."""
   w_VD = jax.lax.pcast(w_VD, sharding.ACT_RULES['batch'], to='varying')
   return w_VD, jax.lax.pcast(x_XD, sharding.ACT_RULES['vocab'], to='varying')

@@ -50,7 +50,7 @@ class Form:
     shots: solved examples, `Shot`s.
     before: messages that stand before the question of a chat: system prompt and examples.
     end_id: ends a reply that is learned.
-    stop_KW: token sequences that end a reply, as `sample.generate` takes them.
+    stop_KW: token sequences that end a reply, as `sample.decode` takes them.
     tokenizer: of the model.
   """
 

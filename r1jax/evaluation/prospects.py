@@ -89,11 +89,11 @@ def of(replies):
   )
 
 
-class Watch:
+class SilenceWatch:
   """Counts rollouts in a row in which no group had anything to compare."""
 
   def __init__(self, job, say, silent=0):
-    """`say` hears a line; `silent` is the count of an earlier `Watch`, to go on with."""
+    """`say` hears a line; `silent` is the count of an earlier `SilenceWatch`, to go on with."""
     self._job, self._say, self.silent = job, say, silent
 
   def add(self, replies):

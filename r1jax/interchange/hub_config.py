@@ -34,7 +34,7 @@ _LEAST = {'factor': 1.0, 'beta_fast': 1e-6, 'beta_slow': 1e-6, 'high_freq_factor
 _LEAST_THETA = 2.0
 
 
-class Run(NamedTuple):
+class RuntimeFields(NamedTuple):
   """How a model is run, see `config.RuntimeConfig`."""
 
   remat: bool = True
@@ -50,7 +50,7 @@ def read(folder, compute_dtype=None, param_dtype=None, **run):
 
   Args:
     compute_dtype, param_dtype: None takes the checkpoint's own `torch_dtype`.
-    run: `Run`'s fields, how the model is run, which a hub config does not say.
+    run: `RuntimeFields`'s fields, how the model is run, which a hub config does not say.
 
   Raises:
     tensors.CheckpointFileError: a value of the wrong type or range, or a model_type, rope type,
@@ -59,7 +59,7 @@ def read(folder, compute_dtype=None, param_dtype=None, **run):
   hub, path = load_json(folder)
   try:
     _check(hub)
-    return _read(hub, compute_dtype, param_dtype, Run(**run))
+    return _read(hub, compute_dtype, param_dtype, RuntimeFields(**run))
   except ValueError as error:
     raise tensors.CheckpointFileError(f'{path}: {error}') from error
 

@@ -39,7 +39,7 @@ _ALL = ('node', 'expert')
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class ExchangeLevel:
   """Rounds over one level of the machine.
 
   Attributes:
@@ -81,7 +81,7 @@ def stages(cfg, tokens, nodes, near):
 def _stage(axes, shards, tokens, hit, size):
   size = min(size, tokens)
   rounds = math.ceil(tokens * hit / shards / size)
-  return Stage(axes, shards, size, rounds, math.ceil(tokens / size))
+  return ExchangeLevel(axes, shards, size, rounds, math.ceil(tokens / size))
 
 
 def _most_rows(cfg, shards):

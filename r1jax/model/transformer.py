@@ -222,7 +222,7 @@ def _layers(params, cfg, x_XD, ctx, cache=None):
       return x_XD, (entry, stats)
 
     # Decoding has no backward pass.
-    body = body if cache is not None else _remade(cfg, body)
+    body = body if cache is not None else _rematerialised(cfg, body)
     rows = None if cache is None else cache[kind]
     run = _unrolled if not cfg.scan_layers else _scanned if cache is None else _scanned_in_place
     x_XD, entries[kind], stats = run(body, x_XD, params[kind], rows)
@@ -231,8 +231,8 @@ def _layers(params, cfg, x_XD, ctx, cache=None):
   return x_XD, entries, {f'{k[:-2]}_LE' if k.endswith('_E') else k: v for k, v in router.items()}
 
 
-def _remade(cfg, body):
-  """A layer that makes again in the backward pass what it does not keep."""
+def _rematerialised(cfg, body):
+  """The layer, which computes anew in the backward pass what it does not keep."""
   if cfg.remat:
     return jax.checkpoint(body, policy=_TO_HOST if cfg.offload else None)
   # Unrolled, a model is small, and XLA fuses across its layers: there is nothing to win.

@@ -50,7 +50,7 @@ def refused(job, cfg, shape):
 
 
 def too_much(kept, chip):
-  """Why a job's arrays (`memory.Held`) alone exceed a chip's memory; '' where they do not."""
+  """Why a job's arrays (`memory.ArrayBytes`) alone exceed a chip's memory; '' where they do not."""
   inside = {
     'an update holds gradients': kept.gradients,
     'a rollout holds its weights and cache': kept.decoding + kept.cache,

@@ -39,7 +39,7 @@ class Split:
 
 
 @dataclasses.dataclass(frozen=True)
-class Held:
+class ArrayBytes:
   """Exact bytes of the long-lived arrays, and of what lives inside the programs."""
 
   parameters: float
@@ -57,11 +57,11 @@ class Held:
 
 
 def held(job, cfg, mesh):
-  """`Held` of a job on a mesh (which may be abstract)."""
+  """`ArrayBytes` of a job on a mesh (which may be abstract)."""
   _, state, frozen = phases.state(job, cfg, mesh)
   # Beside frozen weights, all that grows with what is trained is as small as adapters are.
   trained = phases.bytes_held(state.params)
-  return Held(
+  return ArrayBytes(
     trained + phases.bytes_held(frozen),
     phases.bytes_held(state.reference),
     phases.bytes_held(state.optimizer),
@@ -73,7 +73,7 @@ def held(job, cfg, mesh):
 
 
 def apart(job, cfg, train, sample):
-  """`Held` of the devices that train and of those that only sample (`rl.rollout_mesh`).
+  """`ArrayBytes` of the devices that train and of those that only sample (`rl.rollout_mesh`).
 
   The latter keep copies of the weights alone: the one they sample by, and `ahead` those of what is
   trained after it.
@@ -140,7 +140,7 @@ def guess(job, cfg, mesh):
   kept, size = held(job, cfg, mesh), jnp.dtype(cfg.compute_dtype).itemsize
   # An update at its peak, and a rollout at its.
   update = kept.state + kept.gradients + activations(cfg, mesh, job.rl.rows, job.rl.capacity)
-  layers = 2 * layer_bytes(cfg, mesh) * size
+  layers = 2 * layer_values(cfg, mesh) * size
   rollout = kept.state + kept.decoding + 1.5 * kept.cache + layers
   return max(update, rollout)
 
@@ -179,11 +179,11 @@ def activations(cfg, mesh, all_rows, length):
     wide = 2 * cfg.width + 3 * cfg.moe.ffn / sharding.ways(mesh, 'ffn')
     experts = 2 * size * seen * (3 * cfg.width + copies * wide)
   # Two layers' weights: one at work, the next on its way. Scores, experts and head never meet.
-  weights = 2 * layer_bytes(cfg, mesh) * size
+  weights = 2 * layer_values(cfg, mesh) * size
   return residual + weights + heads_wide + max(scores, experts, head)
 
 
-def layer_bytes(cfg, mesh):
+def layer_values(cfg, mesh):
   """Values of the largest layer's weights as used: whole over `fsdp`, split over the other axes."""
   kind = 'moe' if cfg.moe_layers else 'dense'
 

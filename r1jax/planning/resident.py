@@ -34,7 +34,7 @@ class Updates:
 def peak(cfg, mesh, held, updates):
   """Bytes of this process at the peak of an update or of a rollout, whichever is higher.
 
-  `held`: `memory.Held` of one device.
+  `held`: `memory.ArrayBytes` of one device.
   """
   # The gradient of the micro-batch at work, and the sum over those before it.
   update = 2 * held.gradients + memory.activations(cfg, mesh, updates.rows, updates.length)

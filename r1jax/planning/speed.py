@@ -95,7 +95,7 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
   held = phases.slots(job, sample)
   # What must cross the memory's bus: all layers' weights for each pass, and the cache.
   size = cfg.layers * jnp.dtype(cfg.compute_dtype).itemsize
-  read, decoded = (size * memory.layer_bytes(cfg, mesh) for mesh in meshes)
+  read, decoded = (size * memory.layer_values(cfg, mesh) for mesh in meshes)
   kept, own = (memory.held(job, cfg, mesh) for mesh in meshes)
   each = 1 / rl.mini_batches
   # Decoding: slots that refill until the queue is empty, then as long as the longest takes; a step

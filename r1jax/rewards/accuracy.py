@@ -1,6 +1,6 @@
 """The accuracy reward: where the final answer of a completion is (reference §1.4).
 
-Whether it is right says the gold of its question: see `golds`.
+The gold of its question decides whether it is right: see `golds`.
 
 The final answer is the last `<answer>` block outside a thought; without one, the last `\\boxed{}`
 outside a thought. Of two answers the last wins here, and the format reward punishes the second tag.

@@ -87,7 +87,7 @@ def _weight(text, entry):
   return weight
 
 
-class Judge:
+class FunctionProcess:
   """One function in a process of its own; `close` it when done."""
 
   def __init__(self, function, seconds, gib):
@@ -151,11 +151,11 @@ class Judge:
 
 
 def start(text, seconds, gib):
-  """A `Judge` per function of `reward.function`; arguments and errors as there and in `parse`."""
+  """A `FunctionProcess` per function of `reward.function`; for the rest see there and `parse`."""
   judges = []
   try:
     for function in parse(text):
-      judges.append(Judge(function, seconds, gib))
+      judges.append(FunctionProcess(function, seconds, gib))
   except ValueError:
     for judge in judges:
       judge.close()

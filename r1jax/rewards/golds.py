@@ -29,7 +29,7 @@ NAMES = tuple(_BY_NAME)
 
 
 def of(answer):
-  """The `verdict.Gold` of a question's answer: itself, or of a str the mathematics it states.
+  """The `verdict.Gold` of a question's answer: the answer itself; a str becomes a `value.Value`.
 
   Raises:
     TypeError: it is neither.

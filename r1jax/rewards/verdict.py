@@ -57,7 +57,7 @@ class Gold:
   """The right answer to a question: how it is read, how a completion is checked by it.
 
   A kind of answer is a frozen dataclass that derives from this, in a file of its own, and one
-  line of `golds.KINDS`. What it does not say itself is as here.
+  line of `golds.KINDS`. Methods that it does not override behave as below.
 
   Attributes:
     name: of the kind, a word, in files of completions to be judged.

@@ -15,6 +15,7 @@ from r1jax.sampling import rollout
 from r1jax.stages import cold_start as cold_start_stage
 from r1jax.stages import rejection as rejection_stage
 from r1jax.stages import samples
+from r1jax.train import progress
 
 DATA = 'data.array_record'
 
@@ -59,10 +60,16 @@ def _curate(job, config, mesh, curate):
   with workdir.opened(job.workdir, config) as folder:
     _plan(job, cfg, mesh)
     # Sampling goes on with the first part that is not on disk.
-    policy = rollout.Policy(model.weights(job, cfg), cfg, form)
+    with progress.Status('loading the weights'):
+      policy = rollout.Policy(model.weights(job, cfg), cfg, form)
     digest = params_lib.sha256(policy.params)
-    with contextlib.closing(service.RewardService(job.reward)) as rewards:
-      data = curate(samples.collect(folder, job, policy, problems, rewards), sieve, digest)
+    total = job.samples.questions * job.sample.group
+    with (
+      contextlib.closing(service.RewardService(job.reward)) as rewards,
+      progress.Status('sampling replies', total) as status,
+    ):
+      drawn = samples.collect(folder, job, policy, problems, rewards, status.advance)
+      data = curate(drawn, sieve, digest)
     figures = {'examples': len(data)} | sieve.figures() | rejection_stage.proportions(data)
     if jax.process_index() == 0:
       examples.write(folder / DATA, data)

@@ -1,4 +1,4 @@
-"""Every stage that can run, by its name in a config: one table.
+"""Every stage, by its name in a config: one table. Graphs of stages stand in `main.py`.
 
 A new stage is a module in `stages/`, what a run adds to it in one of the modules imported here, a
 line in the table and a section in `config.default`.
@@ -72,7 +72,10 @@ def run(job, config, imports=0.0):
     Interrupted, CheckpointError, VerifierFailure, NonFiniteError: with the reason; nothing is lost.
   """
   if job.stage not in KINDS:
-    raise ValueError(f'config.stage={job.stage!r} is not one of {", ".join(KINDS)}')
+    graphs = 'a graph of stages (r1, rl_vs_distill)'
+    raise ValueError(
+      f'config.stage={job.stage!r} is none of {", ".join(KINDS)}, and not the name of {graphs}'
+    )
   kind = KINDS[job.stage]
   ended = workdir.ended(job.workdir, config) if kind.learns else None
   # All processes go on, or none does.

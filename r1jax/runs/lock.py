@@ -23,7 +23,7 @@ SILENCE = 60.0  # seconds without a touch after which a holder elsewhere counts 
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
 
 
-class Held(ValueError):  # noqa: N818 - a state of the folder, said to the user
+class LockedError(ValueError):
   """Another run holds the folder; the message says which host and process, and since when."""
 
 
@@ -43,7 +43,7 @@ def hold(folder, say=print):
     A function without arguments that raises `Lost` where the folder is not ours any more.
 
   Raises:
-    Held: another run holds the folder.
+    LockedError: another run holds the folder.
   """
   if jax.process_index() != 0:
     yield lambda: None
@@ -90,12 +90,12 @@ def _lock(path, file, say):
   """Whether the kernel's lock is ours; False where the file system has none.
 
   Raises:
-    Held: it is another's.
+    LockedError: it is another's.
   """
   try:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError:
-    raise Held(_told(path, _holder(file))) from None
+    raise LockedError(_told(path, _holder(file))) from None
   except OSError as error:
     if error.errno not in _NO_LOCKS:
       raise
@@ -105,7 +105,7 @@ def _lock(path, file, say):
 
 
 def _refuse_living(path, file, locked, say):
-  """Raises `Held` where the file names a holder that may live although the lock is not its."""
+  """Raises `LockedError` where the file names a holder that may live though the lock is not its."""
   holder = _holder(file)
   if not holder or (locked and holder.get('host') == socket.gethostname()):
     return
@@ -117,7 +117,7 @@ def _refuse_living(path, file, locked, say):
     time.sleep(min(1.0, BEAT / 4))
     with open(path):  # a network file system looks anew when a file is opened
       if os.stat(path).st_mtime_ns != first:
-        raise Held(told)
+        raise LockedError(told)
 
 
 def _holder(file):

@@ -69,6 +69,7 @@ def weights(job, cfg):
     folder = checkpoints.open(job.checkpoint)
     base = huggingface.load(folder, lora.without(cfg), cfg.param_dtype)
     return lora.attach(base, specs, keys.named(job.seed, 'lora')) if cfg.lora.rank else base
+  # The number is older than `keys.named` and stays: a seed goes on meaning the same weights.
   make = jax.jit(lambda key: params_lib.init(specs, key, cfg.init_std, cfg.param_dtype))
   return make(jax.random.fold_in(jax.random.key(job.seed), 0xB0DE))
 
@@ -83,7 +84,7 @@ def check_base(job):
 
 
 def base(job):
-  """What adapters are trained beside, for `state.Held.beside`; '' where all weights are trained."""
+  """What adapters are trained beside, for `FrozenBase.beside`; '' where all weights are trained."""
   if not job.lora.rank:
     return ''
   return state.describe_base(job.checkpoint, checkpoints.digest(checkpoints.open(job.checkpoint)))

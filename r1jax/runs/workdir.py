@@ -36,7 +36,7 @@ def opened(path, config):
   """The folder, prepared and held by this run alone; yields its path.
 
   Raises:
-    lock.Held: another run holds it.
+    lock.LockedError: another run holds it.
     lock.Lost: it was deleted or moved under the run, which is said at its end.
     ValueError: as `prepare`.
   """

@@ -23,10 +23,10 @@ from r1jax.sampling import draw
 
 @dataclasses.dataclass(frozen=True)
 class SampleConfig:
-  """How completions are drawn: R1 at temperature 1 in RL, 0.6 and top-p 0.95 when evaluated (§1.9).
+  """How completions are drawn. R1: temperature 1 in RL, 0.6 and top-p 0.95 in evaluation.
 
   Attributes:
-    group: samples a prompt (G).
+    group: samples per prompt (G).
     max_new: most new tokens; a call may ask for fewer.
     temperature: logits are divided by it; 0 takes the most likely token.
     top_k: only so many of the most likely tokens are drawn from; 0 for all. Tokens as likely as the
@@ -64,7 +64,7 @@ class Slots:
   Attributes:
     token_B, position_B: the newest token of each and its place; its keys are not in the cache yet.
     length_B: tokens drawn so far; cap_B: most tokens to draw.
-    request_B: int32, names the sequence's draws.
+    request_B: int32, the request's number, which seeds the sequence's draws.
     recent_BW: the latest tokens, which stop sequences are compared with.
     stopped_B: whether it has ended by itself.
     live_B: whether it goes on; False in a slot without a request too.
@@ -248,7 +248,9 @@ def decode(params, cfg, how, slots, key, stop_KW, *, steps, enough, most):
 
 @partial(jax.jit, static_argnames=('cfg', 'scfg', 'rows'))
 def generate(params, cfg, scfg, prompt_PT, length_P, key, *, cap, stop_KW, rows=None):
-  """A rollout of as many requests as there are slots, in one program: what is planned for.
+  """A rollout of as many requests as there are slots, in one program.
+
+  No run uses it: it stands in for `rollout.run` where a rollout is planned or tested.
 
   Args:
     params, cfg: the model.

@@ -38,7 +38,7 @@ def curate(samples, cfg, sieve, model, languages):
   Args:
     samples: `samples.Sample`s of R1-Zero.
     cfg: `ColdStartConfig`.
-    sieve: `rejection.Sieve`, which counts what is dropped.
+    sieve: `filtering.Sieve`, which counts what is dropped.
     model: digest of R1-Zero's weights, for the provenance.
     languages: those that questions are asked in; examples in another one are left out.
 

@@ -74,11 +74,12 @@ class Stage(sft.Stage):
   title = 'Distillation'
 
   def __init__(self, job, cfg, form, source, held=(), teacher=None):
-    """Arguments as for `sft.Stage`; a `Teacher` goes with a weight that is not 0."""
+    """Arguments as for `sft.Stage`; a `Teacher` where `distill.kl.weight` is not 0."""
     super().__init__(job, cfg, form, source, held)
     self.teacher = teacher
     if bool(teacher) != bool(job.distill.kl.weight):
-      raise ValueError(f'a teacher goes with a weight, {job.distill.kl.weight=}')
+      need = 'needs a teacher' if job.distill.kl.weight else 'takes no teacher'
+      raise ValueError(f'distill.kl.weight={job.distill.kl.weight} {need}')
 
   def learn(self, batch):
     """(state, metrics) after an update on samples, and on the teacher's distribution if asked."""

@@ -1,4 +1,4 @@
-"""RL for all scenarios, Dev3 -> R1: rules for reasoning, reward models for the rest (§1.3, §1.4).
+"""RL for all scenarios, Dev3 -> R1: rules for reasoning, reward models else (reference §1.3, §1.4).
 
 Most updates are reasoning RL as before. In the last part, a share of each rollout's prompts are
 general requests: their reward is that of a reward model + format, and language for both.
@@ -25,7 +25,7 @@ class GeneralConfig:
   Attributes:
     helpful, harmless: folders of trained reward models; '' leaves requests of that kind out.
     path: JSONL file of requests, {"question", "kind"}; needed.
-    preference_updates: last updates in which general requests take part: 400 of 1,700 (§1.3).
+    preference_updates: last updates in which general requests take part: 400 of 1,700 (R1 §3.2).
     share: of a rollout's prompts that are general in that part; the paper gives none.
     helpful_weight, harmless_weight: of the reward models' scores.
     rows, capacity: texts of one scoring call, and most tokens of a text.
@@ -108,12 +108,13 @@ def judges(job):
   return found
 
 
-class Watch:
+class HackingWatch:
   """Whether rule accuracy falls while preference rises: the sign of hacking (reference §1.4)."""
 
   def __init__(self, window, tolerance, history=()):
-    """`history` is that of an earlier `Watch`, to go on with: a row a rollout, mean accuracy, the
-    square of its standard error, preference.
+    """`history` is that of an earlier `HackingWatch`, to go on with.
+
+    It has a row per rollout: mean accuracy, the square of its standard error, preference.
     """
     self._window, self._tolerance = window, tolerance
     self.history = [list(row) for row in history]
@@ -199,12 +200,12 @@ class Stage(reasoning_rl.Stage):
   def __init__(self, job, *rest):
     """Arguments as for `reasoning_rl.Stage`, the questions being `Questions`."""
     super().__init__(job, *rest)
-    self.watch = Watch(job.general.window, job.general.tolerance)
+    self.watch = HackingWatch(job.general.window, job.general.tolerance)
 
   def restore(self, arrays, host):
     """Continues exactly where `arrays` and `host` were saved."""
     super().restore(arrays, host)
-    self.watch = Watch(self.job.general.window, self.job.general.tolerance, host['watch'])
+    self.watch = HackingWatch(self.job.general.window, self.job.general.tolerance, host['watch'])
 
   def host(self):
     """Positions, counters, and what the watch has seen."""

@@ -1,4 +1,4 @@
-"""Reasoning RL by GRPO on rule rewards: R1-Zero, and the stage Dev1 -> Dev2 of R1 (§1.3).
+"""Reasoning RL by GRPO on rule rewards: R1-Zero, and the stage Dev1 -> Dev2 of R1 (reference §1.3).
 
 One iteration: sample G completions per question, score them, turn rewards into group advantages,
 split the completions into mini-batches at random, pack each, and make one update per mini-batch.
@@ -28,8 +28,8 @@ class RlConfig:
   """The RL schedule; defaults are R1-Zero's (reference §1.3).
 
   Attributes:
-    prompts: questions a rollout. The paper: 8,192 outputs = 512 questions x 16.
-    mini_batches: updates a rollout, one inner epoch.
+    prompts: questions per rollout. The paper: 8,192 outputs = 512 questions x 16.
+    mini_batches: updates per rollout, one inner epoch.
     updates: policy updates in all ("steps" of the paper).
     reference_every: updates after which the reference becomes the policy.
     length_schedule: (from update, most new tokens) pairs, ascending.
@@ -43,21 +43,15 @@ class RlConfig:
       steps, so bfloat16 costs it one rounding (and halves its memory).
     rollout_layout: 'decode' gathers the weights once before a rollout and holds them beside
       training's until it ends; 'same' saves that memory and gathers them at every token.
-    next_level: share of right answers to held-out questions of the highest level asked, from which
-      on the next level is asked too, the lowest at first; 0 asks all levels from the start. Needs
-      `evaluation.every`.
+    next_level: a curriculum: share of right answers to held-out questions of the highest level
+      asked, from which on the next level is asked too, the lowest at first; 0 asks all levels from
+      the start. Needs `evaluation.every`.
     silent_rollouts: rollouts in a row in which all groups agree, after which the run stops with the
       reason instead of burning hours; 0 goes on whatever happens.
     samples_every: updates between rollouts that are written to `samples/`; the last one always is.
     samples_mib: most MiB of `samples/`; steps between the first and the last give way, evenly.
-    staleness: rollouts sampled ahead of the one trained on, see `stages.ahead`; 0 samples and
-      trains in turn, as the paper does. A rollout then comes from weights that lack the last
-      `staleness` rollouts, so `grpo.tis_cap` must be set. Three policies meet in the loss: the
-      ratio that is clipped is that of the current policy to the trainer's at the rollout's first
-      update, computed anew, so that clipping bounds what this rollout changes; what lies between
-      that and the policy that sampled, its age and the sampler's rounding alike, is the truncated
-      weight (decoupled PPO, arXiv 2110.00641, 2505.24298; reference §4.2). With the sampler's own
-      log-probabilities in the ratio instead, tokens would be clipped for what others have changed.
+    staleness: rollouts sampled ahead of training, see `stages.ahead`; 0 samples and trains in turn,
+      as the paper does. Needs `grpo.tis_cap`, which weighs what older weights have sampled.
     rollout_mesh: mesh of the devices that only sample, the last ones, e.g. (1, 2, 1, 1); () samples
       on those that train. Needs staleness.
   """
@@ -149,7 +143,7 @@ def initial_state(job, cfg, tx, weights):
   return state_lib.create(weights, tx, bool(job.grpo.beta), types)
 
 
-class Stage(state_lib.Held):
+class Stage(state_lib.FrozenBase):
   """The RL stage as `train.loop` drives it: see `loop.run` for the contract."""
 
   title = 'GRPO'
@@ -200,7 +194,7 @@ class Stage(state_lib.Held):
   def watch_silence(self, silent):
     """Begins to watch for rollouts that teach nothing, `silent` of them just seen."""
     say = print if jax.process_index() == 0 else lambda line: None
-    self.prospects = prospects.Watch(self.job, say, silent)
+    self.prospects = prospects.SilenceWatch(self.job, say, silent)
 
   @property
   def policy(self):

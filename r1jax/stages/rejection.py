@@ -38,7 +38,7 @@ def curate(samples, cfg, sieve, model, general):
   Args:
     samples: `samples.Sample`s of Dev2.
     cfg: `RejectionConfig`.
-    sieve: `rejection.Sieve`, which counts what is dropped.
+    sieve: `filtering.Sieve`, which counts what is dropped.
     model: digest of Dev2's weights, for the provenance.
     general: random-access source of general `examples.Example`s, training ones.
 

@@ -51,7 +51,7 @@ class Sample:
   candidate: filtering.Candidate
 
 
-def collect(folder, job, policy, problems, rewards):
+def collect(folder, job, policy, problems, rewards, heard=lambda count: None):
   """Yields the `Sample`s of the first `job.samples.questions` problems, in order.
 
   Args:
@@ -60,6 +60,7 @@ def collect(folder, job, policy, problems, rewards):
     policy: `rollout.Policy` that replies.
     problems: random-access source.
     rewards: `service.RewardService`.
+    heard: called with the number of new replies whenever there are some, those on disk included.
   """
   cfg = job.samples
   if len(problems) < cfg.questions:
@@ -69,8 +70,10 @@ def collect(folder, job, policy, problems, rewards):
     asked = [problems[first + i] for i in range(cfg.batch)]
     path = folder / FOLDER / f'part_{part:06d}.jsonl'
     # Hours of drawing are not repeated; the same seed would draw the same replies.
-    if not _there(path):
-      rows = list(_draw(job, policy, asked, part, rewards))
+    if _there(path):
+      heard(cfg.batch * job.sample.group)
+    else:
+      rows = list(_draw(job, policy, asked, part, rewards, heard))
       if jax.process_index() == 0:
         files.write_rows(path, rows)
       # All wait here: no process reads before the first has written.
@@ -100,13 +103,14 @@ def spent(folder, job, policy, problems):
   return total
 
 
-def _draw(job, policy, asked, part, rewards):
+def _draw(job, policy, asked, part, rewards, heard):
   """Rows of one part: the replies to its questions, as its file holds them."""
   # The same shape for every part, so that one program is compiled.
   limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.sample.slots)
-  # By part, so that it does not matter which ones an earlier attempt made.
+  # By part, so that it does not matter which ones an earlier attempt made. 'harvest' is an older
+  # name of this stage, kept so that a seed goes on meaning the same replies.
   key = jax.random.fold_in(keys.named(job.seed, 'harvest'), part)
-  out = replies.ask(policy, job.sample, asked, limits, key, rewards)
+  out = replies.ask(policy, job.sample, asked, limits, key, rewards, heard)
   for b, text in enumerate(out.texts):
     accuracy = out.scores[b].verdicts['accuracy']
     reply = {

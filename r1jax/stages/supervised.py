@@ -9,7 +9,7 @@ from r1jax.train import ledger, phases, steps
 from r1jax.train import state as state_lib
 
 
-class Stage(state_lib.Held):
+class Stage(state_lib.FrozenBase):
   """The life cycle that `train.loop` asks for; a stage adds `title`, `total` and `update`.
 
   Its `__init__` sets `job`, `cfg`, the optimizer `tx` and the `stream` of data, and then calls

@@ -117,14 +117,16 @@ class Signals:
 def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
   """Drives `stage` from its newest checkpoint (or its start) to its last update.
 
-  A stage has: `title`, `total` updates, `figures` for the progress bar, `cycle` updates that make
-    a round, `examine_every` updates, `base` (metrics before training), `doing()`
-    (what it does beside an update), `ledger` (a `ledger.Ledger`), `start()`,
-    `abstract(host)`, `restore(arrays, host)`, `arrays()` and `host()` (together everything that
-    makes the run), and `update(step)`, which dispatches update number `step` and returns its
-    metrics without waiting for them.
-  `refresh(always)` is called after each checkpoint; `always` where the run goes on from one, as its
-    last end may have been sudden, and where it was told to stop.
+  A stage has `title`; `total` updates; `cycle`, the updates of a round; `figures` for the progress
+    bar; `start()`; `abstract(host)`, `restore(arrays, host)`, `arrays()` and `host()` (together
+    everything that makes the run); and `update(step)`, which dispatches update number `step` and
+    returns its metrics without waiting for them. `weights` are the policy's, for whoever examines
+    or saves it, and `close()` ends what runs beside. `runs.train.Run` gives it `initial` (weights
+    to start from), `beside` (the base of adapters), `ledger` (a `ledger.Ledger`), `base` (metrics
+    before training), `examine(weights, step)` with `examine_every` updates between two, and
+    `doing(what)`, a context manager that says what is done beside updates.
+  `refresh(always)` is called after each checkpoint; with `always` after a resume, as the last start
+  may have been killed, and where the run was told to stop.
 
   Args:
     cfg: `LoopConfig`.

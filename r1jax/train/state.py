@@ -19,7 +19,7 @@ class TrainState:
   """Weights and what trains them.
 
   With adapters, `params` and `reference` hold these alone: what is frozen is no part of the state
-  (`Held`).
+  (`FrozenBase`).
 
   Attributes:
     params: what is trained of the policy.
@@ -34,13 +34,13 @@ class TrainState:
   step: jax.Array
 
 
-class Held:
+class FrozenBase:
   """The frozen weights of a stage that learns, beside its `state`; the stage derives from this.
 
   Attributes:
     frozen: the other half of `params.split`; None where all weights are trained.
-    beside: what the frozen weights are of, by `describe_base`; '' where all are trained. It goes
-      into every checkpoint, which does not hold the weights themselves.
+    beside: which base the frozen weights come from, by `describe_base`; '' where all are trained.
+      It goes into every checkpoint, which does not hold the weights themselves.
   """
 
   frozen, beside = None, ''

@@ -56,7 +56,7 @@ def test_shares_are_of_replies_and_of_groups():
 
 def test_the_run_stops_after_so_many_silent_rollouts_in_a_row_and_says_what_helps(job):
   heard = []
-  watch = prospects.Watch(job, heard.append)
+  watch = prospects.SilenceWatch(job, heard.append)
   silent, mixed = said(('nothing', 'nothing')), said(('right', 'nothing'))
   for one in (silent, silent, mixed, silent, silent):
     watch.add(one)
@@ -68,7 +68,7 @@ def test_the_run_stops_after_so_many_silent_rollouts_in_a_row_and_says_what_help
 
 def test_a_watch_goes_on_from_the_count_of_another(job):
   with pytest.raises(prospects.NothingToLearnError):
-    prospects.Watch(job, print, silent=2).add(said(('wrong', 'wrong')))
+    prospects.SilenceWatch(job, print, silent=2).add(said(('wrong', 'wrong')))
 
 
 @pytest.mark.parametrize(

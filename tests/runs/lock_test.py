@@ -55,7 +55,7 @@ def quick(monkeypatch):
 
 def test_a_second_run_is_told_the_host_the_process_and_since_when(holder, tmp_path):
   since = said(tmp_path)['since']
-  with pytest.raises(lock.Held) as refused, lock.hold(tmp_path):
+  with pytest.raises(lock.LockedError) as refused, lock.hold(tmp_path):
     pass
   text = str(refused.value)
   for part in (str(tmp_path), socket.gethostname(), f'pid {holder.pid}', since, 'wait'):
@@ -83,7 +83,7 @@ def test_of_many_that_begin_at_once_one_wins(tmp_path):
       with lock.hold(tmp_path):
         results.append('held')
         time.sleep(0.5)
-    except lock.Held:
+    except lock.LockedError:
       results.append('refused')
 
   threads = [threading.Thread(target=begin) for _ in range(8)]
@@ -118,7 +118,10 @@ def test_a_holder_elsewhere_that_touches_its_file_lives_whatever_its_clock_says(
   thread = threading.Thread(target=touch)
   thread.start()
   try:
-    with pytest.raises(lock.Held, match='host elsewhere'), lock.hold(tmp_path, lambda line: None):
+    with (
+      pytest.raises(lock.LockedError, match='host elsewhere'),
+      lock.hold(tmp_path, lambda line: None),
+    ):
       pass
   finally:
     ended.set()
@@ -136,7 +139,7 @@ def test_without_locks_in_the_file_system_the_touches_alone_decide(tmp_path, mon
   told = []
   with (
     lock.hold(tmp_path, told.append),
-    pytest.raises(lock.Held),
+    pytest.raises(lock.LockedError),
     lock.hold(tmp_path, told.append),
   ):
     pass

@@ -170,7 +170,7 @@ def test_a_folder_that_another_holds_keeps_its_config(learning):
   config.loop.checkpoint_every += 1
   with (
     lock.hold(folder),
-    pytest.raises(lock.Held),
+    pytest.raises(lock.LockedError),
     workdir.opened(folder, config),
   ):
     pass

@@ -110,7 +110,7 @@ def test_what_does_not_work_out_is_refused_in_one_line(folders, tmp_path):
 
 def watched(accuracy, preferred, questions=100):
   """Metrics after rollouts of so many questions, each answered rightly always or never."""
-  watch, found = general_rl.Watch(3, 0.02), {}
+  watch, found = general_rl.HackingWatch(3, 0.02), {}
   for share, preference_ in zip(accuracy, preferred):
     found = watch.add(np.arange(questions) < share * questions, preference_)
   return found
@@ -145,10 +145,10 @@ def test_without_updates_before_the_first_rollouts_are_the_measure():
 
 
 def test_a_watch_goes_on_from_its_history():
-  one = general_rl.Watch(2, 0.0)
+  one = general_rl.HackingWatch(2, 0.0)
   for right, preferred in ((0.9, None), (0.9, None), (0.9, 0.1), (0.8, 0.2), (0.5, 0.3)):
     one.add([right, right, 1.0], preferred)
-  other = general_rl.Watch(2, 0.0, json.loads(json.dumps(one.history)))
+  other = general_rl.HackingWatch(2, 0.0, json.loads(json.dumps(one.history)))
   assert other.add([0.4, 0.3], 0.4) == one.add([0.4, 0.3], 0.4) != {}
 
 

@@ -26,8 +26,9 @@ def sampled(monkeypatch):
   """Numbers of the parts that were sampled, two replies a question."""
   parts = []
 
-  def sample(job, policy, asked, part, rewards):
+  def sample(job, policy, asked, part, rewards, heard):
     parts.append(part)
+    heard(2 * len(asked))
     for b in range(2 * len(asked)):
       reply = {'reply': f'第{part}.{b}\u2028', 'tokens': b, 'stopped': True, 'correct': True,
                'scored': True}  # fmt: skip
@@ -50,8 +51,11 @@ def test_parts_that_are_there_are_not_sampled_again(job, sampled, tmp_path):
   for _ in range(5):
     next(cut)  # part 1 is on disk, part 2 is not
   sampled.clear()
-  assert list(samples.collect(tmp_path / 'cut', job, None, PROBLEMS, None)) == whole
-  assert sampled == [2]
+  heard = []
+  again = samples.collect(tmp_path / 'cut', job, None, PROBLEMS, None, heard.append)
+  assert list(again) == whole
+  # Those on disk count as asked for, the others as they come.
+  assert sampled == [2] and heard == [2 * job.sample.group] * 2 + [4]
 
 
 def test_operations_of_what_was_sampled_are_counted_from_the_disk(job, sampled, tmp_path):

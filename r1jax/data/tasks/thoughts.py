@@ -36,7 +36,7 @@ def lines(problem, languages=None, rng=None):
 
 
 def readable(problem, rng=None):
-  """(thought, summary) of a problem in its own language: the form of the cold start (§1.5)."""
+  """(thought, summary) of a problem in its own language: the cold start's form (reference §1.5)."""
   *work, conclusion = lines(problem, rng=rng)
   # The second form of an answer given at once is a sentence.
   summary = phrases.LANGUAGES[problem.language].bare[1].format(problem.answer)

@@ -37,7 +37,10 @@ def read(hub, dispatch):
   heads = keys.integer(hub, 'num_attention_heads')
   # The reference gives every head a key and a value of its own, made of one latent.
   if keys.integer(hub, 'num_key_value_heads', heads) != heads:
-    raise ValueError(f'num_key_value_heads={hub["num_key_value_heads"]} in latent attention')
+    raise ValueError(
+      f'num_key_value_heads={hub["num_key_value_heads"]}: latent attention has one for each of the '
+      f'num_attention_heads={heads}'
+    )
   if hub.get('tie_word_embeddings'):
     raise ValueError('tie_word_embeddings=true is not supported for deepseek_v3')
   layers = keys.integer(hub, 'num_hidden_layers')
@@ -109,10 +112,12 @@ def lacks(cfg):
   if cfg.attention != 'mla':
     return f'attention={cfg.attention!r} is not mla'
   if cfg.qkv_bias or cfg.qk_norm or cfg.tied:
-    return f'{cfg.qkv_bias=}, {cfg.qk_norm=}, {cfg.tied=}'
+    return (
+      f'it has no biases, head norms or tied head: {cfg.qkv_bias=}, {cfg.qk_norm=}, {cfg.tied=}'
+    )
   moe = cfg.moe
   if moe and (moe.scores != 'sigmoid' or not moe.bias or not moe.shared):
-    return f'{moe.scores=}, {moe.bias=}, {moe.shared=}'
+    return f'it has sigmoid scores with a bias, shared: {moe.scores=}, {moe.bias=}, {moe.shared=}'
   return ''
 
 

@@ -23,7 +23,7 @@ def write(cfg):
 def lacks(cfg):
   """What a ModelConfig has that this family has not, '' where it fits."""
   if cfg.qkv_bias or cfg.qk_norm:
-    return f'{cfg.qkv_bias=}, {cfg.qk_norm=}'
+    return f'it has no bias on q, k and v and no head norms: {cfg.qkv_bias=}, {cfg.qk_norm=}'
   return shared.not_dense(cfg)
 
 

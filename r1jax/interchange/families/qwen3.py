@@ -24,7 +24,7 @@ def write(cfg):
 def lacks(cfg):
   """What a ModelConfig has that this family has not, '' where it fits."""
   if cfg.qkv_bias or not cfg.qk_norm:
-    return f'{cfg.qkv_bias=}, {cfg.qk_norm=}'
+    return f'it has head norms and no bias on q, k and v: {cfg.qkv_bias=}, {cfg.qk_norm=}'
   return shared.not_dense(cfg)
 
 

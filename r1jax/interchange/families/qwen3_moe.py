@@ -66,7 +66,7 @@ def write(cfg):
 def lacks(cfg):
   """What a ModelConfig has that this family has not, '' where it fits."""
   if cfg.qkv_bias or not cfg.qk_norm:
-    return f'{cfg.qkv_bias=}, {cfg.qk_norm=}'
+    return f'it has head norms and no bias on q, k and v: {cfg.qkv_bias=}, {cfg.qk_norm=}'
   moe = cfg.moe
   if not moe:
     return 'it has experts: cfg.moe=None'

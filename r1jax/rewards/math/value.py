@@ -1,10 +1,10 @@
 """Mathematics: whether an answer states the gold value. Exact readings here, the rest by SymPy.
 
 What counts as equal (`equal`): numbers are compared exactly; a decimal with a point and at least
-five significant digits may round or truncate a gold value that is no finite decimal; noise of
-binary floating point (1e-12, relative) is forgiven. A unit may be missing on one side, known units
-are converted. `50%` equals 0.5 and 1/2, and also a bare 50. A number asked for must be worked out:
-`3 + 4` does not state 7.
+five significant digits may round or truncate a gold value that is no finite decimal; a decimal of
+15 digits and more may be off by the noise of binary floating point (1e-14, relative). A unit may be
+missing on one side, known units are converted. `50%` equals 0.5 and 1/2, and also a bare 50. A
+number asked for must be worked out: `3 + 4` does not state 7.
 """
 
 import dataclasses
@@ -59,7 +59,9 @@ class Value(Gold):
   text: str
 
   name = 'math'
-  instruction = 'Please reason step by step, and put your final answer within \\boxed{}.'  # §1.1
+  instruction = (
+    'Please reason step by step, and put your final answer within \\boxed{}.'  # reference §1.1
+  )
 
   @classmethod
   def graded(cls, record):
@@ -210,4 +212,4 @@ def _approximated(gold, exact, rounded, expected, found):
   written_out = value is not None and (value.digits or value.value.denominator == 1)
   if decimal is None or not (first or last and not written_out):
     return judged(False, expected, found)
-  return None  # whether the one rounds to the other says the worker
+  return None  # a worker decides whether the one rounds to the other

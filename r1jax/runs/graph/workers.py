@@ -48,7 +48,7 @@ def run(build, config, until='', say=print):
 
   Raises:
     ValueError: `config.workers` is under 1.
-    lock.Held: another run makes this graph.
+    lock.LockedError: another run makes this graph.
     loop.Interrupted: a signal came; what stages save is saved.
     graph.StageError: a stage failed (the others are stopped), or as `Graph.run`.
     Where one process makes all: what `Graph.run` raises.

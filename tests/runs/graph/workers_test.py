@@ -121,7 +121,7 @@ def test_fewer_than_one_worker_is_refused(tmp_path):
 def test_a_graph_that_another_run_makes_is_refused_and_nothing_is_made(tmp_path):
   with (
     lock.hold(tmp_path),
-    pytest.raises(lock.Held, match=f'{tmp_path} is held .*pid {os.getpid()}'),
+    pytest.raises(lock.LockedError, match=f'{tmp_path} is held .*pid {os.getpid()}'),
   ):
     workers.run(side_by_side.build, side_by_side.settings(tmp_path, 1))
   assert not (tmp_path / 'manifest.json').exists() and not (tmp_path / 'first').exists()
