@@ -77,7 +77,7 @@ def draw(run, path):
       label = kind.replace('_', ' ')
       axis.plot([int(update) for update in updates], values, marker='.', lw=1.2, label=label)
     axis.set_title(title, loc='left', fontsize=10)
-  axes[0].legend(frameon=False, fontsize=7)
+  axes[1].legend(frameon=False, fontsize=8, loc='upper right')
   axes[0].set_ylim(0, 1.02)
   axes[1].set_ylim(bottom=0)
   steps = [row['step'] for row in run['rows']]
