@@ -1,4 +1,4 @@
-"""Throughput of the code reward: short programs a second through the reward service.
+"""Throughput of the code reward: short programs per second through the reward service.
 
   python benchmarks/code_rewards.py --programs=200 --workers=2
 

@@ -41,7 +41,12 @@ def _verdicts():
 def _packing():
   rng = np.random.default_rng(0)
   sequences = [rng.integers(1, 500, size=n) for n in rng.integers(8, 129, size=_SIZE)]
-  return lambda: batches.pack(sequences, 128, _SIZE)
+
+  def pack():
+    bins = batches.best_fit([len(one) for one in sequences], 128)
+    return batches.lay(sequences, bins, 128, _SIZE)
+
+  return pack
 
 
 def main(_):

@@ -65,7 +65,7 @@ def _key_block(fixed, width):
   for keys, stages in ((128, 2), (64, 2)):
     if fixed + stages * keys * width <= SHARED:
       return keys, stages
-  raise ValueError(f'attention: {width} bytes of keys and values a token do not fit shared memory')
+  raise ValueError(f'attention: keys and values of {width} bytes per token exceed shared memory')
 
 
 @dataclasses.dataclass(frozen=True)

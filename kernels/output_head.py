@@ -46,7 +46,7 @@ def token_scores(x_XD, w_VD, target_X, temperature, chunk=None):
 def chunk_size(tokens, vocab, width):
   """Rows of the head at a time: all where the logits are small, else about twice the width.
 
-  Each chunk reads and writes the running dx (8 * width bytes a token), beside about 14 bytes of
+  Each chunk reads and writes the running dx (8 * width bytes per token), beside about 14 bytes of
   logits a token and row: twice the width makes that a quarter. On a CPU 512 rows also stay in the
   processor's cache.
   """

@@ -103,7 +103,7 @@ def _how(group):
     '--samples',
     type=flags.number(ranges.Count),
     metavar='K',
-    help="answers a question (default: the paper's, below)",
+    help="answers per question (default: the paper's, below)",
   )
   group.add_argument(
     '--temperature',

@@ -12,7 +12,7 @@ OBJECTIVES = ('pairwise', 'pointwise')
 
 @flax.struct.dataclass
 class Batch:
-  """What the scores of K texts a row are compared with, both [B, K].
+  """What the scores of K texts per row are compared with, both [B, K].
 
   Attributes:
     label_BK: 1 for the preferred or safe text, 0 for the other. A row of 'pairwise' holds one pair,

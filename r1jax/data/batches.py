@@ -66,21 +66,6 @@ def best_fit(lengths, capacity):
   return bins
 
 
-def pack(sequences, capacity, rows, pad=0):
-  """Packs `sequences` (of int ids, each 1..capacity long) best-fit into `rows` rows, as `Packed`.
-
-  Rows without a bin stay empty. ValueError where a sequence is too long or `rows` are too few.
-  """
-  bins = best_fit([len(sequence) for sequence in sequences], capacity)
-  if len(bins) > rows:
-    tokens = sum(map(len, sequences))
-    raise ValueError(
-      f'{len(sequences)} sequences of {tokens} tokens need {len(bins)} rows of {capacity}, '
-      f'given {rows}'
-    )
-  return lay(sequences, bins, capacity, rows, pad)
-
-
 def lay(sequences, bins, capacity, rows, pad=0):
   """Writes `sequences[i] for i in bins[r]` one after the other into row r, as `Packed`."""
   out = Packed(

@@ -18,7 +18,7 @@ class EvaluationConfig:
 
   Attributes:
     questions: held-out questions, the same before and after.
-    samples: k, samples a question.
+    samples: k, samples per question.
     temperature, top_p: how they are drawn.
     every: updates between evaluations during training (0: none), on `few` of the questions.
     few: questions of such an evaluation.
@@ -102,11 +102,6 @@ def ask(policy, cfg, problems, limits, key, rewards, heard=lambda count: None):
     group=cfg.samples, max_new=limits.cap, temperature=cfg.temperature, top_p=cfg.top_p
   )
   return replies.ask(policy, scfg, problems, limits, key, rewards, heard)
-
-
-def evaluate(policy, cfg, problems, limits, key, rewards, heard=lambda count: None):
-  """Pass@1, format and length on held-out problems: `Result`; arguments as in `ask`."""
-  return result(ask(policy, cfg, problems, limits, key, rewards, heard))
 
 
 def result(out, content_PG=None):

@@ -8,7 +8,7 @@ every shard. Two ways bound it; `stages` chooses by sizes alone:
   all-to-all, until the fullest queue is empty: X/C rounds at most, h X / (S C) where routing is
   even and a token's experts lie on h shards (a token crosses to a shard once for all of them).
 
-Memory of a round in values a device, M' being the part of the expert width that is here and
+Memory of a round in values per device, M' being the part of the expert width that is here and
 k = min(K, E/S): S C (3 D + k (2 D + 3 M')) forward, about double that backward, where the weights'
 gradient is summed in float32 besides (3 E/S D M'). Without rounds S C becomes S X. A round receives
 2 S C D values forward (tokens there, results back) and 3 S C D backward: h/S of what gathering
@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from r1jax import kernels, sharding
 
 # Bytes of token rows that a shard's experts see at once: for V3 on 64 shards 128 tokens a pair, so
-# 2,048 rows an expert, enough to keep matrix units busy.
+# 2,048 rows per expert, enough to keep matrix units busy.
 _ROWS = 2**29
 # How much more than even routing brings a round within a node takes, or it would need a second one.
 _SLACK = 1.25

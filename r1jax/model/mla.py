@@ -1,6 +1,6 @@
 """Multi-head latent attention (reference §2.2): plain for training, absorbed for decoding.
 
-The cache holds one row of kv_latent + head_rope values a token (576 for V3), shared by all heads.
+The cache holds one row of kv_latent + head_rope values per token (576 for V3), shared by all heads.
 """
 
 import jax.numpy as jnp

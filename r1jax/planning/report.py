@@ -47,7 +47,7 @@ def _head(plan):
     ('mesh', sizes),
     *_rollout_mesh(job.rl),
     ('batch', f'{job.rl.prompts} prompts x {job.sample.group}, prompt {job.data.max_prompt:,} + '
-     f'{job.sample.max_new:,} new, {phases.slots(job, mesh).rows} slots a shard, '
+     f'{job.sample.max_new:,} new, {phases.slots(job, mesh).rows} slots per shard, '
      f'rows of {job.rl.rows} x {job.rl.capacity:,}'),
     ('kernels', kernels.describe(plan.cfg.kernels, plan.target.devices[0].platform)),
     *phases.expert_rows(job, plan.cfg, mesh),

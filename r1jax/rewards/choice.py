@@ -142,6 +142,10 @@ class Letter(Gold):
       options = cls.options if choices is None else _letters(choices, 'choices')
     return cls(_letter(record, 'gold', options), options)
 
+  def expected(self):
+    """The letter."""
+    return self.letter
+
   def check(self, completion, reply, config):
     """Whether the letter that the completion ends on is the right one."""
     if len(self.letter) != 1 or self.letter.upper() not in self.options.upper():

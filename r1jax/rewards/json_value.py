@@ -54,6 +54,10 @@ class Json(Gold):
       raise ValueError(f"no field 'gold', found {sorted(record)}")
     return cls.read({'json': record['gold']}, '')[0]
 
+  def expected(self):
+    """The value as JSON."""
+    return self.text
+
   def check(self, completion, reply, config):
     """Whether the final answer is JSON of the same value; where not, what differs first."""
     # A fenced block is looked at where tags are asked for, not where a box or a number is.

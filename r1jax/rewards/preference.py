@@ -30,3 +30,7 @@ class Query(Gold):
   def check(self, completion, reply, config):
     """None: no rule says whether a reply is right."""
     return None
+
+  def expected(self):
+    """Nothing that a rule could expect."""
+    return ''

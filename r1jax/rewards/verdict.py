@@ -2,6 +2,9 @@
 
 import dataclasses
 import enum
+import json
+
+_LONGEST_EXPECTED = 500  # characters; the tests of a program would drown a row
 
 
 class Kind(enum.StrEnum):
@@ -100,6 +103,14 @@ class Gold:
       A Verdict, or the Task that will give it; None where no answer is right or wrong.
     """
     raise NotImplementedError
+
+  def expected(self):
+    """The right answer as a short text; '' where no answer is right or wrong."""
+    fields = dataclasses.asdict(self)
+    shown = fields if len(fields) > 1 else next(iter(fields.values()))
+    # What a program is called with may be more than JSON knows.
+    text = json.dumps(shown, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST_EXPECTED else f'{text[:_LONGEST_EXPECTED]} …'
 
   def stated(self, completion, reply):
     """The final answer of a completion as text, or None; arguments as of `check`."""

@@ -26,6 +26,11 @@ def problems(count):
   return [world[i] for i in range(count)]
 
 
+def evaluated(*asked):
+  """The result of `heldout.ask`."""
+  return heldout.result(heldout.ask(*asked))
+
+
 @pytest.mark.parametrize('slots', [0, 5])
 def test_counts_are_of_all_samples_and_the_same_key_gives_the_same(base, one_device, slots):
   cfg, tok = base
@@ -33,7 +38,7 @@ def test_counts_are_of_all_samples_and_the_same_key_gives_the_same(base, one_dev
   limits = rollout.Limits(48, 12, slots)
   ecfg = heldout.EvaluationConfig(questions=4, few=4, samples=3)
   rewards = service.RewardService()
-  ask = lambda seed: heldout.evaluate(
+  ask = lambda seed: evaluated(
     rollout.Policy(weights, cfg, prompts.Form(tok)),
     ecfg,
     problems(4),
@@ -70,9 +75,7 @@ def test_correct_and_well_formed_replies_count_question_by_question(base, monkey
   ecfg = heldout.EvaluationConfig(questions=2, few=2, samples=2)
   rewards = service.RewardService()
   key = jax.random.key(0)
-  found = heldout.evaluate(
-    rollout.Policy({}, None, prompts.Form(tok)), ecfg, asked, LIMITS, key, rewards
-  )
+  found = evaluated(rollout.Policy({}, None, prompts.Form(tok)), ecfg, asked, LIMITS, key, rewards)
   rewards.close()
   assert found.evaluation.pass_at_1.mean == 0.25
   assert found.evaluation.format_rate == 0.25

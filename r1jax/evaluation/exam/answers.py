@@ -5,13 +5,8 @@ from a last line `ANSWER: B`, programs from the last block that is fenced. Marks
 of `r1jax.rewards`; so is whether two answers are one vote, which no comparison of strings decides.
 """
 
-import dataclasses
-import json
-
-from r1jax.rewards import accuracy, choice, golds
+from r1jax.rewards import accuracy, golds
 from r1jax.rewards.verdict import Kind
-
-_LONGEST_EXPECTED = 500  # characters; the tests of a program would drown the row
 
 
 def stated(completion, gold, where='tags'):
@@ -29,19 +24,7 @@ def expected(answer):
   """The right answer of a problem as a short text; '' where no answer is right or wrong."""
   if isinstance(answer, str):
     return answer
-  gold = golds.of(answer)
-  if isinstance(getattr(gold, 'text', None), str):  # of mathematics and of JSON
-    return gold.text
-  # A gold that is of no kind of answer belongs to a general request.
-  if type(gold) not in golds.KINDS:
-    return ''
-  if isinstance(gold, choice.Letter):
-    return gold.letter
-  fields = dataclasses.asdict(gold)
-  shown = fields if len(fields) > 1 else next(iter(fields.values()))
-  # What a program is called with may be more than JSON knows.
-  text = json.dumps(shown, ensure_ascii=False, default=str)
-  return text if len(text) <= _LONGEST_EXPECTED else f'{text[:_LONGEST_EXPECTED]} …'
+  return golds.of(answer).expected()
 
 
 def votes(answers, kinds, gold):

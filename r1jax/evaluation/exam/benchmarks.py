@@ -27,7 +27,7 @@ class Benchmark:
 
   Attributes:
     title: its name in print.
-    samples: k, samples a question.
+    samples: k, samples per question.
     file: which file to give, for messages.
     load: path -> list of problems.
   """

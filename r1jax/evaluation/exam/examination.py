@@ -147,7 +147,7 @@ class Examination:
       ('answer', ANSWERS[self._asking.answer]),
       (
         'sampling',
-        f'{proto.samples} samples a question, temperature {proto.temperature:g}, top-p '
+        f'{proto.samples} samples per question, temperature {proto.temperature:g}, top-p '
         f'{proto.top_p:g}, up to {shape.new:,} tokens (context {self._cfg.max_length:,})',
       ),
       (

@@ -27,7 +27,7 @@ class Protocol:
   """R1's protocol by default (reference §1.9).
 
   Attributes:
-    samples: k, answers a question.
+    samples: k, answers per question.
     temperature, top_p: how they are drawn; greedy decoding repeats itself and was rejected.
     max_tokens: most tokens of an answer; 0 for 32,768 or what the model's context leaves.
     batch: answers drawn at once; memory decides. The draws depend on it.

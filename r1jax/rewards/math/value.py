@@ -74,6 +74,10 @@ class Value(Gold):
     text = str(given)
     return cls(_of_solution(text).strip() or text)
 
+  def expected(self):
+    """The answer as it was written."""
+    return self.text
+
   def check(self, completion, reply, config):
     """At once where exact reading decides, otherwise by a worker within `config.math_seconds`."""
     answer = self.stated(completion, reply)
