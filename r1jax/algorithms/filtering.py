@@ -9,7 +9,7 @@ import dataclasses
 import re
 
 from r1jax import ranges
-from r1jax.data import template
+from r1jax.data import splits, template
 from r1jax.rewards import language, repetition
 
 # A Chinese or Japanese sign, a run of letters and digits, or one sign of punctuation.
@@ -134,7 +134,7 @@ class Sieve:
     self.kept += 1
     # Only what is kept makes a later one a duplicate.
     self._seen.add(self._identity(candidate))
-    self._questions[_normal(candidate.question)] += 1
+    self._questions[splits.canonical(candidate.question)] += 1
     return True
 
   def figures(self):
@@ -147,16 +147,12 @@ class Sieve:
       return 'contaminated'
     if self._identity(candidate) in self._seen:
       return 'duplicate'
-    if self.most and self._questions[_normal(candidate.question)] >= self.most:
+    if self.most and self._questions[splits.canonical(candidate.question)] >= self.most:
       return 'enough of the question'
     return ''
 
   def _identity(self, candidate):
-    return _normal(candidate.question), _normal(candidate.reply)
-
-
-def _normal(text):
-  return ' '.join(text.lower().split())
+    return splits.canonical(candidate.question), splits.canonical(candidate.reply)
 
 
 def _words(text):

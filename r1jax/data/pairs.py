@@ -1,10 +1,10 @@
 """Pairs of replies of which one is preferred: what reward models learn from (reference §1.4)."""
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 
+from r1jax.data import splits
 from r1jax.data.problem import Problem
 from r1jax.rewards import preference
 
@@ -91,9 +91,7 @@ def split(records, where):
 
 def _held(question):
   # Salted: which training questions of a world are held out here is no matter of its own split.
-  canonical = f'preference {" ".join(question.lower().split())}'
-  digest = hashlib.blake2s(canonical.encode(), digest_size=1).digest()
-  return digest[0] % 16 == 0
+  return splits.number(question, 1, 'preference') % 16 == 0
 
 
 def _lines(path):

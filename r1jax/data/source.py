@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from r1jax import ranges
-from r1jax.data import prompts, records
+from r1jax.data import prompts, records, splits
 from r1jax.data.tasks import arithmetic, corpus, jsonl, phrases, tiny_world
 
 _ENDLESS = 1 << 24  # problems of the tiny world a run may draw; more than any run does
@@ -198,8 +198,8 @@ def _check_disjoint(cfg, train, heldout):
       f'{cfg.path}: {len(train)} training and {len(heldout)} held-out problems; both are needed '
       '(give a larger file, or data.heldout_path)'
     )
-  # Compared as the hash compares: white space and case tell no questions apart.
-  canonical = lambda problem: ' '.join(problem.question.lower().split())
+  # Compared as the hash compares.
+  canonical = lambda problem: splits.canonical(problem.question)
   asked = set(map(canonical, train))
   both = [problem.question for problem in heldout if canonical(problem) in asked]
   if both:

@@ -6,13 +6,12 @@ epoch shows each example once, in a new order.
 
 import dataclasses
 import functools
-import hashlib
 from typing import Annotated, Literal
 
 import jax
 
 from r1jax import ranges, sharding
-from r1jax.data import batches, conversations, examples, records
+from r1jax.data import batches, conversations, examples, records, splits
 from r1jax.stages import packing, supervised
 from r1jax.train import phases, progress, steps
 from r1jax.train import state as state_lib
@@ -99,9 +98,7 @@ def held_out(question, share):
 
   All examples of one question fall on the same side, in every file.
   """
-  canonical = f'sft {" ".join(question.lower().split())}'
-  digest = hashlib.blake2s(canonical.encode(), digest_size=4).digest()
-  return int.from_bytes(digest) < share * 2**32
+  return splits.number(question, 4, 'sft') < share * 2**32
 
 
 def check(job, mesh):

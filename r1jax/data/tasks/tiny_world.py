@@ -6,12 +6,12 @@ nearly always wrong. Problem `index` of `seed` is computed on demand, from these
 """
 
 import dataclasses
-import hashlib
 from typing import Annotated
 
 import numpy as np
 
 from r1jax import ranges
+from r1jax.data import splits
 from r1jax.data.problem import Problem
 from r1jax.data.tasks import phrases
 
@@ -90,10 +90,7 @@ class World:
 
 def split_of(question):
   """The split, 'train' or 'heldout', that a question belongs to: a hash of its canonical text."""
-  # White space and case don't make a question a new one.
-  canonical = ' '.join(question.lower().split())
-  digest = hashlib.blake2s(canonical.encode(), digest_size=1).digest()
-  return TRAIN if digest[0] % _HELDOUT_SHARE else HELDOUT
+  return TRAIN if splits.number(question, 1) % _HELDOUT_SHARE else HELDOUT
 
 
 def check_weights(config, name, known):
