@@ -1,6 +1,7 @@
 """Hands a model on, as a hub folder, a GGUF file or an adapter, and checks what was written."""
 
 import pathlib
+import shlex
 import sys
 
 from r1jax import ranges
@@ -81,7 +82,8 @@ def run(given):
       )
     if given.format == 'gguf':
       path = gguf.export(folder, given.output, given.dtype or 'f16', system)
-      print(f'{path} is written; next: ollama create my-model -f {path.parent}/Modelfile')
+      written = shlex.quote(f'{path.parent}/Modelfile')
+      print(f'{path} is written; next: ollama create my-model -f {written}')
       return 0
     if given.format == 'peft':
       peft.copy(folder, given.output)

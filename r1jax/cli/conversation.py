@@ -100,6 +100,8 @@ class Conversation:
     model, messages = self._model, [*self.messages, {'role': 'user', 'content': question}]
     text = model.chat.render(messages)
     ids = chat_template.encode(model.chat, model.tokenizer, text)
+    if not ids:
+      raise ValueError("the model's chat template writes nothing for this question")
     room = model.cfg.max_length - len(ids)
     if room < 1:
       # What /reset does not forget is not helped by it.

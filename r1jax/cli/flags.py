@@ -151,12 +151,14 @@ def number(annotation):
   kind, _ = ranges.plain(annotation)
 
   def read(text):
-    value = kind(text)
-    if not ranges.takes(annotation, value):
+    try:
+      value = kind(text)
+    except ValueError:
+      value = None
+    if value is None or not ranges.takes(annotation, value):
       raise argparse.ArgumentTypeError(f'{text} is not {ranges.describe(annotation)}')
     return value
 
-  read.__name__ = ranges.describe(annotation)  # argparse says it where `kind` reads nothing
   return read
 
 

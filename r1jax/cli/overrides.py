@@ -79,7 +79,8 @@ def _module(name):
   if path.is_file() and path.suffix == '.py':
     return _called(name, lambda: _execute(path))
   if path.suffix == '.py' or '/' in name:
-    told = f"No such file or directory: '{name}'; by name there are {', '.join(sorted(shipped))}"
+    what = 'No experiment, which ends in .py' if path.exists() else 'No such file or directory'
+    told = f"{what}: '{name}'; by name there are {', '.join(sorted(shipped))}"
     if path.stem in shipped:
       told += f' (--config={path.stem} runs the one that ships)'
     raise ValueError(told)

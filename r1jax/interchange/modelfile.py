@@ -124,6 +124,13 @@ def _holds(found, chat, bos):
   )
 
 
+def _keeps_thoughts(found, chat, bos):
+  """Whether an earlier reply stays as it was: one with a thought, and a long one."""
+  replies = (f'{template.THINK}\na\n{template.END_THINK}\n\nb', 'word ' * 200)
+  saids = [('Why?', reply, 'And?') for reply in replies]
+  return all(found.render(None, said) == _rendered(chat, None, said, bos) for said in saids)
+
+
 def _texts(found):
   return [found.unasked, found.opening, *found.user, *found.assistant, *(found.system or ())]
 
@@ -150,8 +157,14 @@ def write(folder, tok, file, system='', notify=print):
   if chat.form == 'zero':
     body, stops = _ZERO, [*stops, template.END_ANSWER]
   else:
-    found = turns(chat, tok.text_of(tok.bos_id) if tokenizer.adds_bos(tok) else '')
+    bos = tok.text_of(tok.bos_id) if tokenizer.adds_bos(tok) else ''
+    found = turns(chat, bos)
     body = found.go() if found else ''
+    if found and not _keeps_thoughts(found, chat, bos):
+      notify(
+        'the chat template changes earlier replies (it cuts their thoughts), which the Modelfile '
+        'does not: Ollama shows the model what it is handed'
+      )
   if body:
     text += f'TEMPLATE {_QUOTES}{body}{_QUOTES}\n'
   else:

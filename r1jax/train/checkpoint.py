@@ -141,9 +141,10 @@ class Checkpoints:
         f'{self._folder} is gone: it was deleted or moved while a checkpoint was saved'
       ) from failure
     if failure:
+      left = 'the checkpoints before are whole, the same command goes on from the newest of them'
       raise CheckpointError(
-        f'{self._folder}: saving failed ({failed_saves.reason(failure)}); the checkpoints before '
-        'are whole, the same command goes on from the newest of them'
+        f'{self._folder}: saving failed ({failed_saves.reason(failure)}); '
+        + (left if self.steps() else 'it was the first, so the same command begins anew')
       ) from failure
     _barrier('checkpoint is saved')
 

@@ -160,8 +160,16 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
       keeper.restore(host)
       _go_on(stage.ledger, host.get('ledger', {}), workdir)
       say(f'resumed from {folder} at update {step} of {stage.total}')
+      if step and not files.read_rows(workdir / 'metrics.jsonl'):
+        say(f'{workdir}/metrics.jsonl is gone: the figures up to update {step} are lost')
       refresh(True)
     else:
+      rows = files.read_rows(workdir / 'metrics.jsonl')
+      if rows:
+        say(
+          f'{folder} holds no checkpoint: begins anew, and what metrics.jsonl has up to update '
+          f'{rows[-1].get("step")} is dropped'
+        )
       stage.start()
       # So that a run that is killed in its first update begins from the same numbers.
       keeper.save(0)

@@ -137,3 +137,20 @@ def test_a_system_prompt_that_no_quotes_hold_is_said():
   text = modelfile.write(tiny, tok, 'm.gguf', 'As """\nhere', told.append)
   assert 'SYSTEM' not in text and '"""' in told[0]
   assert 'SYSTEM """Be "brief"."""\n' in modelfile.write(tiny, tok, 'm.gguf', 'Be "brief".')
+
+
+def test_it_is_said_where_the_chat_template_changes_earlier_replies(tmp_path):
+  families.write(tmp_path, 'qwen2')
+  families.write_tokenizer(tmp_path)
+  long = (
+    "{% for m in messages %}{{ m['content'] if m['content']|length < 99 else '..' }}\n{% endfor %}"
+  )
+  for source, changes in (
+    (CHATML, False),
+    (published('DeepSeek-R1-Distill-Qwen-32B'), True),
+    (long, True),
+  ):
+    (tmp_path / 'chat_template.jinja').write_text(source)
+    told = []
+    text = modelfile.write(tmp_path, tokenizer.load(tmp_path), 'm.gguf', '', told.append)
+    assert 'TEMPLATE' in text and bool(told) == changes

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -322,3 +323,15 @@ def test_the_bar_on_a_terminal_shows_that_the_run_stops(tmp_path, monkeypatch):
   with pytest.raises(loop.Interrupted):
     run(Counting(stop_at(2)), tmp_path)
   assert 'SIGTERM: stopping after this update; again to stop now' in console.file.getvalue()
+
+
+def test_what_a_run_has_lost_before_it_goes_on_is_said(tmp_path, capsys):
+  with pytest.raises(loop.Interrupted):
+    run(Counting(stop_at(3)), tmp_path)
+  (tmp_path / 'metrics.jsonl').unlink()
+  run(Counting(), tmp_path)
+  assert 'metrics.jsonl is gone: the figures up to update 4 are lost' in capsys.readouterr().out
+  shutil.rmtree(tmp_path / 'checkpoints')
+  run(Counting(), tmp_path)
+  said = capsys.readouterr().out
+  assert 'holds no checkpoint: begins anew' in said and 'up to update 6 is dropped' in said

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 import re
 import time
@@ -98,12 +99,11 @@ def read(folder):
     raise ValueError(f'{folder} is no folder of a run: it holds no config.json{_near(folder)}')
   optional = lambda name: files.read_json(folder / name) if (folder / name).exists() else {}
   metrics = folder / 'metrics.jsonl'
-  rows = [row for row in files.read_rows(metrics) if isinstance(row.get('step'), int)]
   checkpoints = ((p, _CHECKPOINT.fullmatch(p.name)) for p in (folder / 'checkpoints').glob('*'))
   return Run(
     folder=folder,
-    config=files.read_json(folder / 'config.json'),
-    rows=rows,
+    config=_config(folder),
+    rows=_figures(metrics),
     base=optional('base.json'),
     summary=optional('summary.json'),
     versions=optional('versions.json'),
@@ -112,6 +112,32 @@ def read(folder):
     alive=_alive(folder / 'run.lock'),
     changed=(metrics if metrics.exists() else folder / 'config.json').stat().st_mtime,
   )
+
+
+def _config(folder):
+  """The config of a run's folder; ValueError where it is none that a run has written."""
+  path = folder / 'config.json'
+  config = files.read_json(path)
+  if not isinstance(config.get('stage'), str):
+    kind = 'a model' if 'model_type' in config else f'no stage ({config.get("stage")!r:.40})'
+    raise ValueError(f'{folder} is no folder of a run: its config.json is of {kind}')
+  for name in ('rl', 'reward', 'data', 'loop', 'sample'):
+    if not isinstance(config.get(name) or {}, dict):
+      raise ValueError(f'{path}: {name}={config[name]!r:.40} is no section; restore the file')
+  return config
+
+
+def _figures(path):
+  """Rows of `metrics.jsonl`; a value that is not finite is None, as the run itself writes it."""
+  rows = [row for row in files.read_rows(path) if isinstance(row.get('step'), int)]
+  for row in rows:
+    for name, value in row.items():
+      if value is not None and not isinstance(value, (int, float)):
+        raise ValueError(
+          f'{path}: {name} of step {row["step"]} is {value!r:.40}, no number; move the file away'
+        )
+  finite = lambda value: value if value is not None and math.isfinite(value) else None
+  return [{name: finite(value) for name, value in row.items()} for row in rows]
 
 
 def series(rows, name):

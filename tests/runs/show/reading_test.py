@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from r1jax import doctor
 from r1jax.runs.show import questions, reading
 from tests import small_runs
 from tests.runs.show import folders
@@ -74,6 +75,45 @@ def test_damage_is_named(tmp_path):
   (folder / 'samples' / 'step_000098.jsonl').write_text('no JSON\n')
   with pytest.raises(ValueError, match=r'step_000098\.jsonl:1: damaged'):
     reading.read(folder).latest('step').rows()
+
+
+@pytest.mark.parametrize(
+  'config, told',
+  [
+    ('{}', 'no stage'),
+    ('{"model_type": "llama"}', 'of a model'),
+    ('{"stage": 5}', 'no stage'),
+    ('{"stage": "reasoning_rl", "rl": []}', ''),
+    ('{"stage": "reasoning_rl", "rl": [1]}', 'rl=.* is no section'),
+    ('{"stage": "reasoning_rl", "reward": "x"}', "reward='x' is no section"),
+  ],
+)
+def test_a_config_that_is_none_of_a_run_is_refused(config, told, tmp_path):
+  (tmp_path / 'config.json').write_text(config)
+  if not told:
+    assert reading.read(tmp_path).state == 'not begun'
+    return
+  with pytest.raises(ValueError, match=told):
+    reading.read(tmp_path)
+
+
+def test_figures_that_are_no_numbers_are_gaps_or_named(tmp_path):
+  folder = folders.write(tmp_path / 'run', folders.rows(3))
+  metrics = folder / 'metrics.jsonl'
+  metrics.write_text('{"step": 1, "grpo/kl": NaN, "grpo/loss": Infinity, "reward/total": 1.5}\n')
+  (row,) = reading.read(folder).rows
+  assert row == {'step': 1, 'grpo/kl': None, 'grpo/loss': None, 'reward/total': 1.5}
+  metrics.write_text('{"step": 1, "grpo/kl": "x"}\n')
+  with pytest.raises(ValueError, match=r"metrics\.jsonl: grpo/kl of step 1 is 'x'"):
+    reading.read(folder)
+
+
+def test_the_doctor_calls_no_run_healthy_whose_figures_are_gone(tmp_path, capsys):
+  folder = folders.write(tmp_path / 'run', folders.rows(9), summary={'after': AFTER})
+  assert doctor.main([str(folder)]) == 0
+  (folder / 'metrics.jsonl').write_bytes(b'\x00\x01')
+  assert doctor.main([str(folder)]) == 1
+  assert 'metrics.jsonl holds no figures' in capsys.readouterr().err
 
 
 def test_a_row_of_an_older_version_is_read_too(tmp_path):
