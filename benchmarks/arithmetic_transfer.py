@@ -12,7 +12,7 @@ writes files that `r1jax evaluate --benchmark=FILE.jsonl` takes:
 
 In benchmarks/questions lie those that nobody has to make: facts.jsonl, which have nothing to do
 with it (how many legs a spider has), and for --few_shot three solved examples, examples.jsonl, and
-the same worked out, worked.jsonl. Their calculations are in the training's part.
+the same worked out, worked.jsonl, and in R1-Zero's tags, thoughts.jsonl.
 """
 
 import argparse
