@@ -75,6 +75,11 @@ class SentencePieceTokenizer:
     found = self._model.pad_id()
     return self.eos_id if found < 0 else found
 
+  @property
+  def file_names(self):
+    """What `save` writes, a set of names."""
+    return {SENTENCEPIECE_FILE}
+
   def save(self, folder):
     """Writes the files that `load` reads into an existing folder."""
     (pathlib.Path(folder) / SENTENCEPIECE_FILE).write_bytes(self.model_bytes)
@@ -173,6 +178,11 @@ class HubTokenizer:
   def vocab_size(self):
     """One more than the largest id."""
     return max(self._model.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+
+  @property
+  def file_names(self):
+    """What `save` writes, a set of names."""
+    return set(self.files)
 
   def save(self, folder):
     """Writes the files that `load` reads into an existing folder."""

@@ -1,8 +1,8 @@
 """A model handed on in the hub's layout, read back, and the report on whether it is what it was."""
 
 import dataclasses
+import fnmatch
 import hashlib
-import json
 import pathlib
 from functools import partial
 
@@ -18,6 +18,13 @@ REPORT = 'export_report.json'
 # What R1 recommends (reference §3.4).
 GENERATION = {'do_sample': True, 'temperature': 0.6, 'top_p': 0.95}
 _PROBE = (2, 16)  # rows and tokens of the batch whose logits are compared
+# What a hub folder is read by, here or by other tools, and an export may not write: left by another
+# model it would go before what is written, or beside it.
+_READ = (
+  '*.safetensors', '*.safetensors.index.json', 'tokenizer.json', 'tokenizer.model',
+  'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json', 'vocab.json',
+  'merges.txt', tensors.GGUF, checkpoints.BASE,
+)  # fmt: skip
 
 
 def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, notify=print):
@@ -41,6 +48,12 @@ def export(source, folder, dtype=None, shard_bytes=huggingface.SHARD_BYTES, noti
   cfg = huggingface.read_config(source, compute_dtype=dtype, param_dtype=dtype, remat=False)
   cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
   tok = checkpoints.tokenizer_of(source, cfg)
+  foreign = _foreign(folder, tok)
+  if foreign:
+    raise ValueError(
+      f'{folder}: holds {", ".join(foreign)} of another model, which would be read beside what is '
+      'exported; remove them or give another output folder'
+    )
   # What the model computes before it is written is compared with what is read back.
   params = huggingface.load(source, cfg, cfg.param_dtype, notify)
   logits = probe(params, cfg)
@@ -85,21 +98,48 @@ def verify(folder):
   Every byte of every file is looked at; a changed tensor is named.
   """
   folder = pathlib.Path(folder)
-  try:
-    report = json.loads((folder / REPORT).read_text())
-  except (FileNotFoundError, json.JSONDecodeError) as error:
-    raise tensors.CheckpointFileError(f'{folder / REPORT}: no readable report: {error}') from error
+  report = _read_report(folder / REPORT)
   # Files first, which is fast and finds all; then tensors, which names what is wrong.
   problems, files = list(report['problems']), _files(folder)
   for name in sorted(report['files'].keys() | files.keys()):
     if report['files'].get(name) != files.get(name):
       problems.append(f'{folder / name}: is not the file that was exported')
+  # A report of an older version lists what lay there before the export.
+  foreign = _foreign(folder, tokenizer.load(folder)) if not problems else []
+  problems += [
+    f'{folder / name}: is no file of this export; export again into a new folder'
+    for name in foreign
+  ]
   if not problems:
     return []
   try:
     return problems + _compare(report['tensors'], _written(folder))
   except tensors.CheckpointFileError as error:
     return [*problems, str(error)]
+
+
+def _read_report(path):
+  """A folder's report; CheckpointFileError where it is none that `export` wrote."""
+  try:
+    report = hub_files.read_json(path, required=True)
+  except hub_files.HubFileError as error:
+    raise tensors.CheckpointFileError(f'{error}; no readable report of an export') from error
+  told = (report.get('tensors'), report.get('files'), report.get('problems'))
+  entries = [entry for part in told[:2] if isinstance(part, dict) for entry in part.values()]
+  whole = [type(part) for part in told] == [dict, dict, list]
+  if not (whole and all(isinstance(entry, dict) for entry in entries)):
+    raise tensors.CheckpointFileError(
+      f'{path}: is damaged, its tensors, files or problems are not those of a report; export again'
+    )
+  return report
+
+
+def _foreign(folder, tok):
+  """Names in `folder` that a model is read by and no export with this tokenizer leaves there."""
+  written = tok.file_names
+  found = {path.name for pattern in _READ for path in folder.glob(pattern)}
+  # Weights under our own names are replaced or removed by `huggingface.save`.
+  return sorted(n for n in found - written if not fnmatch.fnmatch(n, 'model*.safetensors*'))
 
 
 def probe(params, cfg):

@@ -1,6 +1,7 @@
 """Handing a model on: what is written is read back, and one changed byte is found."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -98,6 +99,45 @@ def test_an_export_in_bfloat16_is_verified_too(exported):
   report = exporting.export(given, folder, 'bfloat16', notify=lambda line: None)
   assert report['problems'] == []
   assert huggingface.read_config(folder).param_dtype == 'bfloat16'
+
+
+@pytest.mark.parametrize('name', ['tokenizer.model', 'added_tokens.json', 'other.safetensors'])
+def test_files_of_another_model_are_named_before_anything_is_written(name, exported):
+  given, out, _ = exported
+  held = out.parent / 'held'
+  held.mkdir()
+  (held / name).write_text('{}')
+  message = refusal(lambda: exporting.export(given, held, notify=lambda line: None))
+  assert f'{held}: holds {name} of another model' in message
+  assert [path.name for path in held.iterdir()] == [name]
+  # What lay there when an older version exported stands in its report.
+  (out / name).write_text('{}')
+  report = json.loads((out / exporting.REPORT).read_text())
+  report['files'][name] = {'bytes': 2, 'sha256': hashlib.sha256(b'{}').hexdigest()}
+  (out / exporting.REPORT).write_text(json.dumps(report))
+  assert [line.partition(';')[0] for line in exporting.verify(out)] == [
+    f'{out / name}: is no file of this export'
+  ]
+
+
+def test_an_export_over_an_unfinished_one_of_the_same_source_goes_on(exported):
+  given, out, _ = exported
+  (out / exporting.REPORT).unlink()
+  (out / 'tokenizer.json').unlink()
+  sorted(out.glob('*.safetensors'))[0].rename(out / 'model-00001-of-00002.safetensors.part')
+  assert exporting.export(given, out, notify=lambda line: None)['problems'] == []
+  assert exporting.verify(out) == []
+
+
+REPORTS = ['', '[]', '{}', '{"problems": [], "files": 1, "tensors": {}}', '{"problems": []}']
+REPORTS += ['{"problems": [], "files": {"a": 1}, "tensors": {}}', '{"problems": [], "files": {"']
+
+
+@pytest.mark.parametrize('contents', REPORTS)
+def test_a_damaged_report_is_named(contents, exported):
+  _, out, _ = exported
+  (out / exporting.REPORT).write_text(contents)
+  assert refusal(lambda: exporting.verify(out)).startswith(str(out / exporting.REPORT))
 
 
 def test_the_source_is_not_overwritten(exported):
