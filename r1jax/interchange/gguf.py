@@ -93,7 +93,18 @@ def limits(cfg, tok):
 
   It looks at no weights: a value that half precision cannot hold is found at the export only.
   """
-  return families.of(cfg).no_gguf(cfg) or gguf_vocabulary.limits(tok)
+  return families.of(cfg).no_gguf(cfg) or _no_rope(cfg) or gguf_vocabulary.limits(tok)
+
+
+def _no_rope(cfg):
+  """Why llama.cpp would scale positions in another way; '' where it does as we do."""
+  stretched = cfg.rope.kind == 'yarn' and cfg.max_length > cfg.rope.original_length
+  if stretched and cfg.attention == 'gqa' and cfg.rope.mscale_all_dim:
+    return (
+      f'yarn with mscale={cfg.rope.mscale} and mscale_all_dim={cfg.rope.mscale_all_dim} has no '
+      'place in a GGUF file of this family'
+    )
+  return ''
 
 
 def _write(writer, outs, kind):

@@ -40,8 +40,8 @@ _SCALING = {
   'rope.scaling.type': 'rope_type',
   'rope.scaling.factor': 'factor',
   'rope.scaling.original_context_length': 'original_max_position_embeddings',
-  'rope.scaling.attn_factor': 'attn_factor',
 }
+_GAIN = 'rope.scaling.attn_factor'
 _OPTIONAL = {'attention.head_count_kv', 'attention.key_length', 'rope.freq_base'}
 # Must repeat the width of a head.
 _REPEATED = ('attention.value_length', 'rope.dimension_count')
@@ -103,6 +103,10 @@ def _hub_config(values, found):
   own = {key: _shortest(value) for key, value in own.items()}
   hub = {theirs: own.pop(ours) for ours, theirs in _SIZES.items() if ours in own}
   scaling = {theirs: own.pop(ours) for ours, theirs in _SCALING.items() if ours in own}
+  # llama.cpp multiplies cos and sin with it; transformers, which we follow, knows no such factor.
+  gain = own.pop(_GAIN, 1)
+  if gain != 1:
+    raise ValueError(f'{arch}.{_GAIN}={gain!r} is not supported, only 1; take the hub folder')
   lacking = [key for key in _SIZES if key not in _OPTIONAL and _SIZES[key] not in hub]
   if lacking:
     raise ValueError(f'lacks {arch}.{lacking[0]}')

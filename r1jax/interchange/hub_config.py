@@ -26,9 +26,16 @@ _ROPE_KEYS = {
     'original_max_position_embeddings',
   },
 }
+# Keys without which transformers reads no model of this kind.
+_ROPE_NEEDED = {
+  'plain': (),
+  'llama3': ('factor', 'low_freq_factor', 'high_freq_factor'),
+  'yarn': ('factor',),
+}
 # Keys of published files that transformers does not know and passes over with a warning, and what
 # they are: R1-0528-Qwen3-8B's, which other programs multiply the attention with, and Yarn-Llama's.
 _ROPE_IGNORED = {'yarn': {'attn_factor', 'finetuned'}}
+_MSCALES = ('mscale', 'mscale_all_dim')
 # What is divided by, or whose logarithm is: key -> least value.
 _LEAST = {'factor': 1.0, 'beta_fast': 1e-6, 'beta_slow': 1e-6, 'high_freq_factor': 1e-6}
 _LEAST_THETA = 2.0
@@ -165,6 +172,9 @@ def _read_rope(hub):
     raise ValueError(f'rope type {kind!r} with {sorted(unknown)} is not supported')
   if kind == 'plain':
     return config.RopeConfig(theta=theta)
+  lacking = [key for key in _ROPE_NEEDED[kind] if scaling.get(key) is None]
+  if lacking:
+    raise ValueError(f'rope type {kind!r} lacks {lacking[0]!r}')
   longest = keys.integer(hub, 'max_position_embeddings')
   length = keys.integer(scaling, 'original_max_position_embeddings', longest)
   names = _ROPE_KEYS[kind] - {'original_max_position_embeddings'}
@@ -173,15 +183,23 @@ def _read_rope(hub):
     for key in names
     if scaling.get(key) is not None
   }
-  if kind == 'llama3' and not values.get('low_freq_factor', 1.0) < values.get(
-    'high_freq_factor', 4.0
-  ):
+  if kind == 'llama3' and not values['low_freq_factor'] < values['high_freq_factor']:
     raise ValueError(f'rope type llama3 needs low_freq_factor < high_freq_factor: {scaling}')
   if kind == 'yarn':
-    values = {'mscale': 1.0, 'mscale_all_dim': 0.0} | values
+    values = {'mscale': 1.0, 'mscale_all_dim': 0.0} | _together(hub, values)
     if values['mscale'] != 1 and not values['mscale_all_dim']:
       raise ValueError(f'rope mscale={values["mscale"]} needs mscale_all_dim beside it')
   return config.RopeConfig(theta=theta, kind=kind, original_length=length, **values)
+
+
+def _together(hub, values):
+  """YaRN's values without a lone mscale: transformers takes the two together or neither.
+
+  Its rule (`_compute_yarn_parameters`) is that of all families; DeepSeek's own code takes one too.
+  """
+  if _family(hub).MODEL_TYPE == 'deepseek_v3' or all(values.get(key) for key in _MSCALES):
+    return values
+  return {key: value for key, value in values.items() if key not in _MSCALES}
 
 
 def write(cfg):

@@ -49,9 +49,9 @@ def decode(params, cfg, x_BD, ctx, cache):
   return attention.output(params['w_out'], out_BNU), {'k': k_BYHS, 'v': v_BYSU}
 
 
-# Every head is rotary as a whole, so the scale of the softmax is that of its full width.
+# YaRN scales the softmax of DeepSeek's attention only; here all of it is in `rope.amplitude`.
 def _scale(cfg):
-  return rope.softmax_scale(cfg.rope, cfg.head_qk, cfg.max_length)
+  return cfg.head_qk**-0.5
 
 
 def _query_key_value(params, cfg, x_XD, ctx):

@@ -161,6 +161,7 @@ def test_further_ends_of_a_turn_stop_it(tmp_path):
     ({'llama__attention__sliding_window': 4096}, 'llama.attention.sliding_window=4096 is not'),
     ({'llama__rope__dimension_count': 4}, 'rope.dimension_count=4 is not the width of a head, 8'),
     ({'llama__rope__scaling__type': 'linear'}, "rope type 'linear' is not one of"),
+    ({'llama__rope__scaling__attn_factor': 0.5}, 'rope.scaling.attn_factor=0.5 is not supported'),
     ({'llama__feed_forward_length': [48, 96]}, r'intermediate_size=\[48, 96\] is not a whole'),
     ({'llama__embedding_length': None}, 'lacks llama.embedding_length'),
     ({'tokenizer__ggml__model': 'llama'}, "tokenizer 'llama' cannot be read, only gpt2"),

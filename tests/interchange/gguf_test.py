@@ -227,3 +227,14 @@ def test_a_value_that_half_precision_cannot_hold_is_refused_by_name():
   with pytest.raises(ValueError, match='x: 70000.0 does not fit F16'):
     gguf._packed(out, 'f16')
   assert gguf._packed(out, 'f32').max() == 70_000
+
+
+def test_a_scaling_of_positions_that_llama_cpp_does_not_compute_is_refused(tmp_path):
+  hub = families.CONFIGS['qwen2_yarn']
+  both = {'mscale': 1.0, 'mscale_all_dim': 1.0}
+  hub = hub | {'rope_scaling': hub['rope_scaling'] | both}
+  families.write(tmp_path, 'qwen2_yarn')
+  families.write_tokenizer(tmp_path)
+  (tmp_path / 'config.json').write_text(json.dumps(hub))
+  with pytest.raises(ValueError, match='mscale_all_dim=1.0 has no place in a GGUF file'):
+    gguf.export(tmp_path, tmp_path / 'out')

@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 
 from r1jax import params
 from r1jax.interchange import hub_config, huggingface
-from r1jax.model import config, transformer
+from r1jax.model import config, rope, transformer
 from tests import shared_data
 from tests.interchange import families
 
@@ -116,8 +117,8 @@ def test_the_newer_spelling_of_rope_is_read_too(tmp_path):
 
 
 def test_an_unstretched_yarn_model_is_written_as_what_it_computes(tmp_path):
-  rope = config.RopeConfig(kind='yarn', factor=40.0, original_length=4096)
-  cfg = dataclasses.replace(read(tmp_path, families.CONFIGS['deepseek_v3']), rope=rope)
+  short = config.RopeConfig(kind='yarn', factor=40.0, original_length=4096)
+  cfg = dataclasses.replace(read(tmp_path, families.CONFIGS['deepseek_v3']), rope=short)
   assert huggingface.config_json(cfg)['rope_scaling'] is None
 
 
@@ -149,7 +150,17 @@ REFUSED = {
   ),
   'low_freq_factor < high_freq_factor': (
     'llama',
-    {'rope_scaling': {'rope_type': 'llama3', 'factor': 8.0, 'low_freq_factor': 4.0}},
+    {'rope_scaling': LLAMA['rope_scaling'] | {'low_freq_factor': 4.0}},
+  ),
+  "'yarn' lacks 'factor'": ('qwen2', {'rope_scaling': {'rope_type': 'yarn', 'factor': None}}),
+  "'llama3' lacks 'factor'": ('llama', {'rope_scaling': {'rope_type': 'llama3'}}),
+  "'llama3' lacks 'low_freq_factor'": (
+    'llama',
+    {'rope_scaling': LLAMA['rope_scaling'] | {'low_freq_factor': None}},
+  ),
+  "'llama3' lacks 'high_freq_factor'": (
+    'llama',
+    {'rope_scaling': LLAMA['rope_scaling'] | {'high_freq_factor': None}},
   ),
   'tie_word_embeddings': ('deepseek_v3', {'tie_word_embeddings': True}),
 }
@@ -160,6 +171,29 @@ def test_what_the_model_cannot_represent_is_refused_by_name(what, tmp_path):
   base, change = REFUSED[what]
   with pytest.raises(ValueError, match=what):
     read(tmp_path, families.CONFIGS[base] | change)
+
+
+SLOPE = 0.1 * math.log(4.0)  # of the gain over mscale, for a factor of 4
+
+
+@pytest.mark.parametrize('name', ['llama', 'qwen2', 'qwen3', 'qwen3_moe'])
+@pytest.mark.parametrize(
+  'mscales, gain',
+  [
+    ({}, SLOPE + 1),
+    ({'mscale': 1.0, 'mscale_all_dim': 1.0}, 1.0),
+    ({'mscale': 1.0, 'mscale_all_dim': 0.5}, (SLOPE + 1) / (0.5 * SLOPE + 1)),
+    ({'mscale': 0.5, 'mscale_all_dim': None}, SLOPE + 1),
+    ({'mscale': 0.5, 'mscale_all_dim': 0.0}, SLOPE + 1),
+    ({'mscale_all_dim': 1.0}, SLOPE + 1),
+    ({'mscale': 0.0, 'mscale_all_dim': 1.0}, SLOPE + 1),
+  ],
+)
+def test_yarn_scales_by_transformers_rule(mscales, gain, name, tmp_path):
+  scaling = {'rope_type': 'yarn', 'factor': 4.0, 'original_max_position_embeddings': 32} | mscales
+  cfg = read(tmp_path, families.CONFIGS[name] | {'rope_scaling': scaling})
+  assert rope.amplitude(cfg.rope, cfg.max_length) == pytest.approx(gain)
+  assert read(tmp_path, huggingface.config_json(cfg)) == cfg
 
 
 def test_a_missing_key_or_file_is_named(tmp_path):
