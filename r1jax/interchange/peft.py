@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import math
 import pathlib
+import re
 import shutil
 
 import jax
@@ -19,12 +20,15 @@ import numpy as np
 
 from r1jax import files, sharding
 from r1jax.data import hub_files
-from r1jax.interchange import checkpoints, huggingface, names, placement, tensors
+from r1jax.interchange import checkpoints, huggingface, keys, names, placement, tensors
 from r1jax.model import lora, transformer
 
 CONFIG, WEIGHTS = checkpoints.ADAPTER_CONFIG, 'adapter_model.safetensors'
 FOLDER = 'adapter'  # in the folder of a model that adapters were merged into
 _PREFIX = 'base_model.model.'
+_RANK, _ALPHA = 8, 8.0  # peft's, where the config says none
+# Yes: `q_proj`, `model.layers.0.mlp.up_proj`. No: `layers\.[01].*q_proj`.
+_PLAIN = re.compile(r'[\w.-]+')
 _FORM = 1  # of what is unpacked: another number unpacks anew
 # Keys that change nothing of what the two matrices of a module mean.
 _NEUTRAL = {
@@ -151,6 +155,8 @@ def unpack(folder):
     _check(told)
     base = _base(folder, told)
     hub = hub_files.read_json(base / 'config.json', required=True)
+  except hub_files.HubFileError as error:  # which names its file
+    raise tensors.CheckpointFileError(str(error)) from error
   except (ValueError, TypeError) as error:
     raise tensors.CheckpointFileError(f'{folder / CONFIG}: {error}') from error
   hub_files.check_regular(folder / WEIGHTS)
@@ -188,12 +194,22 @@ def _check(told):
       f'init_lora_weights={told["init_lora_weights"]!r} changes the base; save it with peft as '
       'plain LoRA (path_initial_model_for_weight_conversion)'
     )
+  _alpha(told)
+  patterns = keys.section(told, 'rank_pattern')
+  for key in patterns:
+    keys.integer(patterns, key)
+  keys.integer(told, 'r', _RANK)
   for key, value in told.items():
     if key == 'bias' and value == 'none' or key == 'init_lora_weights':
       continue
     # An empty or false value switches nothing on.
     if key not in _NEUTRAL and value:
       raise ValueError(f'{key}={value!r} is not supported: only plain LoRA is')
+
+
+def _alpha(told):
+  """The config's `lora_alpha`, a finite number above 0."""
+  return keys.real(told, 'lora_alpha', _ALPHA, low=1e-9)
 
 
 def _base(folder, told):
@@ -254,10 +270,43 @@ def tensors_of(folder, cfg):
     stem, _, part = name.rpartition('.lora_')
     if stem not in matrices or part not in ('A.weight', 'B.weight'):
       raise tensors.CheckpointFileError(f'{path}: the model has no place for {name}')
-  for stem in sorted({name.rpartition('.lora_')[0] for name in given}):
+  stems = sorted({name.rpartition('.lora_')[0] for name in given})
+  _check_targets(path, told, stems, matrices)
+  for stem in stems:
     a, b = (given.get(f'{stem}.lora_{part}.weight') for part in 'AB')
     found[matrices[stem]] = _merged(path, stem, found[matrices[stem]], (a, b), told)
   return found
+
+
+def _check_targets(path, told, stems, matrices):
+  """Raises for a module that the config targets and the model has, but no tensor is of.
+
+  A name that the model lacks is usual: lists of targets are written for many families.
+  """
+  targets = told.get('target_modules')
+  if not isinstance(targets, list) or told.get('exclude_modules'):
+    return  # one text is a pattern, or 'all-linear'
+  for target in map(str, targets):
+    of_model, given = (any(_is_of(stem, target) for stem in some) for some in (matrices, stems))
+    if of_model and not given:
+      raise tensors.CheckpointFileError(
+        f'{path}: holds nothing for {target!r}, which target_modules of {CONFIG} names: is it '
+        'truncated, or the file of another adapter?'
+      )
+
+
+def _is_of(stem, name):
+  """Whether a tensor's stem is the module `name`, which peft compares with the end of its path."""
+  return f'.{stem}'.endswith(f'.{name}')
+
+
+def _ranks(told, stem):
+  """The ranks that the config allows a module: one, or with patterns all that may be meant."""
+  patterns, rank = keys.section(told, 'rank_pattern'), keys.integer(told, 'r', _RANK)
+  # A stranger's regular expression is not run: it may take for ever.
+  if not all(re.fullmatch(_PLAIN, pattern) for pattern in patterns):
+    return {rank, *patterns.values()}
+  return {next((r for pattern, r in patterns.items() if _is_of(stem, pattern)), rank)}
 
 
 def _merged(path, stem, base, pair, told):
@@ -273,11 +322,16 @@ def _merged(path, stem, base, pair, told):
     )
   if base.dtype.startswith('F8'):
     raise tensors.CheckpointFileError(f'{base.file}: {base.name} is {base.dtype}: convert the base')
-  try:
-    alpha = float(told['lora_alpha'])
-    # By each module's own rank, which `rank_pattern` may have set.
-    scale = alpha / (math.sqrt(rank) if told.get('use_rslora') else rank)
-  except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-    raise tensors.CheckpointFileError(f'{path}: no scale of {stem}: {error!r}') from error
-  values = (tensor.read().astype(np.float32) for tensor in pair)
+  ranks = _ranks(told, stem)
+  if rank not in ranks:
+    raise tensors.CheckpointFileError(
+      f'{path}: {stem} has rank {rank}, but {CONFIG} says {" or ".join(map(str, sorted(ranks)))} '
+      '(r, rank_pattern): is it that of another adapter?'
+    )
+  values = [tensor.read().astype(np.float32) for tensor in pair]
+  for tensor, value in zip(pair, values):
+    if not np.isfinite(value).all():
+      raise tensors.CheckpointFileError(f'{path}: {tensor.name} holds NaN or infinity')
+  # By each module's own rank, which `rank_pattern` may have set.
+  scale = _alpha(told) / (math.sqrt(rank) if told.get('use_rslora') else rank)
   return MergedTensor(base.name, base.file, 'F32', base.shape, 0, base, *values, scale)

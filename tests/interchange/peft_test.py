@@ -159,7 +159,24 @@ BAD = [
   (lambda f: change(f, of_tomorrow=1), 'of_tomorrow=1 is not supported'),
   (lambda f: change(f, peft_type='IA3'), "peft_type='IA3' is not LORA"),
   (lambda f: change(f, init_lora_weights='pissa'), "init_lora_weights='pissa' changes the base"),
-  (lambda f: change(f, lora_alpha='x'), 'no scale of base_model.*could not convert'),
+  (lambda f: change(f, lora_alpha='x'), "adapter_config.json: lora_alpha='x' is not a number"),
+  (lambda f: change(f, lora_alpha=float('nan')), 'lora_alpha=nan is not a finite number'),
+  (lambda f: change(f, lora_alpha=0), 'lora_alpha=0 is not a finite number of at least'),
+  (lambda f: change(f, r=8), 'down_proj has rank 4, but adapter_config.json says 8'),
+  (lambda f: change(f, r=None), 'has rank 4, but adapter_config.json says 8'),
+  (lambda f: change(f, r=0), 'r=0 is not a whole number within 1'),
+  (lambda f: change(f, r='4'), "r='4' is not a whole number"),
+  (lambda f: change(f, rank_pattern={'q_proj': 3}), 'q_proj has rank 4, but .* says 3'),
+  (lambda f: change(f, r=8, rank_pattern={'layers.[0-9].*': 2}), 'has rank 4, but .* says 2 or 8'),
+  (lambda f: change(f, rank_pattern={'q_proj': 0}), 'q_proj=0 is not a whole number'),
+  (
+    lambda f: rewritten(f, lambda t: [t.pop(name) for name in list(t) if 'k_proj' in name]),
+    "adapter_model.safetensors: holds nothing for 'k_proj', which target_modules",
+  ),
+  (
+    lambda f: rewritten(f, lambda t: t[A].__setitem__((0, 0), np.nan)),
+    'q_proj.lora_A.weight holds NaN or infinity',
+  ),
   (lambda f: change(f, base_model_name_or_path=None), 'base_model_name_or_path names no base'),
   (
     lambda f: change(f, base_model_name_or_path='org/Model-1B'),
@@ -174,6 +191,25 @@ BAD = [
     r'q_proj has lora_A \[4, 31\] and lora_B \[32, 4\] beside \[32, 32\]: is this the adapter of',
   ),
 ]
+
+
+def test_keys_that_lack_are_pefts_own_and_targets_of_other_families_are_no_fault(tmp_path):
+  adapter, _ = place(tmp_path, 'llama')
+  name = 'model.layers.0.self_attn.q_proj.weight'
+  scale = lambda: huggingface.tensors_of(*opened(adapter)[:2])[name].scale
+  targets = json.loads((adapter / peft.CONFIG).read_text())['target_modules']
+  change(adapter, lora_alpha=None, target_modules=[*targets, 'query_key_value'])
+  assert scale() == 8 / 4
+  change(adapter, r=8, rank_pattern={'_proj': 2, r'.*\.layers\..*': 4}, lora_alpha=6)
+  assert scale() == 6 / 4
+
+
+def test_a_damaged_config_is_named_once(tmp_path):
+  adapter, _ = place(tmp_path, 'llama')
+  (adapter / peft.CONFIG).write_text('{')
+  with pytest.raises(ValueError, match='not JSON') as error:
+    opened(adapter)
+  assert str(error.value).count(str(adapter)) == 1
 
 
 @pytest.mark.parametrize('damage, why', BAD, ids=[why[:30] for _, why in BAD])
