@@ -228,11 +228,18 @@ def load(folder, tokenizer):
 
 def _in_settings(folder, tokenizer):
   """The template that tokenizer_config.json holds, the default one of several; None without."""
-  found = getattr(tokenizer, 'settings', {}).get('chat_template')
-  source = found
-  if isinstance(found, list):
-    named = [entry for entry in found if isinstance(entry, dict)]
-    source = {str(entry.get('name')): entry.get('template') for entry in named}.get('default')
+  source = getattr(tokenizer, 'settings', {}).get('chat_template')
+  if isinstance(source, list) and source:
+    named = [entry for entry in source if isinstance(entry, dict)]
+    templates = {str(entry.get('name')): entry.get('template') for entry in named}
+    if 'default' not in templates:
+      raise ChatTemplateError(
+        f"{folder / 'tokenizer_config.json'}: chat_template is a list without 'default', only "
+        f'{", ".join(templates) or "no template with a name"}; write the one to use to '
+        'chat_template.jinja beside it'
+      )
+    source = templates['default']
+  source = None if source == [] else source
   if source is not None and not isinstance(source, str):
     raise ChatTemplateError(
       f'{folder / "tokenizer_config.json"}: chat_template is no text but {type(source).__name__}'

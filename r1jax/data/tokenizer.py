@@ -14,6 +14,7 @@ PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 SENTENCEPIECE_FILE, HUB_FILE = 'tokenizer.model', 'tokenizer.json'
 # What a hub folder says about its tokenizer; the settings are read, the files kept for `save`.
 _SETTINGS, _CONFIG = 'tokenizer_config.json', 'config.json'
+_ADDED = 'added_tokens.json'  # of older folders
 _ENDS = ('generation_config.json', _CONFIG)  # where further ends of a turn are listed
 _HUB_FILES = (
   HUB_FILE,
@@ -131,6 +132,7 @@ class HubTokenizer:
     self.files[HUB_FILE] = hub_files.read_bytes(path)
     self._model = _hub_model(path, self.files[HUB_FILE])
     self.settings = hub_files.read_json(folder / _SETTINGS)
+    self._check_added()
     config = hub_files.read_json(folder / _CONFIG)
     self.bos_id = self._special('bos_token', config)
     self.eos_id = self._special('eos_token', config)
@@ -144,6 +146,27 @@ class HubTokenizer:
     self._begins = switched or (
       self.bos_id is not None and marked[:1] == [self.bos_id] != plain[:1]
     )
+
+  def _check_added(self):
+    """Raises for a token that other files of the folder add and the vocabulary lacks.
+
+    transformers adds it; here its text would be cut into letters.
+    """
+    path = self._folder / _SETTINGS
+    listed = self.settings.get('added_tokens_decoder')
+    if listed is None:
+      path = self._folder / _ADDED
+      listed = {token: {'content': token} for token in hub_files.read_json(path)}
+    told = listed.values() if isinstance(listed, dict) else [listed]
+    texts = [token.get('content') if isinstance(token, dict) else None for token in told]
+    if not all(isinstance(text, str) for text in texts):
+      raise ValueError(f'{path}: added_tokens_decoder holds what is no token: {listed!r:.60}')
+    lacking = [text for text in texts if self._model.token_to_id(text) is None]
+    if lacking:
+      raise ValueError(
+        f'{path}: adds {", ".join(map(repr, lacking[:3]))}{", ..." if lacking[3:] else ""}, which '
+        f'{HUB_FILE} lacks; load and save the tokenizer with transformers to write them there'
+      )
 
   def _text(self, key):
     """How tokenizer_config.json writes the token `key`; None where it names none."""

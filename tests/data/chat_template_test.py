@@ -249,6 +249,18 @@ def test_a_chat_template_that_is_no_text_is_named(tmp_path):
     tok.settings['chat_template'] = wrong
     with pytest.raises(chat_template.ChatTemplateError, match='tokenizer_config.json: .* no text'):
       chat_template.load(tmp_path, tok)
-  for none in (None, [], ['x'], [{'name': 'tool_use', 'template': 'x'}]):
+  for none in (None, []):
     tok.settings['chat_template'] = none
     assert isinstance(chat_template.load(tmp_path, tok), chat_template.ZeroTemplate)
+
+
+def test_a_list_of_chat_templates_without_a_default_is_refused_with_their_names(tmp_path):
+  tok = tokenizer.load(hub_tokenizer_test.unpack('qwen2', tmp_path))
+  rag, tools = ({'name': name, 'template': 'x'} for name in ('rag', 'tool_use'))
+  cases = [([rag, tools], 'rag, tool_use;'), ([tools], 'tool_use;'), (['x'], 'no'), ([1], 'no')]
+  for told, listed in cases:
+    tok.settings['chat_template'] = told
+    with pytest.raises(chat_template.ChatTemplateError, match=f"without 'default', only {listed}"):
+      chat_template.load(tmp_path, tok)
+  tok.settings['chat_template'] = [rag, {'name': 'default', 'template': 'y'}]
+  assert chat_template.load(tmp_path, tok).render(ASKED) == 'y'

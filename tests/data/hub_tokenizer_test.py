@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 
 import pytest
 
@@ -173,6 +174,33 @@ def test_a_special_token_of_the_wrong_type_is_named_with_file_and_key(wrong, tmp
   edit(tmp_path, 'tokenizer_config.json', lambda c: c.update(eos_token=wrong))
   with pytest.raises(ValueError, match='tokenizer_config.json: eos_token=.* is no token'):
     tokenizer.load(tmp_path)
+
+
+def decoder(*tokens):
+  return {str(200_000 + i): {'content': text, 'special': True} for i, text in enumerate(tokens)}
+
+
+@pytest.mark.parametrize(
+  'name, contents, message',
+  [
+    ('tokenizer_config.json', {'added_tokens_decoder': decoder('<|a|>')}, "adds '<|a|>', which"),
+    (
+      'tokenizer_config.json',
+      {'added_tokens_decoder': decoder('<1>', '<2>', '<3>', '<4>')},
+      "'<3>', ..., which",
+    ),
+    ('tokenizer_config.json', {'added_tokens_decoder': [1]}, 'what is no token: [1]'),
+    ('tokenizer_config.json', {'added_tokens_decoder': {'1': {}}}, 'what is no token'),
+    ('added_tokens.json', {'<|a|>': 200_000}, "adds '<|a|>', which tokenizer.json lacks"),
+  ],
+)
+def test_tokens_that_only_other_files_add_are_named(name, contents, message, tmp_path):
+  unpack('qwen2', tmp_path)
+  edit(tmp_path, 'tokenizer_config.json', lambda c: c.pop('added_tokens_decoder', None))
+  edit(tmp_path, name, lambda c: c.update(contents))
+  with pytest.raises(ValueError, match=re.escape(message)) as error:
+    tokenizer.load(tmp_path)
+  assert str(error.value).startswith(f'{tmp_path / name}: ')
 
 
 def test_a_sentencepiece_file_that_is_none_is_named(tmp_path):
