@@ -7,6 +7,7 @@ import re
 from r1jax.data import records
 from r1jax.data.problem import Problem
 from r1jax.rewards import accuracy, golds
+from r1jax.rewards.math import value
 
 _FIELDS = ('question', 'answer')
 # GSM8K ends a worked solution with a line `#### 1,234` (arXiv 2110.14168).
@@ -40,7 +41,7 @@ def read(path, columns=records.AS_NAMED, split='', limit=0):
 
   Raises:
     RecordError: no record in the file, or one that can't be read, lacks a field or has no final
-      answer. OSError where the file can't be opened.
+      answer that a reply could be compared with. OSError where the file can't be opened.
   """
   kind = pathlib.Path(path).stem
   make = lambda record: _problem(columns.named(record), kind)
@@ -98,14 +99,26 @@ def _problem(record, kind):
   if checked:
     gold, more = checked
     return Problem(question + more, gold, kind, 0, extra=extra)
+  problem = _solved(Problem(question, '', kind, 0, extra=extra), record)
+  why = value.unreadable(problem.answer)
+  if why:
+    raise ValueError(
+      f"field 'answer' holds {problem.answer!r:.40}, which no reply can be compared with: {why}; "
+      'give the final answer alone, as text or a number'
+    )
+  return problem
+
+
+def _solved(problem, record):
+  """The problem with the final answer, and the worked steps, of the record's field `answer`."""
   answer = records.text(record, 'answer', (str, int, float))
   worked = _CALCULATOR.sub('', answer)
   found = _FINAL.findall(worked)
   if not found:
-    return _unmarked(Problem(question, answer, kind, 0, extra=extra), worked != answer)
+    return _unmarked(dataclasses.replace(problem, answer=answer), worked != answer)
   lines = worked[: worked.rindex(_MARK)].splitlines()
   steps = tuple(line.strip() for line in lines if line.strip())
-  return Problem(question, _without_commas(found[-1]), kind, 0, steps, extra=extra)
+  return dataclasses.replace(problem, answer=_without_commas(found[-1]), steps=steps)
 
 
 def _without_commas(answer):

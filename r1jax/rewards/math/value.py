@@ -9,13 +9,20 @@ number asked for must be worked out: `3 + 4` does not state 7.
 
 import dataclasses
 import re
+import unicodedata
 
+from r1jax.data import template
 from r1jax.rewards import accuracy
 from r1jax.rewards.math import labels, notation, number_words, quantity
 from r1jax.rewards.verdict import Gold, Kind, Task, Verdict, judged
 from r1jax.rewards.workers import pool
 
 DEADLINE_SECONDS = 2.0
+
+# A number longer than what is read as one formula. Yes: 501 digits. No: 500.
+_ENDLESS_NUMBER = re.compile(r'\d{501}', re.ASCII)
+# Braces of LaTeX, not those of a set. Yes: `{` of `\frac{1}`. No: the `\{` of `\{1\}`.
+_BRACE = re.compile(r'(?<!\\)[{}]')
 
 # What Python compares as it stands. Yes: `-12`. No: `1,234`, `12.0`.
 _INTEGER = re.compile(r'[+-]?\d{1,40}\Z', re.ASCII)
@@ -109,6 +116,34 @@ def _of_solution(text):
   # `\boxed{\frac{10}{32} = \frac{5}{16}}` ends on its result.
   *work, last = box.split('=')
   return last if all(map(_CALCULATED.match, work)) else box
+
+
+def unreadable(text):
+  """Why no answer can state the gold `text`; '' where one may.
+
+  Quick enough for every record of a file: what only SymPy finds unreadable passes.
+  """
+  tag = '<' in text and next((tag for tag in template.TAGS if tag in text), '')
+  if tag:
+    return f'it has the tag {tag}'
+  if len(text) > accuracy.LONGEST_ANSWER:
+    return f'it has {len(text):,} characters, at most {accuracy.LONGEST_ANSWER:,} are read'
+  if len(text) > 500 and _ENDLESS_NUMBER.search(text):
+    return 'it has a number of more than 500 digits'
+  if 'box' in text and accuracy.boxes(text) and not (accuracy.last_box(text) or '').strip(' $'):
+    return 'its box is empty or does not close'
+  braces = _BRACE.findall(text)
+  if braces.count('{') != braces.count('}'):
+    return 'a brace is left open'
+  # Signs around a value, without one.
+  if not text.strip(' $*#`".?'):
+    return 'it is empty'
+  hidden = '' if text.isprintable() else next(filter(_is_hidden, text), '')
+  return f'it has the invisible sign U+{ord(hidden):04X}' if hidden else ''
+
+
+def _is_hidden(sign):
+  return not sign.isspace() and unicodedata.category(sign) in ('Cc', 'Cf', 'Cs', 'Co')
 
 
 def equal(gold, answer):

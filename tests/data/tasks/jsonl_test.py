@@ -116,6 +116,30 @@ def test_a_wrong_line_is_named_with_its_number(tmp_path, line, why):
     jsonl.load(path)
 
 
+@pytest.mark.parametrize(
+  'answer, why',
+  [
+    ('<answer>5</answer>', 'the tag <answer>'),
+    ('<think>a</think> 5', 'the tag <think>'),
+    ('so it is\n#### 5</answer>', 'the tag </answer>'),
+    ('\\boxed{5', 'its box is empty or does not close'),
+    ('\\boxed{}', 'its box is empty'),
+    ('$\\boxed{ }$', 'its box is empty'),
+    ('\\frac{1}{2', 'a brace is left open'),
+    ('$$', 'it is empty'),
+    ('?', 'it is empty'),
+    ('5' * 2001, 'it has 2,001 characters, at most 2,000 are read'),
+    ('5' * 501, 'a number of more than 500 digits'),
+    ('5\u200b', 'the invisible sign U+200B'),
+  ],
+)
+def test_a_gold_that_no_reply_can_be_compared_with_is_refused(tmp_path, answer, why):
+  path = _file(tmp_path, _GOOD + json.dumps({'question': 'Q', 'answer': answer}).encode())
+  told = rf"line 2: field 'answer' holds .*{re.escape(why)}.*; give the final answer alone"
+  with pytest.raises(records.RecordError, match=told):
+    jsonl.load(path)
+
+
 @pytest.mark.parametrize('content', [b'', b'\n \n'])
 def test_a_file_without_problems_is_refused(tmp_path, content):
   with pytest.raises(records.RecordError, match=r'some\.jsonl: no record in it'):

@@ -32,6 +32,15 @@ def test_no_pair_is_judged_wrongly(gold):
 def test_every_gold_answer_equals_itself():
   for gold in {gold for gold, *_ in table.pairs()}:
     assert value.equal(gold, gold).score == 1, gold
+    assert not value.unreadable(gold), gold
+
+
+@pytest.mark.parametrize(
+  'gold',
+  ['<answer>5</answer>', '\\boxed{5', '\\boxed{}', '\\frac{1}{2', '$$', '?', '5' * 501, '5\x00'],
+)
+def test_a_gold_that_is_refused_unread_is_one_that_no_comparison_can_read(gold):
+  assert value.unreadable(gold) and value.equal(gold, '7').kind == Kind.VERIFIER_ERROR
 
 
 def test_pairs_derived_from_gsm8k_are_judged_rightly():
