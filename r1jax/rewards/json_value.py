@@ -9,7 +9,8 @@ from r1jax.rewards import accuracy, code
 from r1jax.rewards.verdict import Gold, Kind, Verdict
 
 LONGEST_JSON = 20_000  # characters of an answer, beside four times those of the gold value
-DEEPEST = 100  # lists and objects in each other in a gold value
+DEEPEST = 100  # lists and objects in each other
+_TOO_DEEP = f'JSON that is nested more than {DEEPEST} deep'
 
 
 class JsonValueError(ValueError):
@@ -92,7 +93,7 @@ class Json(Gold):
 def _value(text):
   """The value of JSON text, its numbers exact; JsonValueError where it is none."""
   try:
-    return json.loads(
+    found = json.loads(
       text,
       parse_int=decimal.Decimal,
       parse_float=decimal.Decimal,
@@ -103,8 +104,13 @@ def _value(text):
     raise
   except json.JSONDecodeError as error:
     raise JsonValueError(f'not JSON (column {error.colno}: {error.msg})') from error
-  except (ArithmeticError, RecursionError, ValueError) as error:
+  except (ArithmeticError, ValueError) as error:
     raise JsonValueError(f'not JSON that can be read: {type(error).__name__}') from error
+  except RecursionError as error:  # whether it comes, and how deep, is a matter of the Python
+    raise JsonValueError(_TOO_DEEP) from error
+  if _depth(found) > DEEPEST:
+    raise JsonValueError(_TOO_DEEP)
+  return found
 
 
 def _no_number(name):

@@ -126,7 +126,7 @@ def test_closing_ends_every_process_and_tells_waiting_items():
   'attribute, value, said',
   [
     ('_WORKER', 'r1jax.rewards.workers.absent', 'No module named r1jax.rewards.workers.absent'),
-    ('_WORKER', 'json.tool', 'usage:'),
+    ('_WORKER', 'zipfile', 'usage:'),
     ('_PACKAGE_ROOT', '/nowhere', "No module named 'r1jax'"),
   ],
 )
