@@ -24,8 +24,14 @@ PRESETS = {
   # simplescaling/s1K-1.1: R1's thought and R1's answer; `solution` is the question's own.
   's1k': 'question,reasoning=deepseek_thinking_trajectory,answer=deepseek_attempt',
 }
+_SYSTEM = 'system'  # column of a system prompt beside the messages, as LLaMA-Factory has it
 _ROLES = {'human': 'user', 'gpt': 'assistant'}  # ShareGPT's names
 _KNOWN = ('system', 'user', 'assistant')
+# Fields by which other trainers are told not to learn a reply, and the value that says nothing.
+_MASKS = {
+  'weight': 1, 'train': True, 'training': True, 'trainable': True, 'loss': True, 'masked': False,
+  'mask': False, 'ignore': False, 'train_detail': [],
+}  # fmt: skip
 # A reasoning model's reply may come in two fields, by DeepSeek's API and by other data sets.
 _THOUGHTS = ('reasoning_content', 'reasoning', 'thinking')
 
@@ -74,12 +80,25 @@ def read(path, columns='', split='', limit=0):
     RecordError: a file can't be read or has none of the columns (it names those that are there),
       or a record is no conversation (with its line or row).
   """
-  named = records.columns(PRESETS.get(columns, columns))
-  fields = _form(path, named, records.first(path, split))
-  wanted = {named.names.get(field, field) for field in (*fields, *named.names)}
+  named, fields, wanted = _wanted(columns, path, records.first(path, split))
   make = lambda record: _conversation(named.named(record), fields)
   found = records.placed(path, make, split, limit, wanted)
   return [dataclasses.replace(one, where=place) for place, one in found]
+
+
+def unread(path, columns='', split=''):
+  """Names of the first record's columns that `read` passes over, sorted; arguments as there."""
+  first = records.first(path, split)
+  *_, wanted = _wanted(columns, path, first)
+  return tuple(sorted(first.keys() - wanted))
+
+
+def _wanted(columns, path, record):
+  """(`records.Columns`, fields of the form, columns that are read) by the first record."""
+  named = records.columns(PRESETS.get(columns, columns))
+  fields = _form(path, named, record)
+  beside = (_SYSTEM,) if fields in (FORMS[0], FORMS[3]) else ()
+  return named, fields, {named.names.get(one, one) for one in (*fields, *beside, *named.names)}
 
 
 def _form(path, named, record):
@@ -105,7 +124,22 @@ def _conversation(record, fields):
     return _completed(record['prompt'], record['completion'])
   if fields == FORMS[2]:
     return _worked(*(records.text(record, field) for field in fields))
-  return Conversation(_checked(_messages(record.get(fields[0]), fields[0])))
+  return Conversation(_checked(_led(_messages(record.get(fields[0]), fields[0]), record)))
+
+
+def _led(messages, record):
+  """The messages after the system prompt of the record's own column, where it has one."""
+  system = record.get(_SYSTEM)
+  if system is None or system == '':
+    return messages
+  given = _message('system', _text(system, f'column {_SYSTEM!r}'))
+  if messages[0]['role'] != 'system':
+    return [given, *messages]
+  if messages[0] != given:
+    raise ValueError(
+      f'column {_SYSTEM!r} and message 1 are two system prompts that differ: leave one out'
+    )
+  return messages
 
 
 def _worked(question, reasoning, answer):
@@ -124,7 +158,7 @@ def _completed(prompt, completion):
 def _part(value, role, field):
   """The messages of a field that holds a text or messages."""
   if not isinstance(value, str):
-    return _messages(value, field)
+    return _messages(value, field, learned=role == 'assistant')
   if not value.strip():
     raise ValueError(f'the {field} is empty')
   return [_message(role, _text(value, f'the {field}'))]
@@ -139,11 +173,15 @@ def _thought(thought, answer):
   return f'{template.THINK}\n{thought}\n{template.END_THINK}\n\n{answer}'
 
 
-def _messages(value, field):
-  """The messages of a field, each with role and text."""
+def _messages(value, field, learned=True):
+  """The messages of a field, each with role and text; of a prompt none is `learned`."""
   if not isinstance(value, list) or not value:
     raise ValueError(f'field {field!r} holds {value!r:.40}, expected a list of messages')
-  return [_read(one, number) for number, one in enumerate(value, 1)]
+  found = [_read(one, number) for number, one in enumerate(value, 1)]
+  for number, one in enumerate(value, 1):
+    if learned and found[number - 1]['role'] == 'assistant':
+      _check_masks(one, f'message {number} (assistant)')
+  return found
 
 
 def _read(value, number):
@@ -165,6 +203,18 @@ def _read(value, number):
   if role == 'assistant' and thought and template.END_THINK not in text:
     text = _thought(_text(thought, f'the thought of {what}').strip(), text.strip())
   return _message(role, text)
+
+
+def _check_masks(message, what):
+  """Raises ValueError where a reply is marked as not to be learned."""
+  for name, usual in _MASKS.items():
+    mark = message.get(name)
+    if mark is not None and mark != usual:
+      raise ValueError(
+        f'{what} is marked by {name}={mark!r:.40}, but all replies of {FORMS[0][0]} are learned '
+        'alike: end the conversation before it, or give what is not learned as prompt and what is '
+        'as completion'
+      )
 
 
 def _text(content, what):

@@ -14,6 +14,7 @@ from r1jax import params as params_lib
 from r1jax.interchange import exporting
 from r1jax.model import lora, transformer
 from r1jax.planning import disk, memory, phases, resident
+from r1jax.stages import sft
 
 
 def table(title, rows):
@@ -136,6 +137,9 @@ def sft_rows(job, stage, size, mesh, beside=0.0):
   if job.sft.heldout:
     held = len(stage.held.tokens)
     rows.append(('held out', f'{held:,} examples, by a hash of the question'))
+  unread = sft.unread(job.sft)
+  if unread:
+    rows.append(('not read', f'columns {", ".join(unread)}'))
   if data.long:
     rows.append(('left out', data.told()))
   if data.rewritten:

@@ -93,6 +93,13 @@ def read(cfg):
   return train, held
 
 
+def unread(cfg):
+  """Names of the columns of `cfg.path` that are not read, a tuple; a `data.examples` has none."""
+  if not records.is_records(cfg.path):
+    return ()
+  return conversations.unread(cfg.path, cfg.columns, cfg.split)
+
+
 def held_out(question, share):
   """Whether an example is held out, by a hash of its question: white space and case do not count.
 

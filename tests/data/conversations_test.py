@@ -10,6 +10,7 @@ from tests.data import records_test
 
 ASKED = {'role': 'user', 'content': 'Q'}
 SAID = {'role': 'assistant', 'content': 'A'}
+SYSTEM = {'role': 'system', 'content': 'S'}
 PAIR = [('user', 'Q'), ('assistant', 'A')]
 THOUGHT = '<think>\nT\n</think>\n\nA'
 # A row of simplescaling/s1K-1.1: all of its columns.
@@ -28,6 +29,7 @@ S1K = {
   'deepseek_grade': 'Yes',
   'deepseek_grade_reason': '...',
 }
+S1K_READ = ('deepseek_thinking_trajectory', 'deepseek_attempt')
 # Of open-r1/OpenR1-Math-220k: all of its columns.
 OPENR1 = {
   'problem': 'What is 1 + 1?',
@@ -94,6 +96,12 @@ def said(one):
       [('user', 'Qq'), PAIR[1]],
       0,
     ),
+    ({'messages': [ASKED, SAID], 'system': 'S'}, [('system', 'S'), *PAIR], 0),
+    ({'messages': [ASKED, SAID], 'system': None}, PAIR, 0),
+    ({'conversations': [SYSTEM, ASKED, SAID], 'system': 'S'}, [('system', 'S'), *PAIR], 0),
+    # Marks that say what is done anyway, and those of what is not learned.
+    ({'messages': [ASKED | {'weight': 0}, SAID | {'weight': 1.0, 'train': None}]}, PAIR, 0),
+    ({'prompt': [ASKED, SAID | {'train': False}, ASKED], 'completion': 'A'}, PAIR + PAIR, 3),
   ],
 )
 def test_each_form_is_read_as_it_is_meant(tmp_path, record, expected, begin):
@@ -119,6 +127,23 @@ def test_published_traces_of_r1_are_read_by_their_presets(tmp_path, form):
       assert reply == ('assistant', wanted) and '127' not in reply[1]
     else:
       assert [question, reply] == [(m['role'], m['content']) for m in row['messages']]
+
+
+@pytest.mark.parametrize(
+  'row, columns, left',
+  [
+    (
+      {'instruction': 'Q', 'input': 'I', 'output': 'A', 'system': 'S'},
+      'prompt=instruction,completion=output',
+      ('input', 'system'),
+    ),
+    ({'messages': [ASKED, SAID], 'system': 'S', 'tools': '[]'}, '', ('tools',)),
+    (S1K, 's1k', tuple(sorted(S1K.keys() - {'question', *S1K_READ}))),
+    ({'prompt': 'Q', 'completion': 'A'}, '', ()),
+  ],
+)
+def test_columns_that_are_not_read_are_known(tmp_path, row, columns, left):
+  assert conversations.unread(lines(tmp_path, row), columns) == left
 
 
 def test_columns_split_and_limit_are_taken(tmp_path):
@@ -154,6 +179,12 @@ def _messages(*messages):
       "message 1 (user) holds a part of type 'image_url': only texts are learned",
     ),
     (_messages(ASKED | {'content': [{'type': 'text', 'text': None}]}, SAID), 'message 1 (user)'),
+    (_messages(ASKED, SAID | {'weight': 0}), 'message 2 (assistant) is marked by weight=0'),
+    (_messages(ASKED, SAID | {'weight': 0.5}), 'message 2 (assistant) is marked by weight=0.5'),
+    (_messages(ASKED, SAID | {'train': False}), 'message 2 (assistant) is marked by train=False'),
+    (_messages(ASKED, SAID | {'masked': True}), 'message 2 (assistant) is marked by masked=True'),
+    (_messages(SYSTEM, ASKED, SAID) | {'system': 'T'}, "column 'system' and message 1 are two"),
+    (_messages(ASKED, SAID) | {'system': 3}, "column 'system' holds 3, expected text"),
     ({'messages': []}, "field 'messages' holds [], expected a list of messages"),
     ({'messages': 'Q'}, "field 'messages' holds 'Q', expected a list of messages"),
     ({'messages': None}, "field 'messages' holds None"),

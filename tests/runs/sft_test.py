@@ -77,6 +77,15 @@ def test_conversations_lower_the_loss_of_those_that_are_held_out(done, name):
   assert 'pass@1' not in summary and 'teacher' not in summary
 
 
+def test_the_plan_names_the_columns_that_are_not_read(given, tmp_path, mesh, capsys):
+  rows = [{'prompt': f'{i}+1?', 'completion': str(i + 1), 'tools': '[]'} for i in range(24)]
+  records_test.write(tmp_path / 'a.parquet', rows)
+  config = settings(given, tmp_path / 'run', sft, 'hub').unlock()
+  config.sft.path = str(tmp_path / 'a.parquet')
+  run(config.lock(), mesh)
+  assert 'columns tools' in ' '.join(capsys.readouterr().out.split())
+
+
 def test_without_a_teacher_the_same_is_learned(done):
   digests = [
     files.read_json(done / name / 'summary.json')['params_sha256'] for name in ('sft', 'distill')
