@@ -12,11 +12,16 @@ import os
 import pathlib
 import re
 
+import numpy as np
+
 from r1jax.data.problem import is_text
 
 PARQUET, JSONL = '.parquet', '.jsonl'
 # A shard and its split. Yes: `train-00000-of-00010`, `test-00000-of-00001-a09b7`. No: `train`.
-_SHARD = re.compile(r'(.+?)-\d+-of-\d+(-[0-9a-f]+)?')
+_SHARD = re.compile(r'(.+?)-(\d+)-of-(\d+)(-[0-9a-f]+)?')
+# A type of parquet that holds floats of less than 64 bits. Yes: `halffloat`, `list<item: float>`.
+# No: `double`.
+_NARROW = re.compile(r'\b(?:half)?float\b')
 _BATCH = 256  # rows that are Python objects at once; a row of traces may have a megabyte
 _POINTER = b'version https://git-lfs'  # what git leaves in place of a large file
 
@@ -44,8 +49,8 @@ def files(path, split=''):
     split: name of the split; '' takes the only one there is, or 'train'.
 
   Raises:
-    RecordError: there is no such split, or the folder leaves open what is meant (it names what is
-      there).
+    RecordError: there is no such split, a shard of it is missing or there twice, or the folder
+      leaves open what is meant (it names what is there).
   """
   path = pathlib.Path(path)
   if not path.is_dir():
@@ -55,7 +60,9 @@ def files(path, split=''):
   wanted = split or (there[0] if len(there) == 1 else 'train')
   if wanted not in there:
     raise RecordError(f'{path}: no split {wanted!r}, there are {", ".join(there)}')
-  return [one for one in shards if _split(one) == wanted]
+  found = [one for one in shards if _split(one) == wanted]
+  _check_whole(found, path)
+  return found
 
 
 def splits(path):
@@ -92,6 +99,33 @@ def _split(file):
     return shard[1]
   # The hub's own conversion: default/train/0000.parquet.
   return file.parent.name if file.stem.isdigit() else file.stem
+
+
+def _check_whole(found, path):
+  """Raises RecordError where shards of a split are missing, or two sets of them lie there."""
+  shards = [_SHARD.fullmatch(one.stem) for one in found]
+  numbers = [int(shard[2]) for shard in shards if shard]
+  if not numbers:
+    return
+  sets = {shard and shard[3] for shard in shards}
+  if len(sets) > 1 or len(set(numbers)) < len(numbers):
+    names = ', '.join(one.name for one in found[:4])
+    raise RecordError(
+      f'{path}: two sets of files of one split ({names}), whose records would be read twice: leave '
+      'one set there'
+    )
+  count = int(shards[0][3])
+  # A few are counted from 1.
+  begin = int(0 not in numbers and count in numbers)
+  missing = [n for n in range(begin, begin + count) if n not in numbers]
+  if missing:
+    first, digits = found[0].name, len(shards[0][2])
+    name = f'{shards[0][1]}-{missing[0]:0{digits}}-of-{shards[0][3]}{found[0].suffix}'
+    more = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
+    raise RecordError(
+      f'{path}: {name}{more} is missing beside {first}: download the rest (the same hf download '
+      'goes on), or give one file'
+    )
 
 
 def each(path, make, split='', limit=0, wanted=None):
@@ -168,9 +202,27 @@ def _rows(path, wanted):
   from pyarrow import parquet
 
   with parquet.ParquetFile(path) as file:
-    there = [name for name in file.schema_arrow.names if wanted is None or name in wanted]
+    schema = file.schema_arrow
+    there = [name for name in schema.names if wanted is None or name in wanted]
+    narrow = {f.name: f.type for f in schema if f.name in there and _NARROW.search(str(f.type))}
     for batch in file.iter_batches(_BATCH, columns=there):
-      yield from batch.to_pylist()
+      for row in batch.to_pylist():
+        yield row | {name: _shortest(row[name], kind) for name, kind in narrow.items()}
+
+
+def _shortest(value, kind):
+  """A parquet value with 0.1 for a float32 of 0.1, which as a double is 0.10000000149011612."""
+  from pyarrow import types
+
+  if value is None:
+    return None
+  if types.is_float16(kind) or types.is_float32(kind):
+    return float(str((np.float16 if types.is_float16(kind) else np.float32)(value)))
+  if types.is_struct(kind):
+    return {field.name: _shortest(value[field.name], field.type) for field in kind}
+  if types.is_list(kind) or types.is_large_list(kind):
+    return [_shortest(one, kind.value_type) for one in value]
+  return value
 
 
 def _damage(path, error, number):

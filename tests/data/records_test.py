@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 
 import pyarrow as pa
 import pytest
@@ -119,6 +120,53 @@ def test_a_missing_file_is_an_os_error(tmp_path):
   for name in ('none.parquet', 'none.jsonl'):
     with pytest.raises(FileNotFoundError, match=name):
       list(records.each(tmp_path / name, dict))
+
+
+@pytest.mark.parametrize(
+  'names, why',
+  [
+    (
+      ['train-00000-of-00002.parquet'],
+      'train-00001-of-00002.parquet is missing beside train-00000',
+    ),
+    (['train-0-of-3.jsonl'], 'train-1-of-3.jsonl and 1 more is missing'),
+    (['train-00002-of-00003.jsonl', 'train-00003-of-00003.jsonl'], 'train-00001-of-00003.jsonl is'),
+    (
+      ['train-00000-of-00001.parquet', 'train-00000-of-00001-abcdef.parquet'],
+      'two sets of files of one split (train-00000-of-00001-abcdef.parquet, train-00000-of-00001.p',
+    ),
+    (['train-00000-of-00001.jsonl', 'train.jsonl'], 'two sets of files of one split'),
+    (['train-00000-of-00001.jsonl', 'train-00000-of-00002.jsonl'], 'two sets of files'),
+    (['train-00000-of-00002-ab.parquet', 'train-00001-of-00002-cd.parquet'], ''),
+    (['train-1-of-2.jsonl', 'train-2-of-2.jsonl', 'test.jsonl'], ''),
+  ],
+)
+def test_a_split_is_whole_and_there_once(tmp_path, names, why):
+  for name in names:
+    (tmp_path / name).write_text('{}')
+  if not why:
+    assert len(records.files(tmp_path, 'train')) == 2
+    return
+  with pytest.raises(records.RecordError, match=f'{tmp_path}: .*{re.escape(why)}'):
+    records.files(tmp_path, 'train')
+
+
+@pytest.mark.parametrize('kind', [pa.float16(), pa.float32(), pa.float64()])
+def test_a_number_is_read_by_its_shortest_text_in_its_own_precision(tmp_path, kind):
+  held = pa.struct([('a', pa.list_(kind))])
+  table = pa.table(
+    {
+      'question': ['Q', 'Q'],
+      'answer': pa.array([0.1, 2048.5], pa.float32() if kind == pa.float16() else kind),
+      'json': pa.array([None, {'a': [0.1, None]}], held),
+      'narrow': pa.array([0.1, None], pa.float64()).cast(pa.float32()).cast(kind, safe=False),
+    }
+  )
+  parquet.write_table(table, tmp_path / 'a.parquet')
+  first, second = records.each(tmp_path / 'a.parquet', dict)
+  assert (first['answer'], second['answer']) == (0.1, 2048.5)
+  assert second['json'] == {'a': [0.1, None]} and second['narrow'] is None
+  assert jsonl.load(tmp_path / 'a.parquet', limit=1)[0].answer == '0.1'
 
 
 @pytest.mark.parametrize('text', ['=a', 'a=', 'a=b,a=c', 'a,a'])
