@@ -124,6 +124,7 @@ class Job:
 
   def __post_init__(self):
     ranges.check(self)
+    ranges.require(self, self.workdir.strip(), '{workdir} must be a folder for this run alone')
     ranges.require(
       self,
       self.stage not in _RL or self.sample.temperature > 0,

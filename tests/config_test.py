@@ -118,6 +118,13 @@ def test_what_a_section_refuses_is_told_with_its_key():
     config_lib.build(config)
 
 
+def test_a_run_without_a_folder_is_refused():
+  config = r1_zero.get_config('tiny')
+  config.workdir = ''
+  with pytest.raises(ValueError, match="workdir='' must be a folder for this run alone"):
+    config_lib.build(config)
+
+
 def test_a_seed_that_no_generator_takes_is_refused():
   config = r1_zero.get_config()
   config.seed = -1

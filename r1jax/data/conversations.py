@@ -73,17 +73,34 @@ def read(path, columns='', split='', limit=0):
 
   Args:
     path: JSONL or parquet file, or a folder of them: see `records.files`.
-    columns: as for `records.columns`, or one of `PRESETS`.
+    columns: as for `named`.
     split, limit: as in `records.each`.
 
   Raises:
     RecordError: a file can't be read or has none of the columns (it names those that are there),
       or a record is no conversation (with its line or row).
   """
-  named, fields, wanted = _wanted(columns, path, records.first(path, split))
-  make = lambda record: _conversation(named.named(record), fields)
+  renamed, fields, wanted = _wanted(columns, path, records.first(path, split))
+  make = lambda record: _conversation(renamed.named(record), fields)
   found = records.placed(path, make, split, limit, wanted)
   return [dataclasses.replace(one, where=place) for place, one in found]
+
+
+def named(text):
+  """The `records.Columns` of `sft.columns`: of a preset, or as `records.columns` reads it.
+
+  Raises:
+    ValueError: it names a field that no form has, or is no `records.columns`.
+  """
+  found = records.columns(PRESETS.get(text, text))
+  fields = dict.fromkeys(one for form in FORMS for one in (*form, _SYSTEM))
+  unknown = next((one for one in (*found.kept, *found.names) if one not in fields), '')
+  if unknown:
+    raise ValueError(
+      f'columns: {unknown!r} is neither a preset ({", ".join(PRESETS)}) nor a field of what is '
+      f'learned ({", ".join(fields)}), as in prompt=instruction,completion=output'
+    )
+  return found
 
 
 def unread(path, columns='', split=''):
@@ -95,20 +112,20 @@ def unread(path, columns='', split=''):
 
 def _wanted(columns, path, record):
   """(`records.Columns`, fields of the form, columns that are read) by the first record."""
-  named = records.columns(PRESETS.get(columns, columns))
-  fields = _form(path, named, record)
+  renamed = named(columns)
+  fields = _form(path, renamed, record)
   beside = (_SYSTEM,) if fields in (FORMS[0], FORMS[3]) else ()
-  return named, fields, {named.names.get(one, one) for one in (*fields, *beside, *named.names)}
+  return renamed, fields, {renamed.names.get(f, f) for f in (*fields, *beside, *renamed.names)}
 
 
-def _form(path, named, record):
+def _form(path, renamed, record):
   """The fields of the first of `FORMS` that the first record has."""
   try:
-    there = named.named(record)
+    there = renamed.named(record)
   except ValueError as error:
     raise records.RecordError(f'{path}: {error}') from error
   # Whose columns the user has named goes first.
-  said = {*named.names, *named.kept}
+  said = {*renamed.names, *renamed.kept}
   for fields in sorted(FORMS, key=said.isdisjoint):
     if all(field in there for field in fields):
       return fields

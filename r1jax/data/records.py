@@ -54,6 +54,8 @@ def files(path, split=''):
   """
   path = pathlib.Path(path)
   if not path.is_dir():
+    if split and path.exists() and split != _split(path):
+      raise RecordError(f'{path}: no split {split!r}, as this is one file: leave the split empty')
     return [path]
   shards = _shards(_holding(path, split))
   there = sorted({_split(one) for one in shards})

@@ -81,6 +81,11 @@ class DataConfig:
     self.named()
     generated = self.name in ('tiny_world', 'arithmetic', 'none')
     ranges.require(self, generated != bool(self.path), '{name} does not go with {path}')
+    ranges.require(
+      self,
+      self.heldout_path or not self.heldout_split,
+      '{heldout_split} is of {heldout_path}: give that too, such as the folder of data.path',
+    )
 
   def named(self):
     """The `records.Columns` of the files of problems."""
@@ -151,6 +156,7 @@ def problems(cfg, seed, form):
   # Files as published.
   columns = cfg.named()
   train = _there('path', cfg, lambda: jsonl.load(cfg.path, columns, cfg.split, cfg.limit))
+  _check_kept(cfg, train)
   jsonl.check_lengths(train, form, cfg.max_prompt)
   if cfg.heldout_path:
     read = lambda: jsonl.load(cfg.heldout_path, columns, heldout_split(cfg))
@@ -190,6 +196,18 @@ def _dataset(cfg, seed):
   made = builder.build(cfg.path, builder.TinyWorldConfig(seed=seed, documents=documents))
   splits = (tiny_world.TRAIN, tiny_world.HELDOUT)
   return tuple(builder.Problems(made.as_data_source(split)) for split in splits)
+
+
+def _check_kept(cfg, train):
+  """Raises ValueError where `cfg.columns` keeps a column that no training problem has."""
+  kept = cfg.named().kept
+  absent = [name for name in kept if all(name not in problem.extra for problem in train)]
+  if absent:
+    there = ', '.join(sorted(records.first(cfg.path, cfg.split)))
+    raise ValueError(
+      f'config.data.columns={cfg.columns}: no record of {cfg.path} has a column {absent[0]!r}, the '
+      f'first has {there}'
+    )
 
 
 def _check_disjoint(cfg, train, heldout):

@@ -53,13 +53,19 @@ def read(record, answer_key):
     where the record has no field of `KINDS`.
 
   Raises:
-    ValueError: a field is malformed (it is named), or the record has two of them.
+    ValueError: a field is malformed (it is named), or the record has two of them, or a text as its
+      answer beside one.
   """
   found = [name for name in _BY_FIELD if record.get(name) is not None]
   if not found:
     return None
   if len(found) > 1:
     raise ValueError(f'{" and ".join(found)} in one record: a question has one kind of answer')
+  # A letter is one of its options; beside the others a text would be a second gold.
+  if found != [choice.Letter.field] and record.get(answer_key) is not None:
+    raise ValueError(
+      f'{answer_key} and {found[0]} in one record: a question has one kind of answer'
+    )
   return _BY_FIELD[found[0]].read(record, answer_key)
 
 

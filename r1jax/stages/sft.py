@@ -62,8 +62,13 @@ class SftConfig:
 
   def __post_init__(self):
     ranges.check(self)
-    records.columns(conversations.PRESETS.get(self.columns, self.columns))
-    ranges.require(self, self.heldout or not self.loss_every, '{loss_every} needs {heldout}')
+    conversations.named(self.columns)
+    ranges.require(
+      self,
+      self.heldout or not self.loss_every,
+      '{loss_every} measures the loss of what is held out, but {heldout} holds out nothing: raise '
+      'that, or set the other to 0',
+    )
 
   def updates(self, size):
     """Updates in all over a data set of `size` examples."""

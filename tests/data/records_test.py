@@ -68,6 +68,13 @@ def test_shards_of_a_split_are_read_in_order(tmp_path, folder):
     records.files(tmp_path, 'dev')
 
 
+def test_of_a_single_file_no_other_split_is_read(tmp_path):
+  path = write(tmp_path / 'train.parquet', ROWS)
+  assert records.files(path) == records.files(path, 'train') == [path]
+  with pytest.raises(records.RecordError, match="train.parquet: no split 'test', as this is one"):
+    list(records.each(path, dict, 'test'))
+
+
 def test_a_folder_per_split_and_one_of_jsonl_are_read(tmp_path):
   write(tmp_path / 'hub' / 'train' / '0000.parquet', ROWS)
   write(tmp_path / 'hub' / 'test' / '0000.parquet', ROWS[:1])

@@ -109,6 +109,10 @@ def test_a_wrong_line_of_the_held_out_file_is_named(tok, tmp_path):
     ({'name': 'csv'}, "'csv'"),
     ({'path': 'x.jsonl'}, "name='tiny_world' does not go with path='x.jsonl'"),
     ({'name': 'jsonl'}, "name='jsonl' does not go with path=''"),
+    (
+      {'name': 'jsonl', 'path': 'x', 'heldout_split': 'dev'},
+      "heldout_split='dev' is of heldout_path='': give that too",
+    ),
     ({'name': 'none', 'path': 'x.jsonl'}, "name='none' does not go with path='x.jsonl'"),
     ({'columns': 'question='}, "columns: 'question=' is no new FIELD=COLUMN"),
     ({'levels': (1,)}, r'levels=\(1,\) is not \(a whole number within 1'),
@@ -117,6 +121,16 @@ def test_a_wrong_line_of_the_held_out_file_is_named(tok, tmp_path):
 def test_a_source_that_makes_no_sense_is_refused(fields, message):
   with pytest.raises(ValueError, match=message):
     source.DataConfig(**fields)
+
+
+def test_a_column_that_no_record_has_is_refused_with_those_that_are_there(tok, tmp_path):
+  (tmp_path / 'a').write_text('{"question": "1 + 1", "answer": 2, "level": 3}\n')
+  cfg = source.DataConfig('jsonl', str(tmp_path / 'a'), columns='levle', max_prompt=64)
+  with pytest.raises(
+    ValueError,
+    match="columns=levle: no record of .* has a column 'levle', .*answer, level, question",
+  ):
+    source.problems(cfg, 0, prompts.Form(tok))
 
 
 def test_a_missing_file_of_problems_is_refused_with_its_option(tok, tmp_path):

@@ -37,7 +37,7 @@ def _load(tmp_path, *records):
   [
     (CHOICE, choice.Letter('B', 'ABC')),
     (GAME, puzzles.Numbers((1, 2, 3, 4), 24, True)),
-    (GAME | {'use_all': False, 'answer': 'unread'}, puzzles.Numbers((1, 2, 3, 4), 24, False)),
+    (GAME | {'use_all': False, 'answer': None}, puzzles.Numbers((1, 2, 3, 4), 24, False)),
     (PROGRAM, code.Tests((code.StdinTest('3 4\n', '7\n'),))),
     (FUNCTION, code.Tests((code.CallTest('add', (3, [4]), {'a': [7, None]}),))),
     (ORDER, puzzles.Order(('Ann', 'Bob', 'Cy'))),
@@ -101,6 +101,8 @@ def test_the_letter_stands_in_the_field_that_the_user_names(tmp_path):
     (JSON | {'json': {'a': '\ud800'}}, "field 'json' holds half a surrogate pair"),
     (JSON | {'json': _nested(101)}, "field 'json' holds a value nested more than 100 deep"),
     (JSON | ORDER, 'order and json in one record'),
+    (ORDER | {'answer': 'Ann'}, 'answer and order in one record: a question has one kind'),
+    (GAME | {'answer': 24}, 'answer and numbers in one record'),
   ],
 )
 def test_a_malformed_record_is_named_with_its_line(tmp_path, record, why):
