@@ -22,8 +22,21 @@ _SHARD = re.compile(r'(.+?)-(\d+)-of-(\d+)(-[0-9a-f]+)?')
 # A type of parquet that holds floats of less than 64 bits. Yes: `halffloat`, `list<item: float>`.
 # No: `double`.
 _NARROW = re.compile(r'\b(?:half)?float\b')
-_BATCH = 256  # rows that are Python objects at once; a row of traces may have a megabyte
 _POINTER = b'version https://git-lfs'  # what git leaves in place of a large file
+# How files begin that are no JSONL, and what they are.
+_KINDS = {
+  _POINTER: 'a Git LFS pointer (download the file itself: hf download, git lfs pull)',
+  b'\x1f\x8b': 'gzip (gunzip unpacks it)',
+  b'\x28\xb5\x2f\xfd': 'zstd (unzstd unpacks it)',
+  b'PK\x03\x04': 'zip (unzip unpacks it)',
+  b'PAR1': 'parquet (name it .parquet)',
+  b'<': 'a web page or XML',
+  b'[': 'a JSON array (jq -c ".[]" makes lines of it)',
+}
+_TABLES = ('.csv', '.tsv')
+# The header of a table. Yes: `question,answer`, `"q"\t"a"`. No: `{"a": 1, "b": 2}`, `3`.
+_HEADER = re.compile(rb'"?[A-Za-z][\w ]*"?([,;\t]"?[A-Za-z][\w ]*"?)+')
+_BATCH = 256  # rows that are Python objects at once; a row of traces may have a megabyte
 
 
 class RecordError(ValueError):
@@ -177,7 +190,33 @@ def _jsonl(path, wanted):
   with path.open('rb') as lines:
     for number, raw in enumerate(lines, 1):
       if raw.strip():
-        yield f'line {number}', lambda raw=raw: _only(line(raw), wanted)
+        yield f'line {number}', lambda raw=raw: _only(_line_of(path, raw), wanted)
+
+
+def _line_of(path, raw):
+  """`line`, of a file: where it is none of JSONL at all, the error says what it looks like."""
+  try:
+    return line(raw)
+  except ValueError as error:
+    kind = other_kind(path)
+    if not kind:
+      raise
+    told = f'the file looks like {kind}; wanted is one JSON object per line, or .parquet'
+    raise ValueError(told) from error
+
+
+def other_kind(path):
+  """What a file looks like by its name and first line, where that is no JSONL; '' where it may be.
+
+  Such as 'CSV (write its rows as JSON)'.
+  """
+  with path.open('rb') as file:
+    first = file.readline(1 << 16).removeprefix(b'\xef\xbb\xbf').strip()
+  magic = next((kind for sign, kind in _KINDS.items() if first.startswith(sign)), '')
+  if magic or path.suffix in _TABLES or _HEADER.fullmatch(first):
+    return magic or 'CSV (write each row as an object)'
+  # The first line of pretty-printed JSON.
+  return 'one JSON object over several lines (jq -c . makes it one line)' if first == b'{' else ''
 
 
 def _only(record, wanted):
@@ -244,6 +283,8 @@ def line(raw):
     raise ValueError(f'not UTF-8 (byte {error.start}: {error.reason})') from error
   except json.JSONDecodeError as error:
     raise ValueError(f'not JSON (column {error.colno}: {error.msg})') from error
+  except ValueError as error:  # Python refuses to make a whole number of so many digits
+    raise ValueError('holds a whole number of thousands of digits') from error
   except RecursionError as error:
     raise ValueError('not JSON that can be read: nested too deeply') from error
   if not isinstance(found, dict):
@@ -309,7 +350,8 @@ def text(record, key, kinds=(str,)):
   value = record[key]
   finite = not isinstance(value, float) or math.isfinite(value)
   if not isinstance(value, kinds) or isinstance(value, bool) or not finite:
-    raise ValueError(f'field {key!r} holds {value!r:.40}, expected text or a finite number')
+    wanted = {(str,): '', (str, int): ' or a whole number'}.get(kinds, ' or a finite number')
+    raise ValueError(f'field {key!r} holds {value!r:.40}, expected text{wanted}')
   stripped = str(value).strip()
   if not stripped:
     raise ValueError(f'field {key!r} is empty')

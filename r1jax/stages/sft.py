@@ -6,6 +6,7 @@ epoch shows each example once, in a new order.
 
 import dataclasses
 import functools
+import pathlib
 from typing import Annotated, Literal
 
 import jax
@@ -86,6 +87,7 @@ def read(cfg):
   if records.is_records(cfg.path):
     found = conversations.read(cfg.path, cfg.columns, cfg.split, cfg.limit)
   else:
+    _check_kind(pathlib.Path(cfg.path))
     source = examples.Examples(cfg.path)
     found = [source[i] for i in range(min(cfg.limit or len(source), len(source)))]
   held = [one for one in found if held_out(one.question, cfg.heldout)]
@@ -96,6 +98,15 @@ def read(cfg):
       f'question; give a larger file, or another share than sft.heldout={cfg.heldout:g}'
     )
   return train, held
+
+
+def _check_kind(path):
+  """Raises ValueError where a file can be told to be no data set of examples, but a table or so."""
+  kind = records.other_kind(path) if path.is_file() else ''
+  if kind:
+    raise ValueError(
+      f'{path} looks like {kind}; wanted is .jsonl with one JSON object per line, or .parquet'
+    )
 
 
 def unread(cfg):

@@ -176,6 +176,12 @@ def test_examples_are_read_from_each_kind_of_file_and_split(tmp_path):
     sft.read(dataclasses.replace(cfg, heldout=1e-6))
 
 
+def test_a_table_in_place_of_examples_is_called_that(tmp_path):
+  (tmp_path / 'a.csv').write_text('1+1?,2\n')
+  with pytest.raises(ValueError, match=r'a.csv looks like CSV .*wanted is .jsonl'):
+    sft.read(dataclasses.replace(CONFIG, path=str(tmp_path / 'a.csv')))
+
+
 def test_a_run_without_a_file_is_refused_before_anything_is_read(job, one_device):
   with pytest.raises(ValueError, match='config.sft.path is empty'):
     sft.check(job, None)

@@ -1,5 +1,6 @@
 """Problems from JSONL: GSM8K as published, the plain form, and every way a file can be wrong."""
 
+import gzip
 import json
 import re
 
@@ -93,9 +94,12 @@ _GOOD = b'{"question": "Q", "answer": "1"}\n'
     (b'[1, 2]', 'expected a JSON object, found list'),
     (b'{"question": "Q"}', "no field 'answer', found"),
     (b'{"answer": "1"}', "no field 'question'"),
-    (b'{"question": 3, "answer": "1"}', "field 'question' holds 3"),
+    (b'{"question": 3, "answer": "1"}', "field 'question' holds 3, expected text"),
     (b'{"question": "Q", "answer": null}', "field 'answer' holds None"),
-    (b'{"question": "Q", "answer": true}', "field 'answer' holds True"),
+    (
+      b'{"question": "Q", "answer": true}',
+      "field 'answer' holds True, expected text or a finite number",
+    ),
     (b'{"question": "Q", "answer": NaN}', "field 'answer' holds nan"),
     (b'{"question": "Q", "answer": 1e999}', "field 'answer' holds inf"),
     (b'{"question": " ", "answer": "1"}', "field 'question' is empty"),
@@ -138,6 +142,26 @@ def test_a_gold_that_no_reply_can_be_compared_with_is_refused(tmp_path, answer, 
   told = rf"line 2: field 'answer' holds .*{re.escape(why)}.*; give the final answer alone"
   with pytest.raises(records.RecordError, match=told):
     jsonl.load(path)
+
+
+@pytest.mark.parametrize(
+  'content, kind',
+  [
+    (json.dumps([json.loads(_GOOD)]).encode(), 'a JSON array'),
+    (json.dumps([json.loads(_GOOD)], indent=2).encode(), 'a JSON array'),
+    (json.dumps(json.loads(_GOOD), indent=2).encode(), 'one JSON object over several lines'),
+    (b'question,answer\n1+1?,2\n', 'CSV'),
+    (b'"question"\t"answer"\n"1+1?"\t2\n', 'CSV'),
+    (gzip.compress(_GOOD), 'gzip'),
+    (b'PAR1\x15\x04', 'parquet (name it .parquet)'),
+    (b'version https://git-lfs.github.com/spec/v1\noid sha256:ab\n', 'a Git LFS pointer'),
+    (b'<!DOCTYPE html>\n<html>', 'a web page'),
+  ],
+)
+def test_a_file_that_is_no_jsonl_is_called_what_it_looks_like(tmp_path, content, kind):
+  told = rf'line 1: the file looks like {re.escape(kind)}.*; wanted is one JSON object per line'
+  with pytest.raises(records.RecordError, match=told):
+    jsonl.load(_file(tmp_path, content))
 
 
 @pytest.mark.parametrize('content', [b'', b'\n \n'])
