@@ -14,6 +14,7 @@ CHOICE = {'question': 'Which is even?', 'options': ['3', ' 4 ', '5'], 'answer': 
 GAME = {'question': 'Make 24', 'numbers': [1, 2, 3, 4], 'target': 24}
 PROGRAM = {'question': 'Add', 'tests': [{'stdin': '3 4\n', 'stdout': '7\n'}]}
 CALL = {'call': 'add', 'args': [3, [4]], 'expected': {'a': [7, None]}}
+NO_STDIN, NO_CALL = dict.fromkeys(('stdin', 'stdout')), dict.fromkeys(CALL)
 FUNCTION = {'question': 'Add', 'tests': [CALL]}
 ORDER = {'question': 'Who is taller?', 'order': ['Ann', 'Bob', 'Cy']}
 JSON = {'question': 'Which city?', 'json': {'city': 'Rome', 'count': 2}}
@@ -40,6 +41,20 @@ def _load(tmp_path, *records):
     (GAME | {'use_all': False, 'answer': None}, puzzles.Numbers((1, 2, 3, 4), 24, False)),
     (PROGRAM, code.Tests((code.StdinTest('3 4\n', '7\n'),))),
     (FUNCTION, code.Tests((code.CallTest('add', (3, [4]), {'a': [7, None]}),))),
+    # As parquet fills what only other tests have.
+    (
+      {'question': 'Add', 'tests': [CALL | NO_STDIN, PROGRAM['tests'][0] | NO_CALL]},
+      code.Tests(
+        (
+          code.CallTest('add', (3, [4]), {'a': [7, None]}),
+          code.StdinTest('3 4\n', '7\n'),
+        )
+      ),
+    ),
+    (
+      {'question': 'Say', 'tests': [{'call': 'f', 'args': [], 'expected': None} | NO_STDIN]},
+      code.Tests((code.CallTest('f', (), None),)),
+    ),
     (ORDER, puzzles.Order(('Ann', 'Bob', 'Cy'))),
     (JSON, json_value.Json('{"city": "Rome", "count": 2}')),
     (JSON | {'json': False}, json_value.Json('false')),
@@ -93,6 +108,7 @@ def test_the_letter_stands_in_the_field_that_the_user_names(tmp_path):
     (FUNCTION | {'tests': [CALL | {'call': 'a.b'}]}, "test 1: call is 'a.b'"),
     (FUNCTION | {'tests': [CALL | {'args': 3}]}, 'test 1: args is 3, expected a list'),
     (FUNCTION | {'tests': [CALL | {'expected': float('nan')}]}, 'test 1: no such number in JSON'),
+    (PROGRAM | {'tests': [NO_CALL | NO_STDIN]}, "test 1 of field 'tests' is {}, expected"),
     (FUNCTION | {'tests': [CALL | {'why': 'x'}]}, "test 1 of field 'tests' is"),
     (ORDER | {'order': ['Ann']}, "field 'order' holds ['Ann'], expected texts"),
     (ORDER | {'order': ['Ann', 2]}, "field 'order' holds ['Ann', 2]"),
