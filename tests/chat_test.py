@@ -165,6 +165,13 @@ def test_of_two_sets_of_weights_it_is_said_which_one_is_talked_to(r1, tmp_path, 
   assert 'model.safetensors is read' in capsys.readouterr().err
 
 
+def test_a_factor_that_is_passed_over_is_told(tmp_path, one_device, capsys):
+  families.write(tmp_path, 'qwen3_attn_factor')
+  families.write_tokenizer(tmp_path)
+  conversation.load(tmp_path)
+  assert capsys.readouterr().err.count('rope_scaling.attn_factor is not used') == 1
+
+
 def test_an_empty_pipe_is_refused(monkeypatch):
   monkeypatch.setattr('sys.stdin', io.StringIO(' \n'))
   with pytest.raises(ValueError, match='no question'):
@@ -202,6 +209,12 @@ def test_streaming_across_a_growing_cache_is_what_the_sampler_says(tmp_path, one
   limits = {'cap': np.int32(new), 'stop_KW': np.array([[-7]], np.int32)}
   out = sample.generate(params, cfg, scfg, prompt, length, key, **limits)
   assert streamed == out.token_BT[0].tolist()
+
+
+def test_a_model_that_computes_nan_says_so(r1):
+  params = jax.tree.map(lambda leaf: leaf * np.nan, r1.params)
+  with pytest.raises(ValueError, match='the model computes NaN for token [0-9]+: its weights'):
+    list(talking(dataclasses.replace(r1, params=params)).ask('hi'))
 
 
 def test_one_shot_into_a_pipe_is_plain_and_errors_are_one_line():

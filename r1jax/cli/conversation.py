@@ -7,7 +7,7 @@ import jax
 
 from r1jax import precision, terminal
 from r1jax.data import chat_template, template, tokenizer
-from r1jax.interchange import checkpoints, huggingface, tensors
+from r1jax.interchange import checkpoints, huggingface
 from r1jax.runs import opening
 from r1jax.sampling import stream
 
@@ -29,8 +29,8 @@ def load(path, dtype=None):
   """The `Model` of a hub folder, work directory or shipped model, on the mesh that is set."""
   folder = opening.open_model(path, _note)
   # Of what reading the weights says only this changes who is talked to.
-  if tensors.leftover(folder):
-    _note(tensors.leftover(folder))
+  for line in huggingface.unread(folder):
+    _note(line)
   # On a CPU unrolled layers are faster; elsewhere a loop of one layer compiles sooner.
   cpu = jax.default_backend() == 'cpu'
   cfg = huggingface.read_config(

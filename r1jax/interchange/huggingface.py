@@ -13,6 +13,7 @@ import pathlib
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from r1jax import params as params_lib
@@ -167,12 +168,8 @@ def load(folder, cfg, dtype, notify=print):
 def stream(folder, cfg, dtype, notify=print):
   """Yields (path, array) for every leaf of the model; see `load`. All checks come first."""
   plan = check(folder, cfg)
-  hub, path = hub_config.load_json(folder)
-  passed_over = hub_config.passed_over(hub)
-  if passed_over:
-    notify(f'{path}: {", ".join(passed_over)} is not used, nor does transformers use it')
-  if tensors.leftover(folder):
-    notify(tensors.leftover(folder))
+  for line in unread(folder):
+    notify(line)
   # A copy that differs would be lost: the model has one leaf for both.
   for name, source in plan.copies.items():
     _check_equal(plan.found[name], plan.found[source])
@@ -185,7 +182,37 @@ def stream(folder, cfg, dtype, notify=print):
     leaves.setdefault(entry.leaf, []).append(entry)
   specs = transformer.specs(cfg)
   for path, entries in leaves.items():
-    yield path, _load_leaf(plan, cfg, names.spec_at(specs, path), entries, dtype)
+    leaf = _load_leaf(plan, cfg, names.spec_at(specs, path), entries, dtype)
+    # With one NaN every reply would be empty, without a word.
+    if not _is_finite(leaf):
+      _name_broken(plan, entries, leaf.dtype)
+    yield path, leaf
+
+
+def unread(folder):
+  """What of a folder's files another program may read and we do not: lines of text."""
+  hub, path = hub_config.load_json(folder)
+  keys = ', '.join(hub_config.passed_over(hub))
+  lines = [f'{path}: {keys} is not used, nor does transformers use it' if keys else '']
+  return [line for line in (*lines, tensors.leftover(folder)) if line]
+
+
+@jax.jit
+def _is_finite(leaf):
+  return jnp.isfinite(leaf).all()
+
+
+def _name_broken(plan, entries, dtype):
+  """Raises with the first tensor of a leaf that is not finite in its type."""
+  for entry in entries:
+    tensor = plan.found[entry.name]
+    with np.errstate(over='ignore'):
+      if not all(np.isfinite(rows.astype(dtype)).all() for _, rows in tensor.chunks()):
+        break
+  raise tensors.CheckpointFileError(
+    f'{tensor.file}: {tensor.name} holds NaN or infinity as {np.dtype(dtype).name}, so the model '
+    'would reply nothing; download it again, or read it in another type'
+  )
 
 
 def check(folder, cfg):

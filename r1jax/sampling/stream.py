@@ -19,6 +19,8 @@ from r1jax.sampling import draw
 
 SMALLEST = 64  # columns of the smallest cache
 
+_BROKEN = -1  # in place of a token that was drawn from NaN
+
 
 @flax.struct.dataclass
 class _State:
@@ -45,7 +47,8 @@ def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
     stop_ids: ids that end it.
 
   Raises:
-    ValueError: the prompt is empty, or with max_new longer than the model's `max_length`.
+    ValueError: the prompt is empty, or with max_new longer than the model's `max_length`; or the
+      model computes NaN.
   """
   length = len(prompt_ids)
   if not length or length + scfg.max_new > cfg.max_length:
@@ -68,6 +71,11 @@ def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
         state = state.replace(cache=_grow(state.cache, size=width))
       state = _step(params, cfg, how, state, key)
     token = int(token_B[0])
+    if token == _BROKEN:
+      raise ValueError(
+        f'the model computes NaN for token {length + number + 1}: its weights are damaged, or '
+        f'{cfg.compute_dtype} does not hold its values'
+      )
     yield token
     if token in stop_ids:
       return
@@ -105,7 +113,9 @@ def _draw(params, cfg, hidden_BD, position, key, how):
   """The token for `position`, from the key of this reply and the position."""
   uniform_B2 = draw.uniforms(jax.random.fold_in(key, position)[None])
   hidden_BD = jax.reshard(hidden_BD, sharding.act('batch', None))
-  return draw.draw(transformer.logits(params, cfg, hidden_BD), uniform_B2, *how)[0]
+  logits_BV = transformer.logits(params, cfg, hidden_BD)
+  token_B = draw.draw(logits_BV, uniform_B2, *how)[0]
+  return jnp.where(jnp.isnan(logits_BV).any(-1), _BROKEN, token_B)
 
 
 _grow = jax.jit(cache_lib.grow, static_argnames='size')

@@ -178,6 +178,19 @@ def test_a_wrong_tensor_is_named_with_file_and_shapes(message, deepseek):
   assert str(folder) in str(error.value)
 
 
+@pytest.mark.parametrize(
+  'value, dtype', [(np.nan, 'float32'), (np.inf, 'bfloat16'), (1e6, 'float16')]
+)
+@pytest.mark.parametrize('name', [NAME, 'model.norm.weight'])
+def test_weights_that_are_no_numbers_are_named(name, value, dtype, deepseek):
+  folder, cfg = deepseek
+  edit(folder, lambda w: w[name].reshape(-1).__setitem__(5, value))
+  if name == NAME or value != 1e6:  # norms stay in float32
+    message = f'{SINGLE}: {name} holds NaN or infinity as {dtype if name == NAME else "float32"}'
+    with pytest.raises(tensors.CheckpointFileError, match=message):
+      huggingface.load(folder, cfg, dtype)
+
+
 def test_a_wrong_file_is_named(deepseek):
   folder, cfg = deepseek
   whole = (folder / SINGLE).read_bytes()
