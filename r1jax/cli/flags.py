@@ -7,6 +7,7 @@ import argparse
 import ast
 import dataclasses
 import difflib
+import os
 import pathlib
 import textwrap
 
@@ -15,6 +16,7 @@ from r1jax.cli import plugins
 
 FOLDER = pathlib.Path(experiments.__file__).parent
 _KEY = '--config.'
+_SAID = ('prompt', 'system')  # flags whose text goes to the model as it is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +87,7 @@ class Parser(argparse.ArgumentParser):
       ValueError: a flag that there is not (with the nearest), or a value of the wrong kind.
     """
     # argparse takes no open set of flags, so these are taken out before it.
+    argv = [_at_home(text) for text in argv]
     rest, overrides = _overrides(argv) if self._config else (argv, [])
     given, unknown = self.parse_known_args(rest)
     if unknown:
@@ -115,6 +118,14 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     if not silent and action.default != argparse.SUPPRESS and 'default' not in text:
       text += ' (default: %(default)s)'
     return text
+
+
+def _at_home(argument):
+  """A flag whose path begins with `~` as a shell would have written it: none does behind `=`."""
+  flag, equals, value = argument.partition('=')
+  if value.partition('/')[0] != '~' or flag.lstrip('-').rpartition('.')[2] in _SAID:
+    return argument
+  return flag + equals + os.path.expanduser(value)
 
 
 def _overrides(argv):

@@ -10,8 +10,26 @@ import stat
 _LARGEST = 256 << 20
 
 
+# How files begin that stand where another should be, and what they are.
+_IMPOSTORS = {
+  b'version https://git-lfs': 'a Git LFS pointer, not the file itself; run git lfs pull in its '
+  'folder, or hf download',
+  b'<!doctype': 'a web page, not the file itself; download it again',
+  b'<html': 'a web page, not the file itself; download it again',
+  b'entry not found': "the hub's answer that it has no such file; check name and revision",
+}
+
+
 class HubFileError(ValueError):
   """A file that cannot be read as what it should be; the message begins with its path."""
+
+
+def check_head(path, head):
+  """Raises HubFileError where a file's first bytes say that a download left something else."""
+  head = head.lstrip().lower()
+  for beginning, what in _IMPOSTORS.items():
+    if head.startswith(beginning):
+      raise HubFileError(f'{path}: is {what}')
 
 
 def inside(folder, name):
@@ -25,6 +43,8 @@ def check_regular(path):
   try:
     mode = path.stat().st_mode
   except FileNotFoundError as error:
+    if path.is_symlink():  # as in the hub's cache, whose files are links
+      raise HubFileError(f'{path}: is a link to a file that is gone; download it again') from error
     raise HubFileError(f'{path}: no such file; is this a hub folder?') from error
   except OSError as error:  # a name too long, a loop of links, a folder that is closed to us
     raise HubFileError(f'{path}: {error.strerror}') from error
@@ -38,9 +58,11 @@ def read_bytes(path):
   try:
     if path.stat().st_size > _LARGEST:
       raise HubFileError(f'{path}: has {path.stat().st_size} bytes, at most {_LARGEST} are read')
-    return path.read_bytes()
+    contents = path.read_bytes()
   except OSError as error:
     raise HubFileError(f'{path}: {error.strerror}') from error
+  check_head(path, contents[:64])
+  return contents
 
 
 def read_text(path):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pathlib
 import re
 
@@ -254,11 +255,12 @@ def load(path):
   """
   path = pathlib.Path(path)
   if path.is_dir():
-    found = [path / n for n in (HUB_FILE, SENTENCEPIECE_FILE) if (path / n).exists()]
+    # A link whose file is gone is named where it is read, not passed over.
+    found = [path / n for n in (HUB_FILE, SENTENCEPIECE_FILE) if os.path.lexists(path / n)]
     if not found:
       raise ValueError(f'{path}: holds neither {HUB_FILE} nor {SENTENCEPIECE_FILE}')
     path = found[0]
-  if not path.exists():
+  if not os.path.lexists(path):
     raise ValueError(f'{path}: no such tokenizer')
   return HubTokenizer(path) if path.suffix == '.json' else SentencePieceTokenizer(path)
 

@@ -1,6 +1,7 @@
 """Where a model is: a folder, a GGUF file, a run's work directory, with r1jax, or on the hub."""
 
 import hashlib
+import os
 import pathlib
 
 from r1jax.data import tokenizer
@@ -9,6 +10,7 @@ from r1jax.interchange import fetched, hub_download, tensors
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / 'assets'
 ADAPTER_CONFIG = 'adapter_config.json'
 BASE = 'r1jax_base'  # in the folder of an unpacked adapter, a link to its base
+_PICKLES = ('*.bin', '*.pt', '*.pth')  # weights that are programs too, which we do not run
 # The bases that ship with r1jax: one of English, one that mixes English and Chinese.
 SHIPPED = {'tiny': 'tiny_base', 'tiny_bilingual': 'tiny_bilingual_base'}
 PLACES = (
@@ -28,6 +30,7 @@ def open(path):
   Raises:
     ValueError: there is no model there.
   """
+  path = _home(path)
   folder = find(path)
   if folder:
     return folder
@@ -36,11 +39,31 @@ def open(path):
       f'{path}: this run has not ended; the model of its newest checkpoint is written by '
       f'python -m r1jax.export --checkpoint={path} --output=DIR'
     )
+  others = _other_weights(pathlib.Path(path))
+  if others:
+    raise ValueError(
+      f'{path}: holds {others}, but weights are read from *.safetensors only; convert them: in '
+      'Python, transformers.AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW), or '
+      'take the files *.safetensors if the hub has them'
+    )
   raise ValueError(
     f'{path}: no config.json with *.safetensors here or in model/{_held(pathlib.Path(path))}; give '
     'a hub folder, a GGUF file, the work directory of a finished run, org/name of a model on the '
     f'hub (where no folder org is here), or one of {", ".join((*SHIPPED, *fetched.MODELS))}'
   )
+
+
+def _home(path):
+  """A path whose `~` is the home folder: no shell expands it behind `--checkpoint=`."""
+  return os.path.expanduser(path) if str(path).startswith('~') else path
+
+
+def _other_weights(folder):
+  """Name of a file of weights beside a config that is in a format of pickles; '' without one."""
+  if not any((folder / name).is_file() for name in ('config.json', ADAPTER_CONFIG)):
+    return ''
+  found = [path.name for pattern in _PICKLES for path in folder.glob(pattern)]
+  return min(found, default='')
 
 
 def _held(folder):
@@ -51,6 +74,7 @@ def _held(folder):
 
 def find(path):
   """What `open` returns, or None where there is no model."""
+  path = _home(path)
   if str(path) in SHIPPED:
     return ASSETS / SHIPPED[str(path)]
   if str(path) in fetched.MODELS:
@@ -68,7 +92,8 @@ def find(path):
     return gguf_import.unpack(folder)
   for candidate in (folder, folder / 'model'):
     weights = any(candidate.glob('*.safetensors*')) or (candidate / tensors.GGUF).exists()
-    if weights and (candidate / 'config.json').exists():
+    # A link whose file is gone is named where it is read.
+    if weights and os.path.lexists(candidate / 'config.json'):
       return candidate
   return None
 
@@ -76,8 +101,13 @@ def find(path):
 def _is_adapter(folder):
   """Whether `folder` holds an adapter and no model; a base's config.json is often left in it."""
   whole = (tensors.SINGLE, tensors.INDEX, tensors.GGUF, BASE)
-  config = folder / ADAPTER_CONFIG
-  return config.is_file() and not any((folder / name).exists() for name in whole)
+  config, pickled = folder / ADAPTER_CONFIG, folder / 'adapter_model.bin'
+  weights = (folder / 'adapter_model.safetensors').exists()
+  return (
+    config.is_file()
+    and (weights or not pickled.exists())
+    and not any((folder / name).exists() for name in whole)
+  )
 
 
 def _is_gguf(path):
@@ -113,5 +143,5 @@ def tokenizer_of(folder, cfg):
 
 def is_run(path):
   """Whether the folder is the work directory of a run that has saved a checkpoint."""
-  folder = pathlib.Path(path)
+  folder = pathlib.Path(_home(path))
   return (folder / 'config.json').exists() and any((folder / 'checkpoints').glob('step_*'))

@@ -82,7 +82,8 @@ def _read(path):
     return gguf.GGUFReader(path)
   except Exception as error:  # damage shows as any kind of error
     raise tensors.CheckpointFileError(
-      f'{path}: not a GGUF file that can be read: {" ".join(str(error).split())}'
+      f'{path}: not a GGUF file that can be read: its {path.stat().st_size} bytes are truncated, '
+      'damaged or big-endian; download it again'
     ) from error
 
 
@@ -96,6 +97,11 @@ def _hub_files(reader):
 
 def _hub_config(values, found):
   """config.json from the file's metadata and the names and types of its tensors."""
+  parts = values.get('split.count', 1)
+  if parts != 1:
+    raise ValueError(
+      f'is one of {parts} parts of a model; join them with llama-gguf-split --merge of llama.cpp'
+    )
   arch = values['general.architecture']
   if arch not in READ:
     raise ValueError(f'architecture {arch!r} cannot be read, only {", ".join(READ)}')

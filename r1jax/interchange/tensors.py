@@ -108,6 +108,8 @@ def read_header(path):
     hub_files.check_regular(path)
     size = path.stat().st_size
     with open(path, 'rb') as file:
+      hub_files.check_head(path, file.read(64))
+      file.seek(0)
       length = int.from_bytes(file.read(8), 'little')
       if size < 8 or length > min(size - 8, HEADER_BYTES):
         raise CheckpointFileError(f'{path}: {size} bytes hold no header of {length}: truncated?')
@@ -158,13 +160,14 @@ def read_folder(folder):
   if (folder / SINGLE).exists():
     return read_header(folder / SINGLE)
   if not index.exists():
-    raise CheckpointFileError(f'{folder}: holds neither {INDEX} nor {SINGLE}')
+    raise CheckpointFileError(f'{folder}: holds neither {INDEX} nor {SINGLE}{_instead(folder)}')
   where = _weight_map(index)
   # Index and files must agree both ways: a shard of another checkpoint has other names.
   headers = {}
   for name in sorted(set(where.values())):
     if not (folder / name).exists():
-      raise CheckpointFileError(f'{folder / name}: no such file, but {INDEX} names it')
+      gone = 'is a link to a file that is gone' if (folder / name).is_symlink() else 'no such file'
+      raise CheckpointFileError(f'{folder / name}: {gone}, but {INDEX} names it')
     headers[name] = read_header(folder / name)
   for name, file in where.items():
     if name not in headers[file]:
@@ -176,6 +179,18 @@ def read_folder(folder):
           f'{folder / file}: holds {name}, which {INDEX} does not place there'
         )
   return {name: headers[file][name] for name, file in where.items()}
+
+
+def _instead(folder):
+  """What a folder without an index has in its place, and what to do; '' where it has nothing."""
+  links = [path.name for path in (folder / SINGLE, folder / INDEX) if path.is_symlink()]
+  if links:
+    return f': {links[0]} is a link to a file that is gone; download it again'
+  shards = sorted(path.name for path in folder.glob('*.safetensors'))
+  if len(shards) == 1:
+    return f', only {shards[0]}: name it {SINGLE} if it is all of the weights'
+  more = ', ...' if shards[2:] else ''
+  return f', only {", ".join(shards[:2])}{more}: download the index too' if shards else ''
 
 
 def leftover(folder):

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from r1jax.data import chat_template, tokenizer
-from r1jax.interchange import checkpoints, huggingface
+from r1jax.interchange import checkpoints, huggingface, tensors
 from r1jax.model import transformer
 from tests.interchange import families
 
@@ -30,6 +30,64 @@ def test_a_hub_folder_and_a_work_directory_are_found(tmp_path):
 def test_a_place_without_a_model_is_named(tmp_path):
   with pytest.raises(ValueError, match=str(tmp_path)):
     checkpoints.open(tmp_path)
+
+
+POINTER = 'version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n'
+
+
+@pytest.mark.parametrize('name', ['model.safetensors', 'tokenizer.json', 'config.json'])
+@pytest.mark.parametrize(
+  'contents, told',
+  [
+    (POINTER, 'is a Git LFS pointer, not the file itself; run git lfs pull'),
+    ('<!DOCTYPE html>\n<html>', 'is a web page, not the file itself'),
+    ('Entry not found', "is the hub's answer that it has no such file"),
+    (None, 'is a link to a file that is gone'),
+  ],
+)
+def test_what_a_download_leaves_in_place_of_a_file_is_called_that(name, contents, told, tmp_path):
+  families.write(tmp_path, 'qwen2')
+  families.write_tokenizer(tmp_path)
+  (tmp_path / name).unlink()
+  if contents is None:
+    (tmp_path / name).symlink_to(tmp_path / 'blob')
+  else:
+    (tmp_path / name).write_text(contents)
+  with pytest.raises(ValueError, match=f'{name}.*{told}'):
+    folder = checkpoints.open(tmp_path)
+    huggingface.check(folder, huggingface.read_config(folder))
+    tokenizer.load(folder)
+
+
+@pytest.mark.parametrize('files', [['config.json', 'pytorch_model.bin'], ['config.json', 'a.pth'],
+                                   ['adapter_config.json', 'adapter_model.bin']])  # fmt: skip
+def test_weights_in_pickles_are_named_with_what_to_do(files, tmp_path):
+  for name in files:
+    (tmp_path / name).write_text('{}')
+  with pytest.raises(ValueError, match=rf'holds {files[1]}, but .* \*.safetensors only; convert'):
+    checkpoints.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+  'names, told',
+  [
+    (['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'], 'the index too'),
+    (['weights.safetensors'], 'weights.safetensors: name it model.safetensors'),
+  ],
+)
+def test_weights_without_an_index_are_named(names, told, tmp_path):
+  for name in names:
+    (tmp_path / name).write_text('')
+  with pytest.raises(ValueError, match=f'holds neither .*, only .*{told}'):
+    tensors.read_folder(tmp_path)
+
+
+def test_the_home_folder_is_found_behind_its_sign(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  families.write(tmp_path, 'qwen2')
+  assert checkpoints.open('~') == tmp_path
+  with pytest.raises(ValueError, match=f'{tmp_path}/absent: no config.json'):
+    checkpoints.open('~/absent')
 
 
 def test_a_saved_hub_tokenizer_carries_template_and_generation_settings(tmp_path):

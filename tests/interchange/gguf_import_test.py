@@ -161,6 +161,7 @@ def test_further_ends_of_a_turn_stop_it(tmp_path):
     ({'llama__attention__sliding_window': 4096}, 'llama.attention.sliding_window=4096 is not'),
     ({'llama__rope__dimension_count': 4}, 'rope.dimension_count=4 is not the width of a head, 8'),
     ({'llama__rope__scaling__type': 'linear'}, "rope type 'linear' is not one of"),
+    ({'split__count': 2}, 'is one of 2 parts of a model; join them'),
     ({'llama__rope__scaling__attn_factor': 0.5}, 'rope.scaling.attn_factor=0.5 is not supported'),
     ({'llama__feed_forward_length': [48, 96]}, r'intermediate_size=\[48, 96\] is not a whole'),
     ({'llama__embedding_length': None}, 'lacks llama.embedding_length'),
@@ -192,7 +193,8 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path):
   whole = made(tmp_path).read_bytes()
   for damaged in (whole[:40], whole[: len(whole) // 2], whole[:9] + b'\xff' * 40 + whole[49:]):
     (tmp_path / 'made.gguf').write_bytes(damaged)
-    with pytest.raises(ValueError, match='made.gguf: not a GGUF file that can be read') as error:
+    told = f'made.gguf: not a GGUF file that can be read: its {len(damaged)} bytes are truncated'
+    with pytest.raises(ValueError, match=told) as error:
       checkpoints.open(tmp_path / 'made.gguf')
     assert '\n' not in str(error.value)
 
