@@ -15,7 +15,7 @@ import sys
 import threading
 
 import r1jax
-from r1jax import terminal
+from r1jax import files, terminal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +99,11 @@ def line(error):
   # Python says "[Errno 2] No such file or directory: 'x'": the file first, and no number.
   if isinstance(error, OSError) and error.filename and error.strerror:
     text = f'{error.filename}: {error.strerror}'
+  # Nobody knows the folder that a GGUF file or an adapter is unpacked into.
+  if str(files.cache()) in text:
+    from r1jax.interchange import checkpoints  # takes a moment, which few errors need
+
+    text = checkpoints.in_users_words(text)
   return ' '.join(text.split())
 
 

@@ -1,9 +1,12 @@
 """Where a model is: a folder, a GGUF file, a run's work directory, with r1jax, or on the hub."""
 
+import functools
 import hashlib
 import os
 import pathlib
+import re
 
+from r1jax import files
 from r1jax.data import tokenizer
 from r1jax.interchange import fetched, hub_download, tensors
 
@@ -96,6 +99,29 @@ def find(path):
     if weights and os.path.lexists(candidate / 'config.json'):
       return candidate
   return None
+
+
+def in_users_words(text):
+  """A message in which what we unpacked into our cache is called what it was unpacked from."""
+  for shelf in ('gguf', 'peft'):
+    for made in (files.cache() / shelf).glob('*'):
+      if str(made) in text:
+        pattern = rf'{re.escape(str(made))}(?:/([\w.-]+))?'
+        text = re.sub(pattern, functools.partial(_origin, made), text)
+  return text
+
+
+def _origin(made, found):
+  """Where an unpacked folder, or the file in it that a regex `found`, came from."""
+  name = found[1] or ''
+  if (made / tensors.GGUF).is_symlink():
+    return str((made / tensors.GGUF).readlink())
+  if not (made / BASE).is_symlink():
+    return found[0]  # not made by us
+  base, adapter = ((made / link).readlink() for link in (BASE, 'adapter_model.safetensors'))
+  # A config.json is the base's, also where one lies beside the adapter.
+  own = name != 'config.json' and (adapter.parent / name).exists()
+  return str((adapter.parent if own else base) / name)
 
 
 def _is_adapter(folder):

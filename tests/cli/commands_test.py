@@ -168,31 +168,6 @@ def test_a_value_is_read_as_its_key_says(key, text, value):
   assert found == value and type(found) is type(value)
 
 
-@pytest.mark.parametrize(
-  'text, read',
-  [
-    ('--checkpoint=~/qwen', '/home/me/qwen'),
-    ('--checkpoint=~', '/home/me'),
-    ('--checkpoint=a~/b', 'a~/b'),
-    ('--checkpoint=~~', '~~'),
-    ('--prompt=~/qwen', '~/qwen'),
-  ],
-)
-def test_the_home_folder_is_found_behind_an_equals_sign(text, read, monkeypatch):
-  monkeypatch.setenv('HOME', '/home/me')
-  parser = flags.Parser('chat', '', '')
-  for name in ('--checkpoint', '--prompt'):
-    parser.add_argument(name)
-  given = parser.parse([text])
-  assert (given.checkpoint or given.prompt) == read
-
-
-def test_the_home_folder_is_found_in_a_key_of_the_config(monkeypatch):
-  monkeypatch.setenv('HOME', '/home/me')
-  parsed = flags.Parser('train', '', '', config=True).parse(['--config.workdir=~/runs'])
-  assert parsed.overrides == [('workdir', '/home/me/runs')]
-
-
 def test_what_is_given_twice_is_the_second_one():
   twice = ['--config.rl.length_schedule=((0,5),)', '--config.rl.length_schedule=((0,7),)']
   assert given('--config=r1_zero', *twice).rl.length_schedule == ((0, 7),)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from r1jax import sharding
+from r1jax.cli import commands
 from r1jax.data import chat_template, tokenizer
 from r1jax.interchange import checkpoints, exporting, gguf, huggingface, placement, tensors
 from r1jax.model import transformer
@@ -181,6 +182,23 @@ def test_what_cannot_be_read_is_named_with_the_file(changes, message, tmp_path):
     huggingface.read_config(folder)
     tokenizer.load(folder)
   assert 'made' in str(error.value) and '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  'changes, message',
+  [
+    ({}, 'lacks model.norm.weight'),
+    ({'llama__rope__scaling__type': 'linear'}, "rope type 'linear' is not one of"),
+    ({'tokenizer__ggml__merges': ['a 7']}, 'not a tokenizer that `tokenizers` can read'),
+  ],
+)
+def test_the_command_names_the_file_that_the_user_knows(changes, message, tmp_path):
+  path = made(tmp_path, **changes)
+  with pytest.raises(ValueError) as error:
+    folder = checkpoints.open(path)
+    tokenizer.load(folder)
+    huggingface.check(folder, huggingface.read_config(folder))
+  assert commands.line(error.value).startswith(f'{path}: {message}')
 
 
 def test_tensors_that_lack_or_are_too_many_are_named(tmp_path):

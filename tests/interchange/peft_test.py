@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from r1jax import params as params_lib
+from r1jax.cli import commands
 from r1jax.interchange import checkpoints, huggingface, peft, tensors
 from r1jax.model import lora, transformer
 from tests.interchange import families, parity_test
@@ -202,6 +203,17 @@ def test_keys_that_lack_are_pefts_own_and_targets_of_other_families_are_no_fault
   assert scale() == 8 / 4
   change(adapter, r=8, rank_pattern={'_proj': 2, r'.*\.layers\..*': 4}, lora_alpha=6)
   assert scale() == 6 / 4
+
+
+def test_the_command_names_the_folder_that_the_user_knows(tmp_path):
+  adapter, base = place(tmp_path, 'llama')
+  (adapter / 'tokenizer.json').write_text('{}')
+  folder = checkpoints.open(adapter)
+  places = {'': adapter, '/config.json': base / 'config.json'}
+  places |= {'/tokenizer.json': adapter / 'tokenizer.json'}
+  for name, known in places.items():
+    told = commands.line(ValueError(f'{folder}{name}: is damaged'))
+    assert told == f'{known}: is damaged'
 
 
 def test_a_damaged_config_is_named_once(tmp_path):
