@@ -75,8 +75,12 @@ def match(found, cfg, block=None, where='checkpoint'):
     # Some exports of V3 leave the multi-token layer out but still count it in config.json.
     ahead = [name for name in missing if int(_layer(name) or 0) >= cfg.layers]
     hint = '; without that layer say "num_nextn_predict_layers": 0 in config.json'
+    # A prefix that a trainer wrote, or the head of a classifier.
+    known = {*shapes, *same}
+    others = [name for name in found if name.removesuffix(_SCALE) not in known]
+    instead = f'; holds {_some(others)} instead' if others else ''
     raise tensors.CheckpointFileError(
-      f'{where}: lacks {_some(missing)}{hint if ahead == missing else ""}'
+      f'{where}: lacks {_some(missing)}{hint if ahead == missing else instead}'
     )
   shapes |= {name: shapes[source] for name, source in same.items()}
   # Shapes and types; a matrix in fp8 needs a second tensor, the scales of its blocks.

@@ -160,6 +160,9 @@ def test_the_mtp_layer_may_be_left_out_and_is_named(deepseek):
 NAME = 'model.layers.1.mlp.experts.7.up_proj.weight'
 DAMAGE = {
   'lacks ' + NAME: lambda w: w.pop(NAME),
+  'lacks .*; holds _orig_mod.' + NAME + ' instead': lambda w: w.update(
+    {'_orig_mod.' + NAME: w.pop(NAME)}
+  ),
   NAME + r' has shape \[12, 31\], expected \[12, 32\]': lambda w: w.update({NAME: w[NAME][:, 1:]}),
   NAME + ' has type I32': lambda w: w.update({NAME: w[NAME].astype(np.int32)}),
   'no place for model.layers.9.surprise': lambda w: w.update({'model.layers.9.surprise': w[NAME]}),
