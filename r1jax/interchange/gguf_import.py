@@ -8,6 +8,7 @@ refused by name: a key that is passed over may be one that changes what the mode
 """
 
 import dataclasses
+import math
 import pathlib
 
 import gguf
@@ -109,10 +110,7 @@ def _hub_config(values, found):
   own = {key: _shortest(value) for key, value in own.items()}
   hub = {theirs: own.pop(ours) for ours, theirs in _SIZES.items() if ours in own}
   scaling = {theirs: own.pop(ours) for ours, theirs in _SCALING.items() if ours in own}
-  # llama.cpp multiplies cos and sin with it; transformers, which we follow, knows no such factor.
-  gain = own.pop(_GAIN, 1)
-  if gain != 1:
-    raise ValueError(f'{arch}.{_GAIN}={gain!r} is not supported, only 1; take the hub folder')
+  scaling |= _gain(own.pop(_GAIN, 1), scaling, arch)
   lacking = [key for key in _SIZES if key not in _OPTIONAL and _SIZES[key] not in hub]
   if lacking:
     raise ValueError(f'lacks {arch}.{lacking[0]}')
@@ -139,6 +137,24 @@ def _hub_config(values, found):
     'tie_word_embeddings': 'output.weight' not in found,
     'torch_dtype': _dtype(found['token_embd.weight'].tensor_type.name),
   }
+
+
+def _gain(factor, scaling, arch):
+  """The keys of a hub config by which cos and sin are `factor` times what YaRN makes of them.
+
+  llama.cpp multiplies by it (R1-0528-Qwen3-8B has 0.878, which takes YaRN's own gain away). The hub
+  has the quotient of two gains 0.1 m ln(stretch) + 1: one is taken with m = 1, the other solved.
+  """
+  if factor == 1:
+    return {}
+  stretch = scaling.get('factor', 1)
+  if scaling.get('rope_type') != 'yarn' or stretch <= 1:
+    raise ValueError(f'{arch}.{_GAIN}={factor!r} is supported with YaRN only')
+  slope = 0.1 * math.log(stretch)
+  mscale = (factor * (slope + 1) ** 2 - 1) / slope
+  if mscale <= 0:
+    raise ValueError(f'{arch}.{_GAIN}={factor!r} is too small for a stretch of {stretch}')
+  return {'mscale': mscale, 'mscale_all_dim': 1.0}
 
 
 def _shortest(value):

@@ -64,7 +64,8 @@ def read(record, answer_key):
   # A letter is one of its options; beside the others a text would be a second gold.
   if found != [choice.Letter.field] and record.get(answer_key) is not None:
     raise ValueError(
-      f'{answer_key} and {found[0]} in one record: a question has one kind of answer'
+      f'{answer_key} and {found[0]} in one record: a question has one kind of answer; leave one '
+      'out, or name another column as the answer'
     )
   return _BY_FIELD[found[0]].read(record, answer_key)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import math
 import pathlib
 
 import gguf as library
@@ -13,7 +14,15 @@ import pytest
 from r1jax import sharding
 from r1jax.cli import commands
 from r1jax.data import chat_template, tokenizer
-from r1jax.interchange import checkpoints, exporting, gguf, huggingface, placement, tensors
+from r1jax.interchange import (
+  checkpoints,
+  exporting,
+  gguf,
+  gguf_import,
+  huggingface,
+  placement,
+  tensors,
+)
 from r1jax.model import transformer
 from tests.interchange import families
 
@@ -163,7 +172,7 @@ def test_further_ends_of_a_turn_stop_it(tmp_path):
     ({'llama__rope__dimension_count': 4}, 'rope.dimension_count=4 is not the width of a head, 8'),
     ({'llama__rope__scaling__type': 'linear'}, "rope type 'linear' is not one of"),
     ({'split__count': 2}, 'is one of 2 parts of a model; join them'),
-    ({'llama__rope__scaling__attn_factor': 0.5}, 'rope.scaling.attn_factor=0.5 is not supported'),
+    ({'llama__rope__scaling__attn_factor': 0.5}, 'attn_factor=0.5 is supported with YaRN only'),
     ({'llama__feed_forward_length': [48, 96]}, r'intermediate_size=\[48, 96\] is not a whole'),
     ({'llama__embedding_length': None}, 'lacks llama.embedding_length'),
     ({'tokenizer__ggml__model': 'llama'}, "tokenizer 'llama' cannot be read, only gpt2"),
@@ -242,3 +251,14 @@ def test_smollm2_computes_what_transformers_does(one_device):
     assert found[size - 1 : len(ids) - 1].argmax(-1).tolist() == case['greedy']
     wanted = case['first_logits_after_prompt']
     np.testing.assert_allclose(found[size - 1, : len(wanted)], wanted, rtol=0, atol=5e-4)
+
+
+@pytest.mark.parametrize('stretch, factor', [(4.0, 0.8782488562869419), (4.0, 1.3), (32.0, 0.9)])
+def test_a_gain_of_llama_cpp_is_that_of_transformers_rule(stretch, factor):
+  hub = gguf_import._gain(factor, {'rope_type': 'yarn', 'factor': stretch}, 'qwen3')
+  gain = lambda m: 0.1 * m * math.log(stretch) + 1
+  # llama.cpp: factor x YaRN's own gain; transformers: the quotient of two gains.
+  assert gain(hub['mscale']) / gain(hub['mscale_all_dim']) == pytest.approx(factor * gain(1))
+  assert gguf_import._gain(1, {}, 'qwen3') == {}
+  with pytest.raises(ValueError, match='too small'):
+    gguf_import._gain(0.1, {'rope_type': 'yarn', 'factor': stretch}, 'qwen3')
