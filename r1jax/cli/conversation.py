@@ -77,6 +77,8 @@ class Conversation:
       raise ValueError(
         f"the template '{model.chat.form}' has no place for a system prompt: --system=''"
       )
+    if system:
+      chat_template.check_system(model.chat, system)
     self._model, self._scfg, self._key = model, scfg, jax.random.key(seed)
     self._before = [{'role': 'system', 'content': system}] if system else []
     self.reset()

@@ -183,6 +183,21 @@ class TextTemplate:
     return text
 
 
+def check_system(chat, system):
+  """Raises ValueError where a template refuses the system prompt, or leaves it out."""
+  messages = [{'role': 'system', 'content': system}, {'role': 'user', 'content': 'a'}]
+  hint = 'leave it out, or say in the questions what it says'
+  try:
+    text = chat.render(messages)
+  except ChatTemplateError as error:
+    raise ValueError(
+      f'the chat template does not take a system prompt ({error}): {hint}'
+    ) from error
+  # Many strip it, none that is known changes it otherwise.
+  if system.strip() not in text:
+    raise ValueError(f'the chat template does not write the system prompt: {hint}')
+
+
 def encode(chat, tokenizer, text):
   """Token ids of a conversation that `chat` has rendered, with one BOS where the family has one.
 

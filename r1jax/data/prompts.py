@@ -84,18 +84,9 @@ class Form:
     self.before = _before(system, self.shots)
     self.chat = _chat(name, folder, tokenizer)
     if system:
-      self._check_system()
+      chat_template.check_system(self.chat, system)
     self.stop_KW = self._stops(folder)
     self.end_id = self._end_of_turn()
-
-  def _check_system(self):
-    try:
-      self.put('a')
-    except chat_template.ChatTemplateError as error:
-      raise ValueError(
-        f'the chat template does not take a system prompt ({error}): leave it out, or say in the '
-        'questions what it says'
-      ) from error
 
   @property
   def title(self):

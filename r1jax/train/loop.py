@@ -160,16 +160,10 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
       keeper.restore(host)
       _go_on(stage.ledger, host.get('ledger', {}), workdir)
       say(f'resumed from {folder} at update {step} of {stage.total}')
-      if step and not files.read_rows(workdir / 'metrics.jsonl'):
-        say(f'{workdir}/metrics.jsonl is gone: the figures up to update {step} are lost')
+      _say_what_is_lost(step, workdir, say)
       refresh(True)
     else:
-      rows = files.read_rows(workdir / 'metrics.jsonl')
-      if rows:
-        say(
-          f'{folder} holds no checkpoint: begins anew, and what metrics.jsonl has up to update '
-          f'{rows[-1].get("step")} is dropped'
-        )
+      _say_what_is_lost(0, workdir, say)
       stage.start()
       # So that a run that is killed in its first update begins from the same numbers.
       keeper.save(0)
@@ -178,6 +172,18 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
       log = lambda row: _log(row, writer, bar, ocfg, stage.ledger)
       _updates(stage, step, keeper, stop, log, refresh)
     return keeper.best
+
+
+def _say_what_is_lost(step, workdir, say):
+  """Tells of figures without their checkpoint, or the other way round, where a run begins."""
+  rows = files.read_rows(workdir / 'metrics.jsonl')
+  if step and not rows:
+    say(f'{workdir}/metrics.jsonl is gone: the figures up to update {step} are lost')
+  if rows and not step:
+    say(
+      f'{workdir}/checkpoints holds none of an update: begins anew, and what metrics.jsonl has up '
+      f'to update {rows[-1].get("step")} is dropped'
+    )
 
 
 def _charged(stage, refresh):

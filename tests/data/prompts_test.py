@@ -41,6 +41,13 @@ def test_a_chat_template_that_refuses_system_prompts_is_told_of_before_anything_
     ValueError, match='does not take a system prompt .*not supported.*leave it out'
   ):
     prompts.Form(tok, 'chat', tmp_path, 'Be brief.')
+  (tmp_path / 'chat_template.jinja').write_text('{{ messages[-1].content }}')
+  with pytest.raises(ValueError, match='does not write the system prompt: leave it out'):
+    prompts.Form(tokenizer.load(tmp_path), 'chat', tmp_path, 'Be brief.')
+  stripped = '{% for m in messages %}{{ m.content | trim }}\n{% endfor %}'
+  (tmp_path / 'chat_template.jinja').write_text(stripped)
+  form = prompts.Form(tokenizer.load(tmp_path), 'chat', tmp_path, ' Be brief. ')
+  assert form.put('3 + 4').text == 'Be brief.\n3 + 4\n'
 
 
 def test_r1s_template_is_the_same_beside_a_model_that_learned_by_it():

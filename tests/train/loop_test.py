@@ -334,4 +334,4 @@ def test_what_a_run_has_lost_before_it_goes_on_is_said(tmp_path, capsys):
   shutil.rmtree(tmp_path / 'checkpoints')
   run(Counting(), tmp_path)
   said = capsys.readouterr().out
-  assert 'holds no checkpoint: begins anew' in said and 'up to update 6 is dropped' in said
+  assert 'holds none of an update: begins anew' in said and 'up to update 6 is dropped' in said
