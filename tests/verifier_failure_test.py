@@ -3,10 +3,9 @@
 import json
 
 from r1jax.data.tasks import tiny_world
-from r1jax.rewards import accuracy
 from tests import small_runs
 
-PROSE = ('the sum of all of them, ' * (accuracy.LONGEST_ANSWER // 24 + 1)).strip()
+UNREADABLE = '3 +* 4'  # what only the reader of formulas finds, when a reply is judged
 
 
 def _write(path, problems, answer=None):
@@ -22,7 +21,7 @@ def test_answers_that_cannot_be_read_end_a_run_with_the_reason(tmp_path):
   held = list(tiny_world.World(0, 8, world, tiny_world.HELDOUT))
   data = {
     'data__name': 'jsonl',
-    'data__path': _write(tmp_path / 'train.jsonl', train, PROSE),
+    'data__path': _write(tmp_path / 'train.jsonl', train, UNREADABLE),
     'data__heldout_path': _write(tmp_path / 'heldout.jsonl', held),
   }
   folder = tmp_path / 'run'
@@ -30,9 +29,8 @@ def test_answers_that_cannot_be_read_end_a_run_with_the_reason(tmp_path):
   assert run.status == 1
   assert run.stderr.count('\n') == 1, run.stderr
   assert run.stderr.startswith('error: verifiers failed on ')
-  assert run.stderr.endswith(
-    f'over the limit of 2.0%; most often accuracy: the gold answer has {len(PROSE)} characters\n'
-  )
+  why = f'the gold answer {UNREADABLE!r} cannot be read: not a formula: {UNREADABLE!r}'
+  assert run.stderr.endswith(f'over the limit of 2.0%; most often accuracy: {why}\n')
   # It fell in the first rollout: the start is saved, no update has been made of it.
   assert [path.name for path in small_runs.checkpoints(folder)] == ['step_00000000']
   assert not (folder / 'metrics.jsonl').exists() or run.rows == []
