@@ -77,7 +77,6 @@ def test_a_run_logs_shows_and_writes_the_rewards_of_functions(tmp_path, small):
     'data__name': 'jsonl',
     'data__path': tmp_path / 'train',
     'data__heldout_path': tmp_path / 'held',
-    'data__levels': '(1,5)',
     'reward__function': f'{tmp_path}/mine.py:long,{tmp_path}/mine.py:odd*0.5',
     'rl__updates': 2,
   }
