@@ -151,9 +151,9 @@ def divergence(logp_V, likely):
 def _loaded():
   """The model, which must have a chat template with a place for a system prompt."""
   model = conversation.load(_CHECKPOINT.value, 'float32')
-  if model.chat.form in ('zero', 'text'):
+  if not model.chat.turns:
     raise ValueError('it has no chat template, and the requests are put in one')
-  model.chat.render([{'role': 'system', 'content': 'a'}, {'role': 'user', 'content': 'b'}])
+  chat_template.check_system(model.chat, _SYSTEM.value)
   return model
 
 

@@ -33,12 +33,6 @@ def run(given):
   from r1jax.runs.show import reading, terminal
 
   found = reading.read(given.run)
-  # Without figures no rule fires, which is no health.
-  if not found.rows and (found.summary or found.kept or any(found.checkpoints)):
-    raise ValueError(
-      f'{found.folder}: metrics.jsonl holds no figures, though updates have been done: nothing can '
-      'be said of this run'
-    )
   findings = rules.of(found)
   if given.json:
     print(json.dumps([dataclasses.asdict(one) for one in findings], indent=2, ensure_ascii=False))

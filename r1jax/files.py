@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -106,3 +107,19 @@ def read_rows(path):
       )
     rows.append(row)
   return rows
+
+
+def read_metrics(path):
+  """Rows of a run's `metrics.jsonl`: each its step and numbers, None where one is not finite.
+
+  Returns and errors as of `read_rows`; the line of what is no such row is named too.
+  """
+  rows = read_rows(path)
+  for number, row in enumerate(rows, 1):
+    step = row.get('step')
+    wrong = [name for name, value in row.items() if not isinstance(value, (int, float, type(None)))]
+    if type(step) is not int or wrong:
+      what = f'{wrong[0]!r} is {row[wrong[0]]!r:.40}' if wrong else f"'step' is {step!r}"
+      raise ValueError(f'{path}:{number}: damaged ({what}); move the file away to go on')
+  finite = lambda value: value if value is not None and math.isfinite(value) else None
+  return [{name: finite(value) for name, value in row.items()} for row in rows]

@@ -99,7 +99,7 @@ def test_a_system_prompt_stands_first_and_outlives_a_reset(r1, monkeypatch):
   # This template renders it like a reply.
   assert asked[0].index('AB') < asked[0].index('C')
   zero = dataclasses.replace(r1, chat=chat_template.ZeroTemplate())
-  with pytest.raises(ValueError, match='no place for a system prompt'):
+  with pytest.raises(ValueError, match='does not write the system prompt'):
     conversation.Conversation(zero, scfg, seed=0, system='AB')
 
 

@@ -73,10 +73,6 @@ class Conversation:
     Raises:
       ValueError: there is one, and the model's template has no place for it.
     """
-    if system and model.chat.form in ('zero', 'text'):
-      raise ValueError(
-        f"the template '{model.chat.form}' has no place for a system prompt: --system=''"
-      )
     if system:
       chat_template.check_system(model.chat, system)
     self._model, self._scfg, self._key = model, scfg, jax.random.key(seed)
@@ -121,7 +117,7 @@ class Conversation:
         said.append(piece)
         yield piece
         # A base model ends with its tag and not by a token: it would go on with a next question.
-        if model.chat.form == 'zero' and _answered(said):
+        if model.chat.name == 'zero' and _answered(said):
           return
     # Also where the caller closes the generator: what was shown was said.
     finally:

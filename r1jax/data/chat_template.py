@@ -39,7 +39,8 @@ class HubTemplate:
       and `documents` are None, as transformers gives them.
   """
 
-  form = 'chat'  # the one of `prompts.NAMES` that it is, here and below
+  # Here and below: the one of `prompts.NAMES` that it is, and whether it has turns.
+  name, turns = 'chat', True
 
   def __init__(self, source, bos='', eos='', **variables):
     self.source = source
@@ -102,7 +103,7 @@ class R1Template:
     source: the same, with both habits, as a hub chat template.
   """
 
-  form = 'r1'
+  name, turns = 'r1', True
   source = (
     "{% set last = namespace(system='') %}{% for message in messages %}"
     "{% if message['role'] == 'system' %}{% set last.system = message['content'] %}{% endif %}"
@@ -142,7 +143,7 @@ class ZeroTemplate:
     source: the same as a hub chat template.
   """
 
-  form = 'zero'
+  name, turns = 'zero', False
   source = template.TEMPLATE_HEAD + "{{ messages[-1]['content'] }}" + template.TEMPLATE_TAIL
 
   def render(self, messages, add_generation_prompt=True):
@@ -158,29 +159,21 @@ class ZeroTemplate:
     return template.render(question['content']) + ''.join(m['content'] for m in replies)
 
 
-class TextTemplate:
+class TextTemplate(HubTemplate):
   """Questions as they stand, each with a line end behind it, and an empty line behind its reply.
 
   It is the prompt 'text' of `data.prompts`: replies are what solved examples are there.
-
-  Attributes:
-    source: the same as a hub chat template.
   """
 
-  form = 'text'
-  source = (
-    "{% for message in messages %}{{ message['content'] }}"
-    "{{ '\\n' if message['role'] == 'user' else '\\n\\n' }}{% endfor %}"
+  name, turns = 'text', False
+  SOURCE = (
+    "{% for message in messages %}{% if message['role'] not in ('user', 'assistant') %}"
+    "{{ raise_exception('plain text has no place for the role ' ~ message['role']) }}{% endif %}"
+    "{{ message['content'] }}{{ '\\n' if message['role'] == 'user' else '\\n\\n' }}{% endfor %}"
   )
 
-  def render(self, messages, add_generation_prompt=True):
-    """Text of a conversation, which has nothing before a reply; no special token."""
-    text = ''
-    for message in messages:
-      if message['role'] not in ('user', 'assistant'):
-        raise ChatTemplateError(f'plain text has no place for the role {message["role"]!r}')
-      text += message['content'] + ('\n' if message['role'] == 'user' else '\n\n')
-    return text
+  def __init__(self):
+    super().__init__(self.SOURCE)
 
 
 def check_system(chat, system):
@@ -204,7 +197,7 @@ def encode(chat, tokenizer, text):
   Special tokens that a message spells out are still read as such by the tokenizer: text of
   strangers should be cleaned of them before. The templates without turns have none.
   """
-  if chat.form in ('zero', 'text'):
+  if not chat.turns:
     return tokenizer.encode(text, bos=True)
   return tokenizer.encode_marked(text)
 
@@ -233,7 +226,7 @@ def load(folder, tokenizer):
   source = hub_files.read_text(path) if path.exists() else _in_settings(folder, tokenizer)
   if not source or source == ZeroTemplate.source:
     return ZeroTemplate()
-  if source == TextTemplate.source:
+  if source == TextTemplate.SOURCE:
     return TextTemplate()
   try:
     return HubTemplate(source, **_renamed(tokenizer.template_variables), **_THINKING)

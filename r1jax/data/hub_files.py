@@ -8,8 +8,6 @@ import stat
 # Far above what is published (tokenizer.json of 151,936 tokens: 11 MB): a sparse or endless file
 # must not fill the memory before anybody has looked at it.
 _LARGEST = 256 << 20
-
-
 # How files begin that stand where another should be, and what they are.
 _IMPOSTORS = {
   b'version https://git-lfs': 'a Git LFS pointer, not the file itself; run git lfs pull in its '
@@ -24,12 +22,16 @@ class HubFileError(ValueError):
   """A file that cannot be read as what it should be; the message begins with its path."""
 
 
+def impostor(head):
+  """What a download left in place of a file that begins with `head` (bytes); '' for none known."""
+  head = head.lstrip().lower()
+  return next((what for begin, what in _IMPOSTORS.items() if head.startswith(begin)), '')
+
+
 def check_head(path, head):
   """Raises HubFileError where a file's first bytes say that a download left something else."""
-  head = head.lstrip().lower()
-  for beginning, what in _IMPOSTORS.items():
-    if head.startswith(beginning):
-      raise HubFileError(f'{path}: is {what}')
+  if what := impostor(head):
+    raise HubFileError(f'{path}: is {what}')
 
 
 def inside(folder, name):

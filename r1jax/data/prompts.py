@@ -46,7 +46,7 @@ class Form:
 
   Attributes:
     name: one of `NAMES`.
-    chat: the template, of `data.chat_template`.
+    chat: the template, of `data.chat_template`; its `source` is saved beside what has learned.
     shots: solved examples, `Shot`s.
     before: messages that stand before the question of a chat: system prompt and examples.
     end_id: ends a reply that is learned.
@@ -99,7 +99,7 @@ class Form:
     asked = {'role': 'user', 'content': f'{question}{below}'}
     text = self.chat.render([*self.before, asked])
     ids = chat_template.encode(self.chat, self.tokenizer, text)
-    return Prompt(text, tuple(ids), chat_template.prefill(text) if self.turns else '')
+    return Prompt(text, tuple(ids), chat_template.prefill(text) if self.chat.turns else '')
 
   def decode(self, prompt, ids):
     """The text of a reply to `prompt`, the opened thought of the prompt first."""
@@ -112,16 +112,6 @@ class Form:
     # R1-Zero's template ends in a colon: the reply begins with a space, as the sampler writes it.
     said = self.tokenizer.encode(f' {text}' if self.name == 'zero' else text)
     return np.array([*prompt.ids, *said, self.end_id], np.int32), len(prompt.ids)
-
-  @property
-  def source(self):
-    """The chat template to be saved beside a model that was trained with this form."""
-    return self.chat.source
-
-  @property
-  def turns(self):
-    """Whether it has turns, each with an end of its own."""
-    return self.name in ('chat', 'r1')
 
   @property
   def end_ids(self):
@@ -140,7 +130,7 @@ class Form:
 
   def _end_of_turn(self):
     """The id that ends a reply to be learned: what the template writes after one, else the end."""
-    if not self.turns:
+    if not self.chat.turns:
       return self.tokenizer.eos_id
     turns = [{'role': 'user', 'content': 'a'}, {'role': 'assistant', 'content': 'b'}]
     text = self.chat.render(turns, add_generation_prompt=False)
@@ -179,7 +169,7 @@ def _chat(name, folder, tok):
   if name != 'chat':
     return chat_template.ZeroTemplate() if name == 'zero' else chat_template.TextTemplate()
   chat = chat_template.load(folder, tok)
-  if chat.form != 'chat':
+  if chat.name != 'chat':
     raise ValueError(
       f'{folder} has no chat template (chat_template.jinja, or chat_template in '
       "tokenizer_config.json): data.prompt='zero' or 'text'"

@@ -14,6 +14,7 @@ import re
 
 import numpy as np
 
+from r1jax.data import hub_files
 from r1jax.data.problem import is_text
 
 PARQUET, JSONL = '.parquet', '.jsonl'
@@ -22,15 +23,12 @@ _SHARD = re.compile(r'(.+?)-(\d+)-of-(\d+)(-[0-9a-f]+)?')
 # A type of parquet that holds floats of less than 64 bits. Yes: `halffloat`, `list<item: float>`.
 # No: `double`.
 _NARROW = re.compile(r'\b(?:half)?float\b')
-_POINTER = b'version https://git-lfs'  # what git leaves in place of a large file
 # How files begin that are no JSONL, and what they are.
 _KINDS = {
-  _POINTER: 'a Git LFS pointer (download the file itself: hf download, git lfs pull)',
   b'\x1f\x8b': 'gzip (gunzip unpacks it)',
   b'\x28\xb5\x2f\xfd': 'zstd (unzstd unpacks it)',
   b'PK\x03\x04': 'zip (unzip unpacks it)',
   b'PAR1': 'parquet (name it .parquet)',
-  b'<': 'a web page or XML',
   b'[': 'a JSON array (jq -c ".[]" makes lines of it)',
 }
 _TABLES = ('.csv', '.tsv')
@@ -212,7 +210,8 @@ def other_kind(path):
   """
   with path.open('rb') as file:
     first = file.readline(1 << 16).removeprefix(b'\xef\xbb\xbf').strip()
-  magic = next((kind for sign, kind in _KINDS.items() if first.startswith(sign)), '')
+  kinds = (kind for sign, kind in _KINDS.items() if first.startswith(sign))
+  magic = hub_files.impostor(first) or next(kinds, '')
   if magic or path.suffix in _TABLES or _HEADER.fullmatch(first):
     return magic or 'CSV (write each row as an object)'
   # The first line of pretty-printed JSON.
@@ -269,8 +268,8 @@ def _shortest(value, kind):
 def _damage(path, error, number):
   """What is wrong with a file that is no parquet, in one line."""
   with path.open('rb') as file:
-    if file.read(len(_POINTER)) == _POINTER:
-      return 'a Git LFS pointer, not the file itself: download it (hf download, git lfs pull)'
+    if what := hub_files.impostor(file.read(64)):
+      return what
   after = f' after row {number}' if number else ''
   return f'cannot be read as parquet{after} ({" ".join(str(error).split())[:200]})'
 

@@ -9,8 +9,6 @@ from r1jax.data.tasks import arithmetic, corpus, jsonl, phrases, tiny_world
 
 _ENDLESS = 1 << 24  # problems of the tiny world a run may draw; more than any run does
 _TRIED = 256  # problems of an endless source whose length is looked at before a run begins
-
-
 _FILES = ('jsonl', 'parquet')
 # What only some sources of questions read, by their names.
 _OWN = {

@@ -19,7 +19,7 @@ def encode(conversation, form):
     ValueError: the form has no turns and the conversation has several, or the chat template
       refuses it.
   """
-  if not form.turns:
+  if not form.chat.turns:
     return [_alone(conversation, form)]
   messages, begin = list(conversation.messages), conversation.begin
   # A system prompt of its own stands in place of the one that questions are asked with.

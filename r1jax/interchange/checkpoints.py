@@ -33,7 +33,6 @@ def open(path):
   Raises:
     ValueError: there is no model there.
   """
-  path = _home(path)
   folder = find(path)
   if folder:
     return folder
@@ -56,11 +55,6 @@ def open(path):
   )
 
 
-def _home(path):
-  """A path whose `~` is the home folder: no shell expands it behind `--checkpoint=`."""
-  return os.path.expanduser(path) if str(path).startswith('~') else path
-
-
 def _other_weights(folder):
   """Name of a file of weights beside a config that is in a format of pickles; '' without one."""
   if not any((folder / name).is_file() for name in ('config.json', ADAPTER_CONFIG)):
@@ -77,7 +71,6 @@ def _held(folder):
 
 def find(path):
   """What `open` returns, or None where there is no model."""
-  path = _home(path)
   if str(path) in SHIPPED:
     return ASSETS / SHIPPED[str(path)]
   if str(path) in fetched.MODELS:
@@ -169,5 +162,5 @@ def tokenizer_of(folder, cfg):
 
 def is_run(path):
   """Whether the folder is the work directory of a run that has saved a checkpoint."""
-  folder = pathlib.Path(_home(path))
+  folder = pathlib.Path(path)
   return (folder / 'config.json').exists() and any((folder / 'checkpoints').glob('step_*'))

@@ -57,7 +57,7 @@ def read(folder, compute_dtype=None, param_dtype=None, **run):
 
   Args:
     compute_dtype, param_dtype: None takes the checkpoint's own `torch_dtype`.
-    run: `RuntimeFields`'s fields, how the model is run, which a hub config does not say.
+    run: fields of `RuntimeFields`, how the model is run, which a hub config does not say.
 
   Raises:
     tensors.CheckpointFileError: a value of the wrong type or range, or a model_type, rope type,

@@ -67,7 +67,7 @@ def turns(chat, bos=''):
     bos: text that the runner adds itself, so that the template must not begin with it.
   """
   # What a date is today, a file must not say for ever.
-  if 'strftime_now' in getattr(chat, 'source', ''):
+  if 'strftime_now' in chat.source:
     return None
   try:
     first, *_, last = bare = _between(chat, None, _SAID[:3], bos)
@@ -154,7 +154,7 @@ def write(folder, tok, file, system='', notify=print):
     text += f'SYSTEM {_QUOTES}{system}{_QUOTES}\n'
   stops = [tok.text_of(one) for one in sorted(tokenizer.stop_ids(folder, tok) - {tok.eos_id})]
   # R1-Zero's template has one question and no turns.
-  if chat.form == 'zero':
+  if chat.name == 'zero':
     body, stops = _ZERO, [*stops, template.END_ANSWER]
   else:
     bos = tok.text_of(tok.bos_id) if tokenizer.adds_bos(tok) else ''

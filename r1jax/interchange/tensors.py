@@ -157,17 +157,17 @@ def read_folder(folder):
   """
   folder = pathlib.Path(folder)
   index = folder / INDEX
-  if (folder / SINGLE).exists():
+  # A link whose file is gone is there, and is named where it is read.
+  if os.path.lexists(folder / SINGLE):
     return read_header(folder / SINGLE)
-  if not index.exists():
+  if not os.path.lexists(index):
     raise CheckpointFileError(f'{folder}: holds neither {INDEX} nor {SINGLE}{_instead(folder)}')
   where = _weight_map(index)
   # Index and files must agree both ways: a shard of another checkpoint has other names.
   headers = {}
   for name in sorted(set(where.values())):
-    if not (folder / name).exists():
-      gone = 'is a link to a file that is gone' if (folder / name).is_symlink() else 'no such file'
-      raise CheckpointFileError(f'{folder / name}: {gone}, but {INDEX} names it')
+    if not os.path.lexists(folder / name):
+      raise CheckpointFileError(f'{folder / name}: no such file, but {INDEX} names it')
     headers[name] = read_header(folder / name)
   for name, file in where.items():
     if name not in headers[file]:
@@ -183,9 +183,6 @@ def read_folder(folder):
 
 def _instead(folder):
   """What a folder without an index has in its place, and what to do; '' where it has nothing."""
-  links = [path.name for path in (folder / SINGLE, folder / INDEX) if path.is_symlink()]
-  if links:
-    return f': {links[0]} is a link to a file that is gone; download it again'
   shards = sorted(path.name for path in folder.glob('*.safetensors'))
   if len(shards) == 1:
     return f', only {shards[0]}: name it {SINGLE} if it is all of the weights'

@@ -107,6 +107,6 @@ def save(folder, params, cfg, how):
   huggingface.save(folder, params, cfg)
   if jax.process_index() == 0:
     how.tokenizer.save(folder)
-    (folder / 'chat_template.jinja').write_text(how.source)
+    (folder / 'chat_template.jinja').write_text(how.chat.source)
     if len(how.end_ids) > 1:
       files.write_json(folder / 'generation_config.json', {'eos_token_id': how.end_ids})

@@ -204,7 +204,7 @@ def _digest(folder, stage, saved, update):
 
 def _compare(folder, update, figures):
   """(how many metrics the run's own row has too, (name, then, now) of those that differ)."""
-  rows = [row for row in files.read_rows(folder / 'metrics.jsonl') if row.get('step') == update]
+  rows = [row for row in files.read_metrics(folder / 'metrics.jsonl') if row.get('step') == update]
   own = rows[-1] if rows else {}
   both = [name for name in figures if name in own and not name.startswith(_NOT_DECIDED)]
   # As they stand in the file: what is not finite is null there.

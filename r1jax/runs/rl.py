@@ -89,7 +89,7 @@ class ReasoningRl(train.Run):
     if jax.process_index() != 0:
       return
     # Also those of earlier starts of this run.
-    rows = files.read_rows(self.folder / 'metrics.jsonl')
+    rows = files.read_metrics(self.folder / 'metrics.jsonl')
     summary = outcome.of(before, after, self.examiner.problems, self.job.reward.answer) | {
       'seconds': self.ledger.seconds(),
       'peak_rss_gib': round(processes.peak_gib(), 3),

@@ -129,7 +129,7 @@ class Experience:
   Attributes:
     replies: `replies.Replies`, those that are trained on.
     sampled: all that were sampled and judged, the groups that were dropped among them.
-    dropped, unfilled: groups thrown away as unanimous, and unanimous ones kept for want of better.
+    unfilled: unanimous groups that were kept for want of better.
     version: updates of the weights that sampled all of it.
     seconds: that sampling and judging took.
     position: of the questions, behind those of this rollout.
@@ -138,12 +138,16 @@ class Experience:
 
   replies: replies_lib.Replies
   sampled: replies_lib.Replies
-  dropped: int = 0
   unfilled: int = 0
   version: int = 0
   seconds: float = 0.0
   position: dict = dataclasses.field(default_factory=dict)
   handover: dict = dataclasses.field(default_factory=dict)
+
+  @property
+  def dropped(self):
+    """Groups that were thrown away as unanimous."""
+    return len(self.sampled.problems) - len(self.replies.problems)
 
 
 class Rollouts:
@@ -270,7 +274,6 @@ def collect(next_problems, ask, max_refills=None):
   return Experience(
     replies_lib.join(parts),
     replies_lib.join(rounds),
-    dropped=sum(len(replies.problems) for replies in rounds) - wanted,
     unfilled=max(wanted - len(mixed), 0),
   )
 

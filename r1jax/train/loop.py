@@ -176,7 +176,7 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
 
 def _say_what_is_lost(step, workdir, say):
   """Tells of figures without their checkpoint, or the other way round, where a run begins."""
-  rows = files.read_rows(workdir / 'metrics.jsonl')
+  rows = files.read_metrics(workdir / 'metrics.jsonl')
   if step and not rows:
     say(f'{workdir}/metrics.jsonl is gone: the figures up to update {step} are lost')
   if rows and not step:
@@ -200,7 +200,7 @@ def _go_on(spent, earlier, workdir):
   """Adds to a ledger what earlier starts took: up to the checkpoint, and beyond it."""
   spent.add(earlier)
   # Rows beyond the checkpoint, which are about to be dropped, tell how far the last start had come.
-  rows = files.read_rows(workdir / 'metrics.jsonl')
+  rows = files.read_metrics(workdir / 'metrics.jsonl')
   reached = rows[-1].get('speed/wall_seconds') if rows else None
   spent.add_lost((reached or 0.0) - earlier.get(phases.WHOLE, 0.0))
 

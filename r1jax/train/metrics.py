@@ -47,7 +47,9 @@ class MetricsWriter:
     path.parent.mkdir(parents=True, exist_ok=True)
     again = path.exists()
     if again:
-      files.write_rows(path, [row for row in _rows(path) if row['step'] <= resumed_from])
+      files.write_rows(
+        path, [row for row in files.read_metrics(path) if row['step'] <= resumed_from]
+      )
     self._files[path] = _Lines(path)
     board = path.parent / 'tensorboard'
     if board.name in others:
@@ -130,15 +132,3 @@ class _Board:
 
   def _add(self, **content):
     self._events.write_event(event_pb2.Event(wall_time=time.time(), **content))
-
-
-def _rows(path):
-  """Rows of `metrics.jsonl`, each with its step and numbers; ValueError names the line."""
-  rows = files.read_rows(path)
-  for number, row in enumerate(rows, 1):
-    step = row.get('step')
-    wrong = [name for name, value in row.items() if not isinstance(value, (int, float, type(None)))]
-    if type(step) is not int or wrong:
-      what = f'{wrong[0]!r} is {row[wrong[0]]!r:.40}' if wrong else f"'step' is {step!r}"
-      raise ValueError(f'{path}:{number}: damaged ({what}); move the file away to go on')
-  return rows

@@ -14,14 +14,14 @@ def tok():
 
 def test_a_model_that_learned_by_plain_text_is_handed_on_with_it(tok, tmp_path):
   form = prompts.Form(tok, 'text')
-  (tmp_path / 'chat_template.jinja').write_text(form.source)
+  (tmp_path / 'chat_template.jinja').write_text(form.chat.source)
   chat = chat_template.load(tmp_path, tok)
   asked = form.put('3 + 4')
   text = chat.render([{'role': 'user', 'content': '3 + 4'}])
   assert text == asked.text
   assert tuple(chat_template.encode(chat, tok, text)) == asked.ids
   # transformers reads the template as jinja's.
-  own = chat_template.HubTemplate(form.source)
+  own = chat_template.HubTemplate(form.chat.source)
   talk = [('user', '1'), ('assistant', '2'), ('user', '3 "4"')]
   messages = [{'role': role, 'content': content} for role, content in talk]
   assert own.render(messages) == chat.render(messages) == '1\n2\n\n3 "4"\n'

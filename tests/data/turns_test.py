@@ -124,7 +124,7 @@ def test_a_given_reply_is_read_and_not_learned(qwen):
 
 
 def test_a_conversations_own_system_prompt_stands_in_place_of_the_runs(tmp_path, qwen):
-  source = qwen.source
+  source = qwen.chat.source
   hub_tokenizer_test.unpack('qwen2', tmp_path)
   form = chat('qwen2', source, tmp_path, system='Be brief.')
   own = ({'role': 'system', 'content': 'Own.'}, *TALK[:2])

@@ -82,14 +82,6 @@ def test_weights_without_an_index_are_named(names, told, tmp_path):
     tensors.read_folder(tmp_path)
 
 
-def test_the_home_folder_is_found_behind_its_sign(tmp_path, monkeypatch):
-  monkeypatch.setenv('HOME', str(tmp_path))
-  families.write(tmp_path, 'qwen2')
-  assert checkpoints.open('~') == tmp_path
-  with pytest.raises(ValueError, match=f'{tmp_path}/absent: no config.json'):
-    checkpoints.open('~/absent')
-
-
 def test_a_saved_hub_tokenizer_carries_template_and_generation_settings(tmp_path):
   families.write_tokenizer(tmp_path)
   (tmp_path / 'chat_template.jinja').write_text('{{ bos_token }}x')

@@ -96,13 +96,13 @@ def test_figures_leave_out_what_no_verifier_could_judge():
   both = replies.join([group(0, MIXED), group(1, SAME)])
   failed = service.Reward({'accuracy': verdict.Verdict(0.0, 'verifier_error', 'killed')}, 0.0)
   both = dataclasses.replace(both, scores=(*both.scores[:3], failed))
-  found = rollouts.Experience(both, both, dropped=4, unfilled=1)
+  found = rollouts.Experience(both, both, unfilled=1)
   figures = rollouts.figures(found, 3, grpo.GrpoConfig())
   assert figures['reward/accuracy'] == pytest.approx(2 / 3)
   assert figures['reward/total'] == pytest.approx(2 / 3)
   assert figures['verdict/verifier_error'] == figures['verdict/wrong'] == 0.25
   assert (figures['rollout/length'], figures['rollout/truncated']) == (2.5, 0.5)
-  assert (figures['rollout/dropped_groups'], figures['rollout/unfilled_groups']) == (4, 1)
+  assert (figures['rollout/dropped_groups'], figures['rollout/unfilled_groups']) == (0, 1)
   assert figures['rollout/cap'] == 3
 
 

@@ -227,7 +227,7 @@ def form(asking, folder, tok, columns=None):
   """
   name = asking.template
   if name == 'checkpoint':
-    name = chat_template.load(folder, tok).form  # a base model has no chat of its own
+    name = chat_template.load(folder, tok).name  # a base model has no chat of its own
   if asking.system and name in ('zero', 'text'):
     why = 'the checkpoint has no chat template, and ' if asking.template == 'checkpoint' else ''
     raise ValueError(

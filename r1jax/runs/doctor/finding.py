@@ -37,12 +37,14 @@ class Evidence:
     config: of the run, nested dicts.
     last: rows of samples of the newest rollout that was kept.
     checkpoints: updates at which there is one.
+    updates: that have been done, as far as anything in the folder tells.
   """
 
   rows: tuple
   config: dict
   last: tuple = ()
   checkpoints: tuple = ()
+  updates: int = 0
 
   def course(self, name):
     """Finite values of a metric in order, float64; empty where it was not logged."""

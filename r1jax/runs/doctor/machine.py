@@ -114,7 +114,20 @@ def not_finite(run):
   )
 
 
+def no_figures(run):
+  """The run has lost its figures, so that no other rule has anything to look at."""
+  if run.rows or not run.updates:
+    return None
+  return Finding(
+    'figures are gone',
+    f'metrics.jsonl has no row, and {run.updates} updates have been done: nothing can be said of '
+    'their course',
+    'put the file back',
+  )
+
+
 RULES = (
+  no_figures,
   verifier_errors,
   slow_answers,
   waits,

@@ -20,4 +20,5 @@ def of(run):
   """The `Finding`s of a `show.reading.Run`."""
   newest = run.latest('step')
   last = tuple(newest.rows()) if newest else ()
-  return examine(Evidence(tuple(run.rows), run.config, last, run.checkpoints))
+  updates = max(run.step, *(run.checkpoints or (0,)), newest.step if newest else 0)
+  return examine(Evidence(tuple(run.rows), run.config, last, run.checkpoints, updates))

@@ -81,7 +81,7 @@ def gather(inputs):
     if f'scenarios_{name}' in inputs:
       cards[name]['scenarios'] = _summary(inputs[f'scenarios_{name}'])
   # 3. The course of R1-Zero, update by update.
-  rows = files.read_rows(inputs['r1_zero'] / 'metrics.jsonl') if 'r1_zero' in inputs else []
+  rows = files.read_metrics(inputs['r1_zero'] / 'metrics.jsonl') if 'r1_zero' in inputs else []
   curves = {}
   for name, _, _ in picture.CURVES:
     steps, values = reading.series(rows, name)
@@ -107,7 +107,9 @@ def gather(inputs):
 
 def _hacking(folder):
   """What the last stage's watch for reward hacking saw."""
-  watched = [row for row in files.read_rows(folder / 'metrics.jsonl') if 'hacking/suspected' in row]
+  watched = [
+    row for row in files.read_metrics(folder / 'metrics.jsonl') if 'hacking/suspected' in row
+  ]
   found = {
     'rollouts': len(watched),
     'suspected': sum(row['hacking/suspected'] > 0 for row in watched),

@@ -76,7 +76,7 @@ def compared(inputs, cards):
     return {}
   rows = {role: {'accuracy': cards[name]['accuracy']} for role, name in _STAGE_OF.items()}
   for role in ('rl', 'distill'):
-    course = files.read_rows(inputs[_STAGE_OF[role]] / 'metrics.jsonl')
+    course = files.read_metrics(inputs[_STAGE_OF[role]] / 'metrics.jsonl')
     spent = sum(row.get('compute/flops', 0.0) for row in course)
     rows[role] |= {'flops': spent, 'with_teacher': spent, 'paper': published.RL_VS_DISTILL[role]}
   # RL needs no teacher; the distilled student's had to draw its samples first.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import pathlib
 import re
 import time
@@ -103,7 +102,7 @@ def read(folder):
   return Run(
     folder=folder,
     config=_config(folder),
-    rows=_figures(metrics),
+    rows=files.read_metrics(metrics),
     base=optional('base.json'),
     summary=optional('summary.json'),
     versions=optional('versions.json'),
@@ -125,19 +124,6 @@ def _config(folder):
     if not isinstance(config.get(name) or {}, dict):
       raise ValueError(f'{path}: {name}={config[name]!r:.40} is no section; restore the file')
   return config
-
-
-def _figures(path):
-  """Rows of `metrics.jsonl`; a value that is not finite is None, as the run itself writes it."""
-  rows = [row for row in files.read_rows(path) if isinstance(row.get('step'), int)]
-  for row in rows:
-    for name, value in row.items():
-      if value is not None and not isinstance(value, (int, float)):
-        raise ValueError(
-          f'{path}: {name} of step {row["step"]} is {value!r:.40}, no number; move the file away'
-        )
-  finite = lambda value: value if value is not None and math.isfinite(value) else None
-  return [{name: finite(value) for name, value in row.items()} for row in rows]
 
 
 def series(rows, name):

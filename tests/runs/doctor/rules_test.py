@@ -130,6 +130,7 @@ BROKEN = {
     'rl.max_refills (now 10)',
   ),
   'checkpoints are missing': (dict(checkpoints=(0, 20)), 'disk'),
+  'figures are gone': (dict(figures=[], updates=40), 'metrics.jsonl'),
   'figures are not finite': (
     dict(figures=folders.rows(metrics__nonfinite=flat(1.0), grpo__loss=flat(None))), 'grpo/loss',
   ),
@@ -168,7 +169,7 @@ def test_a_healthy_run_has_no_finding(updates, seed):
 
 
 def test_a_run_without_figures_or_samples_has_no_finding():
-  assert told(figures=[], last=[], checkpoints=()) == {}
+  assert told(figures=[], updates=0, last=[], checkpoints=()) == {}
 
 
 def test_a_solved_task_whose_groups_agree_is_well():

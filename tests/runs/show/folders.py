@@ -86,13 +86,14 @@ def config(**changed):
   return made
 
 
-def evidence(figures=None, last=None, checkpoints=(80, 100), **keys):
+def evidence(figures=None, last=None, checkpoints=(80, 100), updates=100, **keys):
   """`finding.Evidence` of a healthy run, some of it changed."""
   return finding.Evidence(
     rows=tuple(rows() if figures is None else figures),
     config=config(**keys),
     last=tuple(samples(step=98) if last is None else last),
     checkpoints=checkpoints,
+    updates=updates,
   )
 
 
