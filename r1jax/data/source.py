@@ -1,5 +1,6 @@
 """Where a job's problems come from: the tiny world, or files as published."""
 
+import collections
 import dataclasses
 from typing import Literal
 
@@ -194,6 +195,26 @@ def _dataset(cfg, seed):
   made = builder.build(cfg.path, builder.TinyWorldConfig(seed=seed, documents=documents))
   splits = (tiny_world.TRAIN, tiny_world.HELDOUT)
   return tuple(builder.Problems(made.as_data_source(split)) for split in splits)
+
+
+def told(cfg, train, heldout):
+  """What is asked and what is held out, and whether the same question is asked twice: a line."""
+  if cfg.name not in _FILES:
+    return f'{cfg.name}, made when they are asked for'
+  apart = cfg.heldout_path or 'the same file, by a hash'
+  line = f'{len(train):,} of {cfg.path}; held out {len(heldout):,} of {apart}'
+  answers = collections.defaultdict(set)
+  for one in train:
+    answers[splits.canonical(one.question)].add(repr(one.answer))  # some have no hash
+  if len(answers) < len(train):
+    line += f'; {len(train) - len(answers):,} are asked once more'
+  contrary = [question for question, found in answers.items() if len(found) > 1]
+  if contrary:
+    line += (
+      f'; WARNING: {len(contrary):,} have two different answers, and a reply cannot be right by '
+      f'both, such as {contrary[0]:.60}'
+    )
+  return line
 
 
 def _check_kept(cfg, train):

@@ -29,8 +29,9 @@ class ReasoningRl(train.Run):
 
   def read(self):
     """The training problems."""
-    train_problems, self.held = source.problems(self.job.data, self.job.seed, self.form)
-    return train_problems
+    asked, self.held = source.problems(self.job.data, self.job.seed, self.form)
+    self.told = source.told(self.job.data, asked, self.held)
+    return asked
 
   def unread(self):
     """One problem that nobody asks."""
@@ -62,7 +63,7 @@ class ReasoningRl(train.Run):
 
   def rows(self, stage):
     """Batch arithmetic and memory."""
-    return tables.rl_rows(self.job, self.cfg, self.mesh)
+    return [('questions', self.told), *tables.rl_rows(self.job, self.cfg, self.mesh)]
 
   def before(self, stage):
     """The base's `heldout.Result`, which is told before anything is trained."""

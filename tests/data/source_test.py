@@ -79,6 +79,21 @@ def test_a_hub_folder_of_parquet_gives_its_train_and_test_splits(tok, tmp_path):
   assert [p.question for p in heldout] == [f'{i} + 1' for i in range(20, 23)]
 
 
+def test_a_plan_says_how_many_questions_there_are_and_which_contradict_themselves(tok, tmp_path):
+  rows = [('1 + 1', '2'), ('1  + 1', '2'), ('Six?', '6'), ('six?', '7'), ('2 + 2', '4')]
+  lines = [json.dumps({'question': question, 'answer': answer}) for question, answer in rows]
+  (tmp_path / 'a').write_text('\n'.join(lines))
+  held = write(tmp_path / 'b', ['3 + 3'])
+  cfg = source.DataConfig('jsonl', str(tmp_path / 'a'), held, max_prompt=64)
+  line = source.told(cfg, *source.problems(cfg, 0, prompts.Form(tok)))
+  assert line == (
+    f'5 of {tmp_path}/a; held out 1 of {held}; 2 are asked once more; WARNING: 1 have two different '
+    'answers, and a reply cannot be right by both, such as six?'
+  )
+  without = source.DataConfig('jsonl', held, held, max_prompt=64)
+  assert 'once' not in source.told(without, [*source.problems(cfg, 0, prompts.Form(tok))[1]], [])
+
+
 def test_a_question_in_both_files_is_refused_whatever_its_case_and_spaces(tok, tmp_path):
   cfg = source.DataConfig(
     'jsonl',
