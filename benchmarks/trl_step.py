@@ -39,7 +39,7 @@ def model_of(preset):
     heads = dict(num_attention_heads=9, num_key_value_heads=3, tie_word_embeddings=True)
     return transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes, **heads, **more))
   sizes = dict(vocab_size=4096, hidden_size=256, intermediate_size=1024, num_hidden_layers=4)
-  heads = dict(num_attention_heads=8, num_key_value_heads=2, tie_word_embeddings=False)
+  heads = dict(num_attention_heads=8, num_key_value_heads=2, tie_word_embeddings=True)
   return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**sizes, **heads, **more))
 
 

@@ -34,7 +34,8 @@ def estimate(reward_PG, valid_PG, cfg):
   if cfg.advantage_scale == 'none':
     return centred_PG.astype(np.float32)
   scale = _std(reward_PG, valid_PG, cfg) + cfg.std_epsilon
-  return (centred_PG / scale).astype(np.float32)
+  # Without an epsilon nothing stands below a spread of 0, where all advantages are 0 anyhow.
+  return (centred_PG / np.where(scale == 0, 1.0, scale)).astype(np.float32)
 
 
 def group(reward_PG, valid_PG):

@@ -93,8 +93,8 @@ class GrpoConfig:
       the loss; x of kl_form likewise, in all its forms. The gradient beyond is 0. None for off.
     max_length: cap on the completion in tokens; needed by 'dr_grpo' (keep it constant there) and by
       overlong_buffer. R1 §2.1: 32,768, from step 8.2k on 65,536.
-    overlong_buffer: tokens before max_length in which `advantages.overlong_penalty` grows. DAPO:
-      4,096, of a cap of 20,480; 0 for off.
+    overlong_buffer: tokens before the cap in which `advantages.overlong_penalty` grows; in a run
+      that is the cap of `rl.length_schedule`. DAPO: 4,096, of a cap of 20,480; 0 for off.
   """
 
   clip_low: ranges.Weight = 0.2

@@ -17,7 +17,7 @@ import traceback
 import ml_collections
 
 from r1jax import ranges
-from r1jax.cli import flags, settings
+from r1jax.cli import flags, other_names, settings
 from r1jax.data import source
 
 _YES, _NO = ('true', '1', 'yes'), ('false', '0', 'no')
@@ -155,6 +155,10 @@ def _unknown(config, key):
   near = difflib.get_close_matches(key, beside, 1) or difflib.get_close_matches(key, there, 1, 0.8)
   # A right name in a wrong section, or without one.
   near += [name for name in there if name.rpartition('.')[2] == last and name not in near]
+  # What it is called elsewhere looks like none of ours, or like a wrong one.
+  ours = other_names.OURS.get(last)
+  if ours in there and key not in near:
+    near = [ours]
   if near:
     told = ' or '.join(f'config.{name}' for name in near[:3])
     return f'unknown config key {key}: did you mean {told}?'

@@ -15,6 +15,8 @@ from r1jax.data import chat_template, template, tokenizer
 # Stand for what is said; no template has them, and none but the system prompt is asked for first.
 _SYSTEM, *_SAID = (f'\0{name}\0' for name in ('system', 'first', 'second', 'third', 'fourth'))
 _QUOTES = '"""'
+# As `r1jax chat` samples; where a Modelfile is silent, Ollama has a top_k and a penalty of its own.
+_SAMPLING = ('temperature 0.6', 'top_p 0.95', 'top_k 0', 'repeat_penalty 1')
 _ZERO = f'{template.TEMPLATE_HEAD}{{{{ .Prompt }}}}{template.TEMPLATE_TAIL}'
 
 
@@ -76,6 +78,9 @@ def turns(chat, bos=''):
   try:
     begin, behind, *_ = _between(chat, _SYSTEM, _SAID[:3], bos)
   except chat_template.ChatTemplateError:
+    # Ollama has a place for it at the beginning and no other.
+    if _says_system(chat, bos):
+      return None
     begin = behind = None
   # Where a turn ends and the next begins is open: any cut that is the same everywhere will do.
   heads = [first, bare[2], *([] if behind is None else [behind])]
@@ -90,6 +95,14 @@ def turns(chat, bos=''):
     opening=last[len(closed) :],
   )
   return found if _holds(found, chat, bos) else None
+
+
+def _says_system(chat, bos):
+  """Whether a template writes a system prompt, wherever that is."""
+  try:
+    return _SYSTEM in _rendered(chat, _SYSTEM, _SAID[:3], bos)
+  except chat_template.ChatTemplateError:
+    return False
 
 
 def _between(chat, system, said, bos):
@@ -126,7 +139,7 @@ def _holds(found, chat, bos):
 
 def _keeps_thoughts(found, chat, bos):
   """Whether an earlier reply stays as it was: one with a thought, and a long one."""
-  replies = (f'{template.THINK}\na\n{template.END_THINK}\n\nb', 'word ' * 200)
+  replies = (f'{template.THINK}\na\n{template.END_THINK}\n\nb', 'word ' * 200 + 'end')
   saids = [('Why?', reply, 'And?') for reply in replies]
   return all(found.render(None, said) == _rendered(chat, None, said, bos) for said in saids)
 
@@ -146,7 +159,7 @@ def write(folder, tok, file, system='', notify=print):
     notify: called with a line for what a Modelfile cannot hold.
   """
   chat = chat_template.load(folder, tok)
-  text = f'FROM ./{file}\nPARAMETER temperature 0.6\nPARAMETER top_p 0.95\n'
+  text = f'FROM ./{file}\n' + ''.join(f'PARAMETER {one}\n' for one in _SAMPLING)
   # Ollama's quotes have no escape.
   if _QUOTES in system:
     notify(f'the Modelfile cannot hold the system prompt, which has {_QUOTES}: give it in the chat')

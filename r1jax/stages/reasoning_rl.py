@@ -128,6 +128,12 @@ def check_batches(job, mesh):
   longest = max(length for _, length in rl.length_schedule)
   if longest > job.sample.max_new:
     raise ValueError(f'rl.length_schedule asks for {longest} tokens, {job.sample.max_new=}')
+  shortest = min(length for _, length in rl.length_schedule)
+  if job.grpo.overlong_buffer > shortest:
+    raise ValueError(
+      f'grpo.overlong_buffer={job.grpo.overlong_buffer} is longer than the cap of {shortest} '
+      'tokens in rl.length_schedule, at which it ends: a reply of one token would be punished'
+    )
   if job.data.max_prompt + job.sample.max_new > rl.capacity:
     raise ValueError(
       f'data.max_prompt={job.data.max_prompt} + sample.max_new={job.sample.max_new} do not fit '

@@ -58,8 +58,10 @@ def test_a_sample_whose_verifier_failed_is_as_good_as_absent(reward_PG, valid_PG
 def test_a_unanimous_group_gets_exactly_zero(name, scale, value):
   reward_PG = np.array([[value] * 7, [0, 1, 0, 1, 0, 1, 0]])
   assert list(advantages.unanimous_groups(reward_PG)) == [True, False]
-  advantage_PG = advantages.estimate(reward_PG, None, config(scale, advantage=name))
-  assert (advantage_PG[0] == 0).all() and advantage_PG[1].all()
+  for epsilon in (1e-4, 0.0):
+    cfg = config(scale, advantage=name, std_epsilon=epsilon)
+    advantage_PG = advantages.estimate(reward_PG, None, cfg)
+    assert (advantage_PG[0] == 0).all() and advantage_PG[1].all()
 
 
 def test_unanimity_is_judged_among_valid_samples_only():

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from r1jax import config as config_lib
-from r1jax.cli import commands, flags, overrides, settings
+from r1jax.cli import commands, flags, other_names, overrides, settings
 from tests import small_runs
 
 LIGHT = ('train', 'chat', 'plan', 'config')  # the others' help reads its choices from modules
@@ -184,6 +184,25 @@ def test_a_mistyped_key_is_answered_with_the_nearest():
   assert 'reasoning_rl has no such key' in refusal('--config=r1_zero', '--config.pretrain.micro=8')
   assert 'is a section; set one of its keys: ' in refusal('--config=r1_zero', '--config.rl=8')
   assert 'r1jax config NAME lists' in refusal('--config=r1_zero', '--config.zzzz.qqqq=8')
+
+
+@pytest.mark.parametrize(
+  'theirs, ours',
+  [
+    ('num_generations', 'sample.group'),
+    ('grpo.loss_type', 'grpo.aggregation'),
+    ('actor_rollout_ref.rollout.n', 'sample.group'),
+    ('optimizer.learning_rate', 'optimizer.lr'),
+    ('model_name_or_path', 'checkpoint'),
+  ],
+)
+def test_a_name_of_another_project_is_answered_with_ours(theirs, ours):
+  line = refusal('--config=r1_zero', f'--config.{theirs}=8')
+  assert line == f'unknown config key {theirs}: did you mean config.{ours}?'
+
+
+def test_every_name_of_another_project_stands_for_a_key_that_there_is():
+  assert set(other_names.OURS.values()) <= {key.name for key in settings.defaults()}
 
 
 def test_a_key_without_config_before_it_is_told_how_it_is_written():

@@ -87,8 +87,8 @@ def test_a_plan_says_how_many_questions_there_are_and_which_contradict_themselve
   cfg = source.DataConfig('jsonl', str(tmp_path / 'a'), held, max_prompt=64)
   line = source.told(cfg, *source.problems(cfg, 0, prompts.Form(tok)))
   assert line == (
-    f'5 of {tmp_path}/a; held out 1 of {held}; 2 are asked once more; WARNING: 1 have two different '
-    'answers, and a reply cannot be right by both, such as six?'
+    f'5 of {tmp_path}/a; held out 1 of {held}; 2 are asked once more; WARNING: 1 have two '
+    'different answers, and a reply cannot be right by both, such as six?'
   )
   without = source.DataConfig('jsonl', held, held, max_prompt=64)
   assert 'once' not in source.told(without, [*source.problems(cfg, 0, prompts.Form(tok))[1]], [])

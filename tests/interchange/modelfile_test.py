@@ -25,6 +25,13 @@ GEMMA = (
   "{% endif %}{% for m in messages %}<start_of_turn>{{ 'model' if m['role'] == 'assistant' else "
   "m['role'] }}\n{{ m['content'] }}<end_of_turn>\n{% endfor %}<start_of_turn>model\n"
 )
+# As Mistral's later ones: a system prompt stands in the last turn of the user.
+LATE = (
+  "{% if messages[0]['role'] == 'system' %}{% set s = messages[0]['content'] %}{% set messages = "
+  "messages[1:] %}{% endif %}{% for m in messages %}{% if m['role'] == 'user' %}[INST] "
+  "{% if loop.last and s is defined %}{{ s }}\n\n{% endif %}{{ m['content'] }}[/INST]"
+  "{% else %} {{ m['content'] }}</s>{% endif %}{% endfor %}"
+)
 
 
 def go(text, system, said):
@@ -110,6 +117,7 @@ def test_a_template_without_a_place_for_a_system_prompt_has_none_in_ollama():
     "{{ strftime_now('%d %b %Y') }}{% for m in messages %}{{ m['content'] }}\n{% endfor %}",
     "{% for m in messages %}{{ '{{' }}{{ m['content'] }}\n{% endfor %}",
     "{% for m in messages %}{% if loop.last %}{{ m['content'] }}\n{% endif %}{% endfor %}",
+    LATE,
   ],
 )
 def test_what_ollama_cannot_write_is_left_out_and_said(source, tmp_path):

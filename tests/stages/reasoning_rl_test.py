@@ -36,6 +36,13 @@ def test_the_presets_are_well_on_one_device(job):
     ({'sample': {'group': 1}}, 'sample.group=1'),
     ({'sample': {'max_new': 32}}, 'asks for .* tokens'),
     ({'data': {'max_prompt': 500}}, 'max_prompt=500 .*do not fit rl.capacity'),
+    (
+      {
+        'rl': {'length_schedule': ((0, 8), (9, 96))},
+        'grpo': {'overlong_buffer': 9, 'max_length': 96},
+      },
+      'buffer=9 is longer than the cap of 8',
+    ),
     ({'rl': {'next_level': 0.5}, 'evaluation': {'every': 0}}, 'next_level=0.5: no examination'),
     (
       {'rl': {'next_level': 0.5, 'updates': 4}, 'evaluation': {'every': 4}},
