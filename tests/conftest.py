@@ -137,6 +137,9 @@ def pytest_configure(config):
   # as in CI, programs are compiled as those of users are.
   if not config.getoption('heavy'):
     os.environ['XLA_FLAGS'] += ' --xla_backend_optimization_level=0'
+    # Three quarters of what compilation takes; later versions do not know it, and abort.
+    if jax.version.__version_info__ < (0, 11):
+      os.environ['XLA_FLAGS'] += ' --xla_cpu_use_fusion_emitters=false'
   # Not for the commands that tests start (`small_runs.environment`): JAX writes an entry bit by
   # bit, and a command that is killed or reads at that moment leaves a warning where none may be.
   jax.config.update('jax_compilation_cache_dir', _programs())

@@ -13,11 +13,13 @@ from r1jax.interchange import fetched, hub_download, tensors
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / 'assets'
 ADAPTER_CONFIG = 'adapter_config.json'
 BASE = 'r1jax_base'  # in the folder of an unpacked adapter, a link to its base
+_STEP = re.compile(r'step_(\d+)')  # Yes: `step_00000020`. No: `step_20.tmp`.
 _PICKLES = ('*.bin', '*.pt', '*.pth')  # weights that are programs too, which we do not run
 # The bases that ship with r1jax: one of English, one that mixes English and Chinese.
 SHIPPED = {'tiny': 'tiny_base', 'tiny_bilingual': 'tiny_bilingual_base'}
 PLACES = (
-  'hub folder, GGUF file, PEFT folder of an adapter, work directory of a run, a shipped model '
+  'hub folder, GGUF file, PEFT folder of an adapter, work directory of a run or one of its '
+  'checkpoints (RUN/checkpoints/step_N), a shipped model '
   f'({", ".join(SHIPPED)}), one that r1jax fetch brought ({", ".join(fetched.MODELS)}), or '
   'org/name of a model on the hub'
 )
@@ -40,6 +42,12 @@ def open(path):
     raise ValueError(
       f'{path}: this run has not ended; the model of its newest checkpoint is written by '
       f'python -m r1jax.export --checkpoint={path} --output=DIR'
+    )
+  run, _ = run_and_step(path)
+  if run is not None:
+    raise ValueError(
+      f'{path}: a checkpoint of the run {run}, with all that training needs; its model is written '
+      f'by r1jax export --checkpoint={path} --output=DIR'
     )
   others = _other_weights(pathlib.Path(path))
   if others:
@@ -158,6 +166,14 @@ def tokenizer_of(folder, cfg):
       'is this the tokenizer of another model?'
     )
   return tok
+
+
+def run_and_step(path):
+  """(work directory, step) where the folder is a checkpoint of a run, else (None, None)."""
+  folder = pathlib.Path(path)
+  name, run = _STEP.fullmatch(folder.name), folder.parent.parent
+  whole = name and folder.parent.name == 'checkpoints' and (run / 'config.json').exists()
+  return (run, int(name[1])) if whole and folder.is_dir() else (None, None)
 
 
 def is_run(path):

@@ -1,4 +1,4 @@
-"""The model that a user names, also of a run that has not ended: its newest checkpoint."""
+"""The model that a user names, also of a run that has not ended or of one of its checkpoints."""
 
 import pathlib
 
@@ -18,28 +18,33 @@ def open_model(path, notify=print):
   The mesh must be set.
 
   Args:
-    path: as for `checkpoints.open`, or a work directory without `model/`: see `open_run`.
-    notify: called with one line of text where a run has not ended.
+    path: as for `checkpoints.open`, or a work directory without `model/`, or the folder of one of
+      a run's checkpoints: see `open_run`.
+    notify: called with one line of text where it is a run's checkpoint that is opened.
 
   Raises:
     ValueError: there is no model there.
   """
+  run, step = checkpoints.run_and_step(path)
+  if run is not None:
+    return open_run(run, notify, step)
   if checkpoints.find(path) is None and checkpoints.is_run(path):
     return open_run(path, notify)
   return checkpoints.open(path)
 
 
-def open_run(workdir, notify=print):
-  """Writes the newest checkpoint of a run as WORKDIR/model-at-STEP and returns that folder.
+def open_run(workdir, notify=print, step=None):
+  """Writes a checkpoint of a run as WORKDIR/model-at-STEP and returns that folder.
 
   The whole training state passes through the mesh that is set: about four times the weights.
 
   Args:
     workdir: folder with `config.json` and `checkpoints/`.
     notify: called with one line that names the step and the folder.
+    step: of the checkpoint; None for the newest one that is whole.
 
   Raises:
-    ValueError: no checkpoint is whole, or config.json is not of this version.
+    ValueError: there is no such checkpoint, it is damaged, or config.json is not of this version.
   """
   workdir = pathlib.Path(workdir)
   job = read_job(workdir)
@@ -49,7 +54,7 @@ def open_run(workdir, notify=print):
   stage.beside = model.base(job)
   try:
     with checkpoint.Checkpoints(workdir / 'checkpoints', notify=notify) as saved:
-      found = saved.latest(stage.abstract)
+      found = saved.latest(stage.abstract) if step is None else _loaded(saved, step, stage)
   except checkpoint.CheckpointError as error:
     raise ValueError(str(error)) from error
   if found is None:
@@ -61,9 +66,15 @@ def open_run(workdir, notify=print):
   # RL saves more than its state; where a stage stood in its data does not matter here.
   stage.state = arrays['state'] if isinstance(arrays, dict) else arrays
   folder = workdir / f'model-at-{step}'
-  notify(f'{workdir} has not ended: its weights after update {step} of {stage.total} are {folder}')
+  ended = '' if (workdir / 'model').is_dir() else ' has not ended'
+  notify(f'{workdir}{ended}: its weights after update {step} of {stage.total} are {folder}')
   run.save(folder, stage)
   return folder
+
+
+def _loaded(saved, step, stage):
+  """(step, arrays, host) of that checkpoint, as `Checkpoints.latest` returns them."""
+  return step, *saved.load(step, stage.abstract)
 
 
 def read_job(workdir):
@@ -114,6 +125,9 @@ def asking(path, notify=print):
 
 def _run_of(folder):
   """The work directory that a folder is, or whose model it is; None of another one."""
+  run, _ = checkpoints.run_and_step(folder)
+  if run is not None:
+    return run
   # A finished run may have lost its checkpoints to a full disk; its model is there.
   if checkpoints.is_run(folder) or (folder / 'model').is_dir():
     return folder

@@ -177,8 +177,11 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
 def _say_what_is_lost(step, workdir, say):
   """Tells of figures without their checkpoint, or the other way round, where a run begins."""
   rows = files.read_metrics(workdir / 'metrics.jsonl')
+  lost = step - len({row['step'] for row in rows if row['step'] <= step})
   if step and not rows:
     say(f'{workdir}/metrics.jsonl is gone: the figures up to update {step} are lost')
+  elif lost > 0:
+    say(f'{workdir}/metrics.jsonl has lost the figures of {lost} of the {step} updates')
   if rows and not step:
     say(
       f'{workdir}/checkpoints holds none of an update: begins anew, and what metrics.jsonl has up '

@@ -101,17 +101,19 @@ def _accumulate(loss_fn, params, frozen, batch):
   of_trained = lambda trained, *inputs: loss_fn(params_lib.join(trained, frozen), *inputs)
   gradient = jax.grad(of_trained, has_aux=True)
 
-  def run(i):
-    return gradient(params, _micro(batch.rows, i), _micro(batch.loss, i))
+  def inputs(i):
+    return _micro(batch.rows, i), _micro(batch.loss, i)
 
   def one(i, total):
     grads, (figures, extra) = total
-    new_grads, (new_figures, new_extra) = run(i)
+    new_grads, (new_figures, new_extra) = gradient(params, *inputs(i))
     grads, extra = jax.tree.map(jnp.add, (grads, extra), (new_grads, new_extra))
     return grads, (tally.merge(figures, new_figures), extra)
 
-  # Zeros of the shapes that one micro-batch gives; they are neutral to `tally.merge`.
-  start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(run, 0)[1])
+  # Zeros of the shapes that one micro-batch gives; they are neutral to `tally.merge`. The loss
+  # alone tells them: to trace its gradient a second time would take as long as the first.
+  _, found = jax.eval_shape(lambda: of_trained(params, *inputs(0)))
+  start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), found)
   return jax.lax.fori_loop(0, batch.count, one, (jax.tree.map(jnp.zeros_like, params), start))
 
 

@@ -71,6 +71,21 @@ def test_the_newest_checkpoint_becomes_a_hub_folder(run):
   assert checkpoints.open(made) == made
 
 
+def test_an_older_checkpoint_is_opened_by_its_folder(run):
+  folder, cfg, initial = run
+  first, second = (folder / 'checkpoints' / f'step_0000000{step}' for step in (1, 2))
+  made = opening.open_model(first, lambda line: None)
+  assert made == folder / 'model-at-1'
+  _check(made, cfg, initial, 1)
+  assert opening.asking(first) == opening.asking(folder) != {}
+  with pytest.raises(ValueError, match=rf'a checkpoint of the run {folder}, .* r1jax export'):
+    checkpoints.open(first)
+  # What is asked for by its number is not replaced by another.
+  (second / 'manifest.json').write_text('{')
+  with pytest.raises(ValueError, match='step_00000002 is damaged'):
+    opening.open_model(second, lambda line: None)
+
+
 def test_a_damaged_newest_checkpoint_is_passed_over(run):
   folder, cfg, initial = run
   (folder / 'checkpoints' / 'step_00000002' / 'manifest.json').write_text('{')

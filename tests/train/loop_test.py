@@ -331,6 +331,12 @@ def test_what_a_run_has_lost_before_it_goes_on_is_said(tmp_path, capsys):
   (tmp_path / 'metrics.jsonl').unlink()
   run(Counting(), tmp_path)
   assert 'metrics.jsonl is gone: the figures up to update 4 are lost' in capsys.readouterr().out
+  with pytest.raises(loop.Interrupted):
+    run(Counting(stop_at(3)), tmp_path / 'cut')
+  lines = (tmp_path / 'cut' / 'metrics.jsonl').read_text().splitlines(keepends=True)
+  (tmp_path / 'cut' / 'metrics.jsonl').write_text(''.join([lines[0], *lines[2:]]))
+  run(Counting(), tmp_path / 'cut')
+  assert 'has lost the figures of 1 of the 4 updates' in capsys.readouterr().out
   shutil.rmtree(tmp_path / 'checkpoints')
   run(Counting(), tmp_path)
   said = capsys.readouterr().out

@@ -20,12 +20,15 @@ def verifier_errors(run):
     for found in row['rewards'].values()
     if found.get('kind') == 'verifier_error'
   ]
-  told = f', as in: {reasons[0][:80]}' if reasons else ''
+  told = f', as in: {reasons[0][:120]}' if reasons else ''
+  own = run.key('reward.function')
+  do = f'raise {run.shown("reward.worker_gib")} if memory is the reason'
+  if own and reasons and reasons[0].startswith(own.partition(':')[0]):
+    do = 'mend the function'
   return Finding(
     'verifiers fail',
     f'on {rates[-1]:.1%} of the latest 1,000 replies{told}',
-    f'raise {run.shown("reward.worker_gib")} if memory is the reason; training stops above '
-    f'{run.shown("reward.max_verifier_error_rate")}',
+    f'{do}; training stops above {run.shown("reward.max_verifier_error_rate")}',
   )
 
 
@@ -115,15 +118,19 @@ def not_finite(run):
 
 
 def no_figures(run):
-  """The run has lost its figures, so that no other rule has anything to look at."""
-  if run.rows or not run.updates:
+  """The run has lost figures, so that other rules have nothing or less to look at."""
+  there = {row['step'] for row in run.rows}
+  missing = sorted(set(range(1, max(there, default=0) + 1)) - there)
+  # The newest row may be on its way.
+  behind = run.updates - max(there, default=0)
+  if not missing and behind <= 1:
     return None
-  return Finding(
-    'figures are gone',
-    f'metrics.jsonl has no row, and {run.updates} updates have been done: nothing can be said of '
-    'their course',
-    'put the file back',
-  )
+  seen = f'metrics.jsonl has no row, and {run.updates} updates have been done'
+  if there:
+    lost = len(missing) + max(behind, 0)
+    first = missing[0] if missing else max(there) + 1
+    seen = f'{lost} of {run.updates} updates have no row in metrics.jsonl, the first is {first}'
+  return Finding('figures are gone', f'{seen}: nothing is known of their course', 'put them back')
 
 
 RULES = (

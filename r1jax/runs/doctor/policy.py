@@ -1,11 +1,14 @@
 """A policy that stands still, runs away, or is not the one that samples."""
 
-from r1jax.runs.doctor.finding import Finding
+from r1jax.runs.doctor.finding import FEWEST, Finding
 
 _SURE = 0.03  # nats per token: nothing new is tried below it
 _SOLVED = 0.8
 _FAR = 1.0  # nats per token from the reference
-_CLIPPED = 0.2
+# Of the tokens, where each has a ratio; and where a whole reply has one, as in GSPO: its tokens are
+# clipped together, and far more of them are where all is well (2507.18071).
+_CLIPPED, _CLIPPED_WHOLE = 0.12, 0.5
+_NARROW = 0.02  # clip range below which it is the range that is wrong
 # Mean difference of log-probabilities between sampler and trainer, nats, by type of computation.
 _DRIFT = {'float32': 1e-4, 'bfloat16': 0.05, 'float16': 0.02}
 
@@ -45,18 +48,22 @@ def kl_runaway(run):
 
 def too_fast(run):
   """Updates are so large that much of the batch is clipped, or gradients break."""
-  clipped = run.late('grpo/clip_fraction') if run.long('grpo/clip_fraction') else 0.0
+  # The first update of a rollout clips nothing: policy and old policy are one.
+  shares = run.course('grpo/clip_fraction')
+  shares = shares[shares > 0]
+  whole = run.key('grpo.importance') == 'sequence'
+  clipped = float(shares[-max(FEWEST, len(shares) // 5) :].mean()) if len(shares) >= FEWEST else 0.0
+  most = _CLIPPED_WHOLE if whole else _CLIPPED
   skipped = run.course('optimizer/skipped')
   count = int(skipped[-1]) if len(skipped) else 0
-  if clipped < _CLIPPED and not count:
+  if clipped < most and not count:
     return None
-  seen = [f'{clipped:.0%} of the tokens are clipped'] if clipped >= _CLIPPED else []
+  seen = [f'{clipped:.0%} of the tokens are clipped'] if clipped >= most else []
   seen += [f'{count} updates were skipped for gradients that are not finite'] if count else []
-  return Finding(
-    'updates are too large',
-    ' and '.join(seen),
-    f'lower {run.shown("optimizer.lr")} or raise {run.shown("optimizer.warmup")}',
-  )
+  do = f'lower {run.shown("optimizer.lr")} or raise {run.shown("optimizer.warmup")}'
+  if not whole and (run.key('grpo.clip_high') or 1.0) < _NARROW:
+    do = f'widen {run.shown("grpo.clip_low")} and {run.shown("grpo.clip_high")} (0.2), or {do}'
+  return Finding('updates are too large', ' and '.join(seen), do)
 
 
 def too_slow(run):

@@ -3,11 +3,6 @@
 import time
 
 
-def longer(texts):
-  """Pays length, whatever is said."""
-  return [min(len(text) / 200, 1.0) for text in texts]
-
-
 def fails(texts):
   """Cannot read a tenth of the replies."""
   if any(len(text) % 10 == 0 for text in texts):

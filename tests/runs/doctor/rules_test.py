@@ -172,6 +172,23 @@ def test_a_run_without_figures_or_samples_has_no_finding():
   assert told(figures=[], updates=0, last=[], checkpoints=()) == {}
 
 
+@pytest.mark.parametrize(
+  'kept, seen',
+  [
+    (
+      lambda step: step not in (7, 9),
+      '2 of 100 updates have no row in metrics.jsonl, the first is 7',
+    ),
+    (lambda step: step <= 98, '2 of 100 updates have no row in metrics.jsonl, the first is 99'),
+    (lambda step: step <= 99, None),  # the newest row may be on its way
+  ],
+)
+def test_holes_and_lost_ends_of_the_figures_are_counted(kept, seen):
+  figures = [row for row in folders.rows(100) if kept(row['step'])]
+  found = told(figures=figures, updates=100)
+  assert found['figures are gone'].seen.startswith(seen) if seen else found == {}
+
+
 def test_a_solved_task_whose_groups_agree_is_well():
   figures = folders.rows(reward__accuracy=lambda t: 0.2 + t, rollout__unanimous=lambda t: t)
   assert 'groups agree' not in told(figures=figures)

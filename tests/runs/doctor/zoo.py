@@ -57,16 +57,12 @@ BROKEN = {
     {'batches are mostly padding'},
   ),
   'questions that the base cannot answer': (
-    {'data.levels': '(5,5)', 'reward.format': 0.0},
+    {'data.levels': '(5,5)', 'reward.format': 0.0, 'rl.prompts': 16, 'sample.group': 4},
     {'groups agree', 'no reward'},
   ),
   'a reward that pays the form alone': (
     {'data.levels': '(5,5)'},
     {'only the format grows', 'groups agree'},
-  ),
-  'a reward of length': (
-    {'reward.function': f'{FAULTY}:longer', 'reward.accuracy': 0.0, 'reward.format': 0.0},
-    {'length grows by repetition', 'replies are cut off', 'length grows without reward'},
   ),
   'a reward that fails': (
     {'reward.function': f'{FAULTY}:fails', 'reward.max_verifier_error_rate': 1.0},

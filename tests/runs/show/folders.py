@@ -86,10 +86,12 @@ def config(**changed):
   return made
 
 
-def evidence(figures=None, last=None, checkpoints=(80, 100), updates=100, **keys):
-  """`finding.Evidence` of a healthy run, some of it changed."""
+def evidence(figures=None, last=None, checkpoints=(80, 100), updates=None, **keys):
+  """`finding.Evidence` of a healthy run, some of it changed; `updates` None: as the rows say."""
+  figures = rows() if figures is None else figures
+  updates = figures[-1]['step'] if updates is None else updates
   return finding.Evidence(
-    rows=tuple(rows() if figures is None else figures),
+    rows=tuple(figures),
     config=config(**keys),
     last=tuple(samples(step=98) if last is None else last),
     checkpoints=checkpoints,
