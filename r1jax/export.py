@@ -51,6 +51,8 @@ def parse(argv):
   parsed = parser.parse(argv)
   if not parsed.verify and not (parsed.checkpoint and parsed.output):
     raise ValueError('give --checkpoint=DIR and --output=DIR, or --verify=DIR')
+  if parsed.output and pathlib.Path(parsed.output).is_file():
+    raise ValueError(f'--output={parsed.output} is a file: name a folder')
   # Each format has types of its own; an adapter is float32.
   types = {'hub': HUB_TYPES, 'gguf': gguf.TYPES, 'peft': ()}[parsed.format]
   if parsed.dtype not in (None, *types):
@@ -75,6 +77,8 @@ def run(given):
     folder = opening.open_model(given.checkpoint)
     system = opening.asking(given.checkpoint).get('system', '')
     _tell_of(given.output)
+    if given.format == 'peft':
+      peft.copy(folder, given.output)
     if given.format != 'gguf' and system:
       print(
         f'learned with the system prompt {system!r}, which no file of this format holds: give it '
@@ -86,7 +90,6 @@ def run(given):
       print(f'{path} is written; next: ollama create my-model -f {written}')
       return 0
     if given.format == 'peft':
-      peft.copy(folder, given.output)
       print(f'{given.output} is written; r1jax and peft find the base by its adapter_config.json')
       return 0
     size = int(given.shard_gib * (1 << 30))

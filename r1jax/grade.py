@@ -52,11 +52,22 @@ def parse(argv):
     type=flags.writable,
     help='the same records in the same order, each with score, verdict, extracted and why',
   )
-  return parser.parse(argv)
+  parser.add_argument(
+    '--answer',
+    choices=['tags', 'box', 'last_number'],
+    default='tags',
+    help='where a completion has its answer: in answer tags (else the last box), in the last box '
+    'alone, or the last number that it has',
+  )
+  given = parser.parse(argv)
+  out, file = given.json, given.file
+  if out and out.exists() and file.exists() and out.samefile(file):
+    raise ValueError(f'--json={out} is what is judged: name another file')
+  return given
 
 
-def read(path):
-  """The `Record`s of a JSONL file.
+def read(path, answer='tags'):
+  """The `Record`s of a JSONL file, whose completions have their answer as `answer` says.
 
   Raises:
     ValueError: lines can't be judged; it names them, and the reasons of the first ten.
@@ -68,9 +79,12 @@ def read(path):
   with path.open('rb') as lines:
     for number, raw in enumerate(lines, 1):
       try:
-        found += [_record(records.line(raw))] if raw.strip() else []
+        found += [_record(records.line(raw), answer)] if raw.strip() else []
       except ValueError as error:
         bad.append((number, error))
+  kind = records.other_kind(path) if bad and not found else ''
+  if kind:
+    raise ValueError(f'{path}: looks like {kind}; wanted is one JSON object per line')
   if bad:
     named = '; '.join(f'line {number}: {error}' for number, error in bad[:_NAMED])
     more = f'; and {len(bad) - _NAMED} more' if len(bad) > _NAMED else ''
@@ -81,7 +95,7 @@ def read(path):
   return found
 
 
-def _record(fields):
+def _record(fields, answer):
   """The `Record` of a line's object; ValueError names the field that is malformed."""
   from r1jax.data import template
   from r1jax.rewards import accuracy, golds, service
@@ -100,7 +114,7 @@ def _record(fields):
   if not isinstance(kind, str) or kind not in golds.NAMES:
     known = ', '.join((*golds.NAMES, *_judges()))
     raise ValueError(f"field 'kind' holds {kind!r:.40}, expected one of {known}")
-  gold, config = golds.graded(fields), service.RewardConfig()
+  gold, config = golds.graded(fields), service.RewardConfig(answer=answer)
   if name == 'answer' and kind == 'code':
     # In the tags a program needs no fence.
     text = f'{template.ANSWER}\n{text}\n{template.END_ANSWER}'
@@ -214,7 +228,7 @@ def run(given):
 
     from r1jax import files
   started = time.monotonic()
-  records = read(given.file)
+  records = read(given.file, given.answer)
   with rich.progress.Progress(
     *rich.progress.Progress.get_default_columns(),
     rich.progress.MofNCompleteColumn(),

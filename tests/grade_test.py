@@ -1,5 +1,6 @@
 """The command `r1jax grade`: records in, the same records with their verdicts out."""
 
+import gzip
 import json
 
 import pytest
@@ -53,6 +54,25 @@ def test_records_keep_their_order_and_columns_and_get_a_verdict(tmp_path, capsys
   shown = [line.split() for line in capsys.readouterr().out.splitlines()]
   assert ['math', '4', '2', '1', '1', '0', '0', '0.500'] in shown
   assert ['all', '12', '7', '3', '2', '0', '0', '0.583'] in shown
+
+
+def test_completions_are_read_where_the_user_says(tmp_path):
+  record = {'kind': 'math', 'gold': 7.5, 'completion': 'Some 3 and then 7.5'}
+  asked = {'tags': 'unparseable', 'box': 'unparseable', 'last_number': 'correct'}
+  for answer, verdict in asked.items():
+    out = tmp_path / 'out.jsonl'
+    assert grade.main([str(_file(tmp_path, record)), f'--json={out}', f'--answer={answer}']) == 0
+    assert json.loads(out.read_text())['verdict'] == verdict
+
+
+def test_what_is_judged_is_not_written_over_and_no_table_is_read_as_lines(tmp_path, capsys):
+  file = _file(tmp_path, RECORDS[0][0])
+  before = file.read_bytes()
+  assert grade.main([str(file), f'--json={file}']) == 1
+  assert 'is what is judged' in capsys.readouterr().err and file.read_bytes() == before
+  file.write_bytes(gzip.compress(before))
+  assert grade.main([str(file)]) == 1
+  assert 'looks like gzip (gunzip unpacks it)' in capsys.readouterr().err
 
 
 @pytest.mark.skipif(isolation.available() is None, reason=f'needs bubblewrap: {isolation.INSTALL}')

@@ -42,7 +42,9 @@ def load(path, dtype=None):
   cfg = dataclasses.replace(cfg, mtp_layers=0, compute_dtype=chosen)
   cfg.check_mesh(dict(jax.sharding.get_mesh().shape))
   tok = checkpoints.tokenizer_of(folder, cfg)
-  chat, stop = chat_template.load(folder, tok), tokenizer.stop_ids(folder, tok)
+  # Those that ship are meant to be asked so.
+  notify = (lambda line: None) if str(path) in checkpoints.SHIPPED else _note
+  chat, stop = chat_template.load(folder, tok, notify), tokenizer.stop_ids(folder, tok)
   params = huggingface.load(folder, cfg, cfg.param_dtype, lambda line: None)
   return Model(stream.prepare(params, cfg), cfg, tok, chat, stop)
 
@@ -71,10 +73,9 @@ class Conversation:
     """Nothing is said yet, but for the `system` prompt.
 
     Raises:
-      ValueError: there is one, and the model's template has no place for it.
+      ValueError: the model's template has no place for it, or none for a question.
     """
-    if system:
-      chat_template.check_system(model.chat, system)
+    chat_template.check(model.chat, system)
     self._model, self._scfg, self._key = model, scfg, jax.random.key(seed)
     self._before = [{'role': 'system', 'content': system}] if system else []
     self.reset()

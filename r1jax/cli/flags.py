@@ -16,6 +16,7 @@ from r1jax.cli import plugins
 
 FOLDER = pathlib.Path(experiments.__file__).parent
 _KEY = '--config.'
+_OF_ALL = ('workdir', 'checkpoint', 'seed', 'mesh')  # keys without a section, often taken for flags
 _SAID = ('prompt', 'system')  # flags whose text goes to the model as it is
 
 
@@ -101,7 +102,7 @@ class Parser(argparse.ArgumentParser):
     if not flag.startswith('-'):
       return f'unknown argument {text}; flags are written --name=value'
     # '--rl.updates=50' lacks the prefix, '--workers=2' does not look like a key.
-    if self._config and '.' in flag:
+    if self._config and ('.' in flag or flag.lstrip('-') in _OF_ALL):
       return f'unknown flag {flag}: did you mean {_KEY}{flag.lstrip("-")}{equals}{value}?'
     own = [name for action in self._actions for name in action.option_strings]
     near = difflib.get_close_matches(flag, own, 1)

@@ -19,6 +19,7 @@ _MARKS = ('\0said\0', '\0end of what was said\0')
 # Matches '{%- generation %}', not '{% if add_generation_prompt %}'.
 _MARKED = re.compile(r'\{%[-+]?\s*generation\b')
 # Two names of one switch: Qwen3's and SmolLM3's, DeepSeek-V3.1's and Granite's.
+_ASKED = 'What is 2 + 2?'
 _THINKING = {'enable_thinking': True, 'thinking': True}
 
 
@@ -176,9 +177,22 @@ class TextTemplate(HubTemplate):
     super().__init__(self.SOURCE)
 
 
-def check_system(chat, system):
-  """Raises ValueError where a template refuses the system prompt, or leaves it out."""
-  messages = [{'role': 'system', 'content': system}, {'role': 'user', 'content': 'a'}]
+def check(chat, system=''):
+  """Raises ValueError where a template leaves out the question, or takes no system prompt.
+
+  Those of models that see images often write the parts of a content and no text alone.
+  """
+  if system:
+    _check_system(chat, system)
+  if _ASKED not in chat.render([{'role': 'user', 'content': _ASKED}]):
+    raise ValueError(
+      'the chat template does not write the question, so every prompt would be the same; write one '
+      'that does to chat_template.jinja in the folder of the model'
+    )
+
+
+def _check_system(chat, system):
+  messages = [{'role': 'system', 'content': system}, {'role': 'user', 'content': _ASKED}]
   hint = 'leave it out, or say in the questions what it says'
   try:
     text = chat.render(messages)
@@ -211,12 +225,12 @@ def prefill(text):
   return opened[0] if opened else ''
 
 
-def load(folder, tokenizer):
+def load(folder, tokenizer, notify=lambda line: None):
   """The chat template of a hub folder.
 
   Looks for chat_template.jinja, then for `chat_template` in tokenizer_config.json; a folder with
   neither gets R1-Zero's plain template, which needs no special token. Templates that can be told to
-  think are.
+  think are. `notify` is called with a line where there is none.
 
   Raises:
     ChatTemplateError: it does not parse, or is no text.
@@ -224,6 +238,8 @@ def load(folder, tokenizer):
   folder = pathlib.Path(folder)
   path = folder / 'chat_template.jinja'
   source = hub_files.read_text(path) if path.exists() else _in_settings(folder, tokenizer)
+  if not source:
+    notify(f'{folder} has no chat template: it is asked in the words of R1-Zero')
   if not source or source == ZeroTemplate.source:
     return ZeroTemplate()
   if source == TextTemplate.SOURCE:

@@ -83,8 +83,7 @@ class Form:
     self.name, self.tokenizer, self.shots = name, tokenizer, tuple(shots)
     self.before = _before(system, self.shots)
     self.chat = _chat(name, folder, tokenizer)
-    if system:
-      chat_template.check_system(self.chat, system)
+    chat_template.check(self.chat, system)
     self.stop_KW = self._stops(folder)
     self.end_id = self._end_of_turn()
 

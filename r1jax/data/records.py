@@ -277,17 +277,33 @@ def _damage(path, error, number):
 def line(raw):
   """The dict of one line (bytes) of a JSONL file; ValueError says what it is instead."""
   try:
-    found = json.loads(raw.decode('utf-8-sig'))
+    found = json.loads(raw.decode('utf-8-sig'), object_pairs_hook=_once)
   except UnicodeDecodeError as error:
     raise ValueError(f'not UTF-8 (byte {error.start}: {error.reason})') from error
   except json.JSONDecodeError as error:
     raise ValueError(f'not JSON (column {error.colno}: {error.msg})') from error
+  except _TwiceError:
+    raise
   except ValueError as error:  # Python refuses to make a whole number of so many digits
     raise ValueError('holds a whole number of thousands of digits') from error
   except RecursionError as error:
     raise ValueError('not JSON that can be read: nested too deeply') from error
   if not isinstance(found, dict):
     raise ValueError(f'expected a JSON object, found {type(found).__name__}')
+  return found
+
+
+class _TwiceError(ValueError):
+  """A key that stands twice in one object."""
+
+
+def _once(pairs):
+  """The dict of an object's (key, value) pairs, of which JSON's own reader would drop some."""
+  found = dict(pairs)
+  if len(found) < len(pairs):
+    keys = [key for key, _ in pairs]
+    twice = next(key for key in keys if keys.count(key) > 1)
+    raise _TwiceError(f'has the field {twice!r:.40} twice in one object: which of them counts?')
   return found
 
 

@@ -114,10 +114,11 @@ _LONGEST_END = 20_000  # characters at the end of a reply that its answer's line
 
 @dataclasses.dataclass(frozen=True)
 class Letter(Gold):
-  """The right option among the letters `options`."""
+  """The right option among the letters `options`; `alike`: others of the very same text."""
 
   letter: str
   options: str = 'ABCDE'
+  alike: str = ''
 
   name, field = 'letter', 'options'
   instruction = (
@@ -129,18 +130,23 @@ class Letter(Gold):
     """{"options": ["3", "4"], "answer": "B"}; the options become lettered lines of the question."""
     options = record['options']
     letters = _letters(options, 'options')
-    lines = (f'\n{name}. {option.strip()}' for name, option in zip(letters, options))
-    return cls(_letter(record, answer_key, letters), letters), ''.join(lines)
+    texts = _unlettered(options, letters)
+    lines = (f'\n{name}. {text}' for name, text in zip(letters, texts))
+    letter = _letter(record, answer_key, letters)
+    return cls(letter, letters, _alike(letter, letters, texts)), ''.join(lines)
 
   @classmethod
   def graded(cls, record):
     """{"gold": "B"}, with "choices", the options as texts or how many; without them A to E."""
     choices = record.get('choices')
+    if choices is None:
+      return cls(_letter(record, 'gold', cls.options))
     if isinstance(choices, int) and 2 <= choices <= len(string.ascii_uppercase):
-      options = string.ascii_uppercase[:choices]
-    else:
-      options = cls.options if choices is None else _letters(choices, 'choices')
-    return cls(_letter(record, 'gold', options), options)
+      letters = string.ascii_uppercase[:choices]
+      return cls(_letter(record, 'gold', letters), letters)
+    letters = _letters(choices, 'choices')
+    letter = _letter(record, 'gold', letters)
+    return cls(letter, letters, _alike(letter, letters, _unlettered(choices, letters)))
 
   def expected(self):
     """The letter."""
@@ -155,7 +161,9 @@ class Letter(Gold):
     if letter is None:
       nothing = not reply.answers and not _said(completion)
       return accuracy.NONE if nothing else Verdict(0.0, Kind.UNPARSEABLE, 'no single option letter')
-    return judged(letter == self.letter.upper(), self.letter.upper(), letter)
+    # Who names the right text is right, by whichever letter stands before it.
+    right = letter == self.letter.upper() or letter in self.alike
+    return judged(right, self.letter.upper(), letter)
 
   def stated(self, completion, reply):
     """The letter of the answer tags, else of the last line `ANSWER: B`, else of the last box."""
@@ -183,6 +191,23 @@ def _letters(options, field):
     if not problem.is_text(option) or not option.strip():
       raise ValueError(f'option {number} of field {field!r} is {option!r:.40}, expected text')
   return letters[: len(options)]
+
+
+def _unlettered(options, letters):
+  """The texts of options, stripped; of such as `A. 3`, `B. 4`, which carry their letters, the rest.
+
+  Only where all do: `A. Smith` may be a name.
+  """
+  texts = [option.strip() for option in options]
+  # Yes: `A. 3`, `(B) cat`, `C: x`. No: `A`, `Ann`, a letter of another option.
+  found = [re.match(rf'\(?{name}[.):] ?(?=\S)', text) for name, text in zip(letters, texts)]
+  return [text[one.end() :] for one, text in zip(found, texts)] if all(found) else texts
+
+
+def _alike(letter, letters, texts):
+  """The letters of the other options that say what the right one says."""
+  right = texts[letters.index(letter)]
+  return ''.join(name for name, text in zip(letters, texts) if text == right and name != letter)
 
 
 def _last(text, options):

@@ -1,6 +1,7 @@
 """Runs that learn from given texts: pre-training, SFT, distillation, reward models."""
 
 import dataclasses
+import shlex
 
 import jax
 import rich.console
@@ -252,7 +253,7 @@ class Distill(Sft):
     """Prints both scores."""
     teacher, loss = before
     super().show(stage, loss, after)
-    lines = [f'Next: python -m r1jax.chat --checkpoint={self.folder}']
+    lines = [f'Next: r1jax chat --checkpoint={shlex.quote(str(self.folder))}']
     if teacher:
       scores = [result.evaluation.pass_at_1.mean for result in (teacher, after[0])]
       # A teacher that answers nothing has no share.

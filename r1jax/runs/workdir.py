@@ -68,6 +68,11 @@ def prepare(path, config):
     folder.mkdir(parents=True, exist_ok=True)
     drawn = _holds(folder, 'samples/part_*')
     if drawn or _holds(folder, 'checkpoints/step_*'):
+      if not (folder / 'config.json').exists():
+        raise ValueError(
+          f'{folder} holds what a run has made, but its config.json is gone, so nothing says which '
+          'run: put it back, or give another --config.workdir'
+        )
       free = _FREE + (_CURATED if drawn else ())
       _check_same(folder, _saved(folder / 'config.json'), content, free)
       learned.check_same(folder, _saved(folder / 'data.json'), data, config)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ _JUDGED_BY = 'eval/pass_at_1'  # the higher, the better a checkpoint
 
 
 class Interrupted(RuntimeError):  # noqa: N818 - a stop that was asked for, not an error
-  """A stop was asked for (SIGTERM or Ctrl-C) and the run is saved; `status` is for the shell."""
+  """A stop was asked for (SIGTERM, Ctrl-C, SIGHUP); the run is saved. `status` is the shell's."""
 
   def __init__(self, text, number):
     super().__init__(text)
@@ -77,9 +78,10 @@ class Best:
 
 
 class Signals:
-  """While entered, SIGTERM and SIGINT only set `asked`; a second one ends the process as usual.
+  """While entered, SIGTERM, SIGINT and SIGHUP only set `asked`; a second one ends the process.
 
-  What happens now is said at once: by whoever has set `shown` and shows `notice`, else by a line.
+  SIGHUP comes where a terminal closes or a connection is lost; `nohup` has it ignored. What happens
+  now is said at once: by whoever has set `shown` and shows `notice`, else by a line.
 
   Attributes:
     asked: name of the signal that came; '' before.
@@ -95,8 +97,9 @@ class Signals:
   def __enter__(self):
     if threading.current_thread() is threading.main_thread():
       # Only the main thread may set handlers; a stage of a test or a notebook may be elsewhere.
-      for number in (signal.SIGTERM, signal.SIGINT):
-        self._before[number] = signal.signal(number, self._note)
+      for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+          self._before[number] = signal.signal(number, self._note)
     return self
 
   def __exit__(self, *exception):
@@ -107,11 +110,23 @@ class Signals:
     self.asked = signal.Signals(number).name
     self.notice = f'{self.asked}: stopping after this update; again to stop now'
     signal.signal(number, self._before[number])
+    if number == signal.SIGHUP:
+      _leave_terminal()
     # Not by print: the signal may have come in the middle of one. A stage of a graph has another
     # output, and there the first process says that it stops.
     if not self.shown and sys.stdout is sys.__stdout__:
       with contextlib.suppress(OSError):
         os.write(1, f'{self.notice}\n'.encode())
+
+
+def _leave_terminal():
+  """Sends what is printed from now on to nobody: what is gone answers with an error."""
+  for stream in (1, 2):
+    # A terminal that is gone is called none any more, and who reads a pipe is gone with it.
+    if not stat.S_ISREG(os.fstat(stream).st_mode):
+      nowhere = os.open(os.devnull, os.O_WRONLY)
+      os.dup2(nowhere, stream)
+      os.close(nowhere)
 
 
 def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):

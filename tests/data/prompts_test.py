@@ -44,6 +44,11 @@ def test_a_chat_template_that_refuses_system_prompts_is_told_of_before_anything_
   (tmp_path / 'chat_template.jinja').write_text('{{ messages[-1].content }}')
   with pytest.raises(ValueError, match='does not write the system prompt: leave it out'):
     prompts.Form(tokenizer.load(tmp_path), 'chat', tmp_path, 'Be brief.')
+  # As those of models that see images: a text has no parts.
+  parts = '{% for m in messages %}{% for c in m.content %}{{ c.text }}{% endfor %}{% endfor %}'
+  (tmp_path / 'chat_template.jinja').write_text(f'<s>{parts}')
+  with pytest.raises(ValueError, match='does not write the question'):
+    prompts.Form(tokenizer.load(tmp_path), 'chat', tmp_path)
   stripped = '{% for m in messages %}{{ m.content | trim }}\n{% endfor %}'
   (tmp_path / 'chat_template.jinja').write_text(stripped)
   form = prompts.Form(tokenizer.load(tmp_path), 'chat', tmp_path, ' Be brief. ')

@@ -102,6 +102,13 @@ def test_a_row_that_is_refused_is_named_with_its_file_and_number(tmp_path):
     jsonl.load(stamp)
 
 
+def test_a_field_that_stands_twice_is_refused_with_its_name(tmp_path):
+  path = tmp_path / 'a.jsonl'
+  path.write_text('{"question": "a?", "answer": 1}\n{"question": "b?", "question": "c?"}\n')
+  with pytest.raises(records.RecordError, match="line 2: has the field 'question' twice"):
+    list(records.each(path, dict))
+
+
 @pytest.mark.parametrize('damage', ['short', 'middle', 'text', 'pointer', 'empty', 'no rows'])
 def test_an_unreadable_parquet_is_one_line_with_its_name(tmp_path, damage):
   path = write(tmp_path / 'a.parquet', ROWS, compression='zstd')

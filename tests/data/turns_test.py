@@ -169,20 +169,22 @@ def test_a_template_that_ends_no_reply_gets_an_end_and_wrong_marks_are_refused(
   bare = small(tmp_path, "{% for m in messages %}{{ m['content'] + '+' }}{% endfor %}")
   (found,) = of(SHORT[:2]).tokens(bare)
   assert learned(bare, found) == [" It's four. +<eos>"]
-  odd = small(tmp_path, '{% generation %}{{ messages[1].content }}{% endgeneration %}')
+  said = '{% generation %} {{ messages[1].content }}{% endgeneration %}'
+  odd = small(tmp_path, f'{{{{ messages[0].content }}}}{{% if messages[1] %}}{said}{{% endif %}}')
   with pytest.raises(ValueError, match='some.jsonl, line 3: .*marks 1 blocks of 2 replies'):
     of(SHORT).tokens(odd)
   # A filter round a block sees the marks.
+  filtered = f'{{% filter trim %}}{said}{{% endfilter %}}'
   trimmed = small(
-    tmp_path,
-    '{% filter trim %}{% generation %} {{ messages[1].content }}{% endgeneration %}{% endfilter %}',
+    tmp_path, f'{{{{ messages[0].content }}}}{{% if messages[1] %}}{filtered}{{% endif %}}'
   )
   with pytest.raises(ValueError, match='some.jsonl, line 3: .*changes what its blocks'):
     of(SHORT[:2]).tokens(trimmed)
 
 
 def test_what_a_template_refuses_is_told_with_the_place(tmp_path):
-  form = small(tmp_path, "{% if messages[2] %}{{ raise_exception('one question') }}{% endif %}")
+  refusing = "{% if messages[2] %}{{ raise_exception('one question') }}{% endif %}"
+  form = small(tmp_path, '{{ messages[0].content }}' + refusing)
   with pytest.raises(ValueError, match='some.jsonl, line 3: .*one question'):
     of(SHORT).tokens(form)
 

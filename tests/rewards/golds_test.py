@@ -72,6 +72,24 @@ def test_options_are_lettered_lines_of_the_question(tmp_path):
   assert problem.question == 'Which is even?\nA. 3\nB. 4\nC. 5'
 
 
+@pytest.mark.parametrize(
+  'options', [['A. 3', 'B. 4', 'C. 5'], ['(A) 3', '(B) 4', '(C) 5'], ['A) 3', 'B) 4', 'C) 5']]
+)
+def test_options_that_carry_their_letters_do_not_get_them_twice(tmp_path, options):
+  (problem,) = _load(tmp_path, CHOICE | {'options': options})
+  assert problem.question == 'Which is even?\nA. 3\nB. 4\nC. 5'
+  (named,) = _load(tmp_path, CHOICE | {'options': ['A. Smith', 'Bo. Dean']})
+  assert named.question.endswith('\nA. A. Smith\nB. Bo. Dean')
+
+
+def test_an_option_that_says_what_the_right_one_says_is_right_too(tmp_path):
+  (problem,) = _load(tmp_path, CHOICE | {'options': ['4', '3', ' 4 '], 'answer': 'A'})
+  scores = [problem.answer.check(f'\\boxed{{{one}}}', template.parse(''), None) for one in 'ABC']
+  assert [found.score for found in scores] == [1, 0, 1]
+  gold = golds.graded({'kind': 'letter', 'gold': 'C', 'choices': ['4', '3', '4']})
+  assert gold.alike == 'A' and choice.Letter.graded({'gold': 'C', 'choices': 3}).alike == ''
+
+
 def test_the_letter_stands_in_the_field_that_the_user_names(tmp_path):
   path = tmp_path / 'some.jsonl'
   path.write_text('{"q": "Q", "options": ["a", "b"], "correct": "A"}')
@@ -193,8 +211,8 @@ def test_a_record_to_be_judged_holds_its_gold(record, gold):
   [
     ({'gold': '1'}, "field 'kind' holds None, expected one of math, letter"),
     ({'kind': 'math'}, "there is no field 'gold'"),
-    ({'kind': 'math', 'gold': None}, "field 'gold' holds None, expected text or a whole number"),
-    ({'kind': 'math', 'gold': True}, "field 'gold' holds True, expected text or a whole number"),
+    ({'kind': 'math', 'gold': None}, "field 'gold' holds None, expected text or a finite number"),
+    ({'kind': 'math', 'gold': True}, "field 'gold' holds True, expected text or a finite number"),
     ({'kind': 'letter', 'gold': 'F'}, "field 'gold' holds 'F', expected a letter of ABCDE"),
     ({'kind': 'letter', 'gold': 'C', 'choices': ['x', 'y']}, "field 'gold' holds 'C'"),
     ({'kind': 'letter', 'gold': 'C', 'choices': 2}, "field 'gold' holds 'C'"),

@@ -1,13 +1,16 @@
 """The loop around a stage: what it saves, logs and says, with a stage that only counts."""
 
 import contextlib
+import fcntl
 import io
 import json
+import os
 import pickle
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 
 import jax
 import numpy as np
@@ -113,8 +116,11 @@ def test_every_update_runs_once_in_order_and_has_one_row(tmp_path):
   assert all('compile/programs' in row for row in found)
 
 
-@pytest.mark.parametrize('which, status', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_the_run_after_the_update_it_came_in(tmp_path, which, status):
+@pytest.mark.parametrize(
+  'which, status', [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
+def test_a_signal_ends_the_run_after_the_update_it_came_in(tmp_path, which, status, monkeypatch):
+  monkeypatch.setattr(loop, '_leave_terminal', lambda: None)  # the suite's own output goes on
   before = signal.getsignal(which)
   with pytest.raises(loop.Interrupted, match=f'{which.name} after update 3 of 6') as stopped:
     run(Counting(stop_at(2, which)), tmp_path, every=100)
@@ -298,6 +304,49 @@ def test_a_signal_during_an_update_is_answered_at_once_and_a_second_ends_it(tmp_
     process.communicate()
 
 
+def test_a_run_whose_terminal_closes_goes_on_to_its_end(tmp_path):
+  main, other = os.openpty()
+  process = subprocess.Popen(
+    [sys.executable, '-c', WAITS, str(tmp_path / 'told')],
+    cwd=small_runs.ROOT,
+    env=small_runs.environment(),
+    stdin=other,
+    stdout=other,
+    stderr=other,
+    start_new_session=True,
+    preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+  )
+  os.close(other)
+  while b'waiting' not in os.read(main, 4096):
+    pass
+  os.close(main)  # now what is printed there is an error, and the kernel sends SIGHUP
+  assert process.wait(60) == 0
+  assert (tmp_path / 'told').read_text() == 'SIGHUP'
+
+
+def test_who_is_told_to_ignore_a_closed_terminal_does(monkeypatch):
+  before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+  try:
+    with loop.Signals() as signals:
+      signal.raise_signal(signal.SIGHUP)
+    assert not signals.asked
+  finally:
+    signal.signal(signal.SIGHUP, before)
+
+
+WAITS = """
+import pathlib, sys, time
+from r1jax.train import loop
+with loop.Signals() as signals:
+  print('waiting', flush=True)
+  for _ in range(600):
+    time.sleep(0.1)
+    if signals.asked:
+      break
+  print('on', flush=True)
+  print('and on', file=sys.stderr, flush=True)
+pathlib.Path(sys.argv[1]).write_text(signals.asked)
+"""
 HANGS = """
 import signal, sys, time
 # Where the suite was started in the background Ctrl-C is ignored, and a process inherits that.

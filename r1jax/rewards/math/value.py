@@ -8,6 +8,7 @@ number asked for must be worked out: `3 + 4` does not state 7.
 """
 
 import dataclasses
+import math
 import re
 import unicodedata
 
@@ -72,12 +73,13 @@ class Value(Gold):
 
   @classmethod
   def graded(cls, record):
-    """The Value of a record's field `gold`, a str or a whole number; of a worked one its box."""
+    """The Value of a record's field `gold`, text or a finite number; of a worked one its box."""
     if 'gold' not in record:
-      raise ValueError("there is no field 'gold', the right answer: text or a whole number")
+      raise ValueError("there is no field 'gold', the right answer: text or a number")
     given = record['gold']
-    if not isinstance(given, (str, int)) or isinstance(given, bool):
-      raise ValueError(f"field 'gold' holds {given!r:.40}, expected text or a whole number")
+    infinite = isinstance(given, float) and not math.isfinite(given)
+    if not isinstance(given, (str, int, float)) or isinstance(given, bool) or infinite:
+      raise ValueError(f"field 'gold' holds {given!r:.40}, expected text or a finite number")
     text = str(given)
     return cls(_of_solution(text).strip() or text)
 
@@ -135,9 +137,11 @@ def unreadable(text):
   braces = _BRACE.findall(text)
   if braces.count('{') != braces.count('}'):
     return 'a brace is left open'
-  # Signs around a value, without one.
+  # Signs around a value, without one, and what tables write where there is none.
   if not text.strip(' $*#`".?'):
     return 'it is empty'
+  if text.strip().lower() in ('nan', 'null'):
+    return 'it stands for a value that is missing'
   hidden = '' if text.isprintable() else next(filter(_is_hidden, text), '')
   return f'it has the invisible sign U+{ord(hidden):04X}' if hidden else ''
 

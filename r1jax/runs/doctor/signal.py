@@ -6,6 +6,8 @@ _NOTHING = 0.01  # of the reward's weights; below it no reply earns anything
 _SOLVED = 0.8  # accuracy above which groups agree because they are right
 _AGREE = 0.6  # of the groups, see docs/metrics.md
 _CUT = 0.25  # of the replies
+_PATIENT = 40  # rollouts after which accuracy should have risen with the form
+_HARDLY = 0.15  # accuracy
 _COLD = 0.5  # temperature
 _GUESSED = 0.4  # accuracy that guessing reaches
 
@@ -38,8 +40,11 @@ def only_format(run):
   right, error = run.gain('reward/accuracy')
   learned = run.rises('reward/format') and change > 0.1
   # What was right once and is no more has another cause.
-  known = run.course('reward/accuracy').max() > 0.5
-  if not learned or known or right > max(error, 0.02):
+  values = run.course('reward/accuracy')
+  known = values.max() > 0.5
+  # Accuracy follows the form: early on nothing is wrong but where hardly a reply is right.
+  early = len(values) < _PATIENT and run.late('reward/accuracy') > _HARDLY
+  if not learned or known or early or right > max(error, 0.02):
     return None
   return Finding(
     'only the format grows',

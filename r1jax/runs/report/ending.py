@@ -5,6 +5,7 @@ one that ends now; `outcome` makes what that holds. No JAX in here.
 """
 
 import math
+import shlex
 
 import rich.box
 import rich.console
@@ -35,10 +36,11 @@ def show(summary, folder, console=None):
   for panel in examples(summary):
     console.print(panel)
   console.print(seconds(summary['seconds']))
+  quoted = shlex.quote(str(folder))
   text = (
     f'Files in {folder}: report.html, report.png, summary.json, metrics.jsonl (and TensorBoard '
     f'events), samples/, checkpoints/, model/ (weights, config, tokenizer)\n'
-    f'Next: r1jax show {folder}, r1jax chat --checkpoint={folder}'
+    f'Next: r1jax show {quoted}, r1jax chat --checkpoint={quoted}'
   )
   console.print(rich.text.Text(terminal.plain(text)))
 

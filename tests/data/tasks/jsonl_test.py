@@ -135,6 +135,7 @@ def test_a_wrong_line_is_named_with_its_number(tmp_path, line, why):
     ('5' * 2001, 'it has 2,001 characters, at most 2,000 are read'),
     ('5' * 501, 'a number of more than 500 digits'),
     ('5\u200b', 'the invisible sign U+200B'),
+    ('NaN', 'it stands for a value that is missing'),
   ],
 )
 def test_a_gold_that_no_reply_can_be_compared_with_is_refused(tmp_path, answer, why):

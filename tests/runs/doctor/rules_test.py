@@ -189,6 +189,15 @@ def test_holes_and_lost_ends_of_the_figures_are_counted(kept, seen):
   assert found['figures are gone'].seen.startswith(seen) if seen else found == {}
 
 
+def test_accuracy_may_follow_the_form():
+  rising = dict(
+    reward__format=lambda t: 0.4 + 0.4 * t, reward__accuracy=lambda t: 0.2 + 0.01 * np.sin(40 * t)
+  )
+  assert 'only the format grows' not in told(figures=folders.rows(24, **rising))
+  none = rising | {'reward__accuracy': lambda t: 0.04 + 0.01 * np.sin(40 * t)}
+  assert 'only the format grows' in told(figures=folders.rows(24, **none))
+
+
 def test_a_solved_task_whose_groups_agree_is_well():
   figures = folders.rows(reward__accuracy=lambda t: 0.2 + t, rollout__unanimous=lambda t: t)
   assert 'groups agree' not in told(figures=figures)

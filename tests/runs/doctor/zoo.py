@@ -60,7 +60,7 @@ BROKEN = {
     {'data.levels': '(5,5)', 'reward.format': 0.0, 'rl.prompts': 16, 'sample.group': 4},
     {'groups agree', 'no reward'},
   ),
-  'a reward that pays the form alone': (
+  'the same, where the form still pays': (
     {'data.levels': '(5,5)'},
     {'only the format grows', 'groups agree'},
   ),
@@ -99,7 +99,7 @@ HEALTHY = {f'seed {seed}': {'seed': seed} for seed in range(8)} | {
   },
   'GSPO': {'grpo.importance': 'sequence', 'grpo.clip_low': 3e-4, 'grpo.clip_high': 4e-4},
   'CISPO': {'grpo.aggregation': 'cispo', 'grpo.clip_low': 1.0, 'grpo.clip_high': 4.0},
-  'LoRA': {'lora.rank': 8, 'optimizer.lr': 3e-3},
+  'LoRA': {'lora.rank': 8, 'optimizer.lr': 1e-3},
   'two mini-batches': {'rl.mini_batches': 2, 'rl.rows': 16},
   'one rollout ahead': {'rl.staleness': 1, 'grpo.tis_cap': 2.0},
   'groups of 16': {'rl.prompts': 4, 'sample.group': 16},
@@ -117,7 +117,8 @@ def findings(folder, diff):
   Fails where something that is wrong at the end was not said while the run went on.
   """
   changed = {name.replace('.', '__'): value for name, value in (COMMON | diff).items()}
-  run = small_runs.finish(folder, **changed)
+  # Ahead of training one device samples, or devices of its own.
+  run = small_runs.finish(folder, devices=1 if 'rl.staleness' in diff else 2, **changed)
   found = rules.of(reading.read(run.folder))
   unsaid = [one.name for one in found if f'WARNING: {one.name}' not in run.stdout]
   assert not unsaid, f'not said while it ran: {unsaid}'
