@@ -91,6 +91,29 @@ class Clock(transformers.TrainerCallback):
     self.steps.append(time.perf_counter() - self.begin)
 
 
+def settings(count, group, micro, cap, repeats):
+  """TRL's config of such steps."""
+  return trl.GRPOConfig(
+    output_dir=tempfile.mkdtemp(),
+    per_device_train_batch_size=micro,
+    gradient_accumulation_steps=count // micro,
+    generation_batch_size=count,
+    num_generations=group,
+    max_completion_length=cap,
+    beta=0.001,
+    learning_rate=1e-6,
+    max_steps=repeats + 1,
+    temperature=1.0,
+    top_p=1.0,
+    bf16=False,
+    use_cpu=True,
+    gradient_checkpointing=False,
+    report_to='none',
+    save_strategy='no',
+    disable_tqdm=True,
+  )
+
+
 def main():
   """Prints a line of JSON."""
   parser = argparse.ArgumentParser()
@@ -114,25 +137,7 @@ def main():
     return out
 
   model.generate = timed
-  config = trl.GRPOConfig(
-    output_dir=tempfile.mkdtemp(),
-    per_device_train_batch_size=micro,
-    gradient_accumulation_steps=count // micro,
-    generation_batch_size=count,
-    num_generations=group,
-    max_completion_length=cap,
-    beta=0.001,
-    learning_rate=1e-6,
-    max_steps=args.repeats + 1,
-    temperature=1.0,
-    top_p=1.0,
-    bf16=False,
-    use_cpu=True,
-    gradient_checkpointing=False,
-    report_to='none',
-    save_strategy='no',
-    disable_tqdm=True,
-  )
+  config = settings(count, group, micro, cap, args.repeats)
   clock = Clock()
   trainer = trl.GRPOTrainer(
     model=model,

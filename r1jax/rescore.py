@@ -80,7 +80,8 @@ def told(judged, left, most):
   )
   if left:
     yield rich.text.Text(
-      f'{left} replies cannot be judged: their question has no rule, or its file is gone'
+      f'{left} replies cannot be judged: their question has no rule, or its file is gone or has '
+      'another answer by now'
     )
   shown = flips or [one for one in judged if one.turned]
   for one in shown[:most]:

@@ -124,6 +124,11 @@ class GrpoConfig:
     )
     ranges.require(
       self,
+      self.delta is None or self.delta > 1 + self.clip_high,
+      '{delta} would cap ratios that {clip_high} lets through: take more than 1 + clip_high',
+    )
+    ranges.require(
+      self,
       self.max_length is not None or not (self.aggregation == 'dr_grpo' or self.overlong_buffer),
       '{aggregation} with {overlong_buffer} needs the cap in tokens, {max_length}',
     )

@@ -83,6 +83,10 @@ def write(writer, folder, tok, rows):
   if tok.bos_id is not None:
     writer.add_bos_token_id(tok.bos_id)
   writer.add_eos_token_id(tok.eos_id)
+  # llama.cpp knows two more ends of a reply by their keys, and further ones by their texts.
+  others = sorted(tokenizer.stop_ids(folder, tok) - {tok.eos_id})
+  for add, end in zip((writer.add_eot_token_id, writer.add_eom_token_id), others):
+    add(end)
   writer.add_pad_token_id(tok.pad_id)
   writer.add_add_bos_token(tokenizer.adds_bos(tok))
   writer.add_chat_template(chat_template.load(folder, tok).source)

@@ -271,7 +271,9 @@ def tensors_of(folder, cfg):
     if stem not in matrices or part not in ('A.weight', 'B.weight'):
       raise tensors.CheckpointFileError(f'{path}: the model has no place for {name}')
   stems = sorted({name.rpartition('.lora_')[0] for name in given})
-  _check_targets(path, told, stems, matrices)
+  # Modules of multi-token prediction, behind the last layer, have no adapters.
+  ahead = tuple(f'{_PREFIX}model.layers.{cfg.layers + i}.' for i in range(cfg.mtp_layers))
+  _check_targets(path, told, stems, [stem for stem in matrices if not stem.startswith(ahead)])
   for stem in stems:
     a, b = (given.get(f'{stem}.lora_{part}.weight') for part in 'AB')
     found[matrices[stem]] = _merged(path, stem, found[matrices[stem]], (a, b), told)
@@ -286,12 +288,14 @@ def _check_targets(path, told, stems, matrices):
   targets = told.get('target_modules')
   if not isinstance(targets, list) or told.get('exclude_modules'):
     return  # one text is a pattern, or 'all-linear'
+  some = told.get('layers_to_transform') is not None  # then of a target not all modules are meant
   for target in map(str, targets):
-    of_model, given = (any(_is_of(stem, target) for stem in some) for some in (matrices, stems))
-    if of_model and not given:
+    wanted = [stem for stem in matrices if _is_of(stem, target)]
+    missing = [stem for stem in wanted if stem not in stems]
+    if missing and (not some or len(missing) == len(wanted)):
       raise tensors.CheckpointFileError(
-        f'{path}: holds nothing for {target!r}, which target_modules of {CONFIG} names: is it '
-        'truncated, or the file of another adapter?'
+        f'{path}: holds nothing for {target!r}, which target_modules of {CONFIG} names, at '
+        f'{missing[0].removeprefix(_PREFIX)}: is it truncated, or the file of another adapter?'
       )
 
 

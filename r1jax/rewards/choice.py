@@ -254,5 +254,7 @@ def _letter(record, key, letters):
   given = record.get(key)
   letter = given.strip().upper() if isinstance(given, str) else ''
   if len(letter) != 1 or letter not in letters:
-    raise ValueError(f'field {key!r} holds {given!r:.40}, expected a letter of {letters}')
+    index = isinstance(given, int) and not isinstance(given, bool)
+    hint = ': write an index as its letter, which is A for 0 in most files' if index else ''
+    raise ValueError(f'field {key!r} holds {given!r:.40}, expected a letter of {letters}{hint}')
   return letter

@@ -125,10 +125,12 @@ def check_batches(job, mesh):
   sharding.check_rows('rl.rows', rl.rows, rl.capacity, mesh)
   if rl.staleness and job.grpo.tis_cap is None:
     raise ValueError(f'{rl.staleness=} needs the importance correction: grpo.tis_cap=2.0, say')
-  longest = max(length for _, length in rl.length_schedule)
+  caps = [length for _, length in rl.length_schedule]
+  shortest, longest = min(caps), max(caps)
   if longest > job.sample.max_new:
     raise ValueError(f'rl.length_schedule asks for {longest} tokens, {job.sample.max_new=}')
-  shortest = min(length for _, length in rl.length_schedule)
+  if job.grpo.aggregation == 'dr_grpo' and job.grpo.max_length < longest:
+    raise ValueError(f'grpo.max_length={job.grpo.max_length} is below the cap of {longest} tokens')
   if job.grpo.overlong_buffer > shortest:
     raise ValueError(
       f'grpo.overlong_buffer={job.grpo.overlong_buffer} is longer than the cap of {shortest} '

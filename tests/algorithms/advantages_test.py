@@ -175,6 +175,8 @@ def test_a_sequence_without_tokens_is_harmless(aggregation):
     ({'aggregation': 'dr_grpo'}, 'max_length'),
     ({'overlong_buffer': 5}, 'max_length'),
     ({'overlong_buffer': 5, 'max_length': 4}, 'longer'),
+    ({'delta': 1.2}, 'delta=1.2 would cap ratios that clip_high=0.2 lets through'),
+    ({'delta': 0.5}, 'delta=0.5'),
   ],
 )
 def test_a_meaningless_configuration_is_refused_by_name(options, words):

@@ -218,7 +218,11 @@ def test_the_modelfile_stops_at_every_end_of_a_turn(tmp_path):
   families.write(tmp_path, 'qwen2')
   families.write_tokenizer(tmp_path)
   (tmp_path / 'generation_config.json').write_text('{"eos_token_id": [1, 4]}')
-  text = (gguf.export(tmp_path, tmp_path / 'gguf').parent / 'Modelfile').read_text()
+  path = gguf.export(tmp_path, tmp_path / 'gguf')
+  fields = library.GGUFReader(path).fields
+  ends = [fields[f'tokenizer.ggml.{name}_token_id'].contents() for name in ('eos', 'eot')]
+  assert ends == [1, 4] and 'tokenizer.ggml.eom_token_id' not in fields
+  text = (path.parent / 'Modelfile').read_text()
   assert 'PARAMETER stop "<｜Assistant｜>"\n' in text and '<eos>' not in text
 
 

@@ -175,6 +175,12 @@ BAD = [
     "adapter_model.safetensors: holds nothing for 'k_proj', which target_modules",
   ),
   (
+    lambda f: rewritten(
+      f, lambda t: [t.pop(n) for n in list(t) if 'layers.1.' in n and 'v_proj' in n]
+    ),
+    "holds nothing for 'v_proj', .* at model.layers.1.self_attn.v_proj",
+  ),
+  (
     lambda f: rewritten(f, lambda t: t[A].__setitem__((0, 0), np.nan)),
     'q_proj.lora_A.weight holds NaN or infinity',
   ),

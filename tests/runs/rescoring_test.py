@@ -93,6 +93,16 @@ def test_questions_of_a_file_are_judged_by_the_file(tmp_path):
   assert left == 0 and found[0].verdicts['accuracy'].kind == 'correct'
 
 
+def test_by_a_file_that_has_another_answer_by_now_nothing_is_judged(tmp_path):
+  path = tmp_path / 'asked.jsonl'
+  path.write_text('{"question": "What is 3 + 4?", "answer": 6}\n')
+  data = source.DataConfig(name='jsonl', path=str(path))
+  row = _row(folders.PAID, 0, question='What is 3 + 4?', expected='7')
+  assert _judged(tmp_path, [row], data) == ([], 1)
+  path.write_text('{"question": "What is 3 + 4?", "answer": 7}\n')
+  assert _judged(tmp_path, [row], data)[1] == 0
+
+
 def test_a_function_of_ones_own_judges_too(tmp_path):
   own = tmp_path / 'mine.py'
   own.write_text('def short(texts):\n  return [float(len(text) < 12) for text in texts]\n')

@@ -43,6 +43,10 @@ def test_the_presets_are_well_on_one_device(job):
       },
       'buffer=9 is longer than the cap of 8',
     ),
+    (
+      {'grpo': {'aggregation': 'dr_grpo', 'max_length': 95}},
+      'max_length=95 is below the cap of 96 tokens',
+    ),
     ({'rl': {'next_level': 0.5}, 'evaluation': {'every': 0}}, 'next_level=0.5: no examination'),
     (
       {'rl': {'next_level': 0.5, 'updates': 4}, 'evaluation': {'every': 4}},

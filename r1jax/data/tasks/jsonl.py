@@ -18,6 +18,8 @@ _CALCULATOR = re.compile(r'<<[^<>]*>>')
 _WORD = re.compile(r'(?<![\\A-Za-z])[^\W\d_]{3,}')
 # What a worked solution comes to. Yes: `3+2=5`, `the answer is 5`. No: `a <= b`.
 _COMES_TO = re.compile(r'(?<![<>!])=|\banswer is\b|\btherefore\b', re.I)
+# A sentence about a result. Yes: `We have 0.`, `Thus we get x`. No: `we`, `haven`.
+_WE_SAY = re.compile(r'\bwe (?:have|get|find|see|obtain|conclude)\b', re.I)
 _WITH_COMMAS = re.compile(r'[-+]?\$?\d{1,3}(,\d{3})+(\.\d+)?')
 
 
@@ -58,7 +60,7 @@ def _unmarked(problem, calculated):
     worked = len(lines) > 1 or _WORD.search(answer.replace('boxed', '').replace(boxed, ''))
     steps = tuple(lines) if worked else ()
     return dataclasses.replace(problem, answer=_without_commas(boxed.strip()), steps=steps)
-  told = len(_WORD.findall(answer)) > 3 and _COMES_TO.search(answer)
+  told = len(_WORD.findall(answer)) > 3 and _COMES_TO.search(answer) or _WE_SAY.search(answer)
   if told or '\n' in answer or calculated or _MARK in answer:
     raise ValueError(
       f'no final answer: the answer is a worked solution ({answer!r:.40}) without '
@@ -95,6 +97,12 @@ def _problem(record, kind):
   """The `Problem` of a record; ValueError says what is wrong with it."""
   question = records.text(record, 'question')
   extra = {name: value for name, value in record.items() if name not in _FIELDS}
+  if isinstance(record.get('choices'), (list, dict)) and record.get('options') is None:
+    raise ValueError(
+      "has choices, which the question does not show: data.columns='options=choices' (a list of "
+      "texts, the answer a letter) makes them its options, data.columns='level', say, reads only "
+      'the columns that it names'
+    )
   checked = golds.read(record, 'answer')
   if checked:
     gold, more = checked

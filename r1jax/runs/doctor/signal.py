@@ -4,12 +4,9 @@ from r1jax.runs.doctor.finding import Finding
 
 _NOTHING = 0.01  # of the reward's weights; below it no reply earns anything
 _SOLVED = 0.8  # accuracy above which groups agree because they are right
-_AGREE = 0.6  # of the groups, see docs/metrics.md
-_CUT = 0.25  # of the replies
-_PATIENT = 40  # rollouts after which accuracy should have risen with the form
-_HARDLY = 0.15  # accuracy
-_COLD = 0.5  # temperature
-_GUESSED = 0.4  # accuracy that guessing reaches
+_AGREE, _CUT = 0.6, 0.25  # of the groups, see docs/metrics.md; of the replies
+_PATIENT, _HARDLY = 40, 0.15  # rollouts within which accuracy may lag behind, and the least of it
+_COLD, _GUESSED = 0.5, 0.4  # temperature; accuracy that guessing reaches
 
 
 def no_reward(run):
