@@ -34,7 +34,7 @@ def parse(argv):
   # A table below the flags: every benchmark, its k and the file that it needs.
   named = {name: (one.samples, one.file) for name, one in benchmarks.NAMED.items()}
   named['tiny_world'] = benchmarks.SAMPLES, 'none: held-out questions of the tiny world, generated'
-  named['FILE.jsonl'] = benchmarks.SAMPLES, 'none: your own, in the form that training takes'
+  named['FILE.jsonl'] = benchmarks.SAMPLES, 'none: your own, as training takes it; FILE.parquet too'
   rows = [f'  {name:15} {samples:3}  {file}' for name, (samples, file) in named.items()]
   table = '\n'.join(['benchmarks:', '  NAME              K  PATH of --data', *rows])
   parser.epilog = f'{table}\n\n{parser.epilog}'
@@ -90,8 +90,8 @@ def _what(group):
     metavar='FIRST:LAST',
     help="LiveCodeBench's contests to keep, or 'all' (default: the paper's, %(default)s)",
   )
-  group.add_argument('--question_key', default='question', help='its field in FILE.jsonl')
-  group.add_argument('--answer_key', default='answer', help='its field in FILE.jsonl')
+  group.add_argument('--question_key', default='question', help='its field in FILE')
+  group.add_argument('--answer_key', default='answer', help='its field in FILE')
 
 
 def _how(group):

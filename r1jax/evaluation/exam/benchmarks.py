@@ -61,6 +61,9 @@ NAMED = {
 }
 
 
+_OWN = (records.JSONL, records.PARQUET)  # endings of a user's own files
+
+
 @dataclasses.dataclass(frozen=True)
 class Choice:
   """Which questions the user wants.
@@ -91,7 +94,7 @@ class Choice:
   def name(self):
     """Short name, for files and titles."""
     path = pathlib.Path(self.benchmark)
-    return path.stem if path.suffix == '.jsonl' else self.benchmark
+    return path.stem if path.suffix in _OWN else self.benchmark
 
   @property
   def samples(self):
@@ -150,9 +153,10 @@ def _files(data):
 def _own(choice_):
   path = pathlib.Path(choice_.benchmark)
   # Most likely a mistyped name, so the names are listed.
-  if path.suffix != '.jsonl':
+  if path.suffix not in _OWN:
     raise ValueError(
-      f'--benchmark={choice_.benchmark} is none of {", ".join([*NAMED, TINY_WORLD])}, and no .jsonl'
+      f'--benchmark={choice_.benchmark} is none of {", ".join([*NAMED, TINY_WORLD])}, and no '
+      f'{" or ".join(_OWN)}'
     )
   if choice_.data:
     raise ValueError(f'--benchmark={path} is the file itself: leave --data={choice_.data} out')

@@ -4,7 +4,9 @@ import datetime
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from r1jax.data import chat_template, prompts, template, tokenizer
 from r1jax.data.problem import Problem
@@ -42,6 +44,12 @@ def test_fewer_questions_are_spread_evenly_over_the_file(tmp_path):
   assert [p.question for p in found] == ['Q0', 'Q25', 'Q50', 'Q75']
   assert benchmarks.Choice(str(path)).name == 'own'
   assert len(benchmarks.load(benchmarks.Choice(str(path)))) == 100
+  table = pa.table({'question': [p.question for p in found], 'answer': [p.answer for p in found]})
+  parquet.write_table(table, tmp_path / 'own.parquet')
+  choice_ = benchmarks.Choice(str(tmp_path / 'own.parquet'))
+  assert choice_.name == 'own'
+  again = benchmarks.load(choice_)
+  assert [(p.question, p.answer) for p in again] == [(p.question, p.answer) for p in found]
 
 
 def test_a_folder_is_all_its_files_in_order(tmp_path):
