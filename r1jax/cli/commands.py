@@ -51,7 +51,18 @@ STOPPED = 130  # exit status after Ctrl-C, as shells have it
 
 def main(argv=None):
   """Does the command that `argv` (by default the program's arguments) names; returns its status."""
-  name, *rest = (sys.argv[1:] if argv is None else argv) or ['--help']
+  try:
+    return _do(*((sys.argv[1:] if argv is None else argv) or ['--help']))
+  finally:
+    # Help, too, may be longer than what somebody reads of it.
+    with contextlib.suppress(ValueError):  # closed
+      try:
+        sys.stdout.flush()
+      except BrokenPipeError:
+        _unread()
+
+
+def _do(name, *rest):
   if name in ('-h', '--help', 'help'):
     print(_help())
     return 0
@@ -65,7 +76,7 @@ def main(argv=None):
   # Only now, as help and mistyped names need none of these modules.
   with quiet():
     module = importlib.import_module(COMMANDS[name].module)
-  return module.main(rest)
+  return module.main(list(rest))
 
 
 def _help():

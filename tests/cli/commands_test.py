@@ -23,6 +23,22 @@ def python(program, *arguments, **options):
   return subprocess.run(command, **settings | {'env': small_runs.environment()} | options)
 
 
+@pytest.mark.parametrize('words', [['--help'], ['train', '--help']])
+def test_help_of_which_only_the_beginning_is_read_ends_quietly(words):
+  process = subprocess.Popen(
+    [sys.executable, '-m', 'r1jax', *words],
+    cwd=small_runs.ROOT,
+    env=small_runs.environment(),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  process.stdout.close()  # as `| head -1` does when it has its line
+  assert process.stderr.read() == ''
+  process.stderr.close()
+  process.wait(60)
+
+
 def test_without_arguments_the_commands_are_listed(capsys):
   assert commands.main([]) == 0
   out = capsys.readouterr().out
