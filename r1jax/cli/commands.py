@@ -53,6 +53,8 @@ def main(argv=None):
   """Does the command that `argv` (by default the program's arguments) names; returns its status."""
   try:
     return _do(*((sys.argv[1:] if argv is None else argv) or ['--help']))
+  except BrokenPipeError:
+    return _unread()
   finally:
     # Help, too, may be longer than what somebody reads of it.
     with contextlib.suppress(ValueError):  # closed
