@@ -1,9 +1,9 @@
 """Times TRL's GRPO step on the shapes of `benchmarks.rl_step`, in an environment of its own.
 
   python -m venv trl && trl/bin/pip install torch trl
-  trl/bin/python benchmarks/trl_step.py --preset=bench_qwen2
+  trl/bin/python -P benchmarks/trl_step.py --preset=bench_qwen2
 
-Nothing of r1jax is imported: the weights are random, the prompts are random words, and replies end
+(-P: else `benchmarks/kernels.py` is taken for the hub's package.) Nothing of r1jax is imported: the weights are random, the prompts are random words, and replies end
 at the lengths that `rl_step` gives them. As there: float32, AdamW, a reference, one mini-batch.
 Seconds of the rollout (`generate`) and of the whole step, medians behind a warm-up.
 """
@@ -123,7 +123,10 @@ def main():
   args = parser.parse_args()
   prompts, group, prompt, cap, mean, micro = PRESETS[args.preset]
   micro, count = args.micro or micro, prompts * group
-  model = model_of(args.preset)
+  # TRL reads the reference from where the model was read.
+  folder = tempfile.mkdtemp()
+  model_of(args.preset).save_pretrained(folder)
+  model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
   rng = np.random.default_rng(0)
   vocab, asked = model.config.vocab_size, prompts * (args.repeats + 1)
   texts = [' '.join(f'w{i}' for i in rng.integers(4, vocab, prompt)) for _ in range(asked)]
