@@ -205,7 +205,8 @@ def told(cfg, train, heldout):
   line = f'{len(train):,} of {cfg.path}; held out {len(heldout):,} of {apart}'
   answers = collections.defaultdict(set)
   for one in train:
-    answers[splits.canonical(one.question)].add(repr(one.answer))  # some have no hash
+    # Some have no hash of their own, and tests of programs may be large.
+    answers[splits.canonical(one.question)].add(hash(repr(one.answer)))
   if len(answers) < len(train):
     line += f'; {len(train) - len(answers):,} are asked once more'
   contrary = [question for question, found in answers.items() if len(found) > 1]

@@ -97,7 +97,8 @@ def _problem(record, kind):
   """The `Problem` of a record; ValueError says what is wrong with it."""
   question = records.text(record, 'question')
   extra = {name: value for name, value in record.items() if name not in _FIELDS}
-  if isinstance(record.get('choices'), (list, dict)) and record.get('options') is None:
+  choices = record.get('choices')
+  if choices and isinstance(choices, (list, dict)) and record.get('options') is None:
     raise ValueError(
       "has choices, which the question does not show: data.columns='options=choices' (a list of "
       "texts, the answer a letter) makes them its options, data.columns='level', say, reads only "
