@@ -4,8 +4,9 @@
 
 Presets: `bench_qwen2` and `bench_mla` (4 layers, width 256, 8 prompts x 8 samples, prompt 64,
 exactly 192 new tokens), `tiny` (the default run's shapes, every completion at its cap), `ragged`
-(bench_qwen2 with prompt 192 and replies of a geometric length, mean 48, cap 192) and `smollm2` (its
-shape, 12 prompts x 8 samples, prompt 37, replies of 20 tokens on average, shared prompts). Weights
+(bench_qwen2 with prompt 192 and replies of a geometric length, mean 48, cap 192, shared prompts) and
+`smollm2` (its shape, 12 prompts x 8 samples, prompt 37, replies of 20 tokens on average, shared
+prompts). Weights
 are random and lengths are fixed lists, so every run does the same work. Medians after a warm-up.
 """
 
@@ -83,7 +84,8 @@ def shapes(preset):
     cfg = dataclasses.replace(cfg, **sizes, **shape)
     return Shapes(cfg, 12, 8, prompt=37, new=96, rows=6, mean=20, capacity=256, shared=True)
   if preset == 'ragged':
-    return Shapes(cfg, prompts=8, group=8, prompt=192, new=192, rows=16, mean=48)
+    sizes = dict(prompt=192, new=192, rows=4, mean=48, capacity=640, shared=True)
+    return Shapes(cfg, prompts=8, group=8, **sizes)
   if preset == 'bench_mla':
     latent = dict(attention='mla', q_latent=0, kv_latent=64, head_nope=32, head_rope=16)
     cfg = dataclasses.replace(cfg, kv_heads=0, qkv_bias=False, **latent)
