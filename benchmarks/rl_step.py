@@ -4,10 +4,10 @@
 
 Presets: `bench_qwen2` and `bench_mla` (4 layers, width 256, 8 prompts x 8 samples, prompt 64,
 exactly 192 new tokens), `tiny` (the default run's shapes, every completion at its cap), `ragged`
-(bench_qwen2 with prompt 192 and replies of a geometric length, mean 48, cap 192, shared prompts) and
-`smollm2` (its shape, 12 prompts x 8 samples, prompt 37, replies of 20 tokens on average, shared
-prompts). Weights
-are random and lengths are fixed lists, so every run does the same work. Medians after a warm-up.
+(bench_qwen2 with prompt 192 and replies of a geometric length, mean 48, cap 192, shared prompts)
+and `smollm2` (its shape, 12 prompts x 8 samples, prompt 37, replies of 20 tokens on average, shared
+prompts). Weights are random and lengths are fixed lists, so every run does the same work. Medians
+after a warm-up.
 """
 
 import dataclasses

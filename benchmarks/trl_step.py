@@ -3,9 +3,10 @@
   python -m venv trl && trl/bin/pip install torch trl
   trl/bin/python -P benchmarks/trl_step.py --preset=bench_qwen2
 
-(-P: else `benchmarks/kernels.py` is taken for the hub's package.) Nothing of r1jax is imported: the weights are random, the prompts are random words, and replies end
-at the lengths that `rl_step` gives them. As there: float32, AdamW, a reference, one mini-batch.
-Seconds of the rollout (`generate`) and of the whole step, medians behind a warm-up.
+(-P: else `benchmarks/kernels.py` is taken for the hub's package.) Nothing of r1jax is imported: the
+weights are random, the prompts are random words, and replies end at the lengths that `rl_step`
+gives them. As there: float32, AdamW, a reference, one mini-batch. Seconds of the rollout
+(`generate`) and of the whole step, medians behind a warm-up.
 """
 
 import argparse
