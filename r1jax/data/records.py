@@ -5,6 +5,7 @@ parquet), counted from 1.
 """
 
 import dataclasses
+import decimal
 import errno
 import json
 import math
@@ -363,8 +364,10 @@ def text(record, key, kinds=(str,)):
   if key not in record:
     raise ValueError(f'no field {key!r}, found {sorted(record)}')
   value = record[key]
-  finite = not isinstance(value, float) or math.isfinite(value)
-  if not isinstance(value, kinds) or isinstance(value, bool) or not finite:
+  # A column of parquet may hold decimals.
+  kinds_read = (*kinds, decimal.Decimal) if float in kinds else kinds
+  finite = not isinstance(value, (float, decimal.Decimal)) or math.isfinite(value)
+  if not isinstance(value, kinds_read) or isinstance(value, bool) or not finite:
     wanted = {(str,): '', (str, int): ' or a whole number'}.get(kinds, ' or a finite number')
     raise ValueError(f'field {key!r} holds {value!r:.40}, expected text{wanted}')
   stripped = str(value).strip()

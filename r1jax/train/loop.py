@@ -111,7 +111,7 @@ class Signals:
     self.notice = f'{self.asked}: stopping after this update; again to stop now'
     signal.signal(number, self._before[number])
     if number == signal.SIGHUP:
-      _leave_terminal()
+      leave_terminal()
     # Not by print: the signal may have come in the middle of one. A stage of a graph has another
     # output, and there the first process says that it stops.
     if not self.shown and sys.stdout is sys.__stdout__:
@@ -119,14 +119,15 @@ class Signals:
         os.write(1, f'{self.notice}\n'.encode())
 
 
-def _leave_terminal():
+def leave_terminal():
   """Sends what is printed from now on to nobody: what is gone answers with an error."""
   for stream in (1, 2):
-    # A terminal that is gone is called none any more, and who reads a pipe is gone with it.
-    if not stat.S_ISREG(os.fstat(stream).st_mode):
-      nowhere = os.open(os.devnull, os.O_WRONLY)
-      os.dup2(nowhere, stream)
-      os.close(nowhere)
+    with contextlib.suppress(OSError):  # closed already
+      # A terminal that is gone is called none any more, and who reads a pipe is gone with it.
+      if not stat.S_ISREG(os.fstat(stream).st_mode):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream)
+        os.close(nowhere)
 
 
 def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):

@@ -1,6 +1,7 @@
 """Files that others made: JSONL, parquet as pyarrow and the hub write it, folders, and damage."""
 
 import datetime
+import decimal
 import json
 import re
 
@@ -97,6 +98,9 @@ def test_a_row_that_is_refused_is_named_with_its_file_and_number(tmp_path):
     jsonl.load(path, records.columns('question=q'))
   with pytest.raises(records.RecordError, match="row 1: no field 'question', found .*'problem'"):
     jsonl.load(path)
+  exact = [{'question': 'Q', 'answer': decimal.Decimal('1.50')}]
+  (problem,) = jsonl.load(write(tmp_path / 'c.parquet', exact))
+  assert problem.answer == '1.50'
   stamp = write(tmp_path / 'b.parquet', [{'question': 'Q', 'answer': datetime.date(2020, 1, 1)}])
   with pytest.raises(records.RecordError, match="row 1: field 'answer' holds datetime.date"):
     jsonl.load(stamp)

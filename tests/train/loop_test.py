@@ -120,7 +120,7 @@ def test_every_update_runs_once_in_order_and_has_one_row(tmp_path):
   'which, status', [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
 )
 def test_a_signal_ends_the_run_after_the_update_it_came_in(tmp_path, which, status, monkeypatch):
-  monkeypatch.setattr(loop, '_leave_terminal', lambda: None)  # the suite's own output goes on
+  monkeypatch.setattr(loop, 'leave_terminal', lambda: None)  # the suite's own output goes on
   before = signal.getsignal(which)
   with pytest.raises(loop.Interrupted, match=f'{which.name} after update 3 of 6') as stopped:
     run(Counting(stop_at(2, which)), tmp_path, every=100)

@@ -209,7 +209,10 @@ def _work(build, config, pipe):
 
   It ends when the first process has closed the pipe.
   """
-  signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the first process passes it on
+  # Ctrl-C and the end of a terminal reach all: the first process passes them on.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: loop.leave_terminal())
   threading.Thread(target=_end_with_parent, daemon=True).start()
   sys.stdout = out = _Labelled(sys.stdout)
   made = build(config)
