@@ -8,7 +8,7 @@ import rich.console
 from r1jax import files, processes
 from r1jax.data import pairs, source
 from r1jax.evaluation import heldout, scenarios
-from r1jax.rewards import service
+from r1jax.rewards import golds, service
 from r1jax.runs import model, tables, train, workdir
 from r1jax.runs.report import ending, fresh, outcome
 from r1jax.stages import ahead, general_rl, judge, reasoning_rl, rollouts
@@ -30,7 +30,7 @@ class ReasoningRl(train.Run):
   def read(self):
     """The training problems."""
     asked, self.held = source.problems(self.job.data, self.job.seed, self.form)
-    self.told = source.told(self.job.data, asked, self.held)
+    self.told, self.first = source.told(self.job.data, asked, self.held), asked[0]
     return asked
 
   def unread(self):
@@ -63,7 +63,14 @@ class ReasoningRl(train.Run):
 
   def rows(self, stage):
     """Batch arithmetic and memory."""
-    return [('questions', self.told), *tables.rl_rows(self.job, self.cfg, self.mesh)]
+    # As it is sent, since what a template or a column loses is seen nowhere else.
+    prompt = self.form.put(self.first.question).text
+    return [
+      ('questions', self.told),
+      ('a prompt', tables.excerpt(prompt)),
+      ('its answer', tables.excerpt(golds.of(self.first.answer).expected())),
+      *tables.rl_rows(self.job, self.cfg, self.mesh),
+    ]
 
   def before(self, stage):
     """The base's `heldout.Result`, which is told before anything is trained."""

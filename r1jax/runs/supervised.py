@@ -123,7 +123,7 @@ class Sft(train.Run):
 
   def rows(self, stage):
     """What is learned, and for how long."""
-    return tables.sft_rows(self.job, stage, self.size, self.mesh)
+    return tables.sft_rows(self.job, stage, self.size, self.mesh, self.form.tokenizer)
 
   def examine(self):
     """Asks held-out questions, where there are any to ask."""
@@ -214,7 +214,7 @@ class Distill(Sft):
 
   def rows(self, stage):
     """Who teaches, what is learned, and for how long."""
-    return tables.distill_rows(self.job, stage, self.size, self.mesh)
+    return tables.distill_rows(self.job, stage, self.size, self.mesh, self.form.tokenizer)
 
   def before(self, stage):
     """(the teacher's `heldout.Result` or None, the student's held-out loss or None).

@@ -16,6 +16,14 @@ from r1jax.model import lora, transformer
 from r1jax.planning import disk, memory, phases, resident
 from r1jax.stages import sft
 
+_MOST = 240  # characters of a text that a plan shows
+
+
+def excerpt(text):
+  """A text as it is, on one line with its line ends visible, the middle of a long one left out."""
+  shown = text.replace('\n', '⏎')
+  return shown if len(shown) <= _MOST else f'{shown[: _MOST // 2]} ... {shown[-_MOST // 2 :]}'
+
 
 def table(title, rows):
   """A two-column table of (name, text) rows."""
@@ -122,7 +130,7 @@ def preference_rows(job):
   ]
 
 
-def sft_rows(job, stage, size, mesh, beside=0.0):
+def sft_rows(job, stage, size, mesh, tokenizer, beside=0.0):
   """What is learned, held out and left out, for how long, and what memory it takes.
 
   `beside`: bytes of weights that stay beside those that learn.
@@ -133,6 +141,7 @@ def sft_rows(job, stage, size, mesh, beside=0.0):
     ('data', f'{size:,} examples from {job.sft.path}, {learned:,} tokens to learn per epoch'),
     ('updates', f'{stage.total:,} of {job.sft.batch} examples = {job.sft.epochs:g} epochs'),
     ('rate', f'{rate.lr:g}, a cosine to {rate.lr * rate.end_fraction:g}'),
+    *_first_rows(data.tokens[0], tokenizer),
   ]
   if job.sft.heldout:
     held = len(stage.held.tokens)
@@ -158,7 +167,13 @@ def sft_rows(job, stage, size, mesh, beside=0.0):
   return rows + resident.row(stage.cfg, mesh, held, updates) + kept
 
 
-def distill_rows(job, stage, size, mesh):
+def _first_rows(one, tokenizer):
+  """The first example as the model sees it; the texts are without control tokens."""
+  text = lambda ids: f'{excerpt(tokenizer.decode(ids))} ({len(ids):,} tokens)'
+  return [('given', text(one.ids[~one.learned])), ('to learn', text(one.ids[one.learned]))]
+
+
+def distill_rows(job, stage, size, mesh, tokenizer):
   """Who teaches, what a student learns, and for how long."""
   kl = job.distill.kl
   more = f', {kl.weight:g} of the loss on its distribution' if kl.weight else ', samples only'
@@ -168,7 +183,7 @@ def distill_rows(job, stage, size, mesh):
   if stage.teacher:
     its = stage.teacher.cfg
     beside = params_lib.count(transformer.specs(its)) * jnp.dtype(its.param_dtype).itemsize
-  return [('teacher', teacher), *sft_rows(job, stage, size, mesh, beside)]
+  return [('teacher', teacher), *sft_rows(job, stage, size, mesh, tokenizer, beside)]
 
 
 def _memory(job, cfg, mesh):
