@@ -77,24 +77,20 @@ def run(given):
     folder = opening.open_model(given.checkpoint)
     system = opening.asking(given.checkpoint).get('system', '')
     _tell_of(given.output)
-    if given.format == 'peft':
-      peft.copy(folder, given.output)
-    if given.format != 'gguf' and system:
-      print(
-        f'learned with the system prompt {system!r}, which no file of this format holds: give it '
-        'in the chat'
-      )
     if given.format == 'gguf':
       path = gguf.export(folder, given.output, given.dtype or 'f16', system)
       written = shlex.quote(f'{path.parent}/Modelfile')
       print(f'{path} is written; next: ollama create my-model -f {written}')
       return 0
     if given.format == 'peft':
+      peft.copy(folder, given.output)
+      _tell_system(system)
       print(f'{given.output} is written; r1jax and peft find the base by its adapter_config.json')
       return 0
     size = int(given.shard_gib * (1 << 30))
     # Read back and compared with what was meant, which the report tells.
     report = exporting.export(folder, given.output, given.dtype, size)
+    _tell_system(system)
   return _judge(given.output, report['problems'])
 
 
@@ -105,6 +101,15 @@ def _tell_of(folder):
   if held:
     names = ', '.join(held[:3]) + (', ...' if len(held) > 3 else '')
     print(f'{folder} holds {names}: files of the same name are replaced, others stay')
+
+
+def _tell_system(system):
+  """Says what a folder of a model has no place for."""
+  if system:
+    print(
+      f'learned with the system prompt {system!r}, which no file of this format holds: give it in '
+      'the chat'
+    )
 
 
 def _judge(folder, problems):

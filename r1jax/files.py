@@ -8,6 +8,8 @@ import pathlib
 import shutil
 import tempfile
 
+_MENDED = 'remove that line, or move the file away, to go on'
+
 
 def cache():
   """Our folder in the user's cache, XDG_CACHE_HOME or ~/.cache."""
@@ -98,14 +100,9 @@ def read_rows(path):
     try:
       row = json.loads(line)
     except ValueError as error:
-      raise ValueError(
-        f'{path}:{number}: damaged ({error}); remove that line, or move the file away, to go on'
-      ) from error
+      raise ValueError(f'{path}:{number}: damaged ({error}); {_MENDED}') from error
     if not isinstance(row, dict):
-      raise ValueError(
-        f'{path}:{number}: damaged ({row!r:.40} is no JSON object); remove that line, or move the '
-        'file away, to go on'
-      )
+      raise ValueError(f'{path}:{number}: damaged ({row!r:.40} is no JSON object); {_MENDED}')
     rows.append(row)
   return rows
 
@@ -121,8 +118,6 @@ def read_metrics(path):
     wrong = [name for name, value in row.items() if not isinstance(value, (int, float, type(None)))]
     if type(step) is not int or wrong:
       what = f'{wrong[0]!r} is {row[wrong[0]]!r:.40}' if wrong else f"'step' is {step!r}"
-      raise ValueError(
-        f'{path}:{number}: damaged ({what}); remove that line, or move the file away, to go on'
-      )
+      raise ValueError(f'{path}:{number}: damaged ({what}); {_MENDED}')
   finite = lambda value: value if value is not None and math.isfinite(value) else None
   return [{name: finite(value) for name, value in row.items()} for row in rows]

@@ -54,7 +54,8 @@ def open_run(workdir, notify=print, step=None):
   stage.beside = model.base(job)
   try:
     with checkpoint.Checkpoints(workdir / 'checkpoints', notify=notify) as saved:
-      found = saved.latest(stage.abstract) if step is None else _loaded(saved, step, stage)
+      newest = step is None
+      found = saved.latest(stage.abstract) if newest else (step, *saved.load(step, stage.abstract))
   except checkpoint.CheckpointError as error:
     raise ValueError(str(error)) from error
   if found is None:
@@ -70,11 +71,6 @@ def open_run(workdir, notify=print, step=None):
   notify(f'{workdir}{ended}: its weights after update {step} of {stage.total} are {folder}')
   run.save(folder, stage)
   return folder
-
-
-def _loaded(saved, step, stage):
-  """(step, arrays, host) of that checkpoint, as `Checkpoints.latest` returns them."""
-  return step, *saved.load(step, stage.abstract)
 
 
 def read_job(workdir):
