@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import typing
 
 import pytest
 
 from r1jax import grade
+from r1jax.rewards import service
 from r1jax.rewards.code import isolation
 from r1jax.rewards.workers import pool
 
@@ -59,6 +61,8 @@ def test_records_keep_their_order_and_columns_and_get_a_verdict(tmp_path, capsys
 def test_completions_are_read_where_the_user_says(tmp_path):
   record = {'kind': 'math', 'gold': 7.5, 'completion': 'Some 3 and then 7.5'}
   asked = {'tags': 'unparseable', 'box': 'unparseable', 'last_number': 'correct'}
+  # The command's own list, as its --help is to wait for no module, and that of rewards.
+  assert tuple(asked) == typing.get_args(typing.get_type_hints(service.RewardConfig)['answer'])
   for answer, verdict in asked.items():
     out = tmp_path / 'out.jsonl'
     assert grade.main([str(_file(tmp_path, record)), f'--json={out}', f'--answer={answer}']) == 0
