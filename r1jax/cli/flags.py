@@ -88,7 +88,7 @@ class Parser(argparse.ArgumentParser):
       ValueError: a flag that there is not (with the nearest), or a value of the wrong kind.
     """
     # argparse takes no open set of flags, so these are taken out before it.
-    argv = [_at_home(text) for text in argv]
+    argv = [_at_home(*pair) for pair in zip(argv, ['', *argv])]
     rest, overrides = _overrides(argv) if self._config else (argv, [])
     given, unknown = self.parse_known_args(rest)
     if unknown:
@@ -121,12 +121,14 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     return text
 
 
-def _at_home(argument):
-  """A flag whose path begins with `~` as a shell would have written it: none does behind `=`."""
-  flag, equals, value = argument.partition('=')
+def _at_home(argument, before=''):
+  """An argument with the home folder for `~`, which no shell writes behind `=` or in quotes."""
+  flag, _, value = argument.partition('=')
+  if not argument.startswith('-'):
+    flag, value = before, argument
   if value.partition('/')[0] != '~' or flag.lstrip('-').rpartition('.')[2] in _SAID:
     return argument
-  return flag + equals + os.path.expanduser(value)
+  return argument.removesuffix(value) + os.path.expanduser(value)
 
 
 def _overrides(argv):

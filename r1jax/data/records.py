@@ -52,30 +52,35 @@ def files(path, split=''):
   """The files that `each` reads, in order: `path` itself, or the shards of one split of a folder.
 
   The parquet files of a folder are taken, or where it has none its .jsonl files; where it has
-  neither, those of the one folder in it. A split is what a file's name begins with
-  (`train-00000-of-00002.parquet`, `train.jsonl`) or, of files named by a number, their folder's
-  name.
+  neither, those of the one folder in it, or in the one folder in that. A split is what a file's
+  name begins with (`train-00000-of-00002.parquet`, `train.jsonl`) or, of files named by a number,
+  their folder's name.
 
   Args:
     path: file or folder.
     split: name of the split; '' takes the only one there is, or 'train'.
 
   Raises:
-    RecordError: there is no such split, a shard of it is missing or there twice, or the folder
-      leaves open what is meant (it names what is there).
+    RecordError: there is no such split, a shard of it is missing or there twice, it is there in
+      both forms, or the folder leaves open what is meant (it names what is there).
   """
   path = pathlib.Path(path)
   if not path.is_dir():
     if split and path.exists() and split != _split(path):
       raise RecordError(f'{path}: no split {split!r}, as this is one file: leave the split empty')
     return [path]
-  shards = _shards(_holding(path, split))
+  folder = _holding(path, split)
+  shards = _shards(folder)
   there = sorted({_split(one) for one in shards})
   wanted = split or (there[0] if len(there) == 1 else 'train')
   if wanted not in there:
     raise RecordError(f'{path}: no split {wanted!r}, there are {", ".join(there)}')
   found = [one for one in shards if _split(one) == wanted]
   _check_whole(found, path)
+  other = [one for one in _of_form(folder, JSONL) if one not in found and _split(one) == wanted]
+  if other:
+    names = f'{found[0].name} and {other[0].name}'
+    raise RecordError(f'{folder}: {wanted} is there twice, {names}: give one of the files')
   return found
 
 
@@ -90,20 +95,30 @@ def _holding(path, split=''):
   if _shards(path):
     return path
   # Hub folders keep their files in data/, or in a folder for each configuration or split.
-  inner = {one.name: one for one in sorted(path.iterdir()) if one.is_dir() and _shards(one)}
+  inner = {one.name: one for one in _folders(path) if _shards(one)}
+  # The hub's own conversion has a folder for each configuration, and in it one for each split.
+  deeper = [one for one in _folders(path) if any(map(_shards, _folders(one)))]
+  if not inner and len(deeper) == 1:
+    return _holding(deeper[0], split)
+  inner |= {one.name: one for one in deeper if one.name not in inner}
   if split not in inner and len(inner) != 1:
     told = f'data in {", ".join(inner)}: give one of them' if inner else 'no .parquet or .jsonl'
     raise RecordError(f'{path}: {told}')
   return inner.get(split) or next(iter(inner.values()))
 
 
+def _folders(path):
+  """Folders in a folder, sorted; what is hidden belongs to git or a downloader."""
+  return sorted(one for one in path.iterdir() if one.is_dir() and one.name[0] != '.')
+
+
 def _shards(folder):
   """Data files that lie in a folder itself, sorted: of parquet, else of JSONL."""
-  for ending in (PARQUET, JSONL):
-    found = sorted(p for p in folder.iterdir() if p.suffix == ending and p.name[0] != '.')
-    if found:
-      return found
-  return []
+  return _of_form(folder, PARQUET) or _of_form(folder, JSONL)
+
+
+def _of_form(folder, ending):
+  return sorted(p for p in folder.iterdir() if p.suffix == ending and p.name[0] != '.')
 
 
 def _split(file):

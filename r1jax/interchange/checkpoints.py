@@ -158,12 +158,18 @@ def digest(folder):
 
 
 def tokenizer_of(folder, cfg):
-  """The tokenizer of a model's folder; ValueError where it has ids that the model lacks."""
+  """The tokenizer of a model's folder; ValueError where the model lacks ids that it needs."""
   tok = tokenizer.load(folder)
   if tok.vocab_size > cfg.vocab:
     raise ValueError(
       f'{folder}: the tokenizer has {tok.vocab_size} ids, the model only {cfg.vocab} embeddings; '
       'is this the tokenizer of another model?'
+    )
+  beyond = [i for i in tokenizer.stop_ids(folder, tok) if i >= cfg.vocab]
+  if beyond:
+    raise ValueError(
+      f'{folder}: eos_token_id names {min(beyond)}, the model has only {cfg.vocab} embeddings, so '
+      'that id would end no reply; mend it in generation_config.json or config.json'
     )
   return tok
 

@@ -82,12 +82,28 @@ def test_a_folder_per_split_and_one_of_jsonl_are_read(tmp_path):
   assert list(records.each(tmp_path / 'hub', dict, 'test')) == ROWS[:1]
   with pytest.raises(records.RecordError, match='hub: data in test, train: give one of them'):
     records.files(tmp_path / 'hub')
+  # As the hub converts datasets itself: a folder for each configuration above that of the split.
+  write(tmp_path / 'convert' / 'default' / 'train' / '0000.parquet', ROWS)
+  (tmp_path / 'convert' / '.cache' / 'train').mkdir(parents=True)
+  assert list(records.each(tmp_path / 'convert', dict)) == ROWS
+  write(tmp_path / 'convert' / 'other' / 'train' / '0000.parquet', ROWS)
+  with pytest.raises(records.RecordError, match='convert: data in default, other: give one of'):
+    records.files(tmp_path / 'convert')
   (tmp_path / 'lines').mkdir()
   (tmp_path / 'lines' / 'train.jsonl').write_text('{"a": 1}\n')
   assert list(records.each(tmp_path / 'lines', dict)) == [{'a': 1}]
   (tmp_path / 'empty').mkdir()
   with pytest.raises(records.RecordError, match='empty: no .parquet or .jsonl'):
     records.files(tmp_path / 'empty')
+
+
+def test_a_split_in_two_forms_is_refused(tmp_path):
+  write(tmp_path / 'train.parquet', ROWS)
+  (tmp_path / 'test.jsonl').write_text('{"a": 1}\n')
+  assert list(records.each(tmp_path, dict)) == ROWS
+  (tmp_path / 'train.jsonl').write_text('{"a": 1}\n')
+  with pytest.raises(records.RecordError, match='train is there twice, train.parquet and train.js'):
+    records.files(tmp_path)
 
 
 def test_a_row_that_is_refused_is_named_with_its_file_and_number(tmp_path):

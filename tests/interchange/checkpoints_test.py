@@ -100,3 +100,15 @@ def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(tmp_path):
   ids = checkpoints.tokenizer_of(tmp_path, cfg).vocab_size
   with pytest.raises(ValueError, match=f'has {ids} ids, the model only {ids - 1} embeddings'):
     checkpoints.tokenizer_of(tmp_path, dataclasses.replace(cfg, vocab=ids - 1))
+
+
+def test_an_end_of_a_reply_that_the_model_has_no_row_for_is_refused(tmp_path):
+  families.write(tmp_path, 'qwen2')
+  families.write_tokenizer(tmp_path)
+  cfg = huggingface.read_config(tmp_path)
+  # The last row has no token of the tokenizer, as where a vocabulary is padded: it can be drawn.
+  (tmp_path / 'generation_config.json').write_text(f'{{"eos_token_id": [1, {cfg.vocab - 1}]}}')
+  checkpoints.tokenizer_of(tmp_path, cfg)
+  (tmp_path / 'generation_config.json').write_text(f'{{"eos_token_id": [1, {cfg.vocab}]}}')
+  with pytest.raises(ValueError, match=f'eos_token_id names {cfg.vocab}, the model has only'):
+    checkpoints.tokenizer_of(tmp_path, cfg)

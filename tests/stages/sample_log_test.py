@@ -131,6 +131,15 @@ def test_a_damaged_side_file_is_named(tmp_path, tok):
     sample_files.Tokens(whole)
 
 
+def test_rows_whose_end_is_cut_off_are_named(tmp_path, tok):
+  path = _log(tmp_path, tok).write('step', 1, _replies(tok, [RIGHT, RIGHT]))
+  kept = sample_files.Kept(1, 'step', path)
+  assert len(kept.rows()) == 2
+  path.write_bytes(path.read_bytes()[:-9])
+  with pytest.raises(ValueError, match=r'step_000001\.jsonl: its end is cut off; restore it'):
+    kept.rows()
+
+
 def test_the_text_of_each_token_is_what_it_adds_to_those_before_it(tok):
   texts = [RIGHT, WRONG, '数学 😀 ok', 'naïve  \n\n <answer>']
   for text in texts:

@@ -48,11 +48,14 @@ def kl_runaway(run):
 
 def too_fast(run):
   """Updates are so large that much of the batch is clipped, or gradients break."""
-  # The first update of a rollout clips nothing: policy and old policy are one.
-  shares = run.course('grpo/clip_fraction')
-  shares = shares[shares > 0]
-  whole = run.key('grpo.importance') == 'sequence'
-  clipped = float(shares[-max(FEWEST, len(shares) // 5) :].mean()) if len(shares) >= FEWEST else 0.0
+  shares, whole = run.course('grpo/clip_fraction'), run.key('grpo.importance') == 'sequence'
+  # The first update of each rollout clips nothing: policy and old policy are one, but where it was
+  # sampled ahead. So a mean over whole rollouts is too low by that one.
+  updates = 1 if run.key('rl.staleness') else run.key('rl.mini_batches') or 1
+  latest = -(-max(FEWEST, len(shares) // 5) // updates) * updates
+  clipped = 0.0
+  if len(shares) >= latest:
+    clipped = float(shares[-latest:].mean()) * updates / max(updates - 1, 1)
   most = _CLIPPED_WHOLE if whole else _CLIPPED
   skipped = run.course('optimizer/skipped')
   count = int(skipped[-1]) if len(skipped) else 0
