@@ -89,19 +89,19 @@ def ask(policy, scfg, problems, limits, key, rewards, heard=lambda count: None):
     limits: `rollout.Limits`.
     key: PRNG key; the same key gives the same replies.
     rewards: `service.RewardService` or what has its interface.
-    heard: called with the number of new replies whenever there are some.
+    heard: as for `rollout.run`.
 
   Returns:
     `Replies`.
   """
   prompts = [policy.form.put(one.question) for one in problems]
   parts, texts, waiting = [], {}, []
-  for numbers, part in rollout_lib.run(policy, scfg, [one.ids for one in prompts], limits, key):
+  ids = [one.ids for one in prompts]
+  for numbers, part in rollout_lib.run(policy, scfg, ids, limits, key, heard=heard):
     parts.append((numbers, part))
     own = [p for p in numbers for _ in range(part.group)]
     new = [policy.form.decode(prompts[p], part.completion(b)) for b, p in enumerate(own)]
     texts |= {p: new[i * part.group :][: part.group] for i, p in enumerate(numbers)}
-    heard(len(new))
     # Not waited for: workers judge while the devices sample the rest.
     waiting.append(rewards.submit(items(new, [problems[p] for p in numbers], part)))
   # In the order in which they were asked, whichever ended first.

@@ -4,7 +4,7 @@ The final answer stands in the answer tags; without them in the last line `ANSWE
 in the last box. Read as a letter: `B`, `b.`, `(B)`, `[B]`, `B)`, `**B**`, `\\boxed{B}`,
 `\\text{B}`, `{B}`, `\\rm B`, `{"answer": "B"}`, `B: text`, `(B) text`, `option B`, `Antwort: B`,
 `the answer is B`, `B is correct`, `B, because x`. Two letters, a letter that is taken back
-(`B. no, the third`), or one that is no option, state none.
+(`B. no, the third`), or one that is no option, state none. A letter counts, whatever text follows.
 """
 
 import dataclasses
@@ -43,11 +43,20 @@ _OTHER = re.compile(
 # A small letter, or an option by its place, after a word that offers it. Yes: `or c`, `no, the
 # third`, `but (d)`. No: `or a cat`, `the third law`.
 _OFFERED = re.compile(
-  r'\b(?:or|and|not|but|nor|no|wait|actually|rather|maybe|perhaps|instead|else|than|possibly)\b'
+  r'\b(?:or|and|not|but|nor|no|wait|actually|rather|maybe|perhaps|instead|else|than|possibly|also'
+  r'|then|vs|versus|as well as)\b'
   r'[,.:;\s-]*(?:option |choice |it is |it\'s )?'
-  r'(?:[(\[]?[a-z][)\]]?|(?:the )?(?:first|second|third|fourth|fifth|last|other|next|previous)'
+  r'(?:[(\[]?([a-z])[)\]]?|(?:the )?(?:first|second|third|fourth|fifth|last|other|next|previous)'
   r'(?: one| option| choice| answer)?)(?=\s*(?:$|[.,;:?!]))',
   re.I,
+)
+# Nothing but a small letter or an option's place behind the letter. Yes: ` c`, ` option d?`,
+# ` which is the third option`, ` c is right`. No: ` c is the speed of light`, ` the third law`.
+_BARE = re.compile(
+  r'\W*(?:which is |option |choice |\d\w\w:? )*'
+  r'(?:[(\[]?([b-z])|\((a)\)'
+  r'|the (?:first|second|third|fourth|fifth|last|other)(?: one| option| choice)?)'
+  r'[)\]]?(?: is (?:right|correct|true))?(?: too| as well| also)?[\s.,;:?!)]*\Z'
 )
 # What takes a choice back. Yes: `Actually`, `cat. Wait`, `no, it`. No: `no effect`, `awaits`.
 _TAKEN_BACK = re.compile(
@@ -114,11 +123,11 @@ _LONGEST_END = 20_000  # characters at the end of a reply that its answer's line
 
 @dataclasses.dataclass(frozen=True)
 class Letter(Gold):
-  """The right option among the letters `options`; `alike`: others of the very same text."""
+  """The right option among the letters `options`; `texts`: what they stand for, () if not known."""
 
   letter: str
   options: str = 'ABCDE'
-  alike: str = ''
+  texts: tuple[str, ...] = ()
 
   name, field = 'letter', 'options'
   instruction = (
@@ -132,8 +141,7 @@ class Letter(Gold):
     letters = _letters(options, 'options')
     texts = _unlettered(options, letters)
     lines = (f'\n{name}. {text}' for name, text in zip(letters, texts))
-    letter = _letter(record, answer_key, letters)
-    return cls(letter, letters, _alike(letter, letters, texts)), ''.join(lines)
+    return cls(_letter(record, answer_key, letters), letters, tuple(texts)), ''.join(lines)
 
   @classmethod
   def graded(cls, record):
@@ -145,8 +153,8 @@ class Letter(Gold):
       letters = string.ascii_uppercase[:choices]
       return cls(_letter(record, 'gold', letters), letters)
     letters = _letters(choices, 'choices')
-    letter = _letter(record, 'gold', letters)
-    return cls(letter, letters, _alike(letter, letters, _unlettered(choices, letters)))
+    texts = _unlettered(choices, letters)
+    return cls(_letter(record, 'gold', letters), letters, tuple(texts))
 
   def expected(self):
     """The letter."""
@@ -162,7 +170,7 @@ class Letter(Gold):
       nothing = not reply.answers and not _said(completion)
       return accuracy.NONE if nothing else Verdict(0.0, Kind.UNPARSEABLE, 'no single option letter')
     # Who names the right text is right, by whichever letter stands before it.
-    right = letter == self.letter.upper() or letter in self.alike
+    right = letter == self.letter.upper() or letter in self._alike()
     return judged(right, self.letter.upper(), letter)
 
   def stated(self, completion, reply):
@@ -170,10 +178,30 @@ class Letter(Gold):
     if reply.answers:
       answer = reply.answers[-1]
       boxes = (answer[slice(*span)] for span in accuracy.closed_boxes(answer))
-      boxed = {read(box, self.options) for box in boxes} - {None}
+      boxed = {self._read(box) for box in boxes} - {None}
       # Two letters are none, in boxes too.
-      return None if len(boxed) > 1 else read(answer, self.options) or _last(answer, self.options)
-    return _last(template.outside_thought(completion), self.options)
+      return None if len(boxed) > 1 else self._read(answer) or self._last(answer)
+    return self._last(template.outside_thought(completion))
+
+  def _last(self, text):
+    """The letter of a text's last line `ANSWER: B`, else of the last box behind it, or None."""
+    lines = list(_LETTER_LINE.finditer(text[-_LONGEST_END:]))
+    after = text
+    if lines:
+      after = text[-_LONGEST_END:][lines[-1].end() :]
+      letter = self._read(lines[-1][1])
+      if letter:
+        return None if _TAKEN_BACK.search(after) else letter
+    box = accuracy.last_box(after)
+    return self._read(box) if box else None
+
+  def _read(self, answer):
+    return read(answer, self.options, self.texts)
+
+  def _alike(self):
+    """The letters of options that say what the right one says."""
+    named = dict(zip(self.options.upper(), self.texts))
+    return [name for name, text in named.items() if text == named[self.letter.upper()]]
 
 
 def _said(completion):
@@ -204,27 +232,8 @@ def _unlettered(options, letters):
   return [text[one.end() :] for one, text in zip(found, texts)] if all(found) else texts
 
 
-def _alike(letter, letters, texts):
-  """The letters of the other options that say what the right one says."""
-  right = texts[letters.index(letter)]
-  return ''.join(name for name, text in zip(letters, texts) if text == right and name != letter)
-
-
-def _last(text, options):
-  """The letter of the last line `ANSWER: B` of a text, else of the last box behind it, or None."""
-  lines = list(_LETTER_LINE.finditer(text[-_LONGEST_END:]))
-  after = text
-  if lines:
-    after = text[-_LONGEST_END:][lines[-1].end() :]
-    letter = read(lines[-1][1], options)
-    if letter:
-      return None if _TAKEN_BACK.search(after) else letter
-  box = accuracy.last_box(after)
-  return read(box, options) if box else None
-
-
-def read(answer, options):
-  """The option letter (upper case) that `answer` states, or None."""
+def read(answer, options, texts=()):
+  """The option letter (upper case) that `answer` states, or None; `texts` are the options'."""
   as_json = _JSON.match(answer)
   answer = _CHINESE_LEAD.sub('', as_json[1] if as_json else answer)
   answer = _FOREIGN_LEAD.sub('', answer)
@@ -239,14 +248,31 @@ def read(answer, options):
     return None
   rest = next((tail for tail in found.groups()[1:] if tail), '')
   letter = found[1].upper()
+  # What an option itself says offers no other: `B. neither`, of an option of that text.
+  if _bare(rest) and _bare(rest) == _bare(dict(zip(options.upper(), texts)).get(letter, '')):
+    return letter
   of_others = _OF_OTHERS.match(rest)
   if of_others and all(other < letter for other in re.findall(r'\b[A-Z]\b', of_others[1].upper())):
     return letter
-  if _TAKEN_BACK.search(rest) or _OFFERED.search(rest):
+  if _TAKEN_BACK.search(rest) or _offers(rest, options, letter):
     return None
   # `B. not A but C` names others: it is no choice.
   others = {max(found).upper() for found in _OTHER.findall(rest)} & set(options.upper())
   return letter if others <= {letter} else None
+
+
+def _offers(rest, options, letter):
+  """Whether what follows a letter offers another option, by its small letter or its place."""
+  found = [*_OFFERED.finditer(rest), *filter(None, [_BARE.match(rest)])]
+  # A letter that is no option, or the same one, is something else: `B. x and y`.
+  others = set(options.upper()) - {letter}
+  letters = (next(filter(None, one.groups()), None) for one in found)
+  return any(one is None or one.upper() in others for one in letters)
+
+
+def _bare(text):
+  """A text of an option without its case, spaces and closing marks, by which two are compared."""
+  return ' '.join(text.casefold().split()).strip(' .,;:!?)')
 
 
 def _letter(record, key, letters):

@@ -164,7 +164,8 @@ class Run:
     if self.examiner:
       stage.examine = self._figures
       stage.examine_every = self.job.evaluation.every
-      stage.doing = lambda: self.examiner.doing()
+      within = stage.doing
+      stage.doing = lambda: self.examiner.doing() or within()
     # A stage may hold threads that ask ahead: they end with the loop, however that ends.
     with contextlib.closing(stage):
       try:

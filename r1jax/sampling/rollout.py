@@ -110,7 +110,7 @@ def pad_prompts(prompts, width):
   return prompt_PT, length_P
 
 
-def run(policy, scfg, prompts, limits, key, stop_KW=None):
+def run(policy, scfg, prompts, limits, key, stop_KW=None, heard=lambda count: None):
   """Samples `scfg.group` completions of every prompt; yields (their numbers, `Rollout`) of some.
 
   Groups come as they are complete, an eighth of them at once at least, while the devices go on with
@@ -124,6 +124,8 @@ def run(policy, scfg, prompts, limits, key, stop_KW=None):
     key: PRNG key; a draw comes from it, the number of the request and the place in the reply, so
       that other slots give the same completions but for rounding.
     stop_KW: token sequences that end a completion; None for those of the policy's form.
+    heard: called after each round, of at most `ROUND` steps, with the number of completions that
+      have ended in it; what it raises ends the rollout.
   """
   stop_KW = policy.form.stop_KW if stop_KW is None else stop_KW
   flow = _Flow(policy, scfg, prompts, limits, key, stop_KW)
@@ -135,7 +137,9 @@ def run(policy, scfg, prompts, limits, key, stop_KW=None):
     if len(held) >= least:
       yield tuple(held), flow.give(held)
       held = []
-    held = sorted(held + flow.end(drawn))
+    complete, ended = flow.end(drawn)
+    held = sorted(held + complete)
+    heard(ended)
   flow.settle()
   yield tuple(held), flow.give(held)
 
@@ -251,7 +255,10 @@ class _Flow:
     return self._widths[0] - int(used.max())
 
   def end(self, drawn):
-    """Takes note of what a round has drawn, and waits for it; prompts whose group is complete."""
+    """Takes note of what a round has drawn, and waits for it.
+
+    Returns (prompts whose group is complete, how many completions have ended).
+    """
     drawn = sharding.fetch(drawn)
     slot = np.flatnonzero(self.table.request_SB.reshape(-1) >= 0)
     request = self.table.request_SB.reshape(-1)[slot]
@@ -265,7 +272,7 @@ class _Flow:
     self._steps += int(drawn.steps) * len(drawn.live_B)
     prompt = self.table.free(drawn.live_B) // self._scfg.group
     np.subtract.at(self._left_P, prompt, 1)
-    return sorted({int(p) for p in prompt if not self._left_P[p]})
+    return sorted({int(p) for p in prompt if not self._left_P[p]}), len(prompt)
 
   def give(self, numbers):
     """The `Rollout` of complete groups, with the steps since the last one."""

@@ -19,7 +19,7 @@ from r1jax.model import flops, transformer
 from r1jax.rewards import functions
 from r1jax.sampling import rollout
 from r1jax.stages import ahead, packing, rollouts, sample_files, sample_log
-from r1jax.train import ledger, phases, progress, steps
+from r1jax.train import ledger, loop, phases, progress, steps
 from r1jax.train import state as state_lib
 
 
@@ -196,7 +196,9 @@ class Stage(state_lib.FrozenBase):
     self.examine = lambda weights, step: {}  # metrics of an evaluation, where one is due
     self.heed = lambda minibatch: None  # sees each mini-batch before the update on it
     # What the progress bar knows, and what it asks: what is being done beside an update.
-    self.cycle, self.examine_every, self.base, self.doing = job.rl.mini_batches, 0, {}, str
+    self.cycle, self.examine_every, self.base = job.rl.mini_batches, 0, {}
+    self.doing = lambda: self.rollouts.doing
+    self.stopping, self.rollouts.heed = str, self._heed  # why the run is to stop, '' if it is not
     self.watch_silence(0)
 
   def watch_silence(self, silent):
@@ -286,6 +288,13 @@ class Stage(state_lib.FrozenBase):
     if self.questions.climb(examined) and jax.process_index() == 0:
       print(f'from update {step + 2} on questions of level {self.questions.level} are asked too')
     return figures | found | examined
+
+  def _heed(self):
+    """Leaves a rollout that is being sampled where the run is to stop; raises `loop.LeftError`."""
+    # Ahead of training another thread samples; and several processes have to stop together.
+    alone = not self.job.rl.staleness and jax.process_count() == 1
+    if alone and self.stopping():
+      raise loop.LeftError
 
   def _learn(self, minibatch):
     """Dispatches the update on a mini-batch; its metrics."""

@@ -151,7 +151,12 @@ class Experience:
 
 
 class Rollouts:
-  """The rollouts of a run in order, `rl.staleness` of them sampled ahead of training."""
+  """The rollouts of a run in order, `rl.staleness` of them sampled ahead of training.
+
+  Attributes:
+    doing: what is being done now, '' for nothing.
+    heed: called after each round of sampling; what it raises ends the rollout, and `take` with it.
+  """
 
   def __init__(self, job, cfg, form, questions, rewards, mesh=None):
     """Nothing is sampled yet.
@@ -167,7 +172,7 @@ class Rollouts:
     self._job, self._cfg, self._form = job, cfg, form
     self._questions, self._rewards = questions, rewards
     self.position = questions.get_state()  # behind the questions of the last rollout taken
-    self._frozen = None
+    self._frozen, self.doing, self.heed = None, '', lambda: None
     trained = params_lib.trained(transformer.specs(cfg))
     self._ahead = ahead.Schedule(job.rl, mesh, trained, self._sample)
 
@@ -222,6 +227,7 @@ class Rollouts:
       lambda problems, again: self._ask(policy, problems, number, again),
       job.rl.max_refills if job.rl.dynamic_sampling else None,
     )
+    self.doing = ''
     return dataclasses.replace(
       experience,
       version=self._ahead.made_by(number) * job.rl.mini_batches,
@@ -239,7 +245,16 @@ class Rollouts:
     # The cap at its first update holds for the whole rollout.
     cap = job.rl.cap(number * job.rl.mini_batches)
     limits = rollout.Limits(job.data.max_prompt, cap, job.sample.slots)
-    return replies_lib.ask(policy, job.sample, problems, limits, key, self._rewards)
+    ended, total = 0, len(problems) * job.sample.group
+
+    def heard(count):
+      nonlocal ended
+      ended += count
+      again_told = f' of refill {again}' if again else ''
+      self.doing = f'sampled {ended:,} of {total:,} replies{again_told}'
+      self.heed()
+
+    return replies_lib.ask(policy, job.sample, problems, limits, key, self._rewards, heard)
 
 
 def collect(next_problems, ask, max_refills=None):

@@ -60,7 +60,7 @@ def collect(folder, job, policy, problems, rewards, heard=lambda count: None):
     policy: `rollout.Policy` that replies.
     problems: random-access source.
     rewards: `service.RewardService`.
-    heard: called with the number of new replies whenever there are some, those on disk included.
+    heard: called now and then with the number of new replies, those on disk included.
   """
   cfg = job.samples
   if len(problems) < cfg.questions:

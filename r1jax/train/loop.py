@@ -36,6 +36,10 @@ class OutOfTime(Interrupted):
     self.status = 0
 
 
+class LeftError(Exception):
+  """A stage has left an update before it changed anything, as `stopping` had a reason."""
+
+
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
   """How often a run is saved, and when it ends.
@@ -49,8 +53,8 @@ class LoopConfig:
       `model-best/` at the end; needs `evaluation.every`.
     sinks: what gets the figures beside `metrics.jsonl`: 'tensorboard', 'wandb', 'trackio'; the
       latter two are packages to install, and their own variables say whose and where.
-    minutes: after which the run saves and ends at the end of its update, to go on by the same
-      command; 0 for none. They count from each start; in a graph, from that of each stage.
+    minutes: after which the run saves and ends, at the latest behind its update, to go on by the
+      same command; 0 for none. They count from each start; in a graph, from that of each stage.
   """
 
   checkpoint_every: ranges.Count = 50
@@ -108,7 +112,7 @@ class Signals:
 
   def _note(self, number, frame):
     self.asked = signal.Signals(number).name
-    self.notice = f'{self.asked}: stopping after this update; again to stop now'
+    self.notice = f'{self.asked}: stopping, at the latest after this update; again to stop now'
     signal.signal(number, self._before[number])
     if number == signal.SIGHUP:
       leave_terminal()
@@ -140,7 +144,8 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
     or saves it, and `close()` ends what runs beside. `runs.train.Run` gives it `initial` (weights
     to start from), `beside` (the base of adapters), `ledger` (a `ledger.Ledger`), `base` (metrics
     before training), `examine(weights, step)` with `examine_every` updates between two, and
-    `doing(what)`, a context manager that says what is done beside updates.
+    `doing()`, which says what is being done within an update. The loop gives it `stopping()`, the
+  reason to stop, '' for none: a stage may leave an update by `LeftError`.
   `refresh(always)` is called after each checkpoint; with `always` after a resume, as the last start
   may have been killed, and where the run was told to stop.
 
@@ -173,7 +178,7 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
     if found:
       step, arrays, host = found
       stage.restore(arrays, host)
-      keeper.restore(host)
+      keeper.restore(step, host)
       _go_on(stage.ledger, host.get('ledger', {}), workdir)
       say(f'resumed from {folder} at update {step} of {stage.total}')
       _say_what_is_lost(step, workdir, say)
@@ -185,6 +190,7 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
       keeper.save(0)
     with _reports(stage, step, workdir, signals, cfg.sinks) as (writer, bar):
       stop = lambda: signals.asked or _over(cfg, began)
+      stage.stopping = stop
       log = lambda row: _log(row, writer, bar, ocfg, stage.ledger)
       _updates(stage, step, keeper, stop, log, refresh)
     return keeper.best
@@ -229,9 +235,11 @@ class _Keeper:
 
   def __init__(self, cfg, stage, saved):
     self._cfg, self._stage, self._saved, self.best = cfg, stage, saved, None
+    self._latest = None  # update after which it was saved last
 
-  def restore(self, host):
-    """Goes on with the best that an earlier start has saved."""
+  def restore(self, step, host):
+    """Goes on from a checkpoint, with the best so far that it names."""
+    self._latest = step
     if self._cfg.keep_best and host.get('best'):
       self.best = Best(**host['best'])
 
@@ -257,9 +265,13 @@ class _Keeper:
     with self._stage.ledger.phase(phases.CHECKPOINTS):
       host = self._stage.host() | best | {'ledger': self._stage.ledger.seconds()}
       self._saved.save(step, self._stage.arrays(), host, kept)
+    self._latest = step
 
-  def wait(self):
-    """Returns when what was saved is on disk."""
+  def end(self, step):
+    """Saves the run as it is after `step`, if it is not yet, and waits until that is on disk."""
+    if step != self._latest:
+      self.save(step)
+    # It is not over before: the process ends then.
     with self._stage.ledger.phase(phases.CHECKPOINTS):
       self._saved.wait()
 
@@ -297,10 +309,15 @@ def _updates(stage, step, keeper, stop, log, refresh):
   watch, pending = programs.watch(), None
   while step < stage.total:
     # It is only dispatched: while the device works on it the figures of the last are fetched.
-    figures = stage.update(step) | {
-      'compile/programs': watch.count,
-      'compile/loaded': watch.loaded,
-    }
+    try:
+      figures = stage.update(step)
+    except LeftError:
+      if pending:
+        log(pending)
+      keeper.end(step)
+      refresh(True)
+      raise _stopped(stop(), step, stage.total) from None
+    figures |= {'compile/programs': watch.count, 'compile/loaded': watch.loaded}
     now = time.monotonic()
     if pending:
       log(pending)
@@ -316,8 +333,7 @@ def _updates(stage, step, keeper, stop, log, refresh):
       refresh(False)
     # After the last update only a signal asks for more than the end that comes anyway.
     if why and (step < stage.total or why != _OUT_OF_TIME):
-      # It is not over before it is on disk: the process ends when this is raised.
-      keeper.wait()
+      keeper.end(step)
       refresh(True)
       raise _stopped(why, step, stage.total)
 

@@ -146,7 +146,7 @@ class Progress(_Display):
       console: rich console; default is one on stdout.
       notice: () -> text that a terminal shows below the figures, '' for none.
     """
-    super().__init__(console)
+    super().__init__(console, self._state)
     self._title, self._total, self._start, self._figures = title, total, start, figures
     self._cycle, self._every, self._base = cycle, examine_every, dict(base)
     self._notice = notice
@@ -178,6 +178,7 @@ class Progress(_Display):
       self._bar.update(self._task, completed=step)
       self._live.refresh()
       return
+    self._log.told()
     head = f'{self._title} {step}/{self._total}  {self._timing(self._heard)}'
     self.print(self._fitting([head, *self._texts()])[0])
 
@@ -191,6 +192,11 @@ class Progress(_Display):
     self._bar.update(self._task, timing=self._timing(time.monotonic()))
     lines = filter(None, (*self._fitting(self._texts()), _compiling(self._watch), self._notice()))
     return rich.console.Group(self._bar, *map(rich.text.Text, lines))
+
+  def _state(self):
+    """What is being done since the last step; '' where nobody says."""
+    told = self._notice()
+    return told and f'{self._title} {self._step}/{self._total}: {told}'
 
   def _texts(self):
     """Each known figure with its label."""
@@ -258,8 +264,9 @@ class _Log:
   """The thread that writes into a log file what a terminal's bar would show as it goes on."""
 
   def __init__(self, say, state=None):
-    """`say` prints a line; `state` tells what is being done, where that is to be repeated."""
-    self._say, self._state = say, state
+    """`say` prints a line; `state` tells what is being done, '' where nothing is to be said."""
+    self._say, self._state = say, state or str
+    self._said = time.monotonic()
     self._ended = threading.Event()
     self._thread = threading.Thread(target=self._run, name='log', daemon=True)
 
@@ -273,19 +280,24 @@ class _Log:
     if self._thread.is_alive():
       self._thread.join()
 
+  def told(self):
+    """Hears that a line was printed, so that the next one can wait."""
+    self._said = time.monotonic()
+
   def _run(self):
-    watch, told, said = programs.watch(), None, time.monotonic()
+    watch, told = programs.watch(), None
+    self.told()
     while not self._ended.wait(0.5):
       now, compiling = time.monotonic(), watch.compiling()
       if told and (not compiling or compiling[0] != told[0]):
         self._say(f'compiled {told[0]} in {phases.clock(now - told[1])}')
-        told, said = None, now
+        told, self._said = None, now
       if compiling and not told and compiling[1] >= _LONG:
-        told, said = (compiling[0], now - compiling[1]), now
+        told, self._said = (compiling[0], now - compiling[1]), now
         self._say(f'compiling {compiling[0]} ...')
-      elif self._state and now - said >= _EVERY:
-        said = now
-        self._say(self._state())
+      elif now - self._said >= _EVERY and (state := self._state()):
+        self._said = now
+        self._say(state)
 
 
 def _console():

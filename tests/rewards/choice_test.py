@@ -14,6 +14,8 @@ ONE = (
   'Respuesta: B', 'Die richtige Antwort ist B', 'La respuesta correcta es B', '정답: B', '回答：B',
   'Ответ: B', '{B}', '{{B}}', '{(B)}', '\\rm B', '\\boxed{\\rm B}', '{\\rm B}', '\\text B',
   '\\bm{B}', '$\\mathbf B$',
+  'B. x', 'B. x and y', 'B. if x then y', 'B. c is the speed of light', 'B. vitamin c',
+  'B. the third law',
   '答案：B', '正确答案是 B', '选B', 'I think the answer is (B).', 'I believe that the answer is B',
 )  # fmt: skip
 NONE = (
@@ -47,6 +49,19 @@ NONE = (
   '{\\rm B} \\text{ or } {\\rm C}',
   '\uff22',
   'Antwort: \uff22',
+  'B. c',
+  'B.\nd',
+  'B) c',
+  '(B) (c)',
+  'B. option c',
+  'B. also c',
+  'B. c is right too',
+  'B. then c',
+  'B. vs c',
+  'B. 2nd: c',
+  'B. c?',
+  'B. as well as the third',
+  'B. which is the third option too',
   # Whether this is the text of an option is not known here.
   'Berlin (B)',
   'B. Both A and C',
@@ -70,6 +85,18 @@ def test_a_single_letter_is_read(answer):
 @pytest.mark.parametrize('answer', NONE)
 def test_no_letter_or_several_letters_state_nothing(answer):
   assert _judge(answer, 'B') == Kind.UNPARSEABLE
+
+
+def test_the_text_of_an_option_that_is_known_offers_no_other():
+  options = ('red', 'd', 'not b', 'neither', 'the third')
+  judge = lambda answer, gold: _judge(answer, gold, 'ABCDE', options)
+  for letter, text in zip('ABCDE', options):
+    for answer in (f'{letter}. {text}', f'({letter}) {text.title()}.', f'{letter}: {text} '):
+      assert judge(answer, letter) == Kind.CORRECT
+  for answer in ('D. the third', 'D. not b', 'C. d', 'B. c'):
+    assert judge(answer, answer[0]) == Kind.UNPARSEABLE
+  # The letter counts, whatever is said beside it.
+  assert judge('B. red', 'B') == Kind.CORRECT
 
 
 @pytest.mark.parametrize(

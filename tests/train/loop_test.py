@@ -294,7 +294,7 @@ def test_a_signal_during_an_update_is_answered_at_once_and_a_second_ends_it(tmp_
     assert process.stdout.readline() == 'in the update\n'
     process.send_signal(which)
     answer = process.stdout.readline()
-    assert answer == f'{which.name}: stopping after this update; again to stop now\n'
+    assert answer == f'{which.name}: stopping, at the latest after this update; again to stop now\n'
     assert process.poll() is None
     process.send_signal(which)
     process.communicate(timeout=60)
@@ -371,7 +371,10 @@ def test_the_bar_on_a_terminal_shows_that_the_run_stops(tmp_path, monkeypatch):
   monkeypatch.setattr(loop.progress.rich.console, 'Console', lambda **_: console)
   with pytest.raises(loop.Interrupted):
     run(Counting(stop_at(2)), tmp_path)
-  assert 'SIGTERM: stopping after this update; again to stop now' in console.file.getvalue()
+  assert (
+    'SIGTERM: stopping, at the latest after this update; again to stop now'
+    in console.file.getvalue()
+  )
 
 
 def test_what_a_run_has_lost_before_it_goes_on_is_said(tmp_path, capsys):

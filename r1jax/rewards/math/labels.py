@@ -24,12 +24,16 @@ _FIGURE = re.compile(
   r'|(?<![A-Za-z\\])[A-Z]{2,4}(?![A-Za-z(])'
 )
 # What only the question knows. Yes: `E[X]`, `\det(A)`, `\gcd(a, b)`, `\#A`, `\|v\|`, `\sum x_i`,
-# `(f \circ g)(2)`. No: `\det(2)`, `\gcd(4, 6)`.
+# `\max_{x} f(x)`, `\deg f`, `(f \circ g)(2)`. No: `\det(2)`, `\gcd(4, 6)`, `\sum_{k=1}^3 k`.
 _ASKED = re.compile(
-  r'E ?\[[^\[\]]*\]|\\(?:det|dim|#) ?\(?[A-Z]\)?(?![A-Za-z])'
-  r'|(?:\\(?:gcd|max|min)|\\?lcm) ?\([a-z](?:, ?[a-z])+\)|\\(?:max|min) ?[a-z](?![A-Za-z])'
-  r'|\\\|[^|\\]*\\\||\([a-z] ?\\circ ?[a-z]\)\([^()]*\)|\\sum ?[a-z]_\{?[a-z]\}?'
+  r'(?:E|\\math[a-z]+ ?\{?[EPV]\}?) ?\[[^\[\]]*\]|\\(?:det|dim|#) ?\(?[A-Z]\)?(?![A-Za-z])'
+  r'|(?:\\(?:gcd|max|min)|\\?lcm) ?\([a-z](?:, ?[a-z])+\)'
+  r'|\\(?:max|min)(?: ?_ ?\{[^{}]*\})? ?[a-z](?:\([a-z]\)|(?![A-Za-z]))|\\deg ?[a-zA-Z](?![A-Za-z])'
+  r'|\\\|[^|\\]*\\\||\([a-z] ?\\circ ?[a-z]\)\([^()]*\)'
+  r'|\\(?:sum|prod)(?: ?_ ?(?:\{[^{}\d]*\}|[a-z]))? ?[a-z]_\{?[a-z]\}?'
 )
+# Yes: `\lvert`, `\vert`, `| `. No: `\vertical`.
+_BAR = re.compile(r'\\[lr]?vert(?![a-z]) ?|\| ')
 # Yes: `\lim_{x \to 0} ` of `\lim_{x \to 0} f(x)`. No: `\lim`.
 _LIMIT = re.compile(r'\\lim ?_ ?\{[^{}]*\} ?')
 # A function's value. Yes: `f(2)`, `P(X > 2)`, `f^{-1}(3)`, `Var(X)`. No: `\sin(x)`, `(x)`.
@@ -69,7 +73,7 @@ def is_label(text, of_gold=False):
     return False
   if _WORDS.match(text) and not number_words.names(text):
     return True
-  text = _ASKED.sub('§', _LIMIT.sub('', text))
+  text = _ASKED.sub('§', _LIMIT.sub('', _BAR.sub('|', text)))
   text = _FIGURE.sub('§', _SUBSCRIPT.sub('', _DRAWN.sub('§', text)))
   text = _VALUE.sub(_of_names, _TRIGONOMETRIC.sub('§', text))
   if of_gold and re.search(r'(?<![A-Za-z\\])[xyz](?![A-Za-z])|\^', text):

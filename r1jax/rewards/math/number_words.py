@@ -24,8 +24,8 @@ _DENIED_WORDS = """
   about approximately point power choose negative positive zero frac cdot dfrac alpha beta gamma
   theta lambda mathbb mathrm text fourth fifth fifths sixth sixths seventh sevenths
   eighth eighths ninth ninths tenth twelfth twelfths hundredth thousandth thousandths millionth
-  millionths below under above root base remainder mil grand lakh crore bn myriad gross except
-  without
+  millionths below under above root base remainder mil mill mln bln bil thou thsd grand lakh crore
+  kharab bn myriad gross basis magnitude except without
 """
 _PARTS = {
   'half': 2, 'halves': 2, 'third': 3, 'quarter': 4, 'fourth': 4, 'fifth': 5, 'sixth': 6,
