@@ -81,6 +81,8 @@ setuptools.setup(
     # Where figures may go beside TensorBoard: config.loop.sinks.
     'wandb': ['wandb>=0.19'],
     'trackio': ['trackio>=0.10'],
+    # Looks at a run's events: tensorboard --logdir RUN.
+    'tensorboard': ['tensorboard>=2.16'],
     'docs': ['mkdocs-material>=9.6'],
     'test': [
       'pytest>=8.3',

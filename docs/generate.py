@@ -126,7 +126,8 @@ _METRICS_HEAD = """<!-- Made by docs/generate.py from r1jax/train/glossary.py: d
 tail -n 1 runs/r1_zero_tiny/metrics.jsonl
 ```
 
-A row of `metrics.jsonl` is one update; TensorBoard events in `tensorboard/` hold the same.
+A row of `metrics.jsonl` is one update. TensorBoard events in `tensorboard/` hold the same:
+`pip install -e '.[tensorboard]'`, then `tensorboard --logdir runs`.
 "Counted per rollout" means that updates on an older rollout lack the figure. A value that is no
 finite number is written as null."""
 _METRICS_LIMITS = """## Limits

@@ -24,9 +24,9 @@ from r1jax.stages import (
   distill,
   general_rl,
   pretrain,
-  reasoning_rl,
   rejection,
   reward_model,
+  rl_schedule,
   samples,
   sft,
 )
@@ -108,7 +108,7 @@ class Job:
   grpo: grpo.GrpoConfig
   optimizer: optimizer.OptimizerConfig
   reward: service.RewardConfig
-  rl: reasoning_rl.RlConfig
+  rl: rl_schedule.RlConfig
   general: general_rl.GeneralConfig
   general_data: general_files.GeneralDataConfig
   reward_model: reward_model.RewardModelConfig
@@ -192,14 +192,14 @@ def default(stage):
     config.lora = describe(lora.LoraConfig())
   if stage == 'reasoning_rl':
     config.grpo = describe(grpo.GrpoConfig())
-    config.rl = describe(reasoning_rl.RlConfig())
+    config.rl = describe(rl_schedule.RlConfig())
   if stage == 'sft':
     config.optimizer.lr = 5e-5  # falls to a tenth (reference §0.1, B.4.2)
     del config.optimizer.schedule, config.optimizer.steps  # a cosine over the data set's updates
     config.sft = describe(sft.SftConfig())
   if stage == 'general_rl':
     config.grpo = describe(grpo.GrpoConfig(clip_low=10.0, clip_high=10.0))
-    config.rl = describe(reasoning_rl.RlConfig(updates=1700, length_schedule=((0, 32_768),)))
+    config.rl = describe(rl_schedule.RlConfig(updates=1700, length_schedule=((0, 32_768),)))
     config.general = describe(general_rl.GeneralConfig())
     config.sample.temperature = 0.7  # higher gives incoherent replies (reference §1.3)
     config.reward.language = 1.0

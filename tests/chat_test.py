@@ -195,7 +195,10 @@ def test_commands_and_the_end_of_input(r1, monkeypatch):
   assert '<think>\nA\n' in out.getvalue() and '/what: the only command' in out.getvalue()
 
 
-def test_streaming_across_a_growing_cache_is_what_the_sampler_says(tmp_path, one_device):
+def test_streaming_across_a_growing_cache_is_what_the_sampler_says(
+  tmp_path, one_device, monkeypatch
+):
+  monkeypatch.setattr(stream, '_CHEAP', 0)
   families.write(tmp_path, 'llama')
   cfg = huggingface.read_config(tmp_path, remat=False, scan_layers=False)
   params = huggingface.load(tmp_path, cfg, 'float32')
@@ -209,6 +212,20 @@ def test_streaming_across_a_growing_cache_is_what_the_sampler_says(tmp_path, one
   limits = {'cap': np.int32(new), 'stop_KW': np.array([[-7]], np.int32)}
   out = sample.generate(params, cfg, scfg, prompt, length, key, **limits)
   assert streamed == out.token_BT[0].tolist()
+
+
+def test_of_a_small_model_one_compilation_serves_prompts_and_replies_of_any_length(
+  tmp_path, one_device
+):
+  families.write(tmp_path, 'llama')
+  cfg = huggingface.read_config(tmp_path, remat=False, scan_layers=False)
+  params = stream.prepare(huggingface.load(tmp_path, cfg, 'float32'), cfg)
+  scfg, key = sample.SampleConfig(group=1, max_new=2 * stream.SMALLEST), jax.random.key(0)
+  before = stream._prefill._cache_size(), stream._step._cache_size()
+  for length in (3, stream.SMALLEST - 1, stream.SMALLEST + 5):
+    assert list(stream.tokens(params, cfg, scfg, [5] * length, key))
+  after = stream._prefill._cache_size(), stream._step._cache_size()
+  assert after == (before[0] + 1, before[1] + 1)
 
 
 def test_a_model_that_computes_nan_says_so(r1):

@@ -11,7 +11,7 @@ from r1jax import params, sharding
 from r1jax.experiments import r1_zero, tiny_base
 from r1jax.model import transformer
 from r1jax.planning import fit
-from r1jax.stages import packing, reasoning_rl
+from r1jax.stages import packing, rl_schedule
 from r1jax.train import state as state_lib
 from r1jax.train import steps
 
@@ -39,7 +39,7 @@ def abstract_step(job, mesh):
 def test_the_step_of_a_large_preset_lowers_without_allocating_it(preset):
   job = config_lib.build(r1_zero.get_config(preset))
   mesh = fit.described(MESHES[preset])
-  reasoning_rl.check(job, mesh)
+  rl_schedule.check(job, mesh)
   job.model.check_mesh(dict(mesh.shape))
   with jax.sharding.use_abstract_mesh(mesh):
     tx, state, batch = abstract_step(job, mesh)

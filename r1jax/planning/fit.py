@@ -10,7 +10,7 @@ from r1jax import config as config_lib
 from r1jax import sharding
 from r1jax.model import config as model_config
 from r1jax.planning import memory
-from r1jax.stages import reasoning_rl
+from r1jax.stages import rl_schedule
 
 _LEVELS = 9
 
@@ -40,10 +40,10 @@ def refused(job, cfg, shape):
   try:
     cfg.check_mesh(dict(mesh.shape))
     if own:
-      reasoning_rl.check_batches(job, mesh)
+      rl_schedule.check_batches(job, mesh)
       cfg.check_mesh(dict(described(own).shape))
     else:
-      reasoning_rl.check(job, mesh)
+      rl_schedule.check(job, mesh)
   except ValueError as error:
     return str(error)
   return ''
@@ -58,7 +58,7 @@ def too_much(kept, chip):
   for what, size in inside.items():
     if kept.state + size > chip.memory:
       gib = [f'{n / 2**30:,.1f}' for n in (size, kept.state, chip.memory)]
-      return f'{what} of {gib[0]} GiB a device beside {gib[1]} of state, {chip.name} has {gib[2]}'
+      return f'{what} of {gib[0]} GiB per device beside {gib[1]} of state, {chip.name} has {gib[2]}'
   return ''
 
 

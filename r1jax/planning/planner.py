@@ -79,11 +79,11 @@ class Plan:
     if self.worst_over:
       name = max(self.splits, key=lambda n: self.splits[n].total)
       need = self.splits[name].total / _GIB
-      return f'{name} needs {need:,.1f} GiB a device, {self.worst_over / _GIB:,.1f} GiB too many'
+      return f'{name} needs {need:,.1f} GiB per device, {self.worst_over / _GIB:,.1f} GiB too many'
     if not self.fits:
       return 'fits as far as it was compiled'
     free = self.target.chip.memory - max(s.total for s in self.splits.values())
-    return f'fits, {free / _GIB:,.1f} GiB a device left'
+    return f'fits, {free / _GIB:,.1f} GiB per device left'
 
 
 def architecture(job, device=None):

@@ -86,7 +86,7 @@ def _memory(plan):
   # One unit for the whole table, so that columns compare.
   most = max(s.total for s in plan.splits.values())
   unit, size = ('GiB', _GIB) if most > _GIB else ('MiB', 2**20)
-  table = _table(f'{unit} a device', '', *plan.splits)
+  table = _table(f'{unit} per device', '', *plan.splits)
   splits = plan.splits.values()
   rows = {part: [getattr(split, part) for split in splits] for part in _PARTS}
   rows['total'] = [split.total for split in splits]
@@ -104,7 +104,7 @@ def _collectives(plan):
   if not kinds:
     return []
   across = ['between nodes'] if any(p.work.across for p in plan.listed) else []
-  table = _table('GB received a device and update (number)', 'phase', *kinds, *across)
+  table = _table('GB received per device and update (number)', 'phase', *kinds, *across)
   for phase in plan.listed:
     work = phase.work
     cells = [f'{work.received[k] / 1e9:,.1f} ({work.count[k]:,.0f})' for k in kinds]
@@ -116,7 +116,7 @@ def _speeds(plan):
   if not plan.outlook:
     return []
   table = _table(
-    f'Seconds an update, completions of {plan.lengths.mean:,.0f} tokens, the longest '
+    f'Seconds per update, completions of {plan.lengths.mean:,.0f} tokens, the longest '
     f'{plan.lengths.longest:,.0f}',
     'phase', 'TFLOP', 'roofline', 'cycles', 'collectives', 'predicted',
   )  # fmt: skip
@@ -138,7 +138,8 @@ def _outlook(plan):
     ('model FLOPs', f'{out.mfu:.1%} of the peak over all, {out.update_mfu:.1%} in the update'),
     ('speed', f'{out.tokens_per_s:,.0f} new tokens/s'),
     ('checkpoint', f'{out.checkpoint_bytes / 1e9:,.1f} GB, {out.checkpoint_seconds:,.0f} s at '
-     f'1 GB/s a host ({plan.target.hosts} hosts), every {plan.job.loop.checkpoint_every} updates'),
+     f'1 GB/s per host ({plan.target.hosts} of them), every {plan.job.loop.checkpoint_every} '
+     'updates'),
     (f'{plan.job.rl.updates:,} updates',
      f'{_long(out.hours)}, {_long(out.chip_hours)} of a device'),
   ]  # fmt: skip

@@ -1,6 +1,6 @@
-"""What a run takes of a CPU machine's memory, told before it takes it.
+"""What a run takes of the memory that is there, told before it takes it.
 
-There all devices share the memory with the process itself, and nobody but the kernel refuses.
+On a CPU all devices share the memory with the process itself, and nobody but the kernel refuses.
 """
 
 import dataclasses
@@ -32,27 +32,35 @@ class Updates:
 
 
 def peak(cfg, mesh, held, updates):
-  """Bytes of this process at the peak of an update or of a rollout, whichever is higher.
+  """Bytes at the peak of an update or of a rollout, whichever is higher.
 
-  `held`: `memory.ArrayBytes` of one device.
+  They are those of this process on a CPU, elsewhere of a device. `held`: `memory.ArrayBytes` of
+  one device.
   """
   # The gradient of the micro-batch at work, and the sum over those before it.
   update = 2 * held.gradients + memory.activations(cfg, mesh, updates.rows, updates.length)
   # While a step of the sampler writes to the cache, parts of it exist twice.
   rollout = held.decoding + 1.5 * held.cache
-  return PROCESS + updates.beside + _here(mesh) * (held.state + max(update, rollout))
+  one = held.state + max(update, rollout)
+  if _device(mesh).platform != 'cpu':
+    return one + updates.beside
+  return PROCESS + updates.beside + _here(mesh) * one
 
 
 def row(cfg, mesh, held, updates):
-  """(name, text) of the plan; none where devices have a memory of their own."""
-  free = available()
-  if free is None or mesh.devices.flat[0].platform != 'cpu':
+  """(name, text) of the plan; none where nobody says how much memory there is."""
+  name, whose, free, device = 'resident', 'of this machine', available(), _device(mesh)
+  if device.platform != 'cpu':
+    name, whose = ('device memory', 'per device, by a formula,')
+    stats = device.memory_stats() or {}
+    free = stats['bytes_limit'] - stats.get('bytes_in_use', 0) if 'bytes_limit' in stats else None
+  if free is None:
     return []
   need = peak(cfg, mesh, held, updates)
-  said = f'about {need / _GIB:.1f} GiB of this machine at the peak, {free / _GIB:.1f} GiB are free'
+  said = f'about {need / _GIB:.1f} GiB {whose} at the peak, {free / _GIB:.1f} GiB are free'
   if need > free:
     said = f'WILL NOT FIT: {said}; {_advice(cfg, mesh, held, updates, free)}'
-  return [('resident', said)]
+  return [(name, said)]
 
 
 def available():
@@ -84,6 +92,11 @@ def _advice(cfg, mesh, held, updates, free):
   if not cfg.remat and (rows := most(remat, [updates.rows, *fewer])):
     return f'with --config.runtime.remat=True --config.{updates.flag}={rows} it fits, but slower'
   return 'take a smaller model, or adapters: --config.lora.rank=16'
+
+
+def _device(mesh):
+  """One of the devices of this process; all of them are alike."""
+  return mesh.local_devices[0]
 
 
 def _here(mesh):

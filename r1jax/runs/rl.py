@@ -11,7 +11,7 @@ from r1jax.evaluation import heldout, scenarios
 from r1jax.rewards import golds, service
 from r1jax.runs import model, tables, train, workdir
 from r1jax.runs.report import ending, fresh, outcome
-from r1jax.stages import ahead, general_rl, judge, reasoning_rl, rollouts
+from r1jax.stages import ahead, general_rl, judge, reasoning_rl, rl_schedule, rollouts
 from r1jax.train import phases
 
 _SILENT = 0.9  # share of the base's groups that agree, above which there is little to learn from
@@ -25,7 +25,7 @@ class ReasoningRl(train.Run):
 
   def check(self):
     """Raises ValueError where the batch arithmetic does not work out."""
-    reasoning_rl.check(self.job, self.mesh)
+    rl_schedule.check(self.job, self.mesh)
 
   def read(self):
     """The training problems."""

@@ -13,12 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from r1jax import kernels, sharding
+from r1jax import params as params_lib
 from r1jax.model import cache as cache_lib
 from r1jax.model import transformer
 from r1jax.sampling import draw
 
 SMALLEST = 64  # columns of the smallest cache
-
+# Products of a prompt that take a small part of a second: the cache of a small model has as many
+# columns from the start, up to `_ROOMY`, and one compilation serves a whole conversation.
+_CHEAP, _ROOMY = 10**9, 1024
 _BROKEN = -1  # in place of a token that was drawn from NaN
 
 
@@ -57,7 +60,7 @@ def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
     )
   how = (scfg.temperature, scfg.top_k, scfg.top_p)
   # Prompt: padded to a power of two, as is the cache.
-  width = _slots(length + 1, cfg.kernels)
+  width = _slots(max(length + 1, _roomy(cfg)), cfg.kernels)
   prompt_BT = np.zeros((1, width), np.int32)
   prompt_BT[0, :length] = prompt_ids
   prompt_BT = sharding.put(prompt_BT, sharding.act('batch', None))
@@ -79,6 +82,13 @@ def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
     yield token
     if token in stop_ids:
       return
+
+
+def _roomy(cfg):
+  """Columns that a cache of the model may as well have at once."""
+  columns = _CHEAP // params_lib.count(transformer.specs(cfg))
+  # Down to a power of two; none where even the smallest cache has more.
+  return 1 << (min(columns, _ROOMY, cfg.max_length) or 1).bit_length() - 1
 
 
 def _slots(needed, form):

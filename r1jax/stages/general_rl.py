@@ -15,7 +15,7 @@ from r1jax import ranges
 from r1jax.data import batches
 from r1jax.evaluation import scenarios
 from r1jax.rewards import preference
-from r1jax.stages import judge, reasoning_rl, rollouts
+from r1jax.stages import judge, reasoning_rl, rl_schedule, rollouts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def general_prompts(job):
 
 def check(job, mesh):
   """Raises ValueError, with the numbers, where the job does not work out."""
-  reasoning_rl.check(job, mesh)
+  rl_schedule.check(job, mesh)
   general, rl = job.general, job.rl
   # What this stage needs beside reasoning RL.
   if rl.staleness:

@@ -230,11 +230,14 @@ class Minibatch:
     return self.replace(batch=self.batch.replace(loss=loss, first=first))
 
 
-def split(count, parts, seed):
-  """`count` sequences in random order, cut into `parts` equal mini-batches (reference §1.3)."""
+def split(count, parts, seed, group=1):
+  """`count` sequences in random order, cut into `parts` equal mini-batches (reference §1.3).
+
+  `group`: neighbours that stay together, which leave the order of groups to chance.
+  """
   # Drawn on the host from a given seed: every process and every resumed run splits alike.
-  order = np.random.default_rng(seed).permutation(count)
-  return np.split(order, parts)
+  order = np.random.default_rng(seed).permutation(count // group)
+  return np.split((order[:, None] * group + np.arange(group)).reshape(-1), parts)
 
 
 def for_grpo(rollout, chosen, advantage_B, layout, gcfg):

@@ -168,7 +168,7 @@ def test_the_keys_listed_are_those_of_the_config_with_their_values(capsys):
   out = capsys.readouterr().out
   names = [line.split(' = ')[0] for line in out.splitlines() if not line.startswith(' ')]
   assert names == [
-    f'rl.{name}' for name in config_lib.ranges.hints(config_lib.reasoning_rl.RlConfig)
+    f'rl.{name}' for name in config_lib.ranges.hints(config_lib.rl_schedule.RlConfig)
   ]
   assert 'rl.updates = 5  (' in out and 'default 10400)' in out
   assert commands.main(['config', 'r1_zero', '--filter=nothing_like_it']) == 1

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+import types
 
 import jax
 import jax.numpy as jnp
@@ -72,12 +73,12 @@ def told():
   held = memory.held(dataclasses.replace(job, model=cfg), cfg, mesh)
   held = dataclasses.replace(held, cache=0.0)  # an update is what decides
 
-  def tell(free, rows, remat=False):
+  def tell(free, rows, remat=False, key='resident'):
     model = dataclasses.replace(cfg, remat=remat)
     updates = resident.Updates('rl.rows', rows, 128)
     with pytest.MonkeyPatch.context() as patch:
       patch.setattr(resident, 'available', lambda: free)
-      return dict(resident.row(model, mesh, held, updates))['resident'], updates
+      return dict(resident.row(model, mesh, held, updates))[key], updates
 
   return tell, lambda rows: resident.peak(cfg, mesh, held, resident.Updates('', rows, 128))
 
@@ -97,7 +98,21 @@ def test_what_does_not_fit_is_said_with_what_does(told):
   assert 'lora.rank' in tell(resident.PROCESS, 64)[0]
 
 
-def test_a_machine_with_memory_of_its_own_devices_is_left_out(monkeypatch):
+def test_a_system_that_does_not_say_what_is_free_is_left_out(monkeypatch):
   monkeypatch.setattr(resident, 'available', lambda: None)
   mesh = sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])
   assert resident.row(WIDE, mesh, None, None) == []
+
+
+def test_a_device_with_memory_of_its_own_says_what_fits(monkeypatch, told):
+  tell, peak = told
+  stats = {}
+  device = types.SimpleNamespace(platform='gpu', memory_stats=lambda: stats)
+  monkeypatch.setattr(resident, '_device', lambda mesh: device)
+  row = lambda rows: tell(0, rows, key='device memory')[0]
+  with pytest.raises(KeyError):  # some devices do not say
+    row(64)
+  assert peak(64) < peak(65)
+  stats |= {'bytes_limit': 2 * peak(33), 'bytes_in_use': peak(33)}
+  assert 'NOT' not in row(33) and 'GiB per device' in row(33)
+  assert re.search(r'WILL NOT FIT: .*rl\.rows=33 it fits', row(64))

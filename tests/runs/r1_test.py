@@ -13,10 +13,10 @@ from r1jax import sharding
 from r1jax.experiments import r1 as experiment
 from r1jax.runs import r1
 from r1jax.runs.graph import graph, nodes
-from r1jax.stages import general_rl, reasoning_rl
+from r1jax.stages import general_rl, rl_schedule
 from tests.runs.report import finished
 
-CHECKS = {'reasoning_rl': reasoning_rl.check, 'general_rl': general_rl.check}
+CHECKS = {'reasoning_rl': rl_schedule.check, 'general_rl': general_rl.check}
 
 
 @pytest.fixture

@@ -24,12 +24,14 @@ def prompts():
   return np.where(np.arange(WIDTH) < LENGTHS[:, None], tokens, 0).astype(np.int32)
 
 
-def generate(cfg=UNROLLED, scfg=CONFIG, stop_KW=NEVER, cap=NEW, seed=0, slots=0):
+def generate(
+  cfg=UNROLLED, scfg=CONFIG, stop_KW=NEVER, cap=NEW, seed=0, slots=0, heard=lambda count: None
+):
   """`rollout.Rollout` of the four prompts on the mesh that is set."""
   policy = rollout.Policy(tiny.weights(cfg), cfg, None)
   asked = [row[:length].tolist() for row, length in zip(prompts(), LENGTHS)]
   limits = rollout.Limits(WIDTH, cap, slots)
-  parts = rollout.run(policy, scfg, asked, limits, jax.random.key(seed), stop_KW)
+  parts = rollout.run(policy, scfg, asked, limits, jax.random.key(seed), stop_KW, heard)
   return rollout.ordered(list(parts))
 
 
@@ -96,6 +98,19 @@ def same(left, right):
 def test_log_probabilities_are_those_of_a_full_forward_pass_at_the_sampling_temperature(free):
   expected, _ = logp_of(UNROLLED, free, CONFIG.temperature)
   assert np.abs(free.logp_BT - expected).max() < 1e-4
+
+
+def test_the_host_hears_how_many_completions_have_ended_and_may_leave_them(monkeypatch):
+  monkeypatch.setattr(rollout, 'ROUND', 2)
+  ended = []
+  generate(slots=GROUP, heard=ended.append)
+  assert sum(ended) == GROUP * len(LENGTHS) and len(ended) > len(LENGTHS)
+
+  def leave(count):
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    generate(heard=leave)
 
 
 def test_a_draw_is_by_request_and_place_alone(free):

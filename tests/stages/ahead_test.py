@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from r1jax import params, sharding
-from r1jax.stages import ahead, reasoning_rl
+from r1jax.stages import ahead, rl_schedule
 from tests import small_runs
 
 SPECS = {'w': params.Param((2,), (None,))}
@@ -26,7 +26,7 @@ def schedule(staleness, made, updates=7):
     made[number] = float(weights['w'][0])
     return number
 
-  rl = reasoning_rl.RlConfig(mini_batches=1, updates=updates, staleness=staleness)
+  rl = rl_schedule.RlConfig(mini_batches=1, updates=updates, staleness=staleness)
   return ahead.Schedule(rl, None, SPECS, sample)
 
 
@@ -68,7 +68,7 @@ def test_an_error_while_sampling_ahead_is_raised_where_the_rollout_is_taken(one_
   def sample(number, weights):
     raise ValueError(f'rollout {number} has no questions')
 
-  rl = reasoning_rl.RlConfig(staleness=1)
+  rl = rl_schedule.RlConfig(staleness=1)
   source = ahead.Schedule(rl, None, SPECS, sample)
   with pytest.raises(ValueError, match='rollout 0 has no questions'):
     train(source, 0, 1)
@@ -77,8 +77,8 @@ def test_an_error_while_sampling_ahead_is_raised_where_the_rollout_is_taken(one_
 
 def test_what_cannot_be_sampled_ahead_is_refused_with_the_reason():
   with pytest.raises(ValueError, match=r'rollout_mesh=\(1, 1, 1, 1\) needs staleness=0 above 0'):
-    reasoning_rl.RlConfig(rollout_mesh=(1, 1, 1, 1))
-  alone = reasoning_rl.RlConfig(staleness=1, rollout_mesh=(1, 8, 1, 1))
+    rl_schedule.RlConfig(rollout_mesh=(1, 1, 1, 1))
+  alone = rl_schedule.RlConfig(staleness=1, rollout_mesh=(1, 8, 1, 1))
   with pytest.raises(ValueError, match='takes 8 of 8 devices'):
     ahead.devices(alone)
   shared = dataclasses.replace(alone, rollout_mesh=())

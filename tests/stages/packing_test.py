@@ -31,6 +31,14 @@ def test_a_split_has_every_sequence_once_in_an_order_of_its_seed():
   assert not np.array_equal(parts, packing.split(12, 3, [0, 6, 7]))
 
 
+def test_groups_may_stay_together_in_an_order_of_the_seed():
+  parts = packing.split(24, 2, [0, 5, 7], group=4)
+  assert [len(part) for part in parts] == [12, 12]
+  groups = np.concatenate(parts).reshape(-1, 4)
+  assert (groups == groups[:, :1] + np.arange(4)).all() and (groups[:, 0] % 4 == 0).all()
+  assert sorted(groups[:, 0].tolist()) == list(range(0, 24, 4)) != groups[:, 0].tolist()
+
+
 def test_every_token_of_every_chosen_sequence_lies_somewhere_once(sampled):
   advantage_B = np.arange(12.0) - 5.5
   for chosen in packing.split(12, 2, 0):

@@ -10,7 +10,8 @@ from r1jax import sharding
 from r1jax.experiments import r1_zero
 from r1jax.model import presets
 from r1jax.runs import tables
-from r1jax.stages import reasoning_rl
+from r1jax.stages import reasoning_rl, rl_schedule
+from r1jax.train import loop
 
 
 @pytest.fixture(scope='module')
@@ -25,7 +26,7 @@ def changed(job, **sections):
 
 
 def test_the_presets_are_well_on_one_device(job):
-  reasoning_rl.check(job, sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1]))
+  rl_schedule.check(job, sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1]))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_the_presets_are_well_on_one_device(job):
 def test_arithmetic_that_does_not_work_out_is_refused_with_the_numbers(job, sections, message):
   mesh = sharding.make_mesh((1, 2, 4, 1), jax.devices()[:8])
   with pytest.raises(ValueError, match=message):
-    reasoning_rl.check(changed(job, **sections), mesh)
+    rl_schedule.check(changed(job, **sections), mesh)
 
 
 @pytest.mark.parametrize(
@@ -65,17 +66,17 @@ def test_arithmetic_that_does_not_work_out_is_refused_with_the_numbers(job, sect
 )
 def test_a_length_schedule_starts_at_0_ascends_and_allows_tokens(schedule):
   with pytest.raises(ValueError, match='schedule='):
-    reasoning_rl.RlConfig(length_schedule=schedule)
+    rl_schedule.RlConfig(length_schedule=schedule)
 
 
 def test_rows_that_a_context_axis_cannot_cut_into_equal_shares_are_refused(job):
   mesh = sharding.make_mesh((1, 1, 1, 1, 8), jax.devices()[:8])
   with pytest.raises(ValueError, match='2 rows x 147, do not divide over 8 devices of the context'):
-    reasoning_rl.check(changed(job, rl={'rows': 2, 'capacity': 147}), mesh)
+    rl_schedule.check(changed(job, rl={'rows': 2, 'capacity': 147}), mesh)
 
 
 def test_the_cap_is_that_of_the_last_start_reached():
-  cfg = reasoning_rl.RlConfig(length_schedule=((0, 5), (3, 8), (7, 6)))
+  cfg = rl_schedule.RlConfig(length_schedule=((0, 5), (3, 8), (7, 6)))
   assert [cfg.cap(step) for step in (0, 2, 3, 6, 7, 99)] == [5, 5, 8, 8, 6, 6]
 
 
@@ -90,3 +91,28 @@ def test_the_plan_tells_the_batch_and_the_parameters(job):
   assert '1,200,920 + 319,272' in told['parameters']
   assert 'MiB more in an update' in told['memory'] and 'in a rollout' in told['memory']
   assert 'data 1, fsdp 1, expert 1, tensor 1, context 1 on 1 cpu' in told['mesh']
+
+
+@pytest.mark.parametrize(
+  'staleness, processes, leaves', [(0, 1, True), (1, 1, False), (0, 2, False)]
+)
+def test_a_rollout_is_left_where_that_is_safe(job, monkeypatch, staleness, processes, leaves):
+  monkeypatch.setattr(reasoning_rl.jax, 'process_count', lambda: processes)
+  stage = object.__new__(reasoning_rl.Stage)
+  stage.job, stage.stopping = changed(job, rl={'staleness': staleness}), str
+  stage._heed()  # nobody asks for it
+  stage.stopping = lambda: 'SIGTERM'
+  if leaves:
+    with pytest.raises(loop.LeftError):
+      stage._heed()
+  else:
+    stage._heed()
+
+
+def test_groups_that_stay_together_divide_into_mini_batches(job):
+  mesh = sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])
+  with pytest.raises(ValueError, match="rl.split='groups': 32 groups do not divide into .*=5"):
+    rl_schedule.check_batches(
+      changed(job, rl={'mini_batches': 5, 'split': 'groups', 'prompts': 32}, sample={'group': 5}),
+      mesh,
+    )

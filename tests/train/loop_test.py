@@ -1,16 +1,11 @@
 """The loop around a stage: what it saves, logs and says, with a stage that only counts."""
 
 import contextlib
-import fcntl
 import io
 import json
-import os
 import pickle
 import shutil
 import signal
-import subprocess
-import sys
-import termios
 
 import jax
 import numpy as np
@@ -18,7 +13,6 @@ import pytest
 import rich.console
 
 from r1jax.train import checkpoint, ledger, loop, optimizer
-from tests import small_runs
 
 OCFG = optimizer.OptimizerConfig(lr=1.0)
 
@@ -129,6 +123,28 @@ def test_a_signal_ends_the_run_after_the_update_it_came_in(tmp_path, which, stat
   assert [row['step'] for row in rows(tmp_path)] == [1, 2, 3]
   again = Counting()
   found = run(again, tmp_path, every=100)
+  assert again.ran == [3, 4, 5] and again.total_so_far == 15 and again.ran_before == 3
+  assert [row['step'] for row in found] == [1, 2, 3, 4, 5, 6]
+
+
+class Leaving(Counting):
+  """One that leaves an update before it has done anything, where it is to stop."""
+
+  def update(self, step):
+    if step == 3 and not hasattr(self, 'ran_before'):
+      signal.raise_signal(signal.SIGTERM)
+    if self.stopping():
+      raise loop.LeftError
+    return super().update(step)
+
+
+@pytest.mark.parametrize('every', [3, 100])  # with a checkpoint there already, and without
+def test_an_update_that_was_left_is_done_by_the_next_start(tmp_path, every):
+  with pytest.raises(loop.Interrupted, match='SIGTERM after update 3 of 6; everything is saved'):
+    run(Leaving(), tmp_path, every=every)
+  assert [row['step'] for row in rows(tmp_path)] == [1, 2, 3]
+  again = Leaving()
+  found = run(again, tmp_path, every=every)
   assert again.ran == [3, 4, 5] and again.total_so_far == 15 and again.ran_before == 3
   assert [row['step'] for row in found] == [1, 2, 3, 4, 5, 6]
 
@@ -278,92 +294,6 @@ def test_a_run_of_updates_that_were_skipped_stops_with_the_reason(tmp_path):
 def test_a_loop_keeps_two_checkpoints_at_least():
   with pytest.raises(ValueError, match='keep=1'):
     loop.LoopConfig(keep=1)
-
-
-@pytest.mark.parametrize('which', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_during_an_update_is_answered_at_once_and_a_second_ends_it(tmp_path, which):
-  process = subprocess.Popen(
-    [sys.executable, '-c', HANGS, str(tmp_path)],
-    cwd=small_runs.ROOT,
-    env=small_runs.environment(),
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
-  try:
-    assert process.stdout.readline() == 'in the update\n'
-    process.send_signal(which)
-    answer = process.stdout.readline()
-    assert answer == f'{which.name}: stopping, at the latest after this update; again to stop now\n'
-    assert process.poll() is None
-    process.send_signal(which)
-    process.communicate(timeout=60)
-    assert process.returncode != 0
-  finally:
-    process.kill()
-    process.communicate()
-
-
-def test_a_run_whose_terminal_closes_goes_on_to_its_end(tmp_path):
-  main, other = os.openpty()
-  process = subprocess.Popen(
-    [sys.executable, '-c', WAITS, str(tmp_path / 'told')],
-    cwd=small_runs.ROOT,
-    env=small_runs.environment(),
-    stdin=other,
-    stdout=other,
-    stderr=other,
-    start_new_session=True,
-    preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-  )
-  os.close(other)
-  while b'waiting' not in os.read(main, 4096):
-    pass
-  os.close(main)  # now what is printed there is an error, and the kernel sends SIGHUP
-  assert process.wait(60) == 0
-  assert (tmp_path / 'told').read_text() == 'SIGHUP'
-
-
-def test_who_is_told_to_ignore_a_closed_terminal_does(monkeypatch):
-  before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-  try:
-    with loop.Signals() as signals:
-      signal.raise_signal(signal.SIGHUP)
-    assert not signals.asked
-  finally:
-    signal.signal(signal.SIGHUP, before)
-
-
-WAITS = """
-import pathlib, sys, time
-from r1jax.train import loop
-with loop.Signals() as signals:
-  print('waiting', flush=True)
-  for _ in range(600):
-    time.sleep(0.1)
-    if signals.asked:
-      break
-  print('on', flush=True)
-  print('and on', file=sys.stderr, flush=True)
-pathlib.Path(sys.argv[1]).write_text(signals.asked)
-"""
-HANGS = """
-import signal, sys, time
-# Where the suite was started in the background Ctrl-C is ignored, and a process inherits that.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-import jax
-from r1jax import sharding
-from r1jax.train import loop
-from tests.train import loop_test
-import pathlib
-def hang(step):
-  print('in the update', flush=True)
-  # A signal that comes between Python's last look and a sleep would wait for the end of the sleep.
-  for _ in range(6000):
-    time.sleep(0.1)
-with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])):
-  loop_test.run(loop_test.Counting(hang), pathlib.Path(sys.argv[1]))
-"""
 
 
 def test_the_bar_on_a_terminal_shows_that_the_run_stops(tmp_path, monkeypatch):

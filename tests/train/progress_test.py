@@ -184,6 +184,20 @@ def test_a_log_repeats_what_takes_long(monkeypatch):
       time.sleep(0.01)
 
 
+def test_a_log_says_what_is_done_within_a_long_step_and_is_silent_between_short_ones(monkeypatch):
+  monkeypatch.setattr(progress, '_EVERY', 0.3)
+  log, told = console(width=80), ['']
+  with progress.Progress('GRPO', 4, console=log, notice=lambda: told[0]) as bar:
+    for step in (1, 2, 3):
+      told[0] = 'sampled 0 of 8 replies'
+      time.sleep(0.1)
+      bar.update(step, {})
+    assert 'sampled' not in log.file.getvalue()
+    told[0] = 'sampled 5 of 8 replies'
+    while 'GRPO 3/4: sampled 5 of 8 replies' not in log.file.getvalue():
+      time.sleep(0.01)
+
+
 def test_no_thread_is_left():
   before = threading.active_count()
   for _ in range(3):

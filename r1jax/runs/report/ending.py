@@ -37,10 +37,11 @@ def show(summary, folder, console=None):
     console.print(panel)
   console.print(seconds(summary['seconds']))
   quoted = shlex.quote(str(folder))
+  curves = f', tensorboard --logdir {quoted}' if (folder / 'tensorboard').exists() else ''
   text = (
     f'Files in {folder}: report.html, report.png, summary.json, metrics.jsonl (and TensorBoard '
     f'events), samples/, checkpoints/, model/ (weights, config, tokenizer)\n'
-    f'Next: r1jax show {quoted}, r1jax chat --checkpoint={quoted}'
+    f'Next: r1jax show {quoted}, r1jax chat --checkpoint={quoted}{curves}'
   )
   console.print(rich.text.Text(terminal.plain(text)))
 
