@@ -180,17 +180,33 @@ def flops(s):
   return found | {'whole': sum(found.values())}
 
 
-def peak():
-  """Float32 FLOP/s of all devices, by the best of five 2048-cubed products on one of them."""
-  a = jnp.ones((2048, 2048), jnp.float32)
-  product = jax.jit(lambda a: a @ a)
-  product(a).block_until_ready()
+def peak(rows=2048, inner=2048, columns=2048):
+  """Float32 FLOP/s of all devices, by the best of five products of that size on one of them."""
+  a, b = jnp.ones((rows, inner), jnp.float32), jnp.ones((inner, columns), jnp.float32)
+  product = jax.jit(lambda a, b: a @ b)
+  product(a, b).block_until_ready()
   best = 1e9
   for _ in range(5):
     begin = time.perf_counter()
-    product(a).block_until_ready()
+    product(a, b).block_until_ready()
     best = min(best, time.perf_counter() - begin)
-  return 2 * 2048**3 / best * jax.device_count()
+  return 2 * rows * inner * columns / best * jax.device_count()
+
+
+def own_products(s):
+  """(rows, inner, columns) of the model's largest products, by name: in an update, in a step."""
+  tokens, slots = s.rows * (s.capacity or s.prompt + s.new), s.slots or s.sequences
+  return {'update': (tokens, s.cfg.width, s.cfg.ffn), 'decoding': (slots, s.cfg.width, s.cfg.ffn)}
+
+
+def vectors():
+  """The widest float32 vectors of this CPU, for the record; '' where the system does not say."""
+  try:
+    flags_ = pathlib.Path('/proc/cpuinfo').read_text()
+  except OSError:
+    return ''
+  kinds = ('avx512f', 'avx2', 'asimd')
+  return next((name for name in kinds if f' {name} ' in flags_.replace('\n', ' ')), '')
 
 
 def main(argv):
@@ -215,10 +231,15 @@ def main(argv):
   speed = s.lengths.sum() / took['rollout']
   console.print(
     f'rollout {speed:,.0f} new tokens/s, {step.busy:.0%} of the slots busy; '
-    f'matmul peak {top / 1e9:.0f} GFLOP/s (float32)'
+    f'matmul peak {top / 1e9:.0f} GFLOP/s (float32, {vectors()})'
   )
+  own = {name: (shape, peak(*shape)) for name, shape in own_products(s).items()}
+  for name, (shape, rate) in own.items():
+    size = ' x '.join(map(str, shape))
+    console.print(f'the largest product in {name}, {size}: {rate / 1e9:.0f} GFLOP/s')
   if _JSON.value:
     figures = {'seconds': took, 'flops': need, 'peak': top, 'rollout_tokens_per_s': speed}
+    figures |= {'products': own, 'vectors': vectors()}
     pathlib.Path(_JSON.value).write_text(json.dumps(figures, indent=2) + '\n')
 
 

@@ -63,6 +63,11 @@ def join(coordinator=None, count=None, number=None):
       f'process {number} of {count} cannot reach --coordinator={coordinator}: {error}'
     ) from error
   if jax.process_count() > 1:
+    if not secret and jax.process_index() == 0:
+      print(
+        f'note: without {admission.SECRET} whoever reaches the port of process 0 may join this job '
+        'or end it (docs/scale.md)'
+      )
     _delay_aborts()
     _lifeline = _Lifeline(coordinator, secret)
 

@@ -16,7 +16,7 @@ from r1jax.data.tasks import tiny_world
 TRAIN, HELDOUT = tiny_world.TRAIN, tiny_world.HELDOUT
 _STREAM = {TRAIN: 11, HELDOUT: 12}
 _HELDOUT_SHARE = 5  # one set of operands in five: there are only 45 sums of two digits 1 to 9
-# Base pass@1 of 10 to 40 %, so that groups of 8 disagree: see docs/results.
+# Base pass@1 of about 10 %, so that groups of 8 disagree: see docs/smollm2.
 EASY = (('one_digit', 0.5), ('products', 0.3), ('two_with_one', 0.2))
 
 _NAMES = ('Ben', 'Mia', 'Tom', 'Ann', 'Leo', 'Eva', 'Sam', 'Zoe')
