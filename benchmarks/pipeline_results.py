@@ -88,7 +88,7 @@ def _stages(runs):
     'language consistency': lambda card: (card.get('language'), _percent),
     'readable': lambda card: (card['readability']['mean'], _percent),
     'tokens': lambda card: (card['length'], _tokens),
-    '"wait" a reply': lambda card: (card['wait'], '{:.2f}'.format),
+    '"wait" per reply': lambda card: (card['wait'], '{:.2f}'.format),
   }
   # Pipelines without the last stage were asked no general requests.
   asked = any('scenarios' in card for card in runs[0].report['models'].values())

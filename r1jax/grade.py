@@ -13,6 +13,7 @@ import json
 import pathlib
 import sys
 import time
+from collections.abc import Callable
 
 from r1jax.cli import commands, flags
 
@@ -39,7 +40,7 @@ class Record:
   fields: dict
   kind: str
   extracted: str | None
-  check: object
+  check: Callable
 
 
 def parse(argv):

@@ -8,6 +8,7 @@ import jax
 from r1jax import precision, terminal
 from r1jax.data import chat_template, template, tokenizer
 from r1jax.interchange import checkpoints, huggingface
+from r1jax.model import config as model_config
 from r1jax.runs import opening
 from r1jax.sampling import stream
 
@@ -19,9 +20,9 @@ class Model:
   """What answers: weights from `stream.prepare`, config, tokenizer, template, stopping ids."""
 
   params: dict
-  cfg: object
-  tokenizer: object
-  chat: object
+  cfg: model_config.ModelConfig
+  tokenizer: tokenizer.SentencePieceTokenizer | tokenizer.HubTokenizer
+  chat: chat_template.HubTemplate | chat_template.R1Template | chat_template.ZeroTemplate
   stop_ids: frozenset[int]
 
 

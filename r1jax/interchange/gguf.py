@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import re
+from collections.abc import Callable
 
 import gguf
 import numpy as np
@@ -45,7 +46,7 @@ class _Out:
 
   name: str
   shape: tuple[int, ...]
-  get: object
+  get: Callable
 
 
 def export(source, folder, kind='f16', system='', notify=print):

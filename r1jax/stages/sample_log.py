@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from r1jax import files
+from r1jax.data import prompts
 from r1jax.evaluation.exam import answers
 from r1jax.stages import sample_files
 
@@ -53,7 +54,7 @@ class Log:
   """
 
   workdir: pathlib.Path
-  form: object
+  form: prompts.Form
   answer: str
   mib: int
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 import jax
+import numpy as np
 
 from r1jax import files
 from r1jax.evaluation.exam import answers, protocol
@@ -54,7 +55,7 @@ class Exam:
   prompts: list
   proto: protocol.Protocol
   shape: protocol.Shape
-  stop_KW: object
+  stop_KW: np.ndarray
   answer: str = 'tags'
 
 
