@@ -95,8 +95,14 @@ def run(given):
 
 
 def _tell_of(folder):
-  """Says what stands in the folder that is to be written."""
-  path = pathlib.Path(folder)
+  """Says what stands in the folder that is to be written; ValueError where that is a run's."""
+  path = pathlib.Path(folder).absolute()
+  for run in (path, path.parent if path.name == 'model' else path):
+    if (run / 'metrics.jsonl').exists() or (run / 'checkpoints').is_dir():
+      raise ValueError(
+        f'--output={folder} belongs to the run in {run}, whose files would be replaced: name '
+        'another folder'
+      )
   held = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
   if held:
     names = ', '.join(held[:3]) + (', ...' if len(held) > 3 else '')

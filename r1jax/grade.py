@@ -107,13 +107,13 @@ def _record(fields, answer):
     raise ValueError(f"no field 'completion' or 'answer', found {sorted(fields)}")
   if not isinstance(text, str):
     raise ValueError(f'field {name!r} holds {text!r:.40}, expected text')
-  judge = _judges().get(kind) if isinstance(kind, str) else None
+  judge = _judges(answer).get(kind) if isinstance(kind, str) else None
   if judge:
     if name == 'answer':
       raise ValueError(f"a {kind} is judged of a whole reply: give field 'completion'")
     return Record(fields, kind, None, judge(text, fields.get('gold')))
   if not isinstance(kind, str) or kind not in golds.NAMES:
-    known = ', '.join((*golds.NAMES, *_judges()))
+    known = ', '.join((*golds.NAMES, *_judges(answer)))
     raise ValueError(f"field 'kind' holds {kind!r:.40}, expected one of {known}")
   gold, config = golds.graded(fields), service.RewardConfig(answer=answer)
   if name == 'answer' and kind == 'code':
@@ -126,9 +126,9 @@ def _record(fields, answer):
   )
 
 
-def _judges():
+def _judges(answer):
   """Kind -> (text, gold) -> check, of those that judge a text without a right answer."""
-  from r1jax.rewards import format, language, repetition
+  from r1jax.rewards import accuracy, format, language, repetition
 
   def spoken(text, wanted):
     wanted = wanted or 'en'
@@ -137,7 +137,7 @@ def _judges():
     return lambda: language.check(text, wanted)
 
   return {
-    'format': lambda text, _: lambda: format.check(text),
+    'format': lambda text, _: lambda: format.asked(text, accuracy.read(text, answer), answer),
     'language': spoken,
     'repetition': lambda text, _: lambda: repetition.check(text),
   }

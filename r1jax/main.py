@@ -40,6 +40,7 @@ def parse(argv):
 def run(given):
   """Builds the job that the flags describe and runs it; returns the exit status."""
   began = time.monotonic()
+  commands.stop_where_unread()
   with commands.quiet():  # JAX comes with these: help and mistyped flags do not wait for it
     from r1jax import processes
     from r1jax.runs.graph import graph

@@ -11,6 +11,8 @@ _KEPT = '\n\t'
 _SHOWN = {code: 0xFFFD for code in (*_C1, *range(0xD800, 0xE000))}
 _SHOWN |= {code: _PICTURES + code for code in _C0 if chr(code) not in _KEPT}
 _SHOWN[_DEL] = 0x2421
+# What turns the direction of the text round, or takes no room: a line would not say what it shows.
+_SHOWN |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200B, 0xFEFF), 0xFFFD)
 
 
 def plain(text):

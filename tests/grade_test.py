@@ -160,3 +160,29 @@ def test_what_cannot_be_begun_is_said_in_one_line(argv, why, capsys):
 def test_a_record_that_cannot_be_judged_says_why(tmp_path, record, why, capsys):
   assert grade.main([str(_file(tmp_path, record))]) == 1
   assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  'answer, completion, score',
+  [
+    ('tags', '<think>a</think> <answer>b</answer>', 1),
+    ('tags', '\\boxed{18}', 0),
+    ('box', '\\boxed{18}', 1),
+    ('box', '<think>a</think> <answer>b</answer>', 0),
+    ('last_number', 'It is 18.', 1),
+    ('last_number', 'It is.', 0),
+  ],
+)
+def test_the_form_wanted_is_that_of_the_answer(answer, completion, score, tmp_path):
+  path = tmp_path / 'a.jsonl'
+  path.write_text(json.dumps({'kind': 'format', 'completion': completion}))
+  (record,) = grade.read(path, answer)
+  assert grade.judge([record], lambda: None)[0].score == score
+
+
+@pytest.mark.parametrize('gold', ['NaN', 'null', 'N/A'])
+def test_a_gold_that_stands_for_no_value_is_an_error_of_the_file(gold, tmp_path):
+  path = tmp_path / 'a.jsonl'
+  path.write_text(json.dumps({'kind': 'math', 'gold': gold, 'answer': gold}))
+  (found,) = grade.judge(grade.read(path), lambda: None)
+  assert found.kind == 'verifier_error' and 'missing' in found.why

@@ -143,6 +143,30 @@ def ended(work, expected=tuple, stopped=''):
     raise
 
 
+def stop_where_unread():
+  """From now on a reader of standard output who leaves stops the process as a closed terminal does.
+
+  So `r1jax train ... | head` saves what it has. Where SIGHUP is ignored (nohup) it goes on.
+  """
+  stream = sys.stdout
+
+  def heard(act):
+    def acted(*arguments):
+      try:
+        return act(*arguments)
+      except BrokenPipeError:
+        _unread()
+        with contextlib.suppress(OSError):
+          os.write(2, b'standard output is closed: stopping\n')
+        signal.raise_signal(signal.SIGHUP)
+        return None
+
+    return acted
+
+  with contextlib.suppress(AttributeError):  # a stand-in of tests or notebooks
+    stream.write, stream.flush = heard(stream.write), heard(stream.flush)
+
+
 def _unread():
   """What to do where nobody reads standard output any more: nothing, quietly; returns 1."""
   # Else Python complains at its end of what it could not flush.

@@ -156,8 +156,8 @@ def _unknown(config, key):
   # A right name in a wrong section, or without one.
   near += [name for name in there if name.rpartition('.')[2] == last and name not in near]
   # What it is called elsewhere looks like none of ours, or like a wrong one.
-  ours = other_names.OURS.get(last)
-  if ours in there and key not in near:
+  ours = other_names.ours(key, there)
+  if ours and key not in near:
     near = [ours]
   if near:
     told = ' or '.join(f'config.{name}' for name in near[:3])

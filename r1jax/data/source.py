@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import decimal
 from typing import Literal
 
 from r1jax import ranges
@@ -206,7 +207,7 @@ def told(cfg, train, heldout):
   answers = collections.defaultdict(set)
   for one in train:
     # Some have no hash of their own, and tests of programs may be large.
-    answers[splits.canonical(one.question)].add(hash(repr(one.answer)))
+    answers[splits.canonical(one.question)].add(hash(_written(one.answer)))
   if len(answers) < len(train):
     line += f'; {len(train) - len(answers):,} are asked once more'
   contrary = [question for question, found in answers.items() if len(found) > 1]
@@ -216,6 +217,14 @@ def told(cfg, train, heldout):
       f'both, such as {contrary[0]:.60}'
     )
   return line
+
+
+def _written(answer):
+  """An answer as what two are compared by: `2`, `2.0` and `$2$` are one."""
+  try:
+    return decimal.Decimal(str(answer).strip(' $').replace(',', '')).normalize()
+  except decimal.InvalidOperation:
+    return repr(answer)
 
 
 def _check_kept(cfg, train):

@@ -12,7 +12,7 @@ import re
 import numpy as np
 
 from r1jax.data import template
-from r1jax.rewards import accuracy, code, golds, service
+from r1jax.rewards import code, golds, last_number, service
 
 _LONGEST = 100  # characters of a last line that may be an answer
 _SECONDS = 0.5  # of one comparison: in the rewards it may be more, here it is a second look
@@ -24,8 +24,8 @@ def last_stated(completion, gold):
   """The last thing that a reply (str) states, as the gold's kind is written; None for nothing."""
   text = _TAG.sub('\n', completion)
   expected = getattr(golds.of(gold), 'text', '')
-  if isinstance(expected, str) and accuracy.is_number(expected):
-    return accuracy.last_number(text)
+  if isinstance(expected, str) and last_number.is_number(expected):
+    return last_number.read(text)
   lines = [line.strip() for line in text.splitlines() if line.strip()]
   # A paragraph is no answer, and would be costly to compare with one.
   return lines[-1] if lines and len(lines[-1]) <= _LONGEST else None

@@ -95,6 +95,7 @@ class SilenceWatch:
   def __init__(self, job, say, silent=0):
     """`say` hears a line; `silent` is the count of an earlier `SilenceWatch`, to go on with."""
     self._job, self._say, self.silent = job, say, silent
+    self._most = 0.0  # the best mean reward of a rollout so far
 
   def add(self, replies):
     """Notes a rollout; says why it taught nothing.
@@ -103,13 +104,16 @@ class SilenceWatch:
       NothingToLearnError: that is so for the `rl.silent_rollouts`th time in a row.
     """
     seen = of(replies)
+    valid_PG = replies.valid_PG
+    earned = float(replies.reward_PG[valid_PG].mean()) if valid_PG.any() else 0.0
+    before, self._most = self._most, max(self._most, earned)
     # One group that disagrees is enough to learn from.
     if seen.unanimous < 1:
       self.silent = 0
       return
     self.silent += 1
     limit = self._job.rl.silent_rollouts
-    advice = '; '.join(seen.advice(self._job))
+    advice = self._advice(seen, earned, before)
     line = f'no group of this rollout has unequal rewards, so it teaches nothing ({seen.told()})'
     # A single silent rollout may be chance; so many in a row are not.
     if limit and self.silent >= limit:
@@ -117,3 +121,18 @@ class SilenceWatch:
         f'stopped: {line}, rollout {self.silent} in a row (rl.silent_rollouts={limit}): {advice}'
       )
     self._say(f'WARNING: {line}: {advice}')
+
+  def _advice(self, seen, earned, before):
+    """What most likely helps where a rollout earns `earned`, and the best before it `before`."""
+    if earned < before / 2:
+      return (
+        f'an earlier rollout earned {before:.2f} and this one {earned:.2f}, so the updates have '
+        f'ruined the policy: lower optimizer.lr={self._job.optimizer.lr:g}, and begin anew'
+      )
+    # Then what is right says nothing of what is paid.
+    if not self._job.reward.accuracy:
+      return (
+        f'every reply earns {earned:.2f}: reward.accuracy is 0, and what is paid instead tells no '
+        'reply from another'
+      )
+    return '; '.join(seen.advice(self._job))

@@ -49,6 +49,10 @@ def open(path):
       f'{path}: a checkpoint of the run {run}, with all that training needs; its model is written '
       f'by r1jax export --checkpoint={path} --output=DIR'
     )
+  above = pathlib.Path(path).resolve().parent
+  if above.name == 'checkpoints' and (above.parent / 'config.json').exists():
+    there = sorted(one.name for one in above.glob('step_*') if _STEP.fullmatch(one.name))
+    raise ValueError(f'{path}: no such checkpoint of the run, it has {", ".join(there) or "none"}')
   others = _other_weights(pathlib.Path(path))
   if others:
     raise ValueError(
@@ -176,10 +180,13 @@ def tokenizer_of(folder, cfg):
 
 def run_and_step(path):
   """(work directory, step) where the folder is a checkpoint of a run, else (None, None)."""
-  folder = pathlib.Path(path)
-  name, run = _STEP.fullmatch(folder.name), folder.parent.parent
-  whole = name and folder.parent.name == 'checkpoints' and (run / 'config.json').exists()
-  return (run, int(name[1])) if whole and folder.is_dir() else (None, None)
+  # As it was written, or where that leads: a link, or a name within `checkpoints`.
+  for folder in (pathlib.Path(path), pathlib.Path(path).resolve()):
+    name, run = _STEP.fullmatch(folder.name), folder.parent.parent
+    whole = name and folder.parent.name == 'checkpoints' and (run / 'config.json').exists()
+    if whole and folder.is_dir():
+      return run, int(name[1])
+  return None, None
 
 
 def is_run(path):

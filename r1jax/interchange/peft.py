@@ -272,8 +272,9 @@ def tensors_of(folder, cfg):
       raise tensors.CheckpointFileError(f'{path}: the model has no place for {name}')
   stems = sorted({name.rpartition('.lora_')[0] for name in given})
   # Modules of multi-token prediction, behind the last layer, have no adapters.
-  ahead = tuple(f'{_PREFIX}model.layers.{cfg.layers + i}.' for i in range(cfg.mtp_layers))
-  _check_targets(path, told, stems, [stem for stem in matrices if not stem.startswith(ahead)])
+  layer = re.compile(rf'{re.escape(_PREFIX)}model\.layers\.(\d+)\.')
+  ahead = lambda stem: (at := layer.match(stem)) and int(at[1]) >= cfg.layers
+  _check_targets(path, told, stems, [stem for stem in matrices if not ahead(stem)])
   for stem in stems:
     a, b = (given.get(f'{stem}.lora_{part}.weight') for part in 'AB')
     found[matrices[stem]] = _merged(path, stem, found[matrices[stem]], (a, b), told)

@@ -16,6 +16,7 @@ import dataclasses
 import re
 
 from r1jax.data import template
+from r1jax.rewards import last_number
 from r1jax.rewards.verdict import Kind, Verdict
 
 LONGEST_ANSWER = 2000  # characters; a final answer is one expression
@@ -33,8 +34,6 @@ _JOINED = re.compile(
 )
 # What may close a box or hide a brace. Yes: `\{` as one sign, `}`. No: `(`.
 _BRACE = re.compile(r'\\.|[{}]', re.S)
-# A number as people write it. Yes: `1,234`, `-3.5`, `1/2`, the 2 of `5-3=2`. No: the 7 of `x7`.
-_NUMBER = re.compile(r'(?<![\w.,])[-+\u2212]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?', re.ASCII)
 
 
 def read(completion, answer):
@@ -49,19 +48,9 @@ def read(completion, answer):
     return reply
   found = ()
   if answer == 'last_number':
-    number = last_number(template.outside_thought(completion))
+    number = last_number.read(template.outside_thought(completion))
     found = () if number is None else (number,)
   return dataclasses.replace(reply, answers=found)
-
-
-def last_number(text):
-  """The last number that a text writes, as it is written, or None."""
-  return next(iter(_NUMBER.findall(text)[-1:]), None)
-
-
-def is_number(text):
-  """Whether a text is a number and nothing else: `1,234`, `-3/4`; not `3 apples`."""
-  return _NUMBER.fullmatch(text.strip()) is not None
 
 
 def final_answer(completion, reply):

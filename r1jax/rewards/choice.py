@@ -227,6 +227,14 @@ def _unlettered(options, letters):
   Only where all do: `A. Smith` may be a name.
   """
   texts = [option.strip() for option in options]
+  # Yes: `A. 3`, `(B) cat`. No: `A`, `Ann`, `AB. x`.
+  marked = [re.match(r'\(?([A-Z])[.):] ?(?=\S)', text) for text in texts]
+  named = ''.join(one[1] for one in marked if one)
+  if named != letters and sorted(named) == list(letters):
+    raise ValueError(
+      f'the options carry the letters {named} in this order, but would be asked as {letters}: sort '
+      'them'
+    )
   # Yes: `A. 3`, `(B) cat`, `C: x`. No: `A`, `Ann`, a letter of another option.
   found = [re.match(rf'\(?{name}[.):] ?(?=\S)', text) for name, text in zip(letters, texts)]
   return [text[one.end() :] for one, text in zip(found, texts)] if all(found) else texts

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import rich.box
 import rich.console
 import rich.table
@@ -168,9 +169,26 @@ def sft_rows(job, stage, size, mesh, tokenizer, beside=0.0):
 
 
 def _first_rows(one, tokenizer):
-  """The first example as the model sees it; the texts are without control tokens."""
-  text = lambda ids: f'{excerpt(tokenizer.decode(ids))} ({len(ids):,} tokens)'
-  return [('given', text(one.ids[~one.learned])), ('to learn', text(one.ids[one.learned]))]
+  """The first example as the model sees it, control tokens with it; `…` where it goes on later."""
+
+  def text(chosen):
+    # Turns that are learned and turns that are not follow each other.
+    cuts = np.flatnonzero(np.diff(chosen, prepend=~chosen[:1])).tolist()
+    spans = [slice(*two) for two in zip(cuts, [*cuts[1:], len(chosen)])]
+    shown = [_marked(one.ids[span], tokenizer) for span in spans if chosen[span.start]]
+    return f'{excerpt(" … ".join(shown))} ({int(chosen.sum()):,} tokens)'
+
+  return [('given', text(~one.learned)), ('to learn', text(one.learned))]
+
+
+def _marked(ids, tokenizer):
+  """The text of ids, with control tokens, which decoding leaves out, by their names."""
+  silent = [i for i, one in enumerate(ids) if not tokenizer.decode([one])]
+  text, begin = '', 0
+  for at in silent:
+    text += tokenizer.decode(ids[begin:at]) + (tokenizer.text_of(int(ids[at])) or '')
+    begin = at + 1
+  return text + tokenizer.decode(ids[begin:])
 
 
 def distill_rows(job, stage, size, mesh, tokenizer):

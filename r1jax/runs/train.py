@@ -149,7 +149,13 @@ class Run:
         self.examiner = self.examine()
       best_model.check(self.job, self.examiner)
       with workdir.opened(self.job.workdir, config):
-        self._learn(stage, config, began)
+        try:
+          self._learn(stage, config, began)
+        except loop.Interrupted:
+          raise
+        except Exception as error:
+          workdir.note_stop(self.folder, error)
+          raise
 
   def _learn(self, stage, config, began):
     """From the plan to the files that the run leaves."""

@@ -14,7 +14,7 @@ import r1jax
 from r1jax import files
 from r1jax.runs import learned, lock
 
-SUMMARY = 'summary.json'
+SUMMARY, STOPPED = 'summary.json', 'stopped.json'
 # What may differ when a run goes on: it changes where, how often or how long, not what is computed.
 _FREE = (
   'workdir', 'mesh', 'loop', 'runtime.cache', 'rl.updates', 'rl.rollout_mesh', 'rl.samples_every',
@@ -76,9 +76,17 @@ def prepare(path, config):
       free = _FREE + (_CURATED if drawn else ())
       _check_same(folder, _saved(folder / 'config.json'), content, free)
       learned.check_same(folder, _saved(folder / 'data.json'), data, config)
+    (folder / STOPPED).unlink(missing_ok=True)
     for name, value in (('config', content), ('versions', versions()), ('data', data)):
       files.write_atomically(folder / f'{name}.json', json.dumps(value, indent=2) + '\n')
   return folder
+
+
+def note_stop(folder, error):
+  """Keeps why a run has ended before its end, for whoever looks; the next start drops that."""
+  if jax.process_index() == 0:
+    with contextlib.suppress(OSError):  # the disk may be the reason
+      files.write_json(pathlib.Path(folder) / STOPPED, {'why': ' '.join(str(error).split())})
 
 
 def asked(config):

@@ -113,7 +113,9 @@ class Signals:
   def _note(self, number, frame):
     self.asked = signal.Signals(number).name
     self.notice = f'{self.asked}: stopping, at the latest after this update; again to stop now'
-    signal.signal(number, self._before[number])
+    # The kernel and the shell may each send a SIGHUP: a second one is no second wish.
+    again = signal.SIG_IGN if number == signal.SIGHUP else self._before[number]
+    signal.signal(number, again)
     if number == signal.SIGHUP:
       leave_terminal()
     # Not by print: the signal may have come in the middle of one. A stage of a graph has another

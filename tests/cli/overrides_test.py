@@ -129,6 +129,9 @@ def test_a_mistyped_key_is_answered_with_the_nearest():
     ('actor_rollout_ref.rollout.n', 'sample.group'),
     ('optimizer.learning_rate', 'optimizer.lr'),
     ('model_name_or_path', 'checkpoint'),
+    ('actor_rollout_ref.model.path', 'checkpoint'),
+    ('algorithm.filter_groups.enable', 'rl.dynamic_sampling'),
+    ('resume_from_checkpoint', 'workdir'),
   ],
 )
 def test_a_name_of_another_project_is_answered_with_ours(theirs, ours):
@@ -136,8 +139,14 @@ def test_a_name_of_another_project_is_answered_with_ours(theirs, ours):
   assert line == f'unknown config key {theirs}: did you mean config.{ours}?'
 
 
+def test_a_supervised_stage_answers_with_keys_of_its_own():
+  line = refusal('--config=sft', '--config.max_seq_length=8')
+  assert line == 'unknown config key max_seq_length: did you mean config.sft.capacity?'
+
+
 def test_every_name_of_another_project_stands_for_a_key_that_there_is():
-  assert set(other_names.OURS.values()) <= {key.name for key in settings.defaults()}
+  named = {*other_names.OURS.values(), *other_names.OURS_SFT.values()}
+  assert named <= {key.name for key in settings.defaults()}
 
 
 def test_a_key_without_config_before_it_is_told_how_it_is_written():

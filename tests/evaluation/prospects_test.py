@@ -1,5 +1,7 @@
 """A run that cannot learn says so: what is told of replies, and when a run stops."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,23 @@ def test_the_run_stops_after_so_many_silent_rollouts_in_a_row_and_says_what_help
 def test_a_watch_goes_on_from_the_count_of_another(job):
   with pytest.raises(prospects.NothingToLearnError):
     prospects.SilenceWatch(job, print, silent=2).add(said(('wrong', 'wrong')))
+
+
+def test_where_updates_have_ruined_the_policy_or_accuracy_is_not_paid_that_is_said(job):
+  heard = []
+  watch = prospects.SilenceWatch(job, heard.append)
+  replies_of = lambda total: dataclasses.replace(
+    silent, scores=tuple(dataclasses.replace(one, total=total) for one in silent.scores)
+  )
+  silent = said(('nothing', 'nothing'))
+  watch.add(replies_of(0.9))
+  watch.add(replies_of(0.2))
+  assert "data.prompt='chat'" in heard[0]
+  assert 'an earlier rollout earned 0.90 and this one 0.20' in heard[1]
+  assert 'optimizer.lr=' in heard[1] and 'data.prompt' not in heard[1]
+  unpaid = dataclasses.replace(job, reward=dataclasses.replace(job.reward, accuracy=0.0))
+  prospects.SilenceWatch(unpaid, heard.append).add(replies_of(1.0))
+  assert 'every reply earns 1.00: reward.accuracy is 0' in heard[2]
 
 
 @pytest.mark.parametrize(

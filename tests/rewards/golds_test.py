@@ -36,7 +36,7 @@ def _load(tmp_path, *records):
 @pytest.mark.parametrize(
   'record, gold',
   [
-    (CHOICE, choice.Letter('B', 'ABC')),
+    (CHOICE, choice.Letter('B', 'ABC', ('3', '4', '5'))),
     (GAME, puzzles.Numbers((1, 2, 3, 4), 24, True)),
     (GAME | {'use_all': False, 'answer': None}, puzzles.Numbers((1, 2, 3, 4), 24, False)),
     (PROGRAM, code.Tests((code.StdinTest('3 4\n', '7\n'),))),
@@ -87,14 +87,20 @@ def test_an_option_that_says_what_the_right_one_says_is_right_too(tmp_path):
   scores = [problem.answer.check(f'\\boxed{{{one}}}', template.parse(''), None) for one in 'ABC']
   assert [found.score for found in scores] == [1, 0, 1]
   gold = golds.graded({'kind': 'letter', 'gold': 'C', 'choices': ['4', '3', '4']})
-  assert gold.alike == 'A' and choice.Letter.graded({'gold': 'C', 'choices': 3}).alike == ''
+  assert gold.check('\\boxed{A}', template.parse(''), None).score == 1
+  assert choice.Letter.graded({'gold': 'C', 'choices': 3}).texts == ()
+
+
+def test_options_that_carry_letters_in_another_order_are_refused(tmp_path):
+  with pytest.raises(ValueError, match='carry the letters BAC in this order, but would be asked'):
+    _load(tmp_path, CHOICE | {'options': ['B. 3', 'A. 4', 'C. 5']})
 
 
 def test_the_letter_stands_in_the_field_that_the_user_names(tmp_path):
   path = tmp_path / 'some.jsonl'
   path.write_text('{"q": "Q", "options": ["a", "b"], "correct": "A"}')
   (problem,) = jsonl.load(path, records.columns('question=q,answer=correct'))
-  assert problem.answer == choice.Letter('A', 'AB')
+  assert problem.answer == choice.Letter('A', 'AB', ('a', 'b'))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +200,7 @@ def test_every_kind_says_what_it_is_and_asks_for_its_answer_in_its_own_words():
     ({'kind': 'math', 'gold': '48/2 = <<48/2=24>>24.\n#### 24'}, golds.of('24')),
     ({'kind': 'math', 'gold': '### 24'}, golds.of('### 24')),
     ({'kind': 'letter', 'gold': 'b'}, choice.Letter('B')),
-    ({'kind': 'letter', 'gold': 'b', 'choices': ['x', 'y']}, choice.Letter('B', 'AB')),
+    ({'kind': 'letter', 'gold': 'b', 'choices': ['x', 'y']}, choice.Letter('B', 'AB', ('x', 'y'))),
     ({'kind': 'letter', 'gold': 'b', 'choices': 4}, choice.Letter('B', 'ABCD')),
     ({'kind': 'numbers', 'gold': {'numbers': [3, 8], 'target': 24}}, puzzles.Numbers((3, 8), 24)),
     ({'kind': 'order', 'gold': ['Ann', 'Bob']}, puzzles.Order(('Ann', 'Bob'))),

@@ -71,7 +71,7 @@ def test_the_newest_checkpoint_becomes_a_hub_folder(run):
   assert checkpoints.open(made) == made
 
 
-def test_an_older_checkpoint_is_opened_by_its_folder(run):
+def test_an_older_checkpoint_is_opened_by_its_folder(run, tmp_path, monkeypatch):
   folder, cfg, initial = run
   first, second = (folder / 'checkpoints' / f'step_0000000{step}' for step in (1, 2))
   made = opening.open_model(first, lambda line: None)
@@ -80,6 +80,14 @@ def test_an_older_checkpoint_is_opened_by_its_folder(run):
   assert opening.asking(first) == opening.asking(folder) != {}
   with pytest.raises(ValueError, match=rf'a checkpoint of the run {folder}, .* r1jax export'):
     checkpoints.open(first)
+  # From within its folder, and by a link to it.
+  monkeypatch.chdir(first.parent)
+  (tmp_path / 'link').symlink_to(first)
+  for name in (first.name, f'../checkpoints/{first.name}', tmp_path / 'link'):
+    assert opening.open_model(name, lambda line: None).resolve() == folder / 'model-at-1'
+  there = 'step_00000000, step_00000001, step_00000002'
+  with pytest.raises(ValueError, match=f'no such checkpoint of the run, it has .*{there[-13:]}'):
+    opening.open_model(first.parent / 'step_00000099')
   # What is asked for by its number is not replaced by another.
   (second / 'manifest.json').write_text('{')
   with pytest.raises(ValueError, match='step_00000002 is damaged'):
@@ -109,6 +117,15 @@ def test_chat_and_export_say_in_one_line_that_the_run_has_not_ended(run, tmp_pat
   out, err = capsys.readouterr()
   assert out.startswith(line) and out.endswith(f'{output}: verified\n') and err == ''
   assert checkpoints.find(output) == output
+
+
+def test_nothing_is_exported_over_a_run(run, capsys):
+  folder, _, _ = run
+  config = (folder / 'config.json').read_text()
+  for output in (folder, folder / 'model'):
+    assert export.main(['--checkpoint=tiny', f'--output={output}']) == 1
+    assert f'--output={output} belongs to the run in {folder}' in capsys.readouterr().err
+  assert (folder / 'config.json').read_text() == config
 
 
 def test_a_finished_model_goes_first_and_a_new_run_is_told_what_to_do(run):

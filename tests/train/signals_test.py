@@ -57,6 +57,30 @@ def test_a_run_whose_terminal_closes_goes_on_to_its_end(tmp_path):
   assert (tmp_path / 'told').read_text() == 'SIGHUP'
 
 
+def test_a_second_sighup_does_not_end_what_is_being_saved(monkeypatch):
+  monkeypatch.setattr(loop, 'leave_terminal', lambda: None)
+  with loop.Signals() as signals:
+    signal.raise_signal(signal.SIGHUP)
+    signal.raise_signal(signal.SIGHUP)
+    assert signals.asked == 'SIGHUP'
+
+
+def test_a_reader_who_leaves_stops_the_run_as_a_closed_terminal_does(tmp_path):
+  process = subprocess.Popen(
+    [sys.executable, '-c', UNREAD, str(tmp_path / 'told')],
+    cwd=small_runs.ROOT,
+    env=small_runs.environment(),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  assert process.stdout.readline() == 'line 0\n'
+  process.stdout.close()
+  assert process.wait(60) == 0
+  assert process.stderr.read() == 'standard output is closed: stopping\n'
+  assert (tmp_path / 'told').read_text() == 'SIGHUP'
+
+
 def test_who_is_told_to_ignore_a_closed_terminal_does(monkeypatch):
   before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
   try:
@@ -96,4 +120,17 @@ def hang(step):
     time.sleep(0.1)
 with jax.set_mesh(sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])):
   loop_test.run(loop_test.Counting(hang), pathlib.Path(sys.argv[1]))
+"""
+UNREAD = """
+import pathlib, sys, time
+from r1jax.cli import commands
+from r1jax.train import loop
+commands.stop_where_unread()
+with loop.Signals() as signals:
+  for number in range(600):
+    print('line', number, flush=True)
+    time.sleep(0.1)
+    if signals.asked:
+      break
+pathlib.Path(sys.argv[1]).write_text(signals.asked)
 """

@@ -102,7 +102,7 @@ def _problem(record, kind):
     raise ValueError(
       "has choices, which the question does not show: data.columns='options=choices' (a list of "
       "texts, the answer a letter) makes them its options, data.columns='level', say, reads only "
-      'the columns that it names'
+      'the columns that it names; for r1jax evaluate rename the column in the file'
     )
   checked = golds.read(record, 'answer')
   if checked:

@@ -56,6 +56,9 @@ _CALCULATED = re.compile(
   r'(?:[^A-Za-z\\]|\\(?:[dt]?frac|times|cdot|sqrt|pi|binom|div)(?![a-z]))+\Z'
 )
 
+# What tables write where there is no value.
+_MISSING = ('nan', 'null', 'n/a')
+
 
 @dataclasses.dataclass(frozen=True)
 class Value(Gold):
@@ -137,10 +140,10 @@ def unreadable(text):
   braces = _BRACE.findall(text)
   if braces.count('{') != braces.count('}'):
     return 'a brace is left open'
-  # Signs around a value, without one, and what tables write where there is none.
+  # Signs around a value, without one.
   if not text.strip(' $*#`".?'):
     return 'it is empty'
-  if text.strip().lower() in ('nan', 'null'):
+  if text.strip().lower() in _MISSING:
     return 'it stands for a value that is missing'
   hidden = '' if text.isprintable() else next(filter(_is_hidden, text), '')
   return f'it has the invisible sign U+{ord(hidden):04X}' if hidden else ''
@@ -169,6 +172,8 @@ def quick(gold, answer):
     return judged(int(one) == int(other), one, other)
   if not one:
     return Verdict(0.0, Kind.VERIFIER_ERROR, 'the gold answer is empty')
+  if one.lower() in _MISSING:
+    return Verdict(0.0, Kind.VERIFIER_ERROR, f'the gold {one!r} stands for a value that is missing')
   if len(one) > accuracy.LONGEST_ANSWER:
     return Verdict(0.0, Kind.VERIFIER_ERROR, f'the gold answer has {len(one)} characters')
   refused = notation.refusal(other)

@@ -1,7 +1,7 @@
 """The examination of a run by all rules."""
 
 from r1jax.runs.doctor import machine, policy, replies, signal
-from r1jax.runs.doctor.finding import Evidence
+from r1jax.runs.doctor.finding import Evidence, Finding
 
 # In the order in which they are told: what keeps a run from learning comes first.
 RULES = (*signal.RULES, *policy.RULES, *replies.RULES, *machine.RULES)
@@ -21,4 +21,8 @@ def of(run):
   newest = run.latest('step')
   last = tuple(newest.rows()) if newest else ()
   updates = max(run.step, *(run.checkpoints or (0,)), newest.step if newest else 0)
-  return examine(Evidence(tuple(run.rows), run.config, last, run.checkpoints, updates))
+  found = examine(Evidence(tuple(run.rows), run.config, last, run.checkpoints, updates))
+  if run.stopped and not run.alive:
+    do = 'mend that; the same command goes on from the newest checkpoint'
+    found.insert(0, Finding('it ended before its end', run.stopped, do))
+  return found

@@ -28,6 +28,7 @@ class Run:
     checkpoints: updates at which there is a checkpoint, ascending.
     alive: whether the run goes on now.
     changed: when its figures last changed, seconds since 1970.
+    stopped: why it ended before its end; '' where it did not, or was told to.
   """
 
   folder: pathlib.Path
@@ -40,6 +41,7 @@ class Run:
   checkpoints: tuple
   alive: bool
   changed: float
+  stopped: str = ''
 
   @property
   def name(self):
@@ -109,6 +111,7 @@ def read(folder):
     kept=tuple(sample_files.found(folder / sample_files.FOLDER)),
     checkpoints=tuple(sorted(int(match[1]) for _, match in checkpoints if match)),
     alive=_alive(folder / 'run.lock'),
+    stopped=str(optional('stopped.json').get('why', '')),
     changed=(metrics if metrics.exists() else folder / 'config.json').stat().st_mtime,
   )
 
