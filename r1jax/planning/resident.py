@@ -22,13 +22,15 @@ _GIB = 2**30
 class Updates:
   """What learns: the flag that names the rows of a micro-batch, their number and length.
 
-  `beside`: bytes of further weights that stay, such as a teacher's.
+  `beside`: bytes of further weights that stay, such as a teacher's. `saves`: whether checkpoints
+  are written while updates go on.
   """
 
   flag: str
   rows: int
   length: int
   beside: float = 0.0
+  saves: bool = False
 
 
 def peak(cfg, mesh, held, updates):
@@ -44,7 +46,9 @@ def peak(cfg, mesh, held, updates):
   one = held.state + max(update, rollout)
   if _device(mesh).platform != 'cpu':
     return one + updates.beside
-  return PROCESS + updates.beside + _here(mesh) * one
+  # What is trained is as large as its gradient. A device with memory of its own keeps no copy.
+  copy = held.gradients + held.optimizer + held.reference if updates.saves else 0.0
+  return PROCESS + updates.beside + _here(mesh) * (one + copy)
 
 
 def row(cfg, mesh, held, updates):

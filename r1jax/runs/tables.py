@@ -163,7 +163,8 @@ def sft_rows(job, stage, size, mesh, tokenizer, beside=0.0):
   # There is no reference, and questions are asked now and then, with less than an update takes.
   alone = dataclasses.replace(job, grpo=dataclasses.replace(job.grpo, beta=0.0))
   held = dataclasses.replace(memory.held(alone, stage.cfg, mesh), cache=0.0, decoding=0.0)
-  updates = resident.Updates('sft.rows', job.sft.rows, job.sft.capacity, beside)
+  saves = stage.total > job.loop.checkpoint_every
+  updates = resident.Updates('sft.rows', job.sft.rows, job.sft.capacity, beside, saves)
   kept = disk.row(alone, stage.cfg, mesh, stage.total)
   return rows + resident.row(stage.cfg, mesh, held, updates) + kept
 
@@ -213,6 +214,7 @@ def _memory(job, cfg, mesh):
     f'{memory.size(update)} more in an update (gradients, activations by a formula)',
     f'{memory.size(held.decoding + held.cache)} more in a rollout (cache)',
   )
-  updates = resident.Updates('rl.rows', rl.rows, rl.capacity)
+  saves = rl.updates > job.loop.checkpoint_every
+  updates = resident.Updates('rl.rows', rl.rows, rl.capacity, saves=saves)
   kept = disk.row(job, cfg, mesh, rl.updates)
   return [('memory', '; '.join(parts)), *resident.row(cfg, mesh, held, updates), *kept]

@@ -98,6 +98,18 @@ def test_what_does_not_fit_is_said_with_what_does(told):
   assert 'lora.rank' in tell(resident.PROCESS, 64)[0]
 
 
+def test_a_checkpoint_that_is_written_while_updates_go_on_is_a_copy_of_what_is_saved(told):
+  tell, peak = told
+  job = config_lib.build(r1_zero.get_config('tiny'))
+  cfg = dataclasses.replace(WIDE, layers=16, dense_layers=16)
+  mesh = sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])
+  held = dataclasses.replace(memory.held(job, cfg, mesh), cache=0.0)
+  more = resident.peak(cfg, mesh, held, resident.Updates('', 64, 128, saves=True))
+  weights = 4 * params_lib.count(transformer.specs(cfg))
+  # Weights, the two moments, and the reference of a run with a KL penalty.
+  assert more - peak(64) == pytest.approx((3 + bool(job.grpo.beta)) * weights, rel=0.01)
+
+
 def test_a_system_that_does_not_say_what_is_free_is_left_out(monkeypatch):
   monkeypatch.setattr(resident, 'available', lambda: None)
   mesh = sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])
