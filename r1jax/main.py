@@ -1,7 +1,6 @@
 """Runs an experiment, or goes on with it where it was stopped."""
 
 import faulthandler
-import os
 import sys
 import time
 import traceback
@@ -109,8 +108,6 @@ def _quieten():
 
 def main(argv=None):
   """Runs the command; user errors end in one line and exit status 1."""
-  # What fails is raised, and XLA's alarm of a slow compilation, an error of its log, is none.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   try:
     given = parse(sys.argv[1:] if argv is None else argv)
     if not given.config:

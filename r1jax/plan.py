@@ -107,8 +107,6 @@ def main(argv=None):
   """Runs the command; user errors end in one line and exit status 1."""
   # It computes on no accelerator; JAX reads these when it is imported.
   os.environ['JAX_PLATFORMS'] = 'cpu'
-  # Errors too: what fails is raised, and XLA's alarm of a slow compilation is none.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
   def work():
     given = parse(sys.argv[1:] if argv is None else argv)

@@ -179,8 +179,10 @@ def quiet():
   """While modules are imported in here, Ctrl-C ends the process at once, in one line.
 
   The exception that Python raises otherwise leaves compiled modules half made: tracebacks of a
-  page, or a crash.
+  page, or a crash. XLA's log is silent from then on.
   """
+  # What fails is raised, and its alarm of a slow compilation, an error of that log, is none.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   ours = threading.current_thread() is threading.main_thread()
   # Another handler than Python's own belongs to somebody who knows better (nohup, a notebook).
   if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:

@@ -49,7 +49,7 @@ def open_run(workdir, notify=print, step=None):
   workdir = pathlib.Path(workdir)
   job = read_job(workdir)
   run = kinds.KINDS[job.stage].learns(job, jax.sharding.get_mesh())
-  # For the shapes of its state alone: the data may be gone from this machine.
+  # For the shapes of its state alone: RL reads no data for that, which may be gone from here.
   stage = run.stage(run.unread())
   stage.beside = model.base(job)
   try:

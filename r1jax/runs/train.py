@@ -70,7 +70,7 @@ class Run:
     raise NotImplementedError
 
   def unread(self):
-    """What stands in for it where a stage is made for its shapes alone: its file may be gone."""
+    """What stands in for it where a stage is made for its shapes alone, if anything can."""
     return self.read()
 
   def stage(self, data):
