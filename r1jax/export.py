@@ -97,8 +97,9 @@ def run(given):
 def _tell_of(folder):
   """Says what stands in the folder that is to be written; ValueError where that is a run's."""
   path = pathlib.Path(folder).absolute()
-  for run in (path, path.parent if path.name == 'model' else path):
-    if (run / 'metrics.jsonl').exists() or (run / 'checkpoints').is_dir():
+  for run in (path, path.parent if path.name.startswith('model') else path):
+    made = (run / 'metrics.jsonl').exists() or (run / 'checkpoints').is_dir()
+    if made and (run / 'config.json').exists():
       raise ValueError(
         f'--output={folder} belongs to the run in {run}, whose files would be replaced: name '
         'another folder'

@@ -252,11 +252,8 @@ def load(folder, tokenizer, notify=lambda line: None):
 
 def _in_settings(folder, tokenizer):
   """The template that tokenizer_config.json holds, the default one of several; None without."""
-  settings = getattr(tokenizer, 'settings', None)
-  # A SentencePiece model has no settings of its own, but such a file may lie beside it.
-  if settings is None:
-    settings = hub_files.read_json(folder / 'tokenizer_config.json')
-  source = settings.get('chat_template')
+  # A SentencePiece model has none: it would spell out the tokens that a template marks turns by.
+  source = getattr(tokenizer, 'settings', {}).get('chat_template')
   if isinstance(source, list) and source:
     named = [entry for entry in source if isinstance(entry, dict)]
     templates = {str(entry.get('name')): entry.get('template') for entry in named}

@@ -97,10 +97,10 @@ def _holding(path, split=''):
   # Hub folders keep their files in data/, or in a folder for each configuration or split.
   inner = {one.name: one for one in _folders(path) if _shards(one)}
   # The hub's own conversion has a folder for each configuration, and in it one for each split.
-  deeper = [one for one in _folders(path) if any(map(_shards, _folders(one)))]
-  if not inner and len(deeper) == 1:
+  deeper = [] if inner else [one for one in _folders(path) if any(map(_shards, _folders(one)))]
+  if len(deeper) == 1:
     return _holding(deeper[0], split)
-  inner |= {one.name: one for one in deeper if one.name not in inner}
+  inner |= {one.name: one for one in deeper}
   if split not in inner and len(inner) != 1:
     told = f'data in {", ".join(inner)}: give one of them' if inner else 'no .parquet or .jsonl'
     raise RecordError(f'{path}: {told}')

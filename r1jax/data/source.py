@@ -221,9 +221,11 @@ def told(cfg, train, heldout):
 
 def _written(answer):
   """An answer as what two are compared by: `2`, `2.0` and `$2$` are one."""
+  text = str(answer).strip(' $')
   try:
-    return decimal.Decimal(str(answer).strip(' $').replace(',', '')).normalize()
-  except decimal.InvalidOperation:
+    # Of longer ones decimals would keep the first digits alone.
+    return decimal.Decimal(text).normalize() if len(text) < 20 else text
+  except ArithmeticError:
     return repr(answer)
 
 

@@ -92,10 +92,10 @@ def of(replies):
 class SilenceWatch:
   """Counts rollouts in a row in which no group had anything to compare."""
 
-  def __init__(self, job, say, silent=0):
-    """`say` hears a line; `silent` is the count of an earlier `SilenceWatch`, to go on with."""
+  def __init__(self, job, say, silent=0, most=0.0):
+    """`say` hears a line; `silent` and `most` are of an earlier `SilenceWatch`, to go on with."""
     self._job, self._say, self.silent = job, say, silent
-    self._most = 0.0  # the best mean reward of a rollout so far
+    self.most = most  # the best mean reward of a rollout so far, 0 for none above it
 
   def add(self, replies):
     """Notes a rollout; says why it taught nothing.
@@ -106,7 +106,7 @@ class SilenceWatch:
     seen = of(replies)
     valid_PG = replies.valid_PG
     earned = float(replies.reward_PG[valid_PG].mean()) if valid_PG.any() else 0.0
-    before, self._most = self._most, max(self._most, earned)
+    before, self.most = self.most, max(self.most, earned)
     # One group that disagrees is enough to learn from.
     if seen.unanimous < 1:
       self.silent = 0
@@ -124,7 +124,7 @@ class SilenceWatch:
 
   def _advice(self, seen, earned, before):
     """What most likely helps where a rollout earns `earned`, and the best before it `before`."""
-    if earned < before / 2:
+    if before and earned < before / 2:
       return (
         f'an earlier rollout earned {before:.2f} and this one {earned:.2f}, so the updates have '
         f'ruined the policy: lower optimizer.lr={self._job.optimizer.lr:g}, and begin anew'

@@ -45,7 +45,7 @@ def peak(cfg, mesh, held, updates):
   rollout = held.decoding + 1.5 * held.cache
   one = held.state + max(update, rollout)
   if _device(mesh).platform != 'cpu':
-    return one + updates.beside
+    return one + updates.beside / mesh.size
   # What is trained is as large as its gradient. A device with memory of its own keeps no copy.
   copy = held.gradients + held.optimizer + held.reference if updates.saves else 0.0
   return PROCESS + updates.beside + _here(mesh) * (one + copy)

@@ -4,7 +4,8 @@ The final answer stands in the answer tags; without them in the last line `ANSWE
 in the last box. Read as a letter: `B`, `b.`, `(B)`, `[B]`, `B)`, `**B**`, `\\boxed{B}`,
 `\\text{B}`, `{B}`, `\\rm B`, `{"answer": "B"}`, `B: text`, `(B) text`, `option B`, `Antwort: B`,
 `the answer is B`, `B is correct`, `B, because x`. Two letters, a letter that is taken back
-(`B. no, the third`), or one that is no option, state none. A letter counts, whatever text follows.
+(`B. no, the third`), or one that is no option, state none. A letter counts, whatever text follows
+but a bare letter: `B. c` is two where it is not known that the option's text is `c`.
 """
 
 import dataclasses
@@ -44,20 +45,21 @@ _OTHER = re.compile(
 # third`, `but (d)`. No: `or a cat`, `the third law`.
 _OFFERED = re.compile(
   r'\b(?:or|and|not|but|nor|no|wait|actually|rather|maybe|perhaps|instead|else|than|possibly|also'
-  r'|then|vs|versus|as well as)\b'
+  r'|then|vs|versus|(?:as )?well as)\b'
   r'[,.:;\s-]*(?:option |choice |it is |it\'s )?'
-  r'(?:[(\[]?([a-z])[)\]]?|(?:the )?(?:first|second|third|fourth|fifth|last|other|next|previous)'
-  r'(?: one| option| choice| answer)?)(?=\s*(?:$|[.,;:?!]))',
+  r'(?:[(\[]?(?P<letter>[a-z])[)\]]?|(?:the )?(?P<place>first|second|third|fourth|fifth|last|other'
+  r'|next|previous)(?: one| option| choice| answer)?)(?=\s*(?:$|[.,;:?!]))',
   re.I,
 )
 # Nothing but a small letter or an option's place behind the letter. Yes: ` c`, ` option d?`,
 # ` which is the third option`, ` c is right`. No: ` c is the speed of light`, ` the third law`.
 _BARE = re.compile(
   r'\W*(?:which is |option |choice |\d\w\w:? )*'
-  r'(?:[(\[]?([b-z])|\((a)\)'
-  r'|the (?:first|second|third|fourth|fifth|last|other)(?: one| option| choice)?)'
+  r'(?:[(\[]?(?P<letter>[b-z]|(?<=\()a)'
+  r'|the (?P<place>first|second|third|fourth|fifth|last|other)(?: one| option| choice)?)'
   r'[)\]]?(?: is (?:right|correct|true))?(?: too| as well| also)?[\s.,;:?!)]*\Z'
 )
+_PLACES = ('first', 'second', 'third', 'fourth', 'fifth')
 # What takes a choice back. Yes: `Actually`, `cat. Wait`, `no, it`. No: `no effect`, `awaits`.
 _TAKEN_BACK = re.compile(
   r'(?:^|[.!?;,:)(-])\s*(?:(?:or|and|but|nor|else|wait|actually|maybe|perhaps|possibly|hmm|sorry'
@@ -227,8 +229,8 @@ def _unlettered(options, letters):
   Only where all do: `A. Smith` may be a name.
   """
   texts = [option.strip() for option in options]
-  # Yes: `A. 3`, `(B) cat`. No: `A`, `Ann`, `AB. x`.
-  marked = [re.match(r'\(?([A-Z])[.):] ?(?=\S)', text) for text in texts]
+  # Yes: `A. 3`, `(B) cat`. No: `A`, `Ann`, `AB. x`, `C. Darwin`.
+  marked = [re.match(r'\(?([A-Z])[.):] ?(?=[^A-Z\s])', text) for text in texts]
   named = ''.join(one[1] for one in marked if one)
   if named != letters and sorted(named) == list(letters):
     raise ValueError(
@@ -272,10 +274,14 @@ def read(answer, options, texts=()):
 def _offers(rest, options, letter):
   """Whether what follows a letter offers another option, by its small letter or its place."""
   found = [*_OFFERED.finditer(rest), *filter(None, [_BARE.match(rest)])]
-  # A letter that is no option, or the same one, is something else: `B. x and y`.
-  others = set(options.upper()) - {letter}
-  letters = (next(filter(None, one.groups()), None) for one in found)
-  return any(one is None or one.upper() in others for one in letters)
+  # A letter that is no option, or the same one, is something else: `B. x and y`, `B, the second`.
+  others, own = set(options.upper()) - {letter}, options.upper().index(letter)
+  places = {place for number, place in enumerate(_PLACES) if number != own}
+  places |= {'last', 'other', 'next', 'previous'}
+  return any(
+    one['place'].lower() in places if one['place'] else one['letter'].upper() in others
+    for one in found
+  )
 
 
 def _bare(text):

@@ -86,7 +86,8 @@ def note_stop(folder, error):
   """Keeps why a run has ended before its end, for whoever looks; the next start drops that."""
   if jax.process_index() == 0:
     with contextlib.suppress(OSError):  # the disk may be the reason
-      files.write_json(pathlib.Path(folder) / STOPPED, {'why': ' '.join(str(error).split())})
+      why = ' '.join(str(error).split()) or type(error).__name__
+      files.write_json(pathlib.Path(folder) / STOPPED, {'why': why})
 
 
 def asked(config):

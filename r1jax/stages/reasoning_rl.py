@@ -83,12 +83,12 @@ class Stage(state_lib.FrozenBase):
     self.cycle, self.examine_every, self.base = job.rl.mini_batches, 0, {}
     self.doing = lambda: self.rollouts.doing
     self.stopping, self.rollouts.heed = str, self._heed
-    self.watch_silence(0)
+    self.watch_silence()
 
-  def watch_silence(self, silent):
-    """Begins to watch for rollouts that teach nothing, `silent` of them just seen."""
+  def watch_silence(self, silent=0, most=0.0):
+    """Begins to watch for rollouts that teach nothing; arguments as of `prospects.SilenceWatch`."""
     say = print if jax.process_index() == 0 else lambda line: None
-    self.prospects = prospects.SilenceWatch(self.job, say, silent)
+    self.prospects = prospects.SilenceWatch(self.job, say, silent, most)
 
   @property
   def policy(self):
@@ -125,7 +125,7 @@ class Stage(state_lib.FrozenBase):
     self.rollouts.restore(self.iteration, host['questions'], arrays['versions'])
     # Not part of the position: an examination may have come after the rollout.
     self.questions.asked = host.get('asked', self.questions.asked)
-    self.watch_silence(host['silent'])
+    self.watch_silence(host['silent'], host.get('most', 0.0))
 
   def close(self):
     """Ends the sampling ahead."""
@@ -146,6 +146,7 @@ class Stage(state_lib.FrozenBase):
       'versions': len(self.rollouts.versions),
       'questions': self.rollouts.position,
       'silent': self.prospects.silent,
+      'most': self.prospects.most,
       'asked': self.questions.asked,
     }
 

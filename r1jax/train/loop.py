@@ -53,8 +53,8 @@ class LoopConfig:
       `model-best/` at the end; needs `evaluation.every`.
     sinks: what gets the figures beside `metrics.jsonl`: 'tensorboard', 'wandb', 'trackio'; the
       latter two are packages to install, and their own variables say whose and where.
-    minutes: after which the run saves and ends, at the latest behind its update, to go on by the
-      same command; 0 for none. They count from each start; in a graph, from that of each stage.
+    minutes: after which the run saves and ends at the end of its update, to go on by the same
+      command; 0 for none. They count from each start; in a graph, from that of each stage.
   """
 
   checkpoint_every: ranges.Count = 50
@@ -84,8 +84,9 @@ class Best:
 class Signals:
   """While entered, SIGTERM, SIGINT and SIGHUP only set `asked`; a second one ends the process.
 
-  SIGHUP comes where a terminal closes or a connection is lost; `nohup` has it ignored. What happens
-  now is said at once: by whoever has set `shown` and shows `notice`, else by a line.
+  But not a second SIGHUP, which the kernel and the shell may each send. SIGHUP comes where a
+  terminal closes or a connection is lost; `nohup` has it ignored. What happens now is said at once:
+  by whoever has set `shown` and shows `notice`, else by a line.
 
   Attributes:
     asked: name of the signal that came; '' before.
@@ -112,10 +113,9 @@ class Signals:
 
   def _note(self, number, frame):
     self.asked = signal.Signals(number).name
-    self.notice = f'{self.asked}: stopping, at the latest after this update; again to stop now'
-    # The kernel and the shell may each send a SIGHUP: a second one is no second wish.
-    again = signal.SIG_IGN if number == signal.SIGHUP else self._before[number]
-    signal.signal(number, again)
+    again = '' if number == signal.SIGHUP else '; again to stop now'
+    self.notice = f'{self.asked}: stopping, at the latest after this update{again}'
+    signal.signal(number, self._before[number] if again else signal.SIG_IGN)
     if number == signal.SIGHUP:
       leave_terminal()
     # Not by print: the signal may have come in the middle of one. A stage of a graph has another
@@ -147,7 +147,8 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
     to start from), `beside` (the base of adapters), `ledger` (a `ledger.Ledger`), `base` (metrics
     before training), `examine(weights, step)` with `examine_every` updates between two, and
     `doing()`, which says what is being done within an update. The loop gives it `stopping()`, the
-  reason to stop, '' for none: a stage may leave an update by `LeftError`.
+    signal to stop, '' for none, by which it may leave an update (`LeftError`); `minutes` is no such
+    reason, as a start that left its first rollout would do so at every start.
   `refresh(always)` is called after each checkpoint; with `always` after a resume, as the last start
   may have been killed, and where the run was told to stop.
 
@@ -166,8 +167,7 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
     CheckpointError, NonFiniteError: with the reason.
   """
   say = print if jax.process_index() == 0 else lambda text: None
-  began = time.monotonic() if began is None else began
-  folder = workdir / 'checkpoints'
+  began, folder = time.monotonic() if began is None else began, workdir / 'checkpoints'
   with (
     Signals() as signals,
     checkpoint.Checkpoints(folder, cfg.keep, cfg.checkpoint_every, say) as saved,
@@ -192,7 +192,7 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
       keeper.save(0)
     with _reports(stage, step, workdir, signals, cfg.sinks) as (writer, bar):
       stop = lambda: signals.asked or _over(cfg, began)
-      stage.stopping = stop
+      stage.stopping = lambda: signals.asked
       log = lambda row: _log(row, writer, bar, ocfg, stage.ledger)
       _updates(stage, step, keeper, stop, log, refresh)
     return keeper.best
@@ -318,7 +318,7 @@ def _updates(stage, step, keeper, stop, log, refresh):
         log(pending)
       keeper.end(step)
       refresh(True)
-      raise _stopped(stop(), step, stage.total) from None
+      raise _stopped(stage.stopping(), step, stage.total) from None
     figures |= {'compile/programs': watch.count, 'compile/loaded': watch.loaded}
     now = time.monotonic()
     if pending:

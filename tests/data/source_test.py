@@ -97,6 +97,7 @@ def test_a_plan_says_how_many_questions_there_are_and_which_contradict_themselve
 def test_answers_that_are_written_otherwise_do_not_contradict(tok, tmp_path):
   rows = [{'question': f'{n} + 2', 'answer': str(n + 2)} for n in range(20)]
   rows += [{'question': '1 + 2', 'answer': text} for text in ('3.0', '$3$', '$3')]
+  rows += [{'question': 'large?', 'answer': '1e1000000'}]
   (tmp_path / 'a').write_text('\n'.join(map(json.dumps, rows)))
   cfg = source.DataConfig('jsonl', str(tmp_path / 'a'), max_prompt=64)
   line = source.told(cfg, *source.problems(cfg, 0, prompts.Form(tok)))

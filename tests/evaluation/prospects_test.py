@@ -85,6 +85,9 @@ def test_where_updates_have_ruined_the_policy_or_accuracy_is_not_paid_that_is_sa
   assert "data.prompt='chat'" in heard[0]
   assert 'an earlier rollout earned 0.90 and this one 0.20' in heard[1]
   assert 'optimizer.lr=' in heard[1] and 'data.prompt' not in heard[1]
+  # Before anything was earned nothing can be ruined.
+  prospects.SilenceWatch(job, heard.append).add(replies_of(-0.5))
+  assert 'ruined' not in heard.pop()
   unpaid = dataclasses.replace(job, reward=dataclasses.replace(job.reward, accuracy=0.0))
   prospects.SilenceWatch(unpaid, heard.append).add(replies_of(1.0))
   assert 'every reply earns 1.00: reward.accuracy is 0' in heard[2]

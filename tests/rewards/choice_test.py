@@ -15,7 +15,7 @@ ONE = (
   'Ответ: B', '{B}', '{{B}}', '{(B)}', '\\rm B', '\\boxed{\\rm B}', '{\\rm B}', '\\text B',
   '\\bm{B}', '$\\mathbf B$',
   'B. x', 'B. x and y', 'B. if x then y', 'B. c is the speed of light', 'B. vitamin c',
-  'B. the third law',
+  'B. the third law', 'B (the second option)', 'B. which is the second option',
   '答案：B', '正确答案是 B', '选B', 'I think the answer is (B).', 'I believe that the answer is B',
 )  # fmt: skip
 NONE = (
@@ -61,6 +61,7 @@ NONE = (
   'B. 2nd: c',
   'B. c?',
   'B. as well as the third',
+  'B as well as c',
   'B. which is the third option too',
   # Whether this is the text of an option is not known here.
   'Berlin (B)',

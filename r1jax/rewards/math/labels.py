@@ -26,7 +26,8 @@ _FIGURE = re.compile(
 # What only the question knows. Yes: `E[X]`, `\det(A)`, `\gcd(a, b)`, `\#A`, `\|v\|`, `\sum x_i`,
 # `\max_{x} f(x)`, `\deg f`, `(f \circ g)(2)`. No: `\det(2)`, `\gcd(4, 6)`, `\sum_{k=1}^3 k`.
 _ASKED = re.compile(
-  r'(?:E|\\math[a-z]+ ?\{?[EPV]\}?) ?\[[^\[\]]*\]|\\(?:det|dim|#) ?\(?[A-Z]\)?(?![A-Za-z])'
+  r'(?:E|\\math[a-z]+ ?\{?[EPV]\}?) ?\[[^\[\]]*[A-Za-z][^\[\]]*\]'
+  r'|\\(?:det|dim|#) ?\(?[A-Z]\)?(?![A-Za-z])'
   r'|(?:\\(?:gcd|max|min)|\\?lcm) ?\([a-z](?:, ?[a-z])+\)'
   r'|\\(?:max|min)(?: ?_ ?\{[^{}]*\})? ?[a-z](?:\([a-z]\)|(?![A-Za-z]))|\\deg ?[a-zA-Z](?![A-Za-z])'
   r'|\\\|[^|\\]*\\\||\([a-z] ?\\circ ?[a-z]\)\([^()]*\)'
