@@ -66,7 +66,8 @@ def join(coordinator=None, count=None, number=None):
     if not secret and jax.process_index() == 0:
       print(
         f'note: without {admission.SECRET} whoever reaches the port of process 0 may join this job '
-        'or end it (docs/scale.md)'
+        'or end it (docs/scale.md)',
+        file=sys.stderr,
       )
     _delay_aborts()
     _lifeline = _Lifeline(coordinator, secret)
