@@ -5,6 +5,7 @@ one that ends now; `outcome` makes what that holds. No JAX in here.
 """
 
 import math
+import pathlib
 import shlex
 
 import rich.box
@@ -37,7 +38,8 @@ def show(summary, folder, console=None):
     console.print(panel)
   console.print(seconds(summary['seconds']))
   quoted = shlex.quote(str(folder))
-  curves = f', tensorboard --logdir {quoted}' if (folder / 'tensorboard').exists() else ''
+  events = pathlib.Path(folder) / 'tensorboard'
+  curves = f', tensorboard --logdir {quoted}' if events.exists() else ''
   text = (
     f'Files in {folder}: report.html, report.png, summary.json, metrics.jsonl (and TensorBoard '
     f'events), samples/, checkpoints/, model/ (weights, config, tokenizer)\n'
