@@ -71,7 +71,7 @@ def test_correct_and_well_formed_replies_count_question_by_question(base, monkey
   )
   # The second question's replies are there first.
   parts = [((p,), written.take([p])) for p in (1, 0)]
-  monkeypatch.setattr(rollout, 'run', lambda *arguments: iter(parts))
+  monkeypatch.setattr(rollout, 'run', lambda *arguments, **options: iter(parts))
   ecfg = heldout.EvaluationConfig(questions=2, few=2, samples=2)
   rewards = service.RewardService()
   key = jax.random.key(0)
