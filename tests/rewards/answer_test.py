@@ -12,7 +12,7 @@ from r1jax.rewards.verdict import Kind
     ('12', '12'),
     ('The answer is 1,234.', '1,234'),
     ('5 - 3 = 2', '2'),
-    ('5-3', '3'),
+    ('5-3', '5-3'),
     ('it is -7.', '-7'),
     ('x7 and 3.50 dollars', '3.50'),
     ('one half, 1/2', '1/2'),
