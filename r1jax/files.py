@@ -86,17 +86,25 @@ def read_json(path):
   return found
 
 
-def read_rows(path):
+def read_rows(path, whole=False):
   """JSON objects of a file of one per line, oldest first, without a torn last line.
 
-  Returns [] where there is no such file; raises ValueError with the line number at a damaged line.
+  Args:
+    path: of the file; where there is none the list is empty.
+    whole: whether it is written whole or not at all, so that a torn last line is damage too.
+
+  Raises:
+    ValueError: with the line number at a damaged line.
   """
   path = pathlib.Path(path)
   if not path.exists():
     return []
   rows = []
-  # What follows the last newline was being written when the process was killed.
-  for number, line in enumerate(path.read_bytes().split(b'\n')[:-1], 1):
+  *lines, torn = path.read_bytes().split(b'\n')
+  if whole and torn:
+    raise ValueError(f'{path}: its end is cut off; restore it, or delete it to go without')
+  # Else what follows the last newline was being written when the process was killed.
+  for number, line in enumerate(lines, 1):
     try:
       row = json.loads(line)
     except ValueError as error:

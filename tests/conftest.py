@@ -62,6 +62,14 @@ def one_device():
     yield mesh
 
 
+@pytest.fixture
+def heeds_hangup():
+  """SIGHUP is not ignored, here and in processes that are started: under nohup it would be."""
+  before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+  yield
+  signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture(scope='session')
 def made_once(tmp_path_factory):
   """`made_once(name, make)` is what `make(folder)` returns, made by the first worker that asks.

@@ -274,7 +274,7 @@ def read(answer, options, texts=()):
 def _offers(rest, options, letter):
   """Whether what follows a letter offers another option, by its small letter or its place."""
   found = [*_OFFERED.finditer(rest), *filter(None, [_BARE.match(rest)])]
-  # A letter that is no option, or the same one, is something else: `B. x and y`, `B, the second`.
+  # What is no option, or the same one, is no other: `B. x and y`, `B (the second option)`.
   others, own = set(options.upper()) - {letter}, options.upper().index(letter)
   places = {place for number, place in enumerate(_PLACES) if number != own}
   places |= {'last', 'other', 'next', 'previous'}

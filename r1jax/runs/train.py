@@ -151,10 +151,9 @@ class Run:
       with workdir.opened(self.job.workdir, config):
         try:
           self._learn(stage, config, began)
-        except loop.Interrupted:
-          raise
         except Exception as error:
-          workdir.note_stop(self.folder, error)
+          if not isinstance(error, loop.Interrupted):
+            workdir.note_stop(self.folder, error)
           raise
 
   def _learn(self, stage, config, began):

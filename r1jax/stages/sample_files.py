@@ -33,12 +33,8 @@ class Kept:
 
   def rows(self):
     """Its rows, each with at least the keys that every reader uses; ValueError names damage."""
-    # It is written whole or not at all, so a last line without an end was cut later.
-    with self.path.open('rb') as file:
-      file.seek(max(0, self.path.stat().st_size - 1))
-      if file.read() not in (b'', b'\n'):
-        raise ValueError(f'{self.path}: its end is cut off; restore it, or delete it to go without')
-    return [_whole(row, number, self.step) for number, row in enumerate(files.read_rows(self.path))]
+    rows = files.read_rows(self.path, whole=True)
+    return [_whole(row, number, self.step) for number, row in enumerate(rows)]
 
   def tokens(self):
     """Its `Tokens`, None where there are none beside it."""

@@ -316,9 +316,7 @@ def _updates(stage, step, keeper, stop, log, refresh):
     except LeftError:
       if pending:
         log(pending)
-      keeper.end(step)
-      refresh(True)
-      raise _stopped(stage.stopping(), step, stage.total) from None
+      _leave(stage, keeper, refresh, stage.stopping(), step)
     figures |= {'compile/programs': watch.count, 'compile/loaded': watch.loaded}
     now = time.monotonic()
     if pending:
@@ -335,9 +333,14 @@ def _updates(stage, step, keeper, stop, log, refresh):
       refresh(False)
     # After the last update only a signal asks for more than the end that comes anyway.
     if why and (step < stage.total or why != _OUT_OF_TIME):
-      keeper.end(step)
-      refresh(True)
-      raise _stopped(why, step, stage.total)
+      _leave(stage, keeper, refresh, why, step)
+
+
+def _leave(stage, keeper, refresh, why, step):
+  """Ends a run before its last update: saved, shown, and said by what is raised."""
+  keeper.end(step)
+  refresh(True)
+  raise _stopped(why, step, stage.total) from None
 
 
 def _stopped(why, step, total):

@@ -110,6 +110,7 @@ def test_every_update_runs_once_in_order_and_has_one_row(tmp_path):
   assert all('compile/programs' in row for row in found)
 
 
+@pytest.mark.usefixtures('heeds_hangup')
 @pytest.mark.parametrize(
   'which, status', [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
 )

@@ -12,17 +12,19 @@ import pytest
 from r1jax.train import loop
 from tests import small_runs
 
+pytestmark = pytest.mark.usefixtures('heeds_hangup')
+
+
+def started(program, path):
+  """A Python process that runs the text of a program, whose argument is a path."""
+  pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+  where = dict(cwd=small_runs.ROOT, env=small_runs.environment())
+  return subprocess.Popen([sys.executable, '-c', program, str(path)], **where, **pipes)
+
 
 @pytest.mark.parametrize('which', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_during_an_update_is_answered_at_once_and_a_second_ends_it(tmp_path, which):
-  process = subprocess.Popen(
-    [sys.executable, '-c', HANGS, str(tmp_path)],
-    cwd=small_runs.ROOT,
-    env=small_runs.environment(),
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
+  process = started(HANGS, tmp_path)
   try:
     assert process.stdout.readline() == 'in the update\n'
     process.send_signal(which)
@@ -66,14 +68,7 @@ def test_a_second_sighup_does_not_end_what_is_being_saved(monkeypatch):
 
 
 def test_a_reader_who_leaves_stops_the_run_as_a_closed_terminal_does(tmp_path):
-  process = subprocess.Popen(
-    [sys.executable, '-c', UNREAD, str(tmp_path / 'told')],
-    cwd=small_runs.ROOT,
-    env=small_runs.environment(),
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
+  process = started(UNREAD, tmp_path / 'told')
   assert process.stdout.readline() == 'line 0\n'
   process.stdout.close()
   assert process.wait(60) == 0
