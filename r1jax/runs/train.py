@@ -149,12 +149,7 @@ class Run:
         self.examiner = self.examine()
       best_model.check(self.job, self.examiner)
       with workdir.opened(self.job.workdir, config):
-        try:
-          self._learn(stage, config, began)
-        except Exception as error:
-          if not isinstance(error, loop.Interrupted):
-            workdir.note_stop(self.folder, error)
-          raise
+        self._learn(stage, config, began)
 
   def _learn(self, stage, config, began):
     """From the plan to the files that the run leaves."""

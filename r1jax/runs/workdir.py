@@ -13,6 +13,7 @@ import jax
 import r1jax
 from r1jax import files
 from r1jax.runs import learned, lock
+from r1jax.train import loop
 
 SUMMARY, STOPPED = 'summary.json', 'stopped.json'
 # What may differ when a run goes on: it changes where, how often or how long, not what is computed.
@@ -47,7 +48,8 @@ def opened(path, config):
   with contextlib.ExitStack() as held:
     with _writing(folder):
       check = held.enter_context(lock.hold(folder))
-    yield prepare(folder, config)
+    with _noting(prepare(folder, config)) as prepared:
+      yield prepared
     check()
 
 
@@ -82,12 +84,17 @@ def prepare(path, config):
   return folder
 
 
-def note_stop(folder, error):
-  """Keeps why a run has ended before its end, for whoever looks; the next start drops that."""
-  if jax.process_index() == 0:
-    with contextlib.suppress(OSError):  # the disk may be the reason
-      why = ' '.join(str(error).split()) or type(error).__name__
-      files.write_json(pathlib.Path(folder) / STOPPED, {'why': why})
+@contextlib.contextmanager
+def _noting(folder):
+  """Keeps why a run ends before its end, for whoever looks; the next start drops that."""
+  try:
+    yield folder
+  except Exception as error:
+    if not isinstance(error, loop.Interrupted) and jax.process_index() == 0:
+      with contextlib.suppress(OSError):  # the disk may be the reason
+        why = ' '.join(str(error).split()) or type(error).__name__
+        files.write_json(folder / STOPPED, {'why': why})
+    raise
 
 
 def asked(config):

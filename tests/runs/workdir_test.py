@@ -9,6 +9,9 @@ from r1jax import config as config_lib
 from r1jax import files
 from r1jax.experiments import r1_zero
 from r1jax.runs import learned, lock, workdir
+from r1jax.runs.doctor import rules
+from r1jax.runs.show import reading
+from r1jax.train import loop
 
 
 @pytest.fixture
@@ -26,6 +29,25 @@ def test_config_and_versions_are_written(begun):
   versions = json.loads((folder / 'versions.json').read_text())
   assert versions == workdir.versions()
   assert versions['jax'] and versions['r1jax']
+
+
+@pytest.mark.parametrize(
+  'error, why',
+  [
+    (ValueError('no group of\nthis rollout'), 'no group of this rollout'),
+    (MemoryError(), 'MemoryError'),
+    (loop.Interrupted('stopped by SIGTERM', 15), ''),
+  ],
+)
+def test_why_a_run_ends_before_its_end_is_kept_until_it_goes_on(begun, error, why):
+  folder, config = begun
+  with pytest.raises(type(error)), workdir.opened(folder, config):
+    raise error
+  assert reading.read(folder).stopped == why
+  found = rules.of(reading.read(folder))
+  assert [one.seen for one in found if one.name == 'it ended before its end'] == [why][: bool(why)]
+  with workdir.opened(folder, config):
+    assert reading.read(folder).stopped == ''
 
 
 def test_the_same_config_may_go_on_elsewhere_and_for_longer(begun):
