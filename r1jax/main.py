@@ -64,7 +64,7 @@ def run(given):
     print(text)
     return commands.STOPPED
   except graph.EXPECTED as error:
-    text = commands.line(error)
+    text = flags.as_written(commands.line(error), given.keys)
     processes.abandon(text, 1, f'error: {text}')
     return commands.fail(text)
   except Exception as error:

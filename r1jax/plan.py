@@ -110,7 +110,7 @@ def main(argv=None):
 
   def work():
     given = parse(sys.argv[1:] if argv is None else argv)
-    with commands.ended_in_a_line('stopped; a plan starts anew'):
+    with commands.ended_in_a_line('stopped; a plan starts anew'), flags.telling_keys(given):
       return run(given)
 
   return commands.ended(work)

@@ -34,8 +34,8 @@ def refused(folder, *flags, **overrides):
   [
     ({'config': 'experiments/nowhere.py'}, "No such file or directory: 'experiments/nowhere.py'"),
     ({'config': 'experiments/r1_zero.py:huge'}, "no preset 'huge'; it has tiny, .*v3_671b"),
-    ({'rl__promts': 8}, 'unknown config key .*promts'),
-    ({'rl__prompts': 'many'}, 'config.rl.prompts=many'),
+    ({'rl__promts': 8}, 'unknown key --config.rl.promts: did you mean --config.rl.prompts'),
+    ({'rl__prompts': 'many'}, '^error: --config.rl.prompts=many'),
     ({'rl__mini_batches': 5}, r'8 prompts x 4 samples = 32 .* rl.mini_batches=5'),
     ({'rl__capacity': 71}, 'max_prompt=48 .*max_new=24 do not fit rl.capacity=71'),
     ({'mesh': '(1,3,1,1)'}, r'mesh=\(1, 3, 1, 1\) needs 3 devices, and \d (is|are) here'),

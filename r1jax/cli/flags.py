@@ -5,10 +5,12 @@ Nothing here imports JAX; `r1jax/cli/overrides.py` says what the values mean.
 
 import argparse
 import ast
+import contextlib
 import dataclasses
 import difflib
 import os
 import pathlib
+import re
 import textwrap
 
 from r1jax import experiments, ranges
@@ -18,6 +20,9 @@ FOLDER = pathlib.Path(experiments.__file__).parent
 _KEY = '--config.'
 _OF_ALL = ('workdir', 'checkpoint', 'seed', 'mesh')  # keys without a section, often taken for flags
 _SAID = ('prompt', 'system')  # flags whose text goes to the model as it is
+# What may be a key in a message. Yes: `rl.rows` in 'rl.rows=3 x', `config.mesh`. No: in
+# '--config.rl.rows', 'runs/rl.rows', 'mesh'.
+_NAMED = re.compile(r'(?<![\w./-])(?:config\.(\w+(?:\.\w+)*)|(\w+(?:\.\w+)+))')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +89,8 @@ class Parser(argparse.ArgumentParser):
   def parse(self, argv):
     """The flags; with `overrides`, [(key, text)], for a command that takes an experiment.
 
+    `keys` is empty: `overrides.load` puts the names of the experiment's keys there.
+
     Raises:
       ValueError: a flag that there is not (with the nearest), or a value of the wrong kind.
     """
@@ -93,7 +100,7 @@ class Parser(argparse.ArgumentParser):
     given, unknown = self.parse_known_args(rest)
     if unknown:
       raise ValueError(self._unknown(unknown[0]))
-    given.overrides = overrides
+    given.overrides, given.keys = overrides, frozenset()
     plugins.tell_in_a_line()
     return given
 
@@ -147,6 +154,31 @@ def _overrides(argv):
       behind = waiting.pop(0) if waiting and not waiting[0].startswith('--') else None
       found.append((flag.removeprefix(_KEY), behind))
   return rest, found
+
+
+def as_written(text, keys):
+  """A message with each of the dotted `keys` as it is on the command line: `--config.rl.rows`.
+
+  Messages say `rl.rows` or `config.rl.rows`, as what refuses a value knows of no command line.
+  """
+  sections = {key.rpartition('.')[0] for key in keys}
+
+  def written(found):
+    whole, bare = found[1], found[2]
+    if bare in keys or whole in keys or whole in sections:
+      return f'{_KEY}{bare or whole}'
+    return found[0]
+
+  return _NAMED.sub(written, text)
+
+
+@contextlib.contextmanager
+def telling_keys(given):
+  """While entered, a ValueError names the keys of `given`'s experiment as they are written."""
+  try:
+    yield
+  except ValueError as error:
+    raise ValueError(as_written(str(error), given.keys)) from error
 
 
 def _presets():

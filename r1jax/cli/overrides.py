@@ -27,12 +27,13 @@ def load(given):
   """The locked ConfigDict of `--config` and its overrides.
 
   Args:
-    given: what `flags.Parser.parse` returned.
+    given: what `flags.Parser.parse` returned; its `keys` become the names of the config's keys.
 
   Raises:
     ValueError: no such experiment, preset or key, or a value of the wrong kind; in one line.
   """
   config = experiment(given.config)
+  given.keys = frozenset(one.name for one in settings.of(config))
   for key, text in given.overrides:
     override(config, key, text)
   # Behind all of them: the source of the questions may be named last.
@@ -161,11 +162,11 @@ def _unknown(config, key):
     near = [ours]
   if near:
     told = ' or '.join(f'config.{name}' for name in near[:3])
-    return f'unknown config key {key}: did you mean {told}?'
+    return f'unknown key --config.{key}: did you mean {told}?'
   if settings.known(key):
     stage = config.get('stage', 'this experiment')
-    return f'unknown config key {key}: the stage {stage} has no such key'
-  return f'unknown config key {key}; r1jax config NAME lists those there are'
+    return f'unknown key --config.{key}: the stage {stage} has no such key'
+  return f'unknown key --config.{key}; r1jax config NAME lists those there are'
 
 
 def _value(key, hint, text):

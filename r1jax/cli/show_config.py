@@ -40,7 +40,13 @@ def run(given):
 
 def main(argv=None):
   """Runs the command; errors of use end in one line and exit status 1."""
-  return commands.ended(lambda: run(parse(sys.argv[1:] if argv is None else argv)))
+
+  def work():
+    given = parse(sys.argv[1:] if argv is None else argv)
+    with flags.telling_keys(given):
+      return run(given)
+
+  return commands.ended(work)
 
 
 if __name__ == '__main__':

@@ -112,7 +112,7 @@ def test_what_is_given_twice_is_the_second_one():
 
 def test_a_mistyped_key_is_answered_with_the_nearest():
   assert refusal('--config=r1_zero', '--config.rl.promts=8') == (
-    'unknown config key rl.promts: did you mean config.rl.prompts?'
+    'unknown key --config.rl.promts: did you mean config.rl.prompts?'
   )
   assert 'did you mean config.rl.updates?' in refusal('--config=r1_zero', '--config.updates=8')
   assert 'config.loop.keep' in refusal('--config=r1_zero', '--config.train.keep=8')
@@ -136,12 +136,12 @@ def test_a_mistyped_key_is_answered_with_the_nearest():
 )
 def test_a_name_of_another_project_is_answered_with_ours(theirs, ours):
   line = refusal('--config=r1_zero', f'--config.{theirs}=8')
-  assert line == f'unknown config key {theirs}: did you mean config.{ours}?'
+  assert line == f'unknown key --config.{theirs}: did you mean config.{ours}?'
 
 
 def test_a_supervised_stage_answers_with_keys_of_its_own():
   line = refusal('--config=sft', '--config.max_seq_length=8')
-  assert line == 'unknown config key max_seq_length: did you mean config.sft.capacity?'
+  assert line == 'unknown key --config.max_seq_length: did you mean config.sft.capacity?'
 
 
 def test_every_name_of_another_project_stands_for_a_key_that_there_is():
@@ -152,6 +152,36 @@ def test_every_name_of_another_project_stands_for_a_key_that_there_is():
 def test_a_key_without_config_before_it_is_told_how_it_is_written():
   line = refusal('--config=r1_zero', '--rl.updates=5')
   assert line == 'unknown flag --rl.updates: did you mean --config.rl.updates=5?'
+
+
+@pytest.mark.parametrize(
+  'text, written',
+  [
+    ('4 x 3 do not fit rl.rows=5.', '4 x 3 do not fit --config.rl.rows=5.'),
+    ('config.rl.rows=5, config.mesh', '--config.rl.rows=5, --config.mesh'),
+    ('config.rl is a section', '--config.rl is a section'),
+    ('give --config.rl.rows=5', 'give --config.rl.rows=5'),
+    ('runs/rl.rows: no rows', 'runs/rl.rows: no rows'),
+    ('config.json, mesh and sft.rows', 'config.json, mesh and sft.rows'),
+  ],
+)
+def test_a_key_in_a_message_is_told_as_it_is_written_and_nothing_else_is(text, written):
+  arguments = flags.Parser('train', '', '', config=True).parse(['--config=r1_zero'])
+  overrides.load(arguments)
+  assert flags.as_written(text, arguments.keys) == written
+
+
+def test_of_a_pipeline_a_key_is_told_with_its_stage():
+  arguments = flags.Parser('train', '', '', config=True).parse(['--config=r1'])
+  overrides.load(arguments)
+  told = flags.as_written('config.dev2.rl.rows=5, rl.rows', arguments.keys)
+  assert told == '--config.dev2.rl.rows=5, rl.rows'
+
+
+@pytest.mark.parametrize('command', ['plan', 'config'])
+def test_each_command_that_takes_an_experiment_tells_keys_as_they_are_written(command, capsys):
+  assert commands.main([command, '--config=r1_zero', '--config.rl.prompts=many']) == 1
+  assert capsys.readouterr().err.startswith('error: --config.rl.prompts=many is not a whole')
 
 
 def test_a_value_of_the_wrong_kind_is_named_with_its_key():
