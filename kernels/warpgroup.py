@@ -116,12 +116,13 @@ def _plain(a, b, transposed):
 class Stages:
   """A ring of buffers in shared memory that the memory warpgroup fills and two others read.
 
-  `full` has an arrival for each copy of a stage, `free` one for each computing warpgroup.
+  `full` and `free` are references to barriers, one per stage: `full` has an arrival for each copy
+  of a stage, `free` one for each computing warpgroup.
   """
 
   count: int
-  full: object
-  free: object
+  full: 'jax.Ref'
+  free: 'jax.Ref'
 
   def claim(self, s):
     """(slot, barrier) of step s for the memory warpgroup, once the stage is free."""

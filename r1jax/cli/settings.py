@@ -18,6 +18,7 @@ from r1jax import ranges
 # "  prompts, group: questions per rollout." begins an entry of "Attributes:"; a sentence that
 # goes on, "    and more: of it", stands further in.
 _ENTRY = re.compile(r'  (\w+(?:, \w+)*): (\S.*)')
+Value = None | bool | int | float | str | tuple  # of a key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Key:
   """
 
   name: str
-  value: object
-  default: object
+  value: Value
+  default: Value | type(dataclasses.MISSING)
   takes: str
   sentence: str
 

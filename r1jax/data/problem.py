@@ -1,6 +1,12 @@
 """The record of a question: what every source of questions gives and every asker takes."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
+
+if typing.TYPE_CHECKING:  # rewards read problems, so problems cannot import rewards
+  from r1jax.rewards.verdict import Gold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Problem:
   """
 
   question: str
-  answer: object
+  answer: str | Gold
   kind: str
   level: int
   steps: tuple[str, ...] = ()

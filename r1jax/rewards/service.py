@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from r1jax import processes, ranges
 from r1jax.rewards import accuracy, code, format, functions, golds
-from r1jax.rewards.verdict import Kind, Task, Verdict
+from r1jax.rewards.verdict import Gold, Kind, Task, Verdict
 from r1jax.rewards.workers import pool
 
 _WINDOW = 1000  # latest items over which the rate of verifier errors is taken
@@ -87,7 +87,7 @@ class Item:
   """
 
   completion: str
-  gold: object
+  gold: str | Gold
   question: str = ''
   language: str = ''
   extra: dict = dataclasses.field(default_factory=dict, hash=False)

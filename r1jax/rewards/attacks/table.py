@@ -14,6 +14,7 @@ import json
 import pathlib
 
 from r1jax.rewards import golds
+from r1jax.rewards.verdict import Gold
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / 'assets' / 'attacks'
 TEXT = ('format', 'language', 'repetition')  # kinds that judge a completion without a gold
@@ -33,7 +34,7 @@ class Row:
   """
 
   kind: str
-  gold: object
+  gold: Gold | None
   completion: str
   answer: str
   right: bool

@@ -10,6 +10,7 @@ from r1jax.rewards.verdict import Gold, Task
 PYTHON, LIVECODEBENCH = 'python', comparison.LIVECODEBENCH
 _START_SECONDS = 30.0  # for a sandbox to start and end, beside the time of the program
 _STDIN, _CALL = {'stdin', 'stdout'}, {'call', 'args', 'expected'}
+Json = None | bool | int | float | str | list | dict  # what a text of JSON can stand for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class CallTest:
 
   call: str
   args: tuple
-  expected: object
+  expected: Json
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,8 @@
 `structure` reads it from text.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import re
 
@@ -30,7 +32,7 @@ class Items:
   """
 
   kind: str
-  items: tuple
+  items: tuple[Shape, ...]
   apart: bool = False
 
 
@@ -38,24 +40,24 @@ class Items:
 class Matrix:
   """Cells row by row; `size` is (rows, columns)."""
 
-  size: tuple
-  cells: tuple
+  size: tuple[int, int]
+  cells: tuple[Shape, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Equation:
   """`left relation right`, the relation one of = != < <= (others are turned around)."""
 
-  left: object
+  left: Shape
   relation: str
-  right: object
+  right: Shape
 
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
   """`a = b = c`, three members or more."""
 
-  members: tuple
+  members: tuple[Shape, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +65,8 @@ class Range:
   """An interval of the reals."""
 
   closed_low: bool
-  low: object
-  high: object
+  low: Shape
+  high: Shape
   closed_high: bool
 
 
@@ -75,7 +77,7 @@ class Ranges:
   `points`: what `(5, 8) or (8, 5)` is if those are points, a list; else None.
   """
 
-  parts: tuple
+  parts: tuple[Range | Items, ...]
   points: Items | None = None
 
 
@@ -83,7 +85,7 @@ class Ranges:
 class Narrowed:
   """What both of two sets of reals hold, or with `without` the first but not the second."""
 
-  parts: tuple
+  parts: tuple[Shape, ...]
   without: bool
 
 
@@ -99,8 +101,11 @@ class Bounded:
 class Ratio:
   """`a : b`, two members or more; `clock` when it is written like a time of day."""
 
-  parts: tuple
+  parts: tuple[Shape, ...]
   clock: bool
+
+
+Shape = Leaf | Items | Matrix | Equation | Chain | Range | Ranges | Narrowed | Bounded | Ratio
 
 
 def is_point(shape):
