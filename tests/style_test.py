@@ -2,6 +2,7 @@
 
 import ast
 import io
+import itertools
 import pathlib
 import re
 import tokenize
@@ -99,6 +100,27 @@ def test_comments_are_under_a_tenth_of_a_file():
     lines = len([line for line in text.splitlines() if line.strip()])
     if lines >= SMALL and comments >= COMMENT_SHARE * lines:
       wrong.append(f'{path}:1 has {comments} comments on {lines} lines')
+  report(wrong)
+
+
+def regexes(tree):
+  """The assignments of a module that compile a regex, but for one sign that stands for itself."""
+  for node in tree.body:
+    made = isinstance(node, ast.Assign) and ast.unparse(node.value)
+    if made and made.startswith('re.compile(') and not re.fullmatch(r"re\.compile\('.'\)", made):
+      yield node
+
+
+def test_every_regex_of_a_verifier_has_a_text_that_matches_and_one_that_does_not():
+  wrong = []
+  for path, text in files():
+    lines = text.split('\n')
+    judging = path.startswith(('r1jax/rewards/', 'r1jax/data/'))
+    for node in regexes(ast.parse(text)) if judging else ():
+      first = node.lineno - 1
+      above = itertools.takewhile(lambda line: line.startswith('#'), reversed(lines[:first]))
+      if not {'Yes', 'No'} <= set(EXAMPLE.findall(' '.join((*above, lines[first])))):
+        wrong.append(f'{path}:{node.lineno} {lines[first]}')
   report(wrong)
 
 

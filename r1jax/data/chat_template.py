@@ -11,12 +11,12 @@ from r1jax.data import hub_files, jinja, template
 BOS, EOS = '<｜begin▁of▁sentence｜>', '<｜end▁of▁sentence｜>'
 USER, ASSISTANT = '<｜User｜>', '<｜Assistant｜>'
 PREFILL = template.THINK + '\n'
-# The thought that a prompt leaves open. Matches the end of 'Hi<think>\n' and of DeepSeek-V3.1's
-# 'Hi<think>', not of 'Hi<think>\n\n</think>\n\n', which asks for no thought.
+# The thought that a prompt leaves open. Yes: the end of `Hi<think>\n`, and of DeepSeek-V3.1's
+# `Hi<think>`. No: that of `Hi<think>\n\n</think>\n\n`, which asks for no thought.
 _OPENED = re.compile(re.escape(template.THINK) + r'\s*\Z')
 # Stand round what an assistant said where a template is rendered for training; no text has them.
 _MARKS = ('\0said\0', '\0end of what was said\0')
-# Matches '{%- generation %}', not '{% if add_generation_prompt %}'.
+# Yes: `{%- generation %}`. No: `{% if add_generation_prompt %}`.
 _MARKED = re.compile(r'\{%[-+]?\s*generation\b')
 # Two names of one switch: Qwen3's and SmolLM3's, DeepSeek-V3.1's and Granite's.
 _ASKED = 'What is 2 + 2?'

@@ -18,7 +18,7 @@ THINK, END_THINK = '<think>', '</think>'
 ANSWER, END_ANSWER = '<answer>', '</answer>'
 TAGS = (THINK, END_THINK, ANSWER, END_ANSWER)
 
-# '</think>' is found in 'a</think>b'; '< think>' and '<THINK>' are not.
+# Yes: `</think>` of `a</think>b`. No: `< think>`, `<THINK>`.
 _TAG = re.compile('|'.join(re.escape(tag) for tag in TAGS))
 # What opens or closes a thought or an answer where one is read, in R1's spelling or not. Yes:
 # `<think>`, `</THINK>`, `<thinking>`, `</answer>`. No: `< think>`, `<thinker>`, `<ANSWER>`.

@@ -13,7 +13,9 @@ REFLECTION = (
   'wait', 'mistake', 'however', 'but', 'retry', 'error', 'verify', 'wrong', 'evaluate', 'check',
   '等等', '等一下', '不对', '错了', '检查',
 )  # fmt: skip
+# Yes: `Wait`, `等等`. No: `waits`.
 _WAIT = re.compile(r'\bwait\b|等等|等一下', re.IGNORECASE)
+# Yes: `However`, `不对`. No: `rechecked`.
 _REFLECTION = re.compile(
   '|'.join(rf'\b{word}\b' if word.isascii() else word for word in REFLECTION), re.IGNORECASE
 )

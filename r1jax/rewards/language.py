@@ -29,6 +29,7 @@ _HAN = re.compile(f'[{_CHINESE}]')
 _SIGNS = _CHINESE + '\u3041-\u30ff'  # scripts without spaces, one sign a word: Chinese and kana
 # A word, or one sign of such a script. Yes: `isn't`, `数`. No: `42`, `_`.
 _PIECE = re.compile(f"[{_SIGNS}]|[^\\W\\d_{_SIGNS}]+(?:['’][^\\W\\d_{_SIGNS}]+)*")
+# Yes: `数`, `の`. No: `a`, `7`.
 _SIGN = re.compile(f'[{_SIGNS}]')
 _ENGLISH_WORDS = """
   a about after again all also an and any are as at be because been before but by can could did

@@ -49,7 +49,9 @@ _STATED = re.compile(
   # Letters of other scripts may stand next to a number.
   re.I | re.A,
 )
+# A number, of two at most one behind the bar. Yes: `-3/4`, `$1,234.5`. No: `x`, a lone `-`.
 _NUMBER = re.compile(rf'{_SIGN}{_DOLLAR}{_ONE}(?: ?/ ?\d+)?', re.I | re.A)
+# What groups digits but a comma. Yes: `{,}` of `1{,}234`, ` ` of `5 000`. No: ` ` of `1 234`.
 _BETWEEN = re.compile(rf'(?<=\d){_GROUP}(?=\d{{3}}(?!\d|/))')
 
 

@@ -23,7 +23,7 @@ from jax.experimental import multihost_utils
 from r1jax.train import failed_saves
 from r1jax.train import leaves as leaves_lib
 
-_STEP = re.compile(r'step_(\d+)')
+_STEP = re.compile(r'step_(\d+)')  # Yes: `step_00000020`. No: `step_20.tmp`.
 _TMP = '.tmp'
 _SUPERSEDED = '.superseded'
 

@@ -17,7 +17,7 @@ from r1jax.data.tasks import general, general_files, phrases, thoughts, tiny_wor
 GENERAL = 'general'  # style of the documents about general requests
 _STREAM = 3  # keeps the documents' questions apart from `tiny_world.problem` of the same seed
 _WEB_HEAD, _WEB_TAIL = 'Question: ', '. Answer:'
-# '3 + 4 = 7' ends in 7; 'so the answer is 7.' and 'the first is 2 so' end in none.
+# Yes: `7` of `3 + 4 = 7`. No: `so the answer is 7.`, `the first is 2 so`.
 _LAST_NUMBER = re.compile(r'\d+$')
 
 

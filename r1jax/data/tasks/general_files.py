@@ -20,7 +20,7 @@ from r1jax.data.tasks import general, scenes, tiny_world
 _PAIR = {tiny_world.TRAIN: 6, tiny_world.HELDOUT: 7}
 _RESPONSE = {tiny_world.TRAIN: 8, tiny_world.HELDOUT: 9}
 # One Chinese sign, one word without Chinese signs, or one other sign.
-# '猫 sleeps.' gives 猫, sleeps and '.'; ' ' and '\n' give nothing.
+# Yes: `猫`, `sleeps` and `.` of `猫 sleeps.`. No: ` `, a new line.
 _UNIT = re.compile(r'[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+|[^\w\s]')
 _BENIGN = tuple(
   (kind, weight) for kind, weight in general.GeneralConfig().kinds if kind != general.HARMFUL

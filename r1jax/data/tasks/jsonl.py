@@ -10,9 +10,10 @@ from r1jax.rewards import accuracy, golds
 from r1jax.rewards.math import value
 
 _FIELDS = ('question', 'answer')
-# GSM8K ends a worked solution with a line `#### 1,234` (arXiv 2110.14168).
 _MARK = '####'
+# How GSM8K ends a worked solution (arXiv 2110.14168). Yes: `#### 1,234`. No: `### 5`, `####`.
 _FINAL = re.compile(r'^####[ \t]*(\S.*?)\s*$', re.MULTILINE)
+# A note of GSM8K's for a calculator. Yes: `<<3+2=5>>`. No: `<3+2=5>`, `a << b`.
 _CALCULATOR = re.compile(r'<<[^<>]*>>')
 # Words of prose. Yes: `Adding`. No: `x`, `\frac`, the `cm` of `5 cm`.
 _WORD = re.compile(r'(?<![\\A-Za-z])[^\W\d_]{3,}')
@@ -20,6 +21,7 @@ _WORD = re.compile(r'(?<![\\A-Za-z])[^\W\d_]{3,}')
 _COMES_TO = re.compile(r'(?<![<>!])=|\banswer is\b|\btherefore\b', re.I)
 # A sentence about a result. Yes: `We have 0.`, `Thus we get x`. No: `we`, `haven`.
 _WE_SAY = re.compile(r'\bwe (?:have|get|find|see|obtain|conclude)\b', re.I)
+# Yes: `1,234`, `-$1,234.5`. No: `1234`, `1,23`.
 _WITH_COMMAS = re.compile(r'[-+]?\$?\d{1,3}(,\d{3})+(\.\d+)?')
 
 

@@ -25,7 +25,7 @@ from r1jax.rewards.code import canary, filters, harness, isolation, prelude
 # On the command line of every process inside, with the judge's process id.
 MARK = 'r1jax-sandbox-of-'
 _SOURCE = pathlib.Path(harness.__file__).read_text()
-# A report: nonce, why, exit status, output in hex: `00..00 ended -9 37`; not `ended 0 7`.
+# A report: nonce, why, exit status, output in hex. Yes: `00..00 ended -9 37`. No: `ended 0 7`.
 _REPORT = re.compile(r'([0-9a-f]{32}) (ended|time|output) (-?\d{1,3}) ((?:[0-9a-f]{2})*)\Z')
 _START_SECONDS = 10.0  # to start, and to compile a program
 _GRACE_SECONDS = 1.0  # beyond the program's own limit, for the harness to report it

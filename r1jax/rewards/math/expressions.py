@@ -18,23 +18,28 @@ _LATEX = (
     )
   ),
 )
-# Names without backslash, degrees. Yes: `pi` of `2pi`; `30^\circ`, `30°`. No: `\pi`; `x^\circ`.
+# Names without backslash. Yes: `pi` of `2pi`, `sin`. No: `\pi`, `pin`.
 _NAMES = re.compile(
   r'(?<![\\A-Za-z])(arcsin|arccos|arctan|sin|cos|tan|ln|log|exp|pi|infty|theta|infinity|oo|inf)(?![A-Za-z])'
 )
+# Yes: `30^\circ`, `30°`. No: `x^\circ`.
 _DEGREES = re.compile(r'(\d+(?:\.\d+)?) ?(?:\^ ?\{?\\circ\}?|°)')
+# Yes: `\circ`, `°`. No: `\circle`.
 _DEGREE_SIGN = re.compile(r'\\circ(?![a-z])|°')
 _ASCII = {'infinity': '\\infty ', 'oo': '\\infty ', 'inf': '\\infty '}
-# Roots without braces. Yes: `sqrt(2)`; `\sqrt 2`; `\sqrt[3]5`. No: `\sqrt{2}`, `\sqrt[n]5`.
+# Roots without braces. Yes: `sqrt(2)`, `\sqrt((x+1)/2)`. No: `\sqrt{2}`.
 _ROOT = re.compile(r'\\?sqrt ?\(([^()]*(?:\([^()]*\)[^()]*)*)\)')
+# Yes: `\sqrt 2`, `sqrt x`. No: `\sqrt{2}`, `\sqrt[3]5`.
 _ROOT_BARE = re.compile(r'(?:\\sqrt|(?<!\\)\bsqrt) ?(\d+(?:\.\d+)?|[a-z])')
+# Yes: `\sqrt[3]5`. No: `\sqrt[n]5`, `\sqrt[3]{5}`.
 _ROOT_OF = re.compile(r'\\sqrt ?\[(\d+)\] ?(\w)')
 # Yes: `4 2`. No: `x_1 2`, `4x 2`.
 _TWO_NUMBERS = re.compile(r'(?<!_)(?<!_\d)[\d.] +[\d.]')
 # A power before another factor. Yes: `^6 ` of `2^6 3^5`. No: `^{-1} ` of `\tan^{-1} 2`.
 _FACTORS = re.compile(r'(?<=[\d)])(\^ ?(?:\{-?\d+\}|\d+)) +(?=\d)')
-# Fractions without braces. Yes: `\frac1` of `\frac12`; `\frac{1}2`. No: `\frac{`; `\frac{1}ab`.
+# Fractions without braces. Yes: `\frac1` of `\frac12`. No: `\frac{1}{2}`.
 _FRAC_BARE = re.compile(r'\\frac ?(\\(?:pi|theta|alpha|beta)|[\da-z])(?=[\\\d{a-z ])')
+# Yes: `\frac{1}2`, `\frac{1}\pi`. No: `\frac{1}{2}`, `\frac{1}ab`.
 _FRAC_OVER = re.compile(r'(\\frac ?\{[^{}]*\}) ?(\\(?:pi|theta|alpha|beta)|[\da-z])(?![a-z])')
 # Functions that would take a division in. Yes: `\sin x` of `\sin x/2`. No: `\sin(x)/2`.
 _OF_LETTER = re.compile(r'(\\(?:sin|cos|tan|cot|sec|csc|ln|log)) ?([a-z]|\\theta ?|\\pi ?)(?= ?/)')
@@ -43,8 +48,9 @@ _TOO_LARGE = re.compile(
   r'\^ ?\{[^{}]*\^ ?\{[^{}]*\^|\^ ?\{? ?-?\d{5,}|\d{7,} ?!|! ?! ?!'
   r'|\^ ?\{?[^{}]*\d{2,}[^{}]*\^ ?\{?\d{2,}'
 )
-# Exponents in ASCII. Yes: `^(x+1)`, `^10`. No: `^{10}`, `^x`.
+# Exponents in ASCII. Yes: `^(x+1)`. No: `^{x+1}`.
 _RAISED_GROUP = re.compile(r'\^ ?\(([^()]*)\)')
+# Yes: `^10`, `^-1`. No: `^{10}`, `^x`.
 _RAISED_NUMBER = re.compile(r'\^ ?(-?\d+)')
 
 

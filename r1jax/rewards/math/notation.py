@@ -96,6 +96,7 @@ _ROUGHLY = re.compile(
   r'|\\(?:sim|simeq|cong|doteq)(?![a-z]) ?(?=-?[\d.])',
   re.I,
 )
+# Yes: `a  b`. No: `a b`.
 _REPEATED = re.compile(r'  +')
 # Yes: `\cdot` at the end. No: `cdot`.
 _COMMAND = re.compile(r'\\[A-Za-z]+\Z')
@@ -124,6 +125,7 @@ _TOLD = re.compile(
   r'(?: is (?:the|my|our) (?:solution|answer))?[\s.]*\Z',
   re.I | re.S,
 )
+# Words that take a sentence's formula back. Yes: `It is not`, `twice`, `isn't`. No: `Note`.
 _DENIED = re.compile(
   r"\b(?:not?|never|n?or|neither|cannot|twice|half|double|wrong|incorrect|than|but)\b|n't", re.I
 )
@@ -133,6 +135,7 @@ _DOUBLED = re.compile(
   r'|binom'
   r'|boxed|mathbb|quad|theta|alpha|beta|overline|angle|ln|log|sin|cos|tan)(?![A-Za-z]))'
 )
+# Yes: ` is the answer.`, ` is my final result`. No: ` is an answer`, ` is the answer to 2`.
 _SAID = re.compile(
   r' is (?:the|my) (?:final |correct )?(?:answer|result|value|solution)\.?\Z', re.I
 )
@@ -174,17 +177,20 @@ _JOINS = re.compile(r'(?<![A-Za-z])(?:and|or)(?![A-Za-z])', re.I)
 _LISTED = re.compile(r',?\s+and\s+|,')
 # A listed word, in small letters. Yes: `blue`, `iii`, `①`. No: `x`, `2`, `not blue`.
 _ITEM = re.compile(r'[^\W\d_]{2,}\Z|[ivx]+\Z|[\u2460-\u2473]\Z')
-# Operations, and signs that are none. Yes: `3 + 4`; `10^{-3}`. No: the sign of `-3`.
+# Operations. Yes: `+` of `3 + 4`, `\cdot` of `2 \cdot 3`. No: the sign of `-3`.
 _WORK = re.compile(r'(?<=[\w)}%!]) ?(?:[+*/÷]|-|\\(?:times|cdot|div)(?![a-z])) ?')
+# Yes: `^{-` of `10^{-3}`, `^-`. No: `^{3}`, `-`.
 _NEGATIVE_POWER = re.compile(r'\^ ?\{ ?-|\^ ?-')
 # Scientific notation, a literal. Yes: `\times 10^` of `3\times 10^{5}`. No: `\times 100^`.
 _SCIENTIFIC = re.compile(r' ?(?:\*|\\times|\\cdot) ?10 ?(?:\^|\*\*) ?')
 _HOLLOW = frozenset(('nan', 'none', 'null', '?', '...', '\\ldots', '\\dots'))
-# Words, and what no prose holds. Yes: `north`, `三`; `x^2`. No: `xyz`, a product; `three cats`.
+# Words. Yes: `north`, `三`. No: `xyz`, a product; `42`.
 _WORD = re.compile(r'(?=[b-z]*[aeiou])[a-z]{3,}|[^\x00-\x7f]', re.I)
+# What no prose holds. Yes: `x^2`, `a = b`. No: `three cats`.
 _FORMULA = re.compile(r'[\\^=+*{}<>_|]')
-# A time of day, and its half. Yes: `12:30 PM`; `5 p.m.`. No: `12:30`; `5 pmx`.
+# A time of day. Yes: `12:30 PM`. No: `12:30`.
 _CLOCK = re.compile(r'\d:\d\d *[ap]\.?m', re.I)
+# Yes: `5 p.m.`, `5pm`. No: `5 pmx`, `pm`.
 _HALF_DAY = re.compile(r'(\d) *([ap])\.? ?m\b\.?')
 # Yes: `an ` of `an ellipse`. No: `a` alone, `an` of `angle`.
 _ARTICLE = re.compile(r'\A(?:an?|the) (?=\w)')

@@ -29,13 +29,14 @@ _BODY = re.compile(
   rf'|(?P<num>{_DEC})(?:[eE](?P<e>[+-]?\d{{1,3}})'
   rf'| ?(?:\*|\\times|\\cdot|x) ?10 ?(?:\^|\*\*) ?\{{?(?P<p>[+-]?\d{{1,3}})\}}?)?)'
 )
-# Sign and currency, in either order. Yes: `-$`, `$ -`, `minus `, ``. It matches everything, if
-# with nothing.
+# Sign and currency, in either order. Yes: `-$`, `$ -`, `minus `, ``. No: there is none, as it
+# matches everything, if with nothing.
 _PREFIX = re.compile(rf'(?P<s1>[+-]|(?i:minus|negative) |) ?(?P<c>{money.SIGN})? ?(?P<s2>[+-]?) ?')
-# Signs after the number. Yes: ` €`, `\$`; `%`, ` per cent`; `°`, `^\circ`.
-# No: `$5`; `percentage`; ` degrees`.
+# Signs after the number. Yes: ` €`, `\$`. No: `$5`.
 _MONEY = re.compile(rf' ?({money.SIGN})(?! ?\d)')
+# Yes: `%`, ` per cent`. No: `percentage`.
 _PERCENT = re.compile(r' ?(?:\\?%|(?:per ?cent|prozent|pour ?cent|por ciento|per cento)\b)', re.I)
+# Yes: `°`, `^\circ`. No: ` degrees`.
 _DEGREE = re.compile(r' ?(?:°|\\degree(?![a-z])|\^ ?\{? ?(?:\\circ|[oO](?![a-z])) ?\}?)')
 # Between the words of a number. Yes: ` `, `-`, `, ` of `two thousand, twenty`. No: `one, two`.
 _SPELLED = re.compile(r'(?:(?<=sand),|(?<=lion),)? +|-+')

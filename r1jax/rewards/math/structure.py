@@ -17,6 +17,7 @@ _SYSTEM = re.compile(
   r'\\end ?\{\1\} ?\.?\Z',
   re.S,
 )
+# Between rows. Yes: `\\`, `\\[2pt]`. No: `\`, `\quad`.
 _ROW = re.compile(r'\\\\(?:\[[^\]]*\])?')
 _EQUALS = re.compile(r'=')
 _EMPTY = ('\\emptyset', '\\varnothing', '\\phi', 'empty set', 'the empty set')
@@ -49,6 +50,7 @@ _LINK = {
 _FLIPPED = {'>': '<', '>=': '<='}
 # Yes: `\cup`, `U` of `[1,2] U [3,4]`. No: `\cupx`, `or` of `x or y`.
 _UNION = re.compile(r'\\cup(?![a-z])|(?<=[\])]) ?(?:U|∪| or ) ?(?=[\[(])')
+# Yes: `or` of `1 or 2`. No: `for`, `\or`.
 _OR = re.compile(r'(?<![A-Za-z\\])or(?![A-Za-z])')
 # One set without another. Yes: `\setminus`, `-` of `\mathbb{R} - \{2\}`. No: `-` of `5 - 2`.
 _MINUS = re.compile(r'\\(?:setminus|backslash|smallsetminus)(?![a-z])|(?<=\}) ?- ?(?=\\\{)')

@@ -48,6 +48,7 @@ _RADIANS = re.compile(
 _NEGATED = re.compile(r'- ?\(([^()]+)\)\Z')
 # Yes: `H2SO4`, `C_6H_{12}O_6`. No: `H`, `x2`, `AB`.
 _CHEMICAL = re.compile(r'(?=.*\d)(?:[A-Z][a-z]?(?:_?\d+|_\{\d+\})?){2,12}\Z', re.ASCII)
+# Yes: `_`, `{` of `H_{2}O`. No: `H2O`.
 _INDEX = re.compile(r'[_{}]')
 # The result line of a worked solution (GSM8K). Yes: `#### 72`. No: `### 72`.
 _MARKED = re.compile(r'^####[ \t]*(\S.*?)\s*$', re.M)
