@@ -89,7 +89,7 @@ class Parser(argparse.ArgumentParser):
   def parse(self, argv):
     """The flags; with `overrides`, [(key, text)], for a command that takes an experiment.
 
-    `keys` is empty: `overrides.load` puts the names of the experiment's keys there.
+    Such a command's `keys` are empty: `overrides.load` puts the names of the config's keys there.
 
     Raises:
       ValueError: a flag that there is not (with the nearest), or a value of the wrong kind.
@@ -100,7 +100,9 @@ class Parser(argparse.ArgumentParser):
     given, unknown = self.parse_known_args(rest)
     if unknown:
       raise ValueError(self._unknown(unknown[0]))
-    given.overrides, given.keys = overrides, frozenset()
+    given.overrides = overrides
+    if self._config:
+      given.keys = frozenset()
     plugins.tell_in_a_line()
     return given
 

@@ -16,12 +16,8 @@ from r1jax.train import phases, steps
 from r1jax.train import state as state_lib
 
 FIGURES = (
-  ('loss', 'preference/loss', '.3f'),
-  ('in order', 'preference/accuracy', '.2f'),
-  ('held out', 'eval/preference', '.3f'),
-  ('margin', 'preference/margin', '.2f'),
-  ('lr', 'optimizer/lr', '.2e'),
-)
+  'preference/loss', 'preference/accuracy', 'eval/preference', 'preference/margin', 'optimizer/lr',
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

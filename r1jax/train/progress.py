@@ -17,39 +17,28 @@ import rich.progress
 import rich.text
 
 from r1jax import programs, terminal
-from r1jax.train import phases
+from r1jax.train import glossary, phases
 
-# What the bar shows of a reinforcement-learning step: label, metric, format; a log line shows as
-# many of the first ones as fit.
+# Metrics of a reinforcement-learning step that the bar shows; a log line shows as many of the first
+# ones as fit.
 RL_FIGURES = (
-  ('reward', 'reward/total', '.2f'),
-  ('acc', 'reward/accuracy', '.2f'),
-  ('held-out', 'eval/pass_at_1', '.3f'),
-  ('length', 'rollout/length', '.1f'),
-  ('entropy', 'grpo/entropy', '.2f'),
-  ('format', 'reward/format', '.2f'),
-  ('KL', 'grpo/kl', '.4f'),
-  ('clip', 'grpo/clip_fraction', '.3f'),
-  ('rollout tok/s', 'speed/rollout_tokens_per_s', ',.0f'),
-  ('train tok/s', 'speed/train_tokens_per_s', ',.0f'),
-)
+  'reward/total', 'reward/accuracy', 'eval/pass_at_1', 'rollout/length', 'grpo/entropy',
+  'reward/format', 'grpo/kl', 'grpo/clip_fraction', 'speed/rollout_tokens_per_s',
+  'speed/train_tokens_per_s',
+)  # fmt: skip
 
 
 def rl_figures(parts):
   """`RL_FIGURES` with further parts of the reward, given by name, behind the accuracy."""
-  added = tuple((name, f'reward/{name}', '.2f') for name in parts)
+  added = (f'reward/{name}' for name in parts)
   return (*RL_FIGURES[:2], *added, *RL_FIGURES[2:])
 
 
-# What it shows of a step of supervised learning.
+# Those of a step of supervised learning.
 SFT_FIGURES = (
-  ('loss', 'loss/total', '.3f'),
-  ('held out', 'eval/loss', '.3f'),
-  ('lr', 'optimizer/lr', '.2e'),
-  ('grad', 'optimizer/grad_norm', '.2f'),
-  ('filled', 'packing/filled', '.0%'),
-  ('train tok/s', 'speed/train_tokens_per_s', ',.0f'),
-)
+  'loss/total', 'eval/loss', 'optimizer/lr', 'optimizer/grad_norm', 'packing/filled',
+  'speed/train_tokens_per_s',
+)  # fmt: skip
 _EXAMINING = 'speed/eval_seconds'
 _LATEST = 9  # rounds that the pace is the median of: an odd few, so that a change shows soon
 _LONG = 5.0  # seconds of one compilation after which a log says so
@@ -139,7 +128,7 @@ class Progress(_Display):
       title: what runs.
       total: number of steps.
       start: steps already done when this run began; they don't count in the pace.
-      figures: (label, metric, format) of what to show, each once a step has had it.
+      figures: names of the metrics to show, each once a step has had it.
       cycle: steps of a round, see `Pace`.
       examine_every: steps between examinations; 0 for none.
       base: metric -> value before training, of which the change is shown.
@@ -200,12 +189,13 @@ class Progress(_Display):
 
   def _texts(self):
     """Each known figure with its label."""
-    known = {name: self._latest[name] for _, name, _ in self._figures if name in self._latest}
     texts = []
-    for label, name, form in self._figures:
-      if name in known:
-        change = f' ({float(known[name] - self._base[name]):+{form}})' if name in self._base else ''
-        texts.append(f'{label} {float(known[name]):{form}}{change}')
+    for name in self._figures:
+      if name not in self._latest:
+        continue
+      metric, value = glossary.of(name), float(self._latest[name])
+      change = f' ({value - self._base[name]:+{metric.form}})' if name in self._base else ''
+      texts.append(f'{metric.short} {value:{metric.form}}{change}')
     return texts
 
   def _fitting(self, texts):

@@ -45,7 +45,7 @@ def test_a_log_has_a_plain_line_of_eighty_columns_for_every_step():
     bar.update(10, FULL)
   first, note, second, last = lines(log)
   assert note == '[not markup] saved'
-  assert first.startswith('GRPO 8/10  0:00 + estimating  reward 1.25  acc 0.50  held-out 0.452')
+  assert first.startswith('GRPO 8/10  0:00 + estimating  reward 1.25  acc 0.50  held out 0.452')
   assert second.startswith('GRPO 9/10') and last.startswith('GRPO 10/10  0:00 + 0:00 left')
   assert all(len(line) <= 80 and '\x1b' not in line for line in (first, second, last))
 
@@ -54,7 +54,7 @@ def test_the_change_since_the_base_stands_beside_a_figure():
   log = console(width=200)
   with progress.Progress('GRPO', 2, base={'eval/pass_at_1': 0.125}, console=log) as bar:
     bar.update(1, FULL)
-  assert 'held-out 0.452 (+0.327)' in lines(log)[0]
+  assert 'held out 0.452 (+0.327)' in lines(log)[0]
 
 
 def test_a_step_without_a_rollout_goes_on_showing_the_last_one():

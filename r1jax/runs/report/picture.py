@@ -2,16 +2,13 @@
 
 from r1jax.runs.report import curve as curve_lib
 from r1jax.runs.report import students
+from r1jax.train import glossary
 
-# R1-Zero's curves: metric, title, whether it is a share.
+# Metrics of R1-Zero's curves.
 CURVES = (
-  ('reward/accuracy', 'Accuracy of rollouts', True),
-  ('rollout/length', 'Tokens a reply', False),
-  ('rollout/language', 'Language consistency', True),
-  ('rollout/wait', '“wait” a reply', False),
-  ('rollout/reflection', 'Words of reflection a reply', False),
-  ('grpo/entropy', 'Entropy, nats a token', False),
-)
+  'reward/accuracy', 'rollout/length', 'rollout/language', 'rollout/wait', 'rollout/reflection',
+  'grpo/entropy',
+)  # fmt: skip
 # Scores of general requests, see `scenarios.ask`.
 SCENARIOS = ('helpful', 'harmless', 'wanted')
 _BLUE, _GREEN, _ORANGE, _GREY = '#1f5fa8', '#2a9d8f', '#e9a23b', '#8d99ae'
@@ -33,9 +30,11 @@ def draw(content, path):
   drawing = figure.Figure(figsize=(11, 3.2 * rows))
   axes = drawing.subplots(rows, 3).ravel()
   _bars(axes[:3], content['models'])
-  for axis, (name, title, share) in zip(axes[3:9], CURVES):
-    curve = content['r1_zero'][name]
+  for axis, metric in zip(axes[3:9], map(glossary.of, CURVES)):
+    curve = content['r1_zero'][metric.name]
+    share = metric.unit == 'share'
     curve_lib.draw(axis, curve['steps'], curve['values'], share)
+    title = metric.label if share else f'{metric.label}, {metric.unit}'
     axis.set_title(f'R1-Zero: {title}', loc='left', fontsize=10, fontweight='bold')
     axis.set_xlabel('update')
   for axis, (panel, found) in zip(axes[9:], last):

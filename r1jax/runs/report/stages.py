@@ -83,7 +83,7 @@ def gather(inputs):
   # 3. The course of R1-Zero, update by update.
   rows = files.read_metrics(inputs['r1_zero'] / 'metrics.jsonl') if 'r1_zero' in inputs else []
   curves = {}
-  for name, _, _ in picture.CURVES:
+  for name in picture.CURVES:
     steps, values = reading.series(rows, name)
     curves[name] = {'steps': steps, 'values': values}
   return {

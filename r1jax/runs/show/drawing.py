@@ -6,6 +6,7 @@ import html
 import numpy as np
 
 from r1jax.runs.show import reading
+from r1jax.train import glossary
 
 _WIDTH, _HEIGHT = 340, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 46, 26, 22
@@ -19,32 +20,47 @@ class Panel:
   """One picture.
 
   Attributes:
-    title: what it shows.
     names: metrics, the first drawn as a line, further ones dashed.
     low, high: ends of the axis; None to fit the values.
     heldout: whether examinations are drawn in it.
   """
 
-  title: str
   names: tuple[str, ...]
   low: float | None = None
   high: float | None = None
   heldout: bool = False
 
+  @property
+  def metric(self):
+    """The `glossary.Metric` that it is called after."""
+    return glossary.of(self.names[0])
+
+  @property
+  def title(self):
+    """What it shows, with its unit; a share or a reward needs none."""
+    metric = self.metric
+    unit = '' if metric.unit in ('share', 'reward') else f', {metric.unit}'
+    return f'{metric.label[0].upper()}{metric.label[1:]}{unit}'
+
+  @property
+  def told(self):
+    """What the metric is, and what is healthy."""
+    return f'{self.metric.meaning} Healthy: {self.metric.healthy or "any"}.'
+
 
 PANELS = (
-  Panel('Accuracy', ('reward/accuracy',), 0, 1, heldout=True),
-  Panel('Format', ('reward/format',), 0, 1),
-  Panel('Reward', (_REWARD,), 0),
-  Panel('Tokens per reply', ('rollout/length',), 0),
-  Panel('Cut off', ('rollout/truncated',), 0, 1),
-  Panel('Groups that agree', ('rollout/unanimous',), 0, 1),
-  Panel('KL to the reference, nats per token', ('grpo/kl',), 0),
-  Panel('Entropy, nats per token', ('grpo/entropy',), 0),
-  Panel('Clipped tokens', ('grpo/clip_fraction',), 0),
-  Panel('Sampler against trainer, nats', ('parity/logp_mean', 'parity/logp_max'), 0),
-  Panel('Loss', ('loss/total',)),
-)  # fmt: skip
+  Panel(('reward/accuracy',), 0, 1, heldout=True),
+  Panel(('reward/format',), 0, 1),
+  Panel((_REWARD,), 0),
+  Panel(('rollout/length',), 0),
+  Panel(('rollout/truncated',), 0, 1),
+  Panel(('rollout/unanimous',), 0, 1),
+  Panel(('grpo/kl',), 0),
+  Panel(('grpo/entropy',), 0),
+  Panel(('grpo/clip_fraction',), 0),
+  Panel(('parity/logp_mean', 'parity/logp_max'), 0),
+  Panel(('loss/total',)),
+)
 
 
 def panels(runs):
@@ -70,10 +86,10 @@ def panel(runs, what):
   parts += [_line(frame, *course) for course in courses]
   parts += _last_values(frame, courses)
   parts += [_dots(frame, number, points) for number, points in dots]
+  # A browser shows the title of a picture under the pointer.
+  inside = f'<title>{html.escape(what.told)}</title>{"".join(parts)}'
   label = html.escape(what.title)
-  return (
-    f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
-  )
+  return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{inside}</svg>'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,28 +12,18 @@ import rich.text
 from r1jax import terminal
 from r1jax.runs.report import ending
 from r1jax.runs.show import questions, reading
-from r1jax.train import phases
+from r1jax.train import glossary, phases
 
 _LEVELS = '▁▂▃▄▅▆▇█'
 _NARROW, _WIDE = 20, 48  # signs of a sparkline
 _ROOMY = 80  # columns of a terminal that takes all four figures beside the narrowest course
 _WORST, _CHARACTERS = 5, 600
-# Label, metric, format: what is drawn where the run has it.
+# Metrics that are drawn where the run has them.
 CURVES = (
-  ('accuracy', 'reward/accuracy', '.3f'),
-  ('format', 'reward/format', '.3f'),
-  ('level', 'rollout/level', '.0f'),
-  ('reward', 'reward/total', '.3f'),
-  ('length, tokens', 'rollout/length', '.1f'),
-  ('cut off', 'rollout/truncated', '.3f'),
-  ('groups that agree', 'rollout/unanimous', '.3f'),
-  ('KL, nats', 'grpo/kl', '.4f'),
-  ('entropy, nats', 'grpo/entropy', '.3f'),
-  ('clipped', 'grpo/clip_fraction', '.3f'),
-  ('sampler - trainer', 'parity/logp_mean', '.1e'),
-  ('loss', 'loss/total', '.3f'),
-  ('learning rate', 'optimizer/lr', '.1e'),
-)
+  'reward/accuracy', 'reward/format', 'rollout/level', 'reward/total', 'rollout/length',
+  'rollout/truncated', 'rollout/unanimous', 'grpo/kl', 'grpo/entropy', 'grpo/clip_fraction',
+  'parity/logp_mean', 'loss/total', 'optimizer/lr',
+)  # fmt: skip
 
 
 def show(run, findings, console, replies=2):
@@ -105,15 +95,15 @@ def curves(runs, width):
     table.add_column(name, justify='right')
   table.add_column('course', no_wrap=True)
   signs = max(_NARROW, min(_WIDE, width - 62))
-  for label, name, form in CURVES:
+  for metric in map(glossary.of, CURVES):
     for number, run in enumerate(runs):
-      steps, values = reading.series(run.rows, name)
+      _, values = reading.series(run.rows, metric.name)
       if not values:
         continue
       mark = f' {"AB"[number]}' if len(runs) > 1 else ''
       figures = (values[0], values[-1], min(values), max(values))[: len(columns)]
-      cells = (format(value, form) for value in figures)
-      table.add_row(f'{label}{mark}', *cells, sparkline(values, signs), end_section=False)
+      cells = (format(value, metric.form) for value in figures)
+      table.add_row(f'{metric.label}{mark}', *cells, sparkline(values, signs), end_section=False)
   return table
 
 
