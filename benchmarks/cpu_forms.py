@@ -19,7 +19,7 @@ import rich.console
 import rich.table
 from absl import app, flags
 
-from r1jax.kernels import reference
+from r1jax.kernels import attention_cpu, reference
 from r1jax.model import presets
 
 _ROUNDS = flags.DEFINE_integer('rounds', 15, 'rounds, in each of which every form runs once')
@@ -106,6 +106,9 @@ def training_attention():
   segment = jnp.tile(1 + jnp.arange(_LENGTH) // (_LENGTH // 2), (_ROWS, 1))
 
   def ours(q, k, v, segment):
+    return attention_cpu.attention(q, k, v, segment, 0.1)
+
+  def spans(q, k, v, segment):
     return reference.attention(q, k, v, segment, 0.1)
 
   def whole(q, k, v, segment):
@@ -119,7 +122,8 @@ def training_attention():
     return jax.nn.dot_product_attention(q, k, v, mask=keep[:, None], scale=0.1)
 
   forms = (
-    ('spans of queries', ours),
+    ('tiles that somebody sees', ours),
+    ('spans of queries', spans),
     ('all scores at once', whole),
     ('jax.nn.dot_product_attention', library),  # wants values as wide as queries, as tiny's are
   )

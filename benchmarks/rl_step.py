@@ -22,8 +22,8 @@ import rich.console
 import rich.table
 from absl import app, flags
 
+from r1jax import kernels, sharding
 from r1jax import params as params_lib
-from r1jax import sharding
 from r1jax.algorithms import grpo
 from r1jax.model import config as model_config
 from r1jax.model import presets, transformer
@@ -73,11 +73,12 @@ class Shapes:
 def shapes(preset):
   """The shapes of a preset."""
   fast = dict(compute_dtype='float32', param_dtype='float32', remat=False, scan_layers=False)
+  fast['kernels'] = kernels.resolve('auto')
   if preset == 'tiny':
     cfg = presets.tiny()
     cfg = dataclasses.replace(cfg, moe=dataclasses.replace(cfg.moe, dispatch='dense'), **fast)
     return Shapes(cfg, prompts=32, group=16, prompt=48, new=96, rows=16)
-  cfg = presets.bench_qwen2()
+  cfg = dataclasses.replace(presets.bench_qwen2(), kernels=fast['kernels'])
   if preset == 'smollm2':
     sizes = dict(vocab=49_152, width=576, layers=30, dense_layers=30, heads=9, kv_heads=3, ffn=1536)
     shape = dict(head_rope=64, head_value=64, qkv_bias=False, scan_layers=True)

@@ -88,8 +88,8 @@ def smollm2(config):
   # All replies of a rollout at once: wider products run nearer the peak than refilled slots save.
   config.sample.update(group=8, max_new=32, slots=128)
   config.rl.update(prompts=12, mini_batches=1, updates=24, samples_every=6)
-  # A prompt is longer than a reply: computed once for all eight of them. Two groups fill a row.
-  config.rl.update(share_prompts=True, rows=1, capacity=512, length_schedule=((0, 32),))
+  # Two groups of eight replies fill a row behind their prompts.
+  config.rl.update(rows=1, capacity=512, length_schedule=((0, 32),))
   # No reference: two dozen updates lead nowhere far, and its weights would take memory.
   config.grpo.beta = 0.0
   config.optimizer.update(lr=2e-5, moments='float32')

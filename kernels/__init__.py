@@ -1,8 +1,8 @@
 """Ops of the performance-critical core; the model calls these names and nothing below them.
 
-Each takes `form`, which of its implementations runs: 'reference' (plain JAX, any platform), 'tpu'
-(Pallas, Mosaic TPU) or 'gpu' (Pallas, Mosaic GPU, Hopper). `resolve` turns what a user asks for
-into one of them. README.md has the contracts.
+Each takes `form`, which of its implementations runs: 'reference' (plain JAX, any platform), 'cpu'
+(for the cores of one), 'tpu' (Pallas, Mosaic TPU) or 'gpu' (Pallas, Mosaic GPU, Hopper). `resolve`
+turns what a user asks for into one of them. README.md has the contracts.
 """
 
 if __name__ == 'kernels':
@@ -20,6 +20,7 @@ else:
   from r1jax.kernels.ops import (
     ASKED,
     FORMS,
+    SHARING,
     attention,
     describe,
     gqa_decode,
@@ -34,6 +35,7 @@ else:
   __all__ = [
     'ASKED',
     'FORMS',
+    'SHARING',
     'Scores',
     'attention',
     'describe',

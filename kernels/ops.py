@@ -6,11 +6,12 @@ import jax
 
 from r1jax.kernels import output_head_some
 
-ASKED = ('auto', 'reference', 'tpu', 'gpu')
-FORMS = ('reference', 'tpu', 'gpu')
+ASKED = ('auto', 'reference', 'cpu', 'tpu', 'gpu')
+FORMS = ASKED[1:]
+SHARING = ('reference', 'cpu')  # forms whose attention knows shared prompts
 # Slots of a cache, which has multiples of them: what a kernel reads at once; for XLA:CPU the widest
 # vector of float32, as products over 133 slots take 1.4 times as long as over 136 or 144.
-_BLOCK = {'gpu': 128, 'reference': 16}
+_BLOCK = {'gpu': 128, 'cpu': 16, 'reference': 16}
 _HOPPER = '9.0'  # the compute capability whose tensor core instructions the GPU kernels are
 
 
@@ -27,9 +28,11 @@ def resolve(asked, device=None):
   """
   if asked not in ASKED:
     raise ValueError(f'kernels={asked!r} is not one of {", ".join(ASKED)}')
-  if asked in ('reference', 'auto'):  # auto takes what has been run: no Pallas kernel has, yet
-    return 'reference'
+  if asked == 'reference':
+    return asked
   device = device or jax.devices()[0]
+  if asked == 'auto':  # what has been run: no Pallas kernel has, yet
+    return 'cpu' if device.platform == 'cpu' else 'reference'
   if device.platform != asked:
     raise ValueError(
       f"kernels={asked!r} runs on a {asked} only; this is a {device.platform}: use 'auto'"
@@ -44,6 +47,8 @@ def resolve(asked, device=None):
 
 def describe(form, platform):
   """One line for the plan: which kernels run, and why not others."""
+  if form == 'cpu':
+    return 'cpu: attention tile by tile, all else plain JAX compiled by XLA for cpu'
   if form != 'reference':
     return (
       f'{form}: Pallas kernels, all but the gradient of the output head; never timed on a {form}'
@@ -68,7 +73,7 @@ def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, form='reference', prefi
   """
   if prefix_BT is None:
     return _ops(form).attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale)
-  if form != 'reference':
+  if form not in SHARING:
     raise ValueError(
       f'shared prefixes have no {form} kernel yet: --config.runtime.kernels=reference'
     )

@@ -41,7 +41,7 @@ def share(job):
 def _may(job):
   """Whether the job is one that gains: RL in turns, on whatever devices there are."""
   turns = job.stage == 'reasoning_rl' and not job.rl.staleness
-  return turns and -1 in job.mesh and job.runtime.kernels in ('auto', 'reference')
+  return turns and -1 in job.mesh and job.runtime.kernels in ('auto', 'reference', 'cpu')
 
 
 def _cores():

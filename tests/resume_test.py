@@ -169,3 +169,17 @@ def test_a_run_moves_from_one_device_to_eight_to_four_and_its_losses_do_not(
     for name in losses:
       assert found[name] == pytest.approx(wanted[name], abs=1e-5), name
     np.testing.assert_allclose(list(found.values()), list(wanted.values()), atol=1e-4, rtol=1e-3)
+
+
+def test_a_run_on_the_samplers_log_probabilities_ends_in_the_same_bits(small, folder, tmp_path):
+  settings = {'grpo__old_logp': 'sampler'} | small
+  whole = small_runs.finish(tmp_path / 'whole', devices=1, **settings)
+  assert not [name for row in whole.rows for name in row if name.startswith('parity/')]
+  # Stopped between the updates of a rollout: a mini-batch waits in the checkpoint.
+  process = small_runs.start(folder, devices=1, **settings)
+  wait_for(lambda: (folder / 'checkpoints' / 'step_00000003').exists(), process)
+  process.send_signal(signal.SIGKILL)
+  process.communicate()
+  last = small_runs.finish(folder, devices=1, **settings)
+  assert 'resumed from' in last.stdout
+  assert last.sha256 == whole.sha256 and last.figures == whole.figures

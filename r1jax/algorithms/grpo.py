@@ -86,6 +86,10 @@ class GrpoConfig:
       2507.18071).
     dual_clip: c > 1; where A < 0, a token's loss is at most -c A. None for off.
     delta: the unclipped ratio is capped at delta before the minimum (INTELLECT-2). None for off.
+    old_logp: whose log p before the rollout's updates the ratio divides by. 'trainer' reads the
+      replies anew for all mini-batches but the first; 'sampler' takes what the sampler computed
+      while it sampled and saves that. The ratio then holds what the two disagree on as well, and
+      is clipped with it; `parity/*` is not measured, and `tis_cap` has nothing left to weigh.
     tis_cap: the surrogate is multiplied by sg(min(p_old / p_sampler, tis_cap)), truncated
       importance sampling: p_old by the trainer, p_sampler by the sampler, of the same parameters
       or, where rollouts are sampled ahead, of older ones. None for off.
@@ -110,6 +114,7 @@ class GrpoConfig:
   importance: Literal['token', 'sequence'] = 'token'
   dual_clip: Annotated[float, ranges.Range(1, above=True)] | None = None
   delta: ranges.Positive | None = None
+  old_logp: Literal['trainer', 'sampler'] = 'trainer'
   tis_cap: ranges.Positive | None = None
   log_ratio_limit: ranges.Positive | None = 20.0
   max_length: ranges.Count | None = None
@@ -117,6 +122,11 @@ class GrpoConfig:
 
   def __post_init__(self):
     ranges.check(self)
+    ranges.require(
+      self,
+      self.old_logp == 'trainer' or self.tis_cap is None,
+      '{old_logp} puts the sampler into the ratio itself: {tis_cap} must be None',
+    )
     ranges.require(
       self,
       self.aggregation != 'cispo' or (self.dual_clip is None and self.delta is None),
@@ -185,10 +195,11 @@ class Batch:
     mask_BT: bool or 0/1; 1 on the completion's tokens, its end-of-sequence token included.
     advantage_BT: the sequence's advantage, on each of its tokens.
     weight_BT: the sequence's `token_weights`, on each of its tokens.
-    old_logp_BT: log p before this rollout's first update, by the trainer. None: the policy itself,
-      for a rollout that is used for one update only.
+    old_logp_BT: log p before this rollout's first update, by the trainer; not read where old_logp
+      is 'sampler'. None: the policy itself, for a rollout that is used for one update only.
     ref_logp_BT: log p of the reference policy; needed where beta > 0.
-    sampler_logp_BT: log p as the sampler computed it while sampling; needed where tis_cap is set.
+    sampler_logp_BT: log p as the sampler computed it while sampling; needed where tis_cap is
+      set or old_logp is 'sampler'.
     segment_BT: integers, equal within a sequence and different in neighbours; a sequence is
       contiguous. Needed where importance is 'sequence'.
   """
@@ -257,7 +268,9 @@ def _terms(cfg, batch, logp_BT, entropy_BT):
   batch, logp_BT = _unmasked(batch, logp_BT)
   # The ratio to the policy before the update; 1 with a gradient where the two are one.
   held_BT = jax.lax.stop_gradient(logp_BT)
-  old_BT = held_BT if batch.old_logp_BT is None else batch.old_logp_BT
+  sampled = cfg.old_logp == 'sampler'
+  old_BT = batch.sampler_logp_BT if sampled else batch.old_logp_BT
+  old_BT = held_BT if old_BT is None else old_BT
   log_ratio_BT, unit_BT = _log_importance(cfg, batch, logp_BT - old_BT)
   ratio_BT = jnp.exp(_limited(log_ratio_BT, cfg.log_ratio_limit))
   # The policy term of each token, and the figures of what the clip did.
@@ -265,7 +278,7 @@ def _terms(cfg, batch, logp_BT, entropy_BT):
   means, maxima = _clip_figures(cfg, ratio_BT, batch.advantage_BT, unit_BT)
   means['grpo/old_kl'] = old_BT - logp_BT
   # How far sampler and trainer disagree, and the correction for it.
-  if batch.sampler_logp_BT is not None:
+  if batch.sampler_logp_BT is not None and not sampled:
     gap_BT = old_BT - batch.sampler_logp_BT
     means['parity/logp_mean'] = maxima['parity/logp_max'] = jnp.abs(gap_BT)
     if cfg.tis_cap is not None:
@@ -353,7 +366,10 @@ def _limited(x, limit):
 def _check_present(cfg, batch):
   needed = {
     'ref_logp_BT': (cfg.beta > 0, f'beta={cfg.beta}'),
-    'sampler_logp_BT': (cfg.tis_cap is not None, f'tis_cap={cfg.tis_cap}'),
+    'sampler_logp_BT': (
+      cfg.tis_cap is not None or cfg.old_logp == 'sampler',
+      f'tis_cap={cfg.tis_cap} with old_logp={cfg.old_logp!r}',
+    ),
     'segment_BT': (cfg.importance == 'sequence', "importance='sequence'"),
   }
   for name, (wanted, why) in needed.items():

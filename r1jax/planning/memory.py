@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from r1jax import params as params_lib
 from r1jax import sharding
-from r1jax.kernels import output_head, output_head_some, reference
+from r1jax.kernels import attention_cpu, output_head, output_head_some, reference
 from r1jax.model import dispatch, transformer
 from r1jax.planning import phases, residuals
 from r1jax.sampling import handover
@@ -157,9 +157,10 @@ def activations(cfg, mesh, all_rows, length):
   context = sharding.row_devices(mesh)
   tokens = math.ceil(rows * length / context)
   heads = cfg.heads / sharding.ways(mesh, 'heads')
-  # Scores, their softmax and its gradient, in float32, of one block of queries.
+  # Scores, their softmax and its gradient, in float32: of one tile, or of one block of queries.
   queries = min(length, max(64, length / 8), reference.BLOCK)
-  scores = 3 * 4 * rows * heads / context * queries * length
+  pairs = attention_cpu.TILE**2 if cfg.kernels == 'cpu' else rows * queries * length
+  scores = 3 * 4 * heads / context * pairs
   vocab = cfg.vocab / sharding.ways(mesh, 'vocab')
   # The matrix and, unless it is frozen, its gradient in float32, both again in bfloat16; logits of
   # a block of tokens against a chunk of the vocabulary, their softmax and its gradient.

@@ -93,12 +93,6 @@ def slots(job, mesh):
   )
 
 
-def layout(job):
-  """`packing.Layout` of the job's updates."""
-  per_update = job.rl.prompts * job.sample.group // job.rl.mini_batches
-  return packing.Layout(per_update, job.rl.rows, job.rl.capacity, job.rl.share_prompts)
-
-
 def compile_one(name, job, cfg, mesh):
   """Compiles one program of the job -> `Compiled`; too little memory is a result, not an error."""
   began = time.monotonic()
@@ -165,8 +159,10 @@ def _placed(mesh, shape, dtype, *axes):
   return jax.ShapeDtypeStruct(shape, dtype, sharding=where)
 
 
-def _batch(job, mesh):
-  one = packing.empty(layout(job), job.rl.mini_batches > 1, bool(job.grpo.beta)).batch
+def _batch(job, cfg, mesh):
+  one = packing.empty(
+    reasoning_rl.layout(job, cfg), reasoning_rl.scores_old(job), bool(job.grpo.beta)
+  ).batch
   # The count of micro-batches is everywhere.
   axes = lambda x: (None, 'rows', None) if x.ndim == 3 else ()
   put = lambda x: _placed(mesh, x.shape, x.dtype, *axes(x))
@@ -209,7 +205,7 @@ def _rollout(job, cfg, mesh):
 
 
 def _score(job, cfg, mesh):
-  weights, batch = _weights(job, cfg, mesh), _batch(job, mesh)
+  weights, batch = _weights(job, cfg, mesh), _batch(job, cfg, mesh)
   arguments = (batch.rows, batch.loss.mask_BT, batch.count, job.sample.temperature)
   return steps.score.lower(weights, cfg, *arguments)
 
@@ -218,7 +214,7 @@ def _update(job, cfg, mesh):
   tx, abstract, frozen = state(job, cfg, mesh)
   return steps.grpo_update.lower(
     abstract,
-    _batch(job, mesh),
+    _batch(job, cfg, mesh),
     frozen,
     cfg=cfg,
     gcfg=job.grpo,

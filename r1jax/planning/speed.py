@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from r1jax import sharding
 from r1jax.model import flops as flops_lib
 from r1jax.planning import hlo, memory, phases
+from r1jax.stages import reasoning_rl
 
 # Bytes/s that one host writes to its storage: an assumption, a network file system's usual rate.
 STORAGE = 1e9
@@ -84,14 +85,14 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
   rl, (train, sample) = job.rl, meshes
   # Tokens of one update and the micro-batches that hold them.
   prompt, sequences = job.data.max_prompt, rl.prompts * job.sample.group // rl.mini_batches
-  tokens = sequences * (prompt + how_long.mean)
+  tokens = sequences * how_long.mean + _prompts(job, cfg, how_long.mean) * prompt
   micro = math.ceil(tokens / (rl.rows * rl.capacity))
   # What the model needs: one forward pass over what is trained on.
   pairs = sequences * (prompt + how_long.mean) ** 2 / 2
   completed = sequences * how_long.mean
   forward = flops_lib.of_tokens(cfg, tokens, pairs, completed)
   # Scored by the reference, and by the old policy in all updates of a rollout but the first.
-  passes = bool(job.grpo.beta) + 1 - 1 / rl.mini_batches
+  passes = bool(job.grpo.beta) + reasoning_rl.scores_old(job) * (1 - 1 / rl.mini_batches)
   held = phases.slots(job, sample)
   # What must cross the memory's bus: all layers' weights for each pass, and the cache.
   size = cfg.layers * jnp.dtype(cfg.compute_dtype).itemsize
@@ -126,6 +127,19 @@ def phase_list(job, cfg, target, meshes, compiled, how_long):
       where, needs = (n, samples), (flops * times / n, moved * times)
       listed.append(_phase(name, where, times, needs, compiled[program], trips, target.chip))
   return listed
+
+
+def _prompts(job, cfg, mean):
+  """How often a prompt is computed in an update: for each completion, or once in a row of them."""
+  rl = job.rl
+  each = rl.prompts * job.sample.group / rl.mini_batches
+  if not reasoning_rl.layout(job, cfg).shared:
+    return each
+  # Prompts that a mini-batch holds completions of, and rows that these fill.
+  met = 1 / rl.mini_batches
+  drawn = rl.prompts * (met if rl.split == 'groups' else 1 - (1 - met) ** job.sample.group)
+  row = max((rl.capacity - job.data.max_prompt) / (mean + 1), 1)
+  return min(each, max(drawn, each / row))
 
 
 def _copied(job, own, meshes, chip):

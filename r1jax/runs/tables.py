@@ -104,6 +104,7 @@ def rl_rows(job, cfg, mesh):
     ),
     ('tokens', f'at most {worst:,} a rollout, {worst * rollouts:,} in all'),
     ('sampling', _sampling(rl)),
+    ('prompts', _prompts(rl, cfg)),
     (
       'objective',
       f'clip -{job.grpo.clip_low:g}/+{job.grpo.clip_high:g}, beta {job.grpo.beta:g}, '
@@ -120,6 +121,14 @@ def _sampling(rl):
     return 'and training take turns on the same devices'
   where = f'devices of its own, mesh {rl.rollout_mesh}' if rl.rollout_mesh else 'the same device'
   return f'{rl.staleness} rollout(s) ahead of training, on {where}, with as many sets of weights'
+
+
+def _prompts(rl, cfg):
+  """How often a prompt is computed in an update."""
+  if rl.share_prompts and cfg.kernels in kernels.SHARING:
+    return 'computed once for all completions of a row, where that is less'
+  why = f': no {cfg.kernels} kernel shares them yet' if rl.share_prompts else ''
+  return f'computed for each completion{why}'
 
 
 def preference_rows(job):

@@ -21,7 +21,7 @@ from r1jax.train import steps
 class Layout:
   """Shape of a mini-batch: at most `micro` micro-batches of `rows` rows of `capacity` tokens.
 
-  `shared` lets a prompt stand once for all of its completions in a row.
+  `shared` lets a prompt stand once for all of its completions in a row, see `place_completions`.
   """
 
   sequences: int
@@ -33,7 +33,11 @@ class Layout:
   def micro(self):
     """Micro-batches that suffice even if no two sequences share a row."""
     # The worst case, so that every rollout runs the same compiled step.
-    return -(-self.sequences // self.rows)
+    return self.filled(self.sequences)
+
+  def filled(self, bins):
+    """Micro-batches that so many rows fill."""
+    return -(-bins // self.rows)
 
   @property
   def shape(self):
@@ -66,7 +70,7 @@ class Placed:
   def count(self):
     """Micro-batches that hold anything, int32: a step computes only those."""
     # An array and no int: a static number would compile the step anew for each value.
-    return np.array(-(-len(self.bins) // self.layout.rows), np.int32)
+    return np.array(self.layout.filled(len(self.bins)), np.int32)
 
   @property
   def filled(self):
@@ -115,6 +119,31 @@ def place(sequences, begin_B, layout, pad=0):
   mask = packed.real & (packed.position >= begin_B[packed.source])
   into = np.where(mask, packed.position - begin_B[packed.source], 0)
   return Placed(packed, mask, into, bins, layout)
+
+
+def place_completions(prompts, completions, layout):
+  """Packs completions of prompts in the form of fewer micro-batches: `Placed`.
+
+  A step computes whole micro-batches, so these are its operations but for attention's, which go by
+  the tokens; of equally many the form of fewer tokens is taken.
+
+  Args:
+    prompts: token ids of each completion's prompt, int32 arrays.
+    completions: token ids of each.
+    layout: `Layout`.
+  """
+  sequences = [np.concatenate(two) for two in zip(prompts, completions)]
+  if layout.shared:
+    lengths = [len(one) for one in sequences]
+    micro = layout.filled(len(batches.best_fit(lengths, layout.capacity)))
+    placed = place_shared(prompts, completions, layout)
+    if (placed.count, placed.packed.real.sum()) < (micro, sum(lengths)):
+      return placed
+  # Prompt and completion are one sequence; the prompt is read but not learned.
+  placed = place(sequences, [len(prompt) for prompt in prompts], layout)
+  if layout.shared:  # one compiled step takes both forms
+    return dataclasses.replace(placed, prefix=np.full_like(placed.packed.segment, -1))
+  return placed
 
 
 def place_shared(prompts, completions, layout, pad=0):
@@ -214,6 +243,12 @@ class Minibatch:
     return int(self.batch.loss.mask_BT.sum())
 
   @property
+  def shared(self):
+    """Whether prompts stand once for several completions."""
+    prefix = self.batch.rows.prefix
+    return prefix is not None and bool((prefix > 0).any())
+
+  @property
   def pairs(self):
     """Pairs of a token and one that it sees, itself among them."""
     rows = self.batch.rows
@@ -245,12 +280,7 @@ def for_grpo(rollout, chosen, advantage_B, layout, gcfg):
   chosen, group = np.asarray(chosen), rollout.group
   prompts = [np.asarray(rollout.prompts[b // group], np.int32) for b in chosen]
   completions = [rollout.completion(b) for b in chosen]
-  if layout.shared:
-    placed = place_shared(prompts, completions, layout)
-  else:
-    # Prompt and completion are one sequence; the prompt is read but not learned.
-    sequences = [np.concatenate(two) for two in zip(prompts, completions)]
-    placed = place(sequences, [len(prompt) for prompt in prompts], layout)
+  placed = place_completions(prompts, completions, layout)
   micro_B = placed.micro_of_sequence(len(chosen))
   source = placed.packed.source
   # The sampler's value of each learned token, by its sequence and its place in the completion.

@@ -9,7 +9,7 @@ import time
 import jax
 import numpy as np
 
-from r1jax import keys, sharding
+from r1jax import kernels, keys, sharding
 from r1jax import params as params_lib
 from r1jax.algorithms import advantages
 from r1jax.evaluation import prospects
@@ -27,6 +27,19 @@ def initial_state(job, cfg, tx, weights):
   dtype = job.rl.reference_dtype or cfg.param_dtype
   types = params_lib.types(params_lib.trained(transformer.specs(cfg)), dtype)
   return state_lib.create(weights, tx, bool(job.grpo.beta), types)
+
+
+def layout(job, cfg):
+  """`packing.Layout` of the job's updates; prompts are shared where kernels know how."""
+  per_update = job.rl.prompts * job.sample.group // job.rl.mini_batches
+  shared = job.rl.share_prompts and cfg.kernels in kernels.SHARING
+  return packing.Layout(per_update, job.rl.rows, job.rl.capacity, shared)
+
+
+def scores_old(job):
+  """Whether the trainer's log-probabilities before the updates are needed."""
+  # With one update a rollout the old policy is the current one: the ratio starts and ends at 1.
+  return job.rl.mini_batches > 1 and job.grpo.old_logp == 'trainer'
 
 
 class Stage(state_lib.FrozenBase):
@@ -63,17 +76,7 @@ class Stage(state_lib.FrozenBase):
     self.questions = questions
     self.rollouts = rollouts.Rollouts(job, cfg, form, questions, rewards, rollout_mesh)
     self.tx = state_lib.make_optimizer(job.optimizer, transformer.specs(cfg))
-    self.layout = packing.Layout(
-      job.rl.prompts * job.sample.group // job.rl.mini_batches,
-      job.rl.rows,
-      job.rl.capacity,
-      job.rl.share_prompts,
-    )
-    if job.rl.share_prompts and cfg.kernels != 'reference':
-      raise ValueError(
-        f"rl.share_prompts=True needs runtime.kernels='reference', not {cfg.kernels!r}: no Pallas "
-        'kernel of attention shares prompts yet'
-      )
+    self.layout = layout(job, cfg)
     self.ledger = ledger.Ledger()
     # On the devices is the state alone; mini-batches wait on the host.
     self.state, self.pending, self.iteration = None, [], 0
@@ -105,7 +108,7 @@ class Stage(state_lib.FrozenBase):
     """Shapes of what `arrays` saved."""
     weights = params_lib.abstract(params_lib.trained(self.specs), self.cfg.param_dtype)
     # With just those log-probabilities that the saved mini-batches hold.
-    one = packing.empty(self.layout, self._scores_old, bool(self.job.grpo.beta))
+    one = packing.empty(self.layout, scores_old(self.job), bool(self.job.grpo.beta))
     return {
       'state': jax.eval_shape(self._create, weights),
       'pending': [one] * host['pending'],
@@ -163,6 +166,7 @@ class Stage(state_lib.FrozenBase):
       self._tokens += minibatch.tokens
       figures['packing/filled'] = minibatch.tokens / minibatch.places
       figures['packing/learned'] = minibatch.learned / minibatch.places
+      figures['packing/shared'] = float(minibatch.shared)
       if not self.pending:  # the next rollout needs these weights anyway
         jax.block_until_ready(found)
     self._training += time.monotonic() - began
@@ -196,12 +200,6 @@ class Stage(state_lib.FrozenBase):
     # The first sum of results that are not there yet waits for them on a CPU: it is the update's.
     found['grpo/clip_fraction'] = found['grpo/clip_low'] + found['grpo/clip_high']
     return found
-
-  @property
-  def _scores_old(self):
-    """Whether the trainer's log-probabilities before the updates are needed."""
-    # With one update a rollout the old policy is the current one: the ratio starts and ends at 1.
-    return self.job.rl.mini_batches > 1
 
   def _collect(self, step):
     """Fills `pending` with the packed mini-batches of a new rollout; returns its metrics."""
@@ -253,7 +251,7 @@ class Stage(state_lib.FrozenBase):
     drawn = flops.sampling(self.cfg, prompt_P, out.length_B, out.group)
     # Scored by the reference, and by the old policy all but the first: that one's is the policy.
     read = [flops.of_tokens(self.cfg, *counted(one)) for one in packed]
-    scored = sum(read) * bool(self.job.grpo.beta) + sum(read[1:])
+    scored = sum(read) * bool(self.job.grpo.beta) + sum(read[1:]) * scores_old(self.job)
     learned = sum(flops.update(self.cfg, *counted(one)) for one in packed)
     return float(drawn + scored + learned)
 
@@ -264,6 +262,7 @@ class Stage(state_lib.FrozenBase):
   def _scored(self, packed, keep_trainer):
     """Adds the reference's and the trainer's log-probabilities, all before its first update."""
     job, ready, trainer = self.job, [], []
+    compares = scores_old(job)
     for number, one in enumerate(packed):
       loss, count = one.batch.loss, one.batch.count
       rows, mask = packing.put((one.batch.rows, loss.mask_BT))
@@ -276,10 +275,10 @@ class Stage(state_lib.FrozenBase):
         loss = loss.replace(ref_logp_BT=sharding.fetch(scored))
       # The first update's old policy is the policy itself: it computes these values anyway. But
       # the written samples show sampler against trainer, whatever the loss needs.
-      if number or keep_trainer:
+      if (number and compares) or keep_trainer:
         trainer.append(sharding.fetch(steps.score(self.weights, *arguments)))
       one = one.replace(batch=one.batch.replace(loss=loss))
-      ready.append(one.with_old(trainer[-1] if number else None) if self._scores_old else one)
+      ready.append(one.with_old(trainer[-1] if number else None) if compares else one)
     return ready, trainer
 
   def _write_samples(self, step, experience, trainer, advantage_B):

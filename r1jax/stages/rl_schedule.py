@@ -20,8 +20,9 @@ class RlConfig:
     reference_every: updates after which the reference becomes the policy.
     length_schedule: (from update, most new tokens) pairs, ascending.
     rows, capacity: shape of a packed micro-batch; `capacity` holds a prompt and a completion.
-    share_prompts: compute a prompt once for all of its completions in a row, not once for each. The
-      update is the same but for rounding; no Pallas kernel knows it yet.
+    share_prompts: compute a prompt once for all of its completions in a row, not once for each,
+      in mini-batches where that takes no more micro-batches. The update is the same but for
+      rounding. No Pallas kernel knows it yet: with these each completion has its own prompt.
     dynamic_sampling: drop groups whose rewards are all equal and sample more questions in their
       place. DAPO's criterion is an accuracy of 0 or 1, this one the whole reward.
     max_refills: extra rounds of sampling before the rest is filled with unanimous groups.
@@ -37,7 +38,8 @@ class RlConfig:
     samples_every: updates between rollouts that are written to `samples/`; the last one always is.
     samples_mib: most MiB of `samples/`; steps between the first and the last give way, evenly.
     staleness: rollouts sampled ahead of training, see `stages.ahead`; 0 samples and trains in turn,
-      as the paper does. Needs `grpo.tis_cap`, which weighs what older weights have sampled.
+      as the paper does. Needs `grpo.tis_cap`, which weighs what older weights have sampled, or
+      `grpo.old_logp=sampler`.
     rollout_mesh: mesh of the devices that only sample, the last ones, e.g. (1, 2, 1, 1); () samples
       on those that train. Needs staleness.
   """
@@ -52,7 +54,7 @@ class RlConfig:
   rows: ranges.Count = 8
   # The longest completion and a prompt of 1,024 tokens.
   capacity: ranges.Count = 66_560
-  share_prompts: bool = False
+  share_prompts: bool = True
   dynamic_sampling: bool = False
   max_refills: ranges.Size = 10
   next_level: ranges.Share = 0.0
@@ -114,7 +116,7 @@ def check_batches(job, mesh):
     )
   # Packed rows, and the longest sequence that one has to hold.
   sharding.check_rows('rl.rows', rl.rows, rl.capacity, mesh)
-  if rl.staleness and job.grpo.tis_cap is None:
+  if rl.staleness and job.grpo.tis_cap is None and job.grpo.old_logp == 'trainer':
     raise ValueError(f'{rl.staleness=} needs the importance correction: grpo.tis_cap=2.0, say')
   caps = [length for _, length in rl.length_schedule]
   shortest, longest = min(caps), max(caps)

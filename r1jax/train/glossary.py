@@ -192,6 +192,8 @@ _ROWS = {
     ('learned', 'share', UPDATE,
      'Share of a training batch that has a loss: the output head is computed for these alone.',
      'at most `packing/filled`'),
+    ('shared', 'share', UPDATE,
+     '1 where a prompt was computed once for its completions in a row, or 0: `rl.share_prompts`.'),
   ),
   'speed': (
     ('rollout_tokens_per_s', 'tokens per second', ROLLOUT, 'New tokens of the sampler.', 'steady'),

@@ -279,10 +279,31 @@ def test_figures_are_plain_averages_over_the_completion_tokens():
   assert figures == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_samplers_log_probabilities_take_the_place_of_the_old_ones():
+  data = oracle.sequences(np.random.default_rng(12))
+  batch, logp_BT, _ = oracle.pack(data, np.ones(8), oracle.alone(data), 8, np.nan)
+  scored = batch.replace(old_logp_BT=batch.sampler_logp_BT)
+  for options in ({}, {'importance': 'sequence'}, {'aggregation': 'cispo'}):
+    (wanted, figures), slope = value_grad(grpo.GrpoConfig(**options), scored, logp_BT)
+    cfg = grpo.GrpoConfig(old_logp='sampler', **options)
+    # The trainer's are not read, nor is the gap between the two measured: it is in the ratio.
+    for one in (batch, batch.replace(old_logp_BT=None)):
+      (value, own), gradient = value_grad(cfg, one, logp_BT)
+      assert value == wanted and np.array_equal(gradient, slope)
+    figures, own = tally.results(figures), tally.results(own)
+    assert own == {k: v for k, v in figures.items() if not k.startswith('parity/')} != figures
+
+
+def test_the_samplers_log_probabilities_leave_nothing_to_weigh():
+  with pytest.raises(ValueError, match=r"old_logp='sampler'.*tis_cap=2.0 must be None"):
+    grpo.GrpoConfig(old_logp='sampler', tis_cap=2.0)
+
+
 @pytest.mark.parametrize(
   'options, missing',
   [
     ({'beta': 0.1}, 'ref_logp_BT'),
+    ({'beta': 0.0, 'old_logp': 'sampler'}, 'sampler_logp_BT'),
     ({'beta': 0.0, 'tis_cap': 2.0}, 'sampler_logp_BT'),
     ({'beta': 0.0, 'importance': 'sequence'}, 'segment_BT'),
   ],

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import kernel_errors
 from r1jax.kernels import (
+  attention_cpu,
   decode_tpu,
   flash_attention_tpu,
   oracle,
@@ -97,6 +98,7 @@ def test_the_oracles_gradients_are_differences_of_its_results():
 
 FLASH = {
   'reference': reference.attention,
+  'cpu': attention_cpu.attention,
   'tpu': lambda *a: flash_attention_tpu.attention(*a, interpret=True),
 }
 

@@ -24,7 +24,8 @@ CPU, TPU, HOPPER, AMPERE = Device('cpu'), Device('tpu'), Device('gpu', '9.0'), D
 @pytest.mark.parametrize(
   'asked, device, form',
   [
-    ('auto', CPU, 'reference'),
+    ('auto', CPU, 'cpu'),
+    ('reference', CPU, 'reference'),
     ('auto', HOPPER, 'reference'),
     ('auto', TPU, 'reference'),
     ('tpu', TPU, 'tpu'),
@@ -42,6 +43,7 @@ def test_auto_is_the_form_that_has_been_run(asked, device, form):
     ('gpu', CPU, 'runs on a gpu only; this is a cpu'),
     ('gpu', AMPERE, r'compute capability 9\.0; this one has 8\.0'),
     ('tpu', CPU, 'runs on a tpu only; this is a cpu'),
+    ('cpu', TPU, 'runs on a cpu only; this is a tpu'),
     ('fast', CPU, "'fast' is not one of"),
   ],
 )
@@ -54,12 +56,13 @@ def test_the_plan_says_what_runs_and_what_else_there_is():
   for name in ('tpu', 'gpu'):
     assert f'kernels={name}' in kernels.describe('reference', name)
     assert kernels.describe(name, name).startswith(f'{name}: Pallas')
-  assert kernels.describe('reference', 'cpu').endswith('for cpu')
+  for form in ('reference', 'cpu'):
+    assert kernels.describe(form, 'cpu').endswith('for cpu')
 
 
 def test_a_config_resolves_its_kernels_when_it_is_built():
   config = r1_zero.get_config('small')
-  assert config_lib.build(config).model.kernels == 'reference'
+  assert config_lib.build(config).model.kernels == 'cpu'
   config.runtime.kernels = 'gpu'
   with pytest.raises(ValueError, match="kernels='gpu'"):
     config_lib.build(config)

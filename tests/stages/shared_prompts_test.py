@@ -24,6 +24,7 @@ DESCENT = optimizer.Optimizer(
   optimizer.schedule(optimizer.OptimizerConfig(lr=0.1)),
 )
 MODELS = {
+  'tiles': dataclasses.replace(tiny.GQA, remat=False, kernels='cpu'),
   'gqa': dataclasses.replace(tiny.GQA, remat=False),
   'mla': dataclasses.replace(tiny.MLA, mtp_layers=0, scan_layers=False),
 }
@@ -72,6 +73,22 @@ def test_a_prompt_is_computed_once_for_the_completions_of_a_row():
   # 8 tokens of each prompt once, its last one in front of each completion.
   assert shared.sum() == 4 * 8 + 16 + out.length_B.sum()
   assert whole.sum() == 16 * 9 + out.length_B.sum()
+
+
+def test_prompts_are_shared_where_that_takes_no_more_micro_batches():
+  # Of completions of 20 tokens behind a prompt of 21 a row of 64 holds a pair, shared, and whole
+  # one sequence. Where no row holds two of a group the prompt is computed for each.
+  for longest, shared, count in ((20, True, 4), (40, False, 8)):
+    out = sampled(prompt_lengths=(21,) * 2, longest=longest)
+    out = dataclasses.replace(out, length_B=np.full(8, longest))
+    layout = packing.Layout(sequences=8, rows=1, capacity=64, shared=True)
+    one = packed(out, layout)
+    assert (one.shared, one.batch.count) == (shared, count)
+    # One compiled step takes both.
+    assert one.batch.rows.prefix.shape == one.batch.rows.segment.shape
+    found = np.zeros_like(out.logp_BT)
+    packing.unpack(one, one.batch.loss.sampler_logp_BT, found, out.prompts, GROUP)
+    assert np.array_equal(found, out.logp_BT)
 
 
 def test_a_group_that_no_row_holds_has_its_prompt_in_several():
