@@ -77,9 +77,9 @@ def draw(run, path):
       label = kind.replace('_', ' ')
       axis.plot([int(update) for update in updates], values, marker='.', lw=1.2, label=label)
     axis.set_title(title, loc='left', fontsize=10)
-  axes[1].legend(frameon=False, fontsize=8, loc='upper right')
+  axes[1].legend(frameon=False, fontsize=8, loc='upper right', ncols=2)
   axes[0].set_ylim(0, 1.02)
-  axes[1].set_ylim(bottom=0)
+  axes[1].set_ylim(0, 1.25 * axes[1].get_ylim()[1])  # the legend lies above the curves
   steps = [row['step'] for row in run['rows']]
   axes[2].plot(steps, [row['rollout/length'] for row in run['rows']], color='0.3', lw=1.2)
   axes[2].set_title('Training: tokens (dark), entropy (orange)', loc='left', fontsize=10)
