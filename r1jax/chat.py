@@ -11,6 +11,7 @@ from r1jax import ranges
 from r1jax.cli import commands, flags
 from r1jax.interchange import checkpoints
 
+_COMPILES = 'compiling; the first reply waits a minute or so, more for a large model'
 _EXAMPLES = """
 r1jax chat                                              # with the shipped base
 r1jax chat --checkpoint=runs/r1_zero_tiny --temperature=1 --prompt='3 + 4 - 2'
@@ -78,6 +79,8 @@ def run(given):
   mesh = sharding.make_mesh((1, 1, 1, given.devices), jax.devices()[: given.devices])
   with jax.set_mesh(mesh):
     model = conversation.load(given.checkpoint, given.dtype)
+    # On stderr: what is piped on is the answers alone.
+    print(_COMPILES, file=sys.stderr, flush=True)
     system = conversation.system_prompt(given.checkpoint, given.system)
     talk = conversation.Conversation(model, scfg, seed, system)
     if given.prompt is not None:

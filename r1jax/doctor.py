@@ -39,7 +39,7 @@ def run(given):
     return
   console = rich.console.Console(highlight=False)
   console.print(f'{found.folder}: {found.state} at update {found.step}', markup=False)
-  terminal.told(findings, console)
+  terminal.told(findings, console, found)
 
 
 def main(argv=None):

@@ -25,7 +25,8 @@ class Prospects:
   Attributes:
     right, formed, truncated: replies that are right, well formed, cut at the limit.
     unread: replies in which no answer was found.
-    unanimous: groups whose rewards are all equal, so that they teach nothing.
+    unanimous: groups whose rewards are all equal, so that they teach nothing; None where a group is
+      one reply.
     length: mean tokens of a reply.
   """
 
@@ -33,15 +34,15 @@ class Prospects:
   formed: float
   truncated: float
   unread: float
-  unanimous: float
+  unanimous: float | None
   length: float
 
   def told(self):
     """One line of all of it."""
+    agree = '' if self.unanimous is None else f', groups that agree {self.unanimous:.1%}'
     return (
       f'right {self.right:.1%}, format {self.formed:.1%}, {self.length:.0f} tokens, '
-      f'cut off {self.truncated:.1%}, without an answer {self.unread:.1%}, '
-      f'groups that agree {self.unanimous:.1%}'
+      f'cut off {self.truncated:.1%}, without an answer {self.unread:.1%}{agree}'
     )
 
   def advice(self, job):
@@ -77,6 +78,7 @@ class Prospects:
 def of(replies):
   """`Prospects` of some `replies.Replies` with right answers."""
   verdicts = [s.verdicts['accuracy'] for s in replies.scores if 'accuracy' in s.verdicts]
+  alike = advantages.unanimous_groups(replies.reward_PG, replies.valid_PG)
   # General requests have no accuracy and are not counted.
   count = max(len(verdicts), 1)
   return Prospects(
@@ -84,7 +86,7 @@ def of(replies):
     formed=float(np.mean([score.verdicts['format'].score for score in replies.scores])),
     truncated=float(1 - replies.stopped_B.mean()),
     unread=sum(verdict.kind == Kind.UNPARSEABLE for verdict in verdicts) / count,
-    unanimous=float(advantages.unanimous_groups(replies.reward_PG, replies.valid_PG).mean()),
+    unanimous=float(alike.mean()) if replies.reward_PG.shape[1] > 1 else None,
     length=float(replies.length_B.mean()),
   )
 
@@ -108,7 +110,7 @@ class SilenceWatch:
     earned = float(replies.reward_PG[valid_PG].mean()) if valid_PG.any() else 0.0
     before, self.most = self.most, max(self.most, earned)
     # One group that disagrees is enough to learn from.
-    if seen.unanimous < 1:
+    if seen.unanimous is None or seen.unanimous < 1:
       self.silent = 0
       return
     self.silent += 1

@@ -81,7 +81,7 @@ class ReasoningRl(train.Run):
       form = f'right in any form {found.content.mean:.1%}'
       print(f'the base, held out: pass@1 {found.pass_at_1}; {form}; {result.prospects.told()}')
       files.write_json(self.folder / 'base.json', result.evaluation.as_json() | result.metrics)
-      if result.prospects.unanimous > _SILENT:
+      if (result.prospects.unanimous or 0) > _SILENT:
         print('WARNING: most groups agree:', '; '.join(result.prospects.advice(self.job)))
     return result
 

@@ -121,7 +121,9 @@ def check_batches(job, mesh):
   caps = [length for _, length in rl.length_schedule]
   shortest, longest = min(caps), max(caps)
   if longest > job.sample.max_new:
-    raise ValueError(f'rl.length_schedule asks for {longest} tokens, {job.sample.max_new=}')
+    raise ValueError(
+      f'rl.length_schedule asks for {longest} tokens, sample.max_new={job.sample.max_new}: set both'
+    )
   if job.grpo.aggregation == 'dr_grpo' and job.grpo.max_length < longest:
     raise ValueError(f'grpo.max_length={job.grpo.max_length} is below the cap of {longest} tokens')
   if job.grpo.overlong_buffer > shortest:

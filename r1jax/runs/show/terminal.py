@@ -10,6 +10,7 @@ import rich.table
 import rich.text
 
 from r1jax import terminal
+from r1jax.runs.doctor.finding import FEWEST
 from r1jax.runs.report import ending
 from r1jax.runs.show import questions, reading
 from r1jax.train import glossary, phases
@@ -43,7 +44,7 @@ def show(run, findings, console, replies=2):
     console.print(rich.padding.Padding(heldout(points), (0, 0, 0, 2)))
   if ending.there(run.summary):
     _end(run.summary, console)
-  told(findings, console)
+  told(findings, console, run)
   # Supervised runs keep examinations only.
   newest = run.latest('step') or run.latest('heldout')
   if not newest:
@@ -69,10 +70,12 @@ def _end(summary, console):
     console.print(ending.seconds(summary['seconds']))
 
 
-def told(findings, console):
-  """Prints what the doctor has found."""
+def told(findings, console, run):
+  """Prints what the doctor has found in a `reading.Run`."""
   console.print(_heading('Doctor'))
-  if not findings:
+  if not findings and len(run.rows) < FEWEST:
+    console.print(f'  nothing yet: most of its rules look at {FEWEST} updates and more')
+  elif not findings:
     console.print('  nothing is wrong that its rules know', style='green')
   for one in findings:
     line = rich.text.Text.assemble((one.name, 'bold red'), ': ', _text(one.seen))
