@@ -119,7 +119,7 @@ def smollm2_ladder(config):
 
 
 def hub(config):
-  """A model from a hub folder on JSONL questions; sizes for 0.5B to 1.5B on one large GPU.
+  """A model from a hub folder on JSONL questions; its sizes are those that fit the machine.
 
   Give it --config.checkpoint=DIR and --config.data.path=train.jsonl (GSM8K as published).
   """
@@ -131,9 +131,9 @@ def hub(config):
   config.rl.prompts = 32
   config.rl.mini_batches = 2
   config.rl.updates = 500
-  config.rl.length_schedule = ((0, 1024),)
-  # Room for a prompt of 512 tokens and a completion of 1,024.
-  config.rl.rows, config.rl.capacity = 4, 1536
+  config.rl.length_schedule = ()  # as sample.max_new says
+  # What fits the machine, by `r1jax.planning.sizes`; a number is a flag like any other.
+  config.rl.rows = config.rl.capacity = config.sample.slots = 'auto'
   config.rl.samples_every = 20
   config.optimizer.lr = 1e-6
   config.evaluation.update(questions=128, samples=1, few=128, every=50)

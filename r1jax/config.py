@@ -5,6 +5,7 @@ from `default()`, changes it and returns it locked; `build` turns the result int
 """
 
 import dataclasses
+import operator
 from typing import Annotated, Literal
 
 import ml_collections
@@ -76,6 +77,8 @@ class RuntimeConfig:
 
 
 _RL = ('reasoning_rl', 'general_rl')
+# What decides memory and speed and not what is learned.
+SIZES = ('rl.capacity', 'rl.rows', 'sample.slots')
 # What is fast on XLA:CPU for a model of a few million parameters.
 CPU_RUNTIME = RuntimeConfig('float32', 'float32', remat=False, scan_layers=False, dispatch='dense')
 
@@ -131,6 +134,18 @@ class Job:
       '{sample.temperature} makes all samples of a group the same, from which {stage} learns '
       'nothing',
     )
+    for name in self.automatic:
+      ranges.require(
+        self,
+        self.stage == 'reasoning_rl' and not self.rl.staleness,
+        f'{{{name}}}: only reasoning_rl without {{rl.staleness}} has sizes that the machine '
+        'chooses; {stage} needs a number',
+      )
+
+  @property
+  def automatic(self):
+    """Keys whose value is chosen at the start of the run, by what the machine has."""
+    return [key for key in SIZES if operator.attrgetter(key)(self) == ranges.AUTO]
 
   def on(self, device):
     """The job as a device computes it: where that lacks bfloat16, in float32."""
@@ -258,7 +273,7 @@ def architecture(cfg):
 
 
 def describe(instance):
-  """Frozen dataclass -> ConfigDict of its fields; optional ones become typed placeholders."""
+  """Frozen dataclass -> ConfigDict of its fields; what may be None or AUTO can become a number."""
   fields = {}
   for name, hint in ranges.hints(type(instance)).items():
     value = getattr(instance, name)
@@ -267,6 +282,9 @@ def describe(instance):
     elif value is None:
       # A plain None would take no other value later; a placeholder takes those of its type.
       value = config_dict.placeholder(ranges.plain(hint)[0])
+    elif ranges.takes(hint, ranges.AUTO) and ranges.plain(hint)[0] is not str:
+      # Of either type: which values are taken says the annotation, when the job is built.
+      value = config_dict.FieldReference(value, field_type=object)
     fields[name] = value
   return ml_collections.ConfigDict(fields)
 
@@ -295,6 +313,9 @@ def build(config, device=None, place=None):
       values[name] = absent(kind) if section is None else _typed(kind, section, naming(name))
     else:
       values[name] = _tuples(config[name])
+  if not values['rl'].length_schedule:
+    whole = ((0, values['sample'].max_new),)
+    values['rl'] = dataclasses.replace(values['rl'], length_schedule=whole)
   return _made(Job, values, naming)
 
 

@@ -36,6 +36,7 @@ _BLOCK = 1 << 18  # bytes that processes hand each other at a time
 _HELLO = 320  # bytes of the hub's address as it is told to the others
 
 _lifeline = None
+_forgotten = 0.0  # GiB: the highest of the kernel's marks that were set back
 
 
 def join(coordinator=None, count=None, number=None):
@@ -294,4 +295,27 @@ def _outward_address():
 def peak_gib():
   """Highest resident memory of this process so far, GiB."""
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return peak / (2**30 if sys.platform == 'darwin' else 2**20)  # macOS counts bytes, Linux KiB
+  now = peak / (2**30 if sys.platform == 'darwin' else 2**20)  # macOS counts bytes, Linux KiB
+  return max(now, _forgotten)
+
+
+def forget_peak():
+  """Sets the kernel's high-water mark back to what is held now; `peak_gib` goes on knowing it.
+
+  Returns:
+    Whether it could: only Linux has it, and only where /proc may be written.
+  """
+  global _forgotten
+  peak = peak_gib()
+  try:
+    file = os.open('/proc/self/clear_refs', os.O_WRONLY)  # which makes no file where there is none
+  except OSError:
+    return False
+  try:
+    os.write(file, b'5')
+  except OSError:
+    return False
+  finally:
+    os.close(file)
+  _forgotten = max(peak, _forgotten)
+  return True

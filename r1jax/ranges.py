@@ -78,6 +78,8 @@ Mass = Annotated[float, Range(0, 1, above=True)]  # of probability, as in top-p
 # Logits over a temperature below a thousandth leave float32; 0 takes the most likely token.
 Temperature = Annotated[float, Range(1e-3, 100, also=0)]
 Dtype = Literal['float32', 'bfloat16']
+AUTO = 'auto'  # in place of a number: chosen at the start of a run, by what the machine has
+Auto = Literal['auto']
 
 
 class RangeError(ValueError):
@@ -118,10 +120,12 @@ def hints(kind):
 
 
 def plain(hint):
-  """(type without range and None, whether None is taken): (int, False) of `Count`."""
-  optional = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
-  if optional:
-    hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
+  """(type without range, AUTO and None, whether None is taken): (int, False) of `Count | Auto`."""
+  optional = False
+  if _union(hint):
+    arguments = typing.get_args(hint)
+    optional = type(None) in arguments
+    hint = next(arg for arg in arguments if arg is not type(None) and arg != Auto)
   if typing.get_origin(hint) is Annotated:
     hint = typing.get_args(hint)[0]
   if typing.get_origin(hint) is Literal:
@@ -129,12 +133,16 @@ def plain(hint):
   return typing.get_origin(hint) or hint, optional
 
 
+def _union(hint):
+  return isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+
+
 def describe(hint):
   """What an annotation takes, in words: 'a whole number within 1..2147483647'."""
   origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-  if isinstance(hint, types.UnionType) or origin is typing.Union:
-    kept = [describe(arg) for arg in arguments if arg is not type(None)]
-    return ', or '.join([*kept, 'None'])
+  if _union(hint):
+    words = {type(None): 'None', Auto: repr(AUTO)}
+    return ', or '.join(words.get(arg) or describe(arg) for arg in arguments)
   if origin is Annotated:
     return f'{_WORDS[arguments[0]]} {arguments[1].describe(arguments[0])}'
   if origin is Literal:
@@ -159,7 +167,7 @@ _WORDS = {
 def takes(hint, value):
   """Whether an annotation takes a value; a bool is no number, nan and inf are none either."""
   origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-  if isinstance(hint, types.UnionType) or origin is typing.Union:
+  if _union(hint):
     return any(takes(arg, value) for arg in arguments)
   if origin is Annotated:
     return takes(arguments[0], value) and arguments[1].holds(value, arguments[0])

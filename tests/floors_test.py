@@ -21,6 +21,7 @@ FLOORS = {
   'ranges': 0,
   'files': 0,
   'programs': 0,
+  'compiler_memory': 0,
   'terminal': 0,
   'admission': 0,
   'keys': 0,

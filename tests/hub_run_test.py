@@ -20,8 +20,6 @@ HUB = {
   'sample__group': 2,
   'rl__mini_batches': 1,
   'rl__updates': 3,
-  'rl__rows': 2,
-  'rl__capacity': 472,
   'evaluation__questions': 2,
   'evaluation__few': 2,
   'evaluation__samples': 1,

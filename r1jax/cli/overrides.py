@@ -174,6 +174,8 @@ def _value(key, hint, text):
   kind, optional = ranges.plain(hint)
   if optional and text in ('None', 'none'):
     return None
+  if text == ranges.AUTO and ranges.takes(hint, text):
+    return text
   try:
     return _READERS.get(kind, _literal)(text)
   # All that `ast.literal_eval` raises on a text from outside.

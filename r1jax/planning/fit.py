@@ -9,7 +9,7 @@ import jax
 from r1jax import config as config_lib
 from r1jax import sharding
 from r1jax.model import config as model_config
-from r1jax.planning import memory
+from r1jax.planning import memory, sizes
 from r1jax.stages import rl_schedule
 
 _LEVELS = 9
@@ -37,6 +37,7 @@ def refused(job, cfg, shape):
   """Why a job cannot train on a mesh of that shape, or sample on its own; '' where it can."""
   # Asked of the same checks that a run asks, on meshes without devices.
   mesh, own = described(shape), job.rl.rollout_mesh
+  job = sizes.least(job, mesh)
   try:
     cfg.check_mesh(dict(mesh.shape))
     if own:

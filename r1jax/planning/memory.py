@@ -68,7 +68,7 @@ def held(job, cfg, mesh):
     handover.held(cfg, mesh) if phases.hands_over(job, cfg, mesh) else 0.0,
     job.rl.staleness * trained,
     trained,
-    _cache(job, cfg, mesh),
+    cache(job, cfg, mesh),
   )
 
 
@@ -87,7 +87,8 @@ def apart(job, cfg, train, sample):
   )
 
 
-def _cache(job, cfg, mesh):
+def cache(job, cfg, mesh):
+  """Bytes on one device of the cache of a rollout's slots and of the prompts that wait."""
   # Latent attention keeps one row for all heads, whole on each device of `tensor`.
   row = cfg.kv_latent + cfg.head_rope
   if cfg.attention == 'gqa':

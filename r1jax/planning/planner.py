@@ -11,7 +11,7 @@ from r1jax import kernels, precision, sharding
 from r1jax.interchange import checkpoints, huggingface
 from r1jax.model import config as model_config
 from r1jax.model import transformer
-from r1jax.planning import estimate, fit, gpus, memory, phases, speed, topology
+from r1jax.planning import estimate, fit, gpus, memory, phases, sizes, speed, topology
 
 _GIB = 2**30
 
@@ -45,6 +45,7 @@ class Plan:
     lengths: `speed.Lengths` that the figures assume.
     largest: (rows, capacity) that still fit, by scaling; None where nothing does.
     attempts: (changes, what came of it) in order.
+    choice: `sizes.Choice` of what the job leaves to the machine, None where that is nothing.
   """
 
   job: config_lib.Job
@@ -60,6 +61,7 @@ class Plan:
   lengths: speed.Lengths | None = None
   largest: tuple | None = None
   attempts: list = dataclasses.field(default_factory=list)
+  choice: sizes.Choice | None = None
 
   @property
   def fits(self):
@@ -117,6 +119,7 @@ def make(job, target, settings, say=lambda text: None):
     )
   # First the job as it was asked for.
   shape = sharding.sizes(job.mesh, count)
+  job, choice = _sized(job, cfg, shape, target, say)
   first = fit.Candidate(dataclasses.replace(job, mesh=shape), cfg, shape, (), 0.0)
   plan = tried(first, target, settings, say)
   found, attempts = [plan], [('as asked', plan.verdict())]
@@ -126,8 +129,24 @@ def make(job, target, settings, say=lambda text: None):
     found, attempts = found + more, attempts + tries
   # Of what fits the fastest; where nothing does, what was asked, with the reason.
   best = min((p for p in found if p.fits), key=lambda p: p.outlook.seconds, default=plan)
-  best.attempts = attempts
+  best.attempts, best.choice = attempts, choice
   return best
+
+
+def _sized(job, cfg, shape, target, say):
+  """(the job with numbers, the `sizes.Choice` of what it leaves to the machine, if anything)."""
+  if not job.automatic or fit.refused(job, cfg, shape):
+    return sizes.least(job, fit.described(shape)), None
+  memory_of, here = target.chip.memory, 0
+  # Devices of a CPU share its memory with the process that runs them.
+  if target.name.startswith('cpu'):
+    memory_of, here = memory_of * len(target.devices), len(target.devices)
+  mesh = sharding.make_mesh(shape, list(target.devices[: math.prod(shape)]))
+  choice = sizes.choose(job, cfg, mesh, sizes.Room(memory_of, here))
+  for line in (*(f'{key} {why}' for key, why in choice.told), choice.refused):
+    if line:
+      say(line)
+  return choice.job, choice
 
 
 def _others(asked, settings, end, say):

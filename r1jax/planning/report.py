@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import io
+import itertools
 import math
 
 import rich.box
@@ -22,7 +23,9 @@ _PARTS = [field.name for field in dataclasses.fields(memory.Split)]
 
 def tables(plan):
   """The plan's rich tables, in order."""
-  return [_head(plan), *_memory(plan), *_collectives(plan), *_speeds(plan), *_attempts(plan)]
+  parts = (_sizes, _memory, _collectives, _speeds, _attempts)
+  sizes, *rest = (part(plan) for part in parts)
+  return [*sizes, _head(plan), *itertools.chain(*rest)]
 
 
 def _table(title, *columns):
@@ -30,6 +33,18 @@ def _table(title, *columns):
   for number, name in enumerate(columns):
     table.add_column(name, justify='right' if number else 'left')
   return table
+
+
+def _sizes(plan):
+  if not plan.choice:
+    return []
+  table = rich.table.Table(
+    title='Sizes for this machine', box=rich.box.SIMPLE, show_header=False, title_justify='left'
+  )
+  refused = [('all of it', plan.choice.refused)] if plan.choice.refused else []
+  for row in (*plan.choice.told, *refused):
+    table.add_row(*row)
+  return [table]
 
 
 def _head(plan):
@@ -188,6 +203,7 @@ def as_json(plan):
     'lengths': dataclasses.asdict(plan.lengths) if plan.lengths else None,
     'largest': dict(zip(('rows', 'capacity'), plan.largest)) if plan.largest else None,
     'attempts': [list(attempt) for attempt in plan.attempts],
+    'sizes': plan.choice.values if plan.choice else {},
   }
 
 

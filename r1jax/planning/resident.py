@@ -10,6 +10,7 @@ import jax
 
 from r1jax import sharding
 from r1jax.planning import memory
+from r1jax.sampling import handover
 
 # Python, JAX, a tokenizer, compiled programs and what their compilation has left behind: measured
 # at the begin of the first update of r1_zero:smollm2, 2.3 GiB with 1.5 GiB of state.
@@ -33,31 +34,64 @@ class Updates:
   saves: bool = False
 
 
+def of_rl(job):
+  """`Updates` of an RL job."""
+  saves = job.rl.updates > job.loop.checkpoint_every
+  return Updates('rl.rows', job.rl.rows, job.rl.capacity, saves=saves)
+
+
 def peak(cfg, mesh, held, updates):
   """Bytes at the peak of an update or of a rollout, whichever is higher.
 
   They are those of this process on a CPU, elsewhere of a device. `held`: `memory.ArrayBytes` of
   one device.
   """
-  # The gradient of the micro-batch at work, and the sum over those before it.
-  update = 2 * held.gradients + memory.activations(cfg, mesh, updates.rows, updates.length)
-  # While a step of the sampler writes to the cache, parts of it exist twice.
-  rollout = held.decoding + 1.5 * held.cache
-  one = held.state + max(update, rollout)
-  if _device(mesh).platform != 'cpu':
+  here = shared(mesh)
+  most = max(in_update(cfg, mesh, held, updates, here), in_rollout(cfg, mesh, held))
+  return around(mesh, held, updates, most, here)
+
+
+def shared(mesh):
+  """Devices of the mesh that share this process's memory: those of a CPU; 0 where each has its
+  own.
+  """
+  cpu = _device(mesh).platform == 'cpu'
+  return sum(one.process_index == jax.process_index() for one in mesh.devices.flat) if cpu else 0
+
+
+def in_update(cfg, mesh, held, updates, here):
+  """Bytes that an update adds on one device; `here` as of `shared`."""
+  # On a CPU the gradient of the micro-batch at work, and the sum over those before it; compilers
+  # for other devices add in place.
+  copies = 2 if here else 1
+  return copies * held.gradients + memory.activations(cfg, mesh, updates.rows, updates.length)
+
+
+def in_rollout(cfg, mesh, held):
+  """Bytes that a rollout adds on one device."""
+  weights, tpu = held.decoding, mesh.devices.flat[0].platform == 'tpu'
+  # Without a layout of its own decoding casts them: a TPU's compiler does so once for all tokens.
+  if tpu and cfg.param_dtype != cfg.compute_dtype:
+    weights = weights or handover.held(cfg, mesh)
+  # While a step of the sampler writes to the cache, or slots become fewer, parts of it exist twice.
+  return weights + 1.5 * held.cache
+
+
+def around(mesh, held, updates, inside, here):
+  """Bytes of a process or, where `here` is 0, of a device, with `inside` beside the state."""
+  one = held.state + inside
+  if not here:
     return one + updates.beside / mesh.size
   # What is trained is as large as its gradient. A device with memory of its own keeps no copy.
   copy = held.gradients + held.optimizer + held.reference if updates.saves else 0.0
-  return PROCESS + updates.beside + _here(mesh) * (one + copy)
+  return PROCESS + updates.beside + here * (one + copy)
 
 
 def row(cfg, mesh, held, updates):
   """(name, text) of the plan; none where nobody says how much memory there is."""
-  name, whose, free, device = 'resident', 'of this machine', available(), _device(mesh)
-  if device.platform != 'cpu':
+  name, whose, free = 'resident', 'of this machine', unused(mesh)
+  if _device(mesh).platform != 'cpu':
     name, whose = ('device memory', 'per device, by a formula,')
-    stats = device.memory_stats() or {}
-    free = stats['bytes_limit'] - stats.get('bytes_in_use', 0) if 'bytes_limit' in stats else None
   if free is None:
     return []
   need = peak(cfg, mesh, held, updates)
@@ -65,6 +99,15 @@ def row(cfg, mesh, held, updates):
   if need > free:
     said = f'WILL NOT FIT: {said}; {_advice(cfg, mesh, held, updates, free)}'
   return [(name, said)]
+
+
+def unused(mesh):
+  """Bytes that a run may still take, of this machine or of each device; None where nobody says."""
+  device = _device(mesh)
+  if device.platform == 'cpu':
+    return available()
+  stats = device.memory_stats() or {}
+  return stats['bytes_limit'] - stats.get('bytes_in_use', 0) if 'bytes_limit' in stats else None
 
 
 def available():
@@ -101,8 +144,3 @@ def _advice(cfg, mesh, held, updates, free):
 def _device(mesh):
   """One of the devices of this process; all of them are alike."""
   return mesh.local_devices[0]
-
-
-def _here(mesh):
-  """Devices of the mesh in this process."""
-  return sum(device.process_index == jax.process_index() for device in mesh.devices.flat)

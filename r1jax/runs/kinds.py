@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import jax
 
-from r1jax import precision, processes, programs, sharding
-from r1jax.runs import curation, report_cards, rl, supervised, train, workdir
+from r1jax import compiler_memory, precision, processes, programs, sharding
+from r1jax.runs import curation, report_cards, rl, sizes, supervised, train, workdir
 from r1jax.stages import ahead
 
 
@@ -77,6 +77,7 @@ def run(job, config, imports=0.0):
       f'config.stage={job.stage!r} is none of {", ".join(KINDS)}, and not the name of {graphs}'
     )
   kind = KINDS[job.stage]
+  job, config = sizes.kept(job, config)
   ended = workdir.ended(job.workdir, config) if kind.learns else None
   # All processes go on, or none does.
   if all(processes.gather(ended is not None)):
@@ -84,6 +85,7 @@ def run(job, config, imports=0.0):
       kind.learns.show_ended(job.workdir, ended)
     return
   programs.keep(job.runtime.cache)
+  compiler_memory.watch()
   training, _ = ahead.devices(job.rl)
   mesh = sharding.make_mesh(job.mesh, training)
   device = mesh.devices.flat[0]
@@ -91,4 +93,5 @@ def run(job, config, imports=0.0):
     print(precision.told(device))
   job = job.on(device)
   with jax.set_mesh(mesh):
+    job, config = sizes.chosen(job, config, mesh)
     kind.run(job, config, mesh, imports)

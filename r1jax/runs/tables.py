@@ -223,7 +223,5 @@ def _memory(job, cfg, mesh):
     f'{memory.size(update)} more in an update (gradients, activations by a formula)',
     f'{memory.size(held.decoding + held.cache)} more in a rollout (cache)',
   )
-  saves = rl.updates > job.loop.checkpoint_every
-  updates = resident.Updates('rl.rows', rl.rows, rl.capacity, saves=saves)
   kept = disk.row(job, cfg, mesh, rl.updates)
-  return [('memory', '; '.join(parts)), *resident.row(cfg, mesh, held, updates), *kept]
+  return [('memory', '; '.join(parts)), *resident.row(cfg, mesh, held, resident.of_rl(job)), *kept]

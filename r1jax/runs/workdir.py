@@ -138,6 +138,19 @@ def _flat(value, before=''):
   return found
 
 
+def begun(path):
+  """Whether a folder holds a run that goes on, or has ended, by the config that is there."""
+  folder = pathlib.Path(path)
+  return (folder / 'config.json').exists() and _holds(folder, 'checkpoints/step_*', SUMMARY)
+
+
+def check(folder, saved, config):
+  """Raises ValueError where `saved`, the config of the run in a folder, is another; it says which
+  key.
+  """
+  _check_same(folder, saved, json.loads(config.to_json_best_effort()), _FREE)
+
+
 def _holds(folder, *patterns):
   """Whether a run would find something to go on from."""
   return any(any(folder.glob(pattern)) for pattern in patterns)

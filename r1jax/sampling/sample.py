@@ -36,6 +36,7 @@ class SampleConfig:
     slots: sequences that a shard of the batch (a device that has sequences of its own) decodes at
       once; 0 for as many as there are requests. The next request takes the slot of an ended one.
       Another number gives the same completions but for rounding; it decides memory and speed.
+      'auto' takes as many as fit the machine.
     cache_growth: number of steps in which the cache grows to its full length. Attention reads the
       whole allocated cache: growing it in 3 steps saves a third of that, for 3 compiled programs.
   """
@@ -45,7 +46,7 @@ class SampleConfig:
   temperature: ranges.Temperature = 1.0
   top_k: ranges.Size = 0
   top_p: ranges.Mass = 1.0
-  slots: ranges.Size = 64
+  slots: ranges.Size | ranges.Auto = 64
   cache_growth: ranges.Count = 1
 
   def __post_init__(self):

@@ -18,8 +18,10 @@ class RlConfig:
       those of a prompt in one, where `share_prompts` saves the more.
     updates: policy updates in all ("steps" of the paper).
     reference_every: updates after which the reference becomes the policy.
-    length_schedule: (from update, most new tokens) pairs, ascending.
-    rows, capacity: shape of a packed micro-batch; `capacity` holds a prompt and a completion.
+    length_schedule: (from update, most new tokens) pairs, ascending; () is `sample.max_new` from
+      the first to the last.
+    rows, capacity: shape of a packed micro-batch; `capacity` holds a prompt and a completion. They
+      decide memory and speed alone; 'auto' takes what fits the machine.
     share_prompts: compute a prompt once for all of its completions in a row, not once for each,
       in mini-batches where that takes no more micro-batches. The update is the same but for
       rounding. No Pallas kernel knows it yet: with these each completion has its own prompt.
@@ -51,9 +53,9 @@ class RlConfig:
   reference_every: ranges.Count = 400
   # R1-Zero's cap doubles at update 8,200, where accuracy and length jump (reference §1.3).
   length_schedule: tuple[tuple[ranges.Size, ranges.Count], ...] = ((0, 32_768), (8_200, 65_536))
-  rows: ranges.Count = 8
+  rows: ranges.Count | ranges.Auto = 8
   # The longest completion and a prompt of 1,024 tokens.
-  capacity: ranges.Count = 66_560
+  capacity: ranges.Count | ranges.Auto = 66_560
   share_prompts: bool = True
   dynamic_sampling: bool = False
   max_refills: ranges.Size = 10
@@ -71,7 +73,7 @@ class RlConfig:
     starts = [start for start, _ in self.length_schedule]
     ranges.require(
       self,
-      bool(starts) and starts[0] == 0 and starts == sorted(set(starts)),
+      not starts or (starts[0] == 0 and starts == sorted(set(starts))),
       '{length_schedule} must start at update 0 and ascend',
     )
     ranges.require(

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import jax
 import numpy as np
 
-from r1jax import files, programs, ranges
+from r1jax import compiler_memory, files, programs, ranges
 from r1jax.train import checkpoint, metrics, optimizer, phases, progress
 
 _OUT_OF_TIME = 'loop.minutes'  # a reason to stop beside the names of signals
@@ -373,6 +373,8 @@ def _log(row, writer, bar, ocfg, spent):
   figures['speed/wall_seconds'] = spent.seconds()[phases.WHOLE]
   writer.write(step, figures)
   bar.update(step, figures, now)
+  if news := compiler_memory.watch().news():
+    bar.print(news)
   optimizer.check_streak(ocfg, figures)
 
 
@@ -384,3 +386,6 @@ class _Silent:
 
   def update(self, step, figures, now):
     """Nothing: process 0 shows."""
+
+  def print(self, text):
+    """Nothing: process 0 says it."""
