@@ -9,7 +9,7 @@ import dataclasses
 from r1jax import config as config_lib
 from r1jax import sharding
 from r1jax.model import lora, transformer
-from r1jax.planning import memory, phases, resident
+from r1jax.planning import memory, resident
 from r1jax.sampling import handover
 
 ROOM = 0.9  # share of what is free that is planned with: formulas err, and memory has gaps
@@ -142,7 +142,7 @@ def _rows(job, mesh, room):
   a run may go on with them on another mesh.
   """
   shards, row = sharding.row_shards(mesh), job.rl.capacity / sharding.row_devices(mesh)
-  sequences = phases.layout(job).sequences
+  sequences = job.rl.prompts * job.sample.group // job.rl.mini_batches
   sizes = [1]
   while not room.here and sizes[0] * row < BUSY and 2 * sizes[0] * shards <= sequences:
     sizes.insert(0, 2 * sizes[0])
