@@ -142,6 +142,13 @@ class Job:
         'chooses; {stage} needs a number',
       )
 
+    ranges.require(
+      self,
+      self.grpo.aggregation != 'bnpo' or not {'rl.rows', 'rl.capacity'} & set(self.automatic),
+      '{grpo.aggregation} averages within micro-batches: {rl.rows} and {rl.capacity} decide what is '
+      'learned and need numbers',
+    )
+
   @property
   def automatic(self):
     """Keys whose value is chosen at the start of the run, by what the machine has."""

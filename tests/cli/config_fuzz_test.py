@@ -92,7 +92,6 @@ def test_all_values_do(name):
     ('data.languages', '1.5'),
     ('sample.temperature', '0'),
     ('rl.length_schedule', '((0, 96), (0, 97))'),
-    ('rl.length_schedule', '()'),
     ('mesh', '(1, 0, 1, 1)'),
     ('seed', '-1'),
   ],

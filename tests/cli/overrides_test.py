@@ -89,6 +89,8 @@ def test_a_file_that_is_no_experiment_is_told_in_a_line(tmp_path, text, why):
     ('checkpoint', 'True', 'True'),
     ('rl.length_schedule', '((0, 5), (9, 7))', ((0, 5), (9, 7))),
     ('rl.length_schedule', '[[0, 5]]', ((0, 5),)),
+    ('rl.rows', 'auto', 'auto'),
+    ('sample.slots', '9', 9),
     ('mesh', '1,2,1,1', (1, 2, 1, 1)),
     ('grpo.log_ratio_limit', 'None', None),
     ('grpo.tis_cap', '2', 2.0),
