@@ -2,8 +2,7 @@
 
 Scores stand transposed, [keys, queries]: the softmax then reduces over sublanes, its figures are
 rows, and with the values transposed beforehand every product is a plain or an A @ B.T matmul.
-Blocks without a visible pair, behind the diagonal or of other segments, are not read and not
-computed either.
+Blocks without a visible pair, behind the diagonal or of other segments, are not even read.
 """
 
 import dataclasses

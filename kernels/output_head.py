@@ -47,8 +47,7 @@ def chunk_size(tokens, vocab, width):
   """Rows of the head at a time: all where the logits are small, else about twice the width.
 
   Each chunk reads and writes the running dx (8 * width bytes per token), beside about 14 bytes of
-  logits a token and row: twice the width makes that a quarter. On a CPU 512 rows also stay in the
-  processor's cache.
+  logits a token and row: twice the width makes that a quarter. A CPU's cache holds 512 rows too.
   """
   if 4 * tokens * vocab <= WHOLE_BYTES:
     return vocab
@@ -132,8 +131,8 @@ def backward(inverse, chunk, saved, cotangents):
 def gradients(x_XD, w, figures, inverse):
   """Float32 (d_x, d_w) of tokens against some rows of w.
 
-  `figures` of each token: target within these rows, norm, flat = d_norm + d_mean (1 - mean),
-  d_chosen, d_mean.
+  `figures` of each token: target within these rows, norm, flat, d_chosen and d_mean, where
+  flat = d_norm + d_mean (1 - mean).
   """
   target_X, norm_X, flat_X, d_chosen_X, d_mean_X = figures
   z_XV = _logits(x_XD, w, inverse)

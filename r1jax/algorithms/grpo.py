@@ -247,8 +247,7 @@ def terms(cfg, batch, logp_BT):
 
   Returns:
     name -> [B, T]: `policy` and, where there is a reference, `kl`, weighted as in the loss: over
-    all parts and tokens they sum to it. Beside them `ratio`, of the policy to the one before the
-    updates.
+    all parts and tokens they sum to it. `ratio` is that of the policy to the one before updates.
   """
   parts, means, _, batch = _terms(cfg, batch, logp_BT, None)
   weight_BT = batch.weight_BT * batch.mask_BT

@@ -19,8 +19,7 @@ def token_logp(w_VD, hidden_XD, token_X, temperature=1.0, form='reference', mask
     token_X: [X] integers in 0..V-1. An id outside gives minus the log-normaliser, so mask padding.
     temperature: positive number.
     form: which kernel runs.
-    mask_X: bool [X], the tokens that a loss reads; the head is computed for these alone. None
-      for all.
+    mask_X: bool [X], the tokens that a loss reads, for which alone the head is computed; or None.
 
   Returns:
     (logp_X, entropy_X) in nats, float32; 0 where the mask is.

@@ -1,7 +1,6 @@
 """What JAX says of an accelerator's plugin that cannot be used: one line, not a traceback.
 
-A machine without a GPU may well have the plugin, which comes with the compiler that plans and tests
-use.
+A machine without a GPU may have the plugin: it comes with the compiler that plans and tests use.
 """
 
 import logging

@@ -52,9 +52,8 @@ def files(path, split=''):
   """The files that `each` reads, in order: `path` itself, or the shards of one split of a folder.
 
   The parquet files of a folder are taken, or where it has none its .jsonl files; where it has
-  neither, those of the one folder in it, or in the one folder in that. A split is what a file's
-  name begins with (`train-00000-of-00002.parquet`, `train.jsonl`) or, of files named by a number,
-  their folder's name.
+  neither, those of the one folder in it, or in the one folder in that. A split is how a file's name
+  begins (`train-00000-of-00002.parquet`, `train.jsonl`) or, of a number, its folder's name.
 
   Args:
     path: file or folder.

@@ -16,8 +16,7 @@ def encode(conversation, form):
   one for each reply that is learned, with what the template then makes of those before it.
 
   Raises:
-    ValueError: the form has no turns and the conversation has several, or the chat template
-      refuses it.
+    ValueError: a form without turns is given several, or the chat template refuses them.
   """
   if not form.chat.turns:
     return [_alone(conversation, form)]

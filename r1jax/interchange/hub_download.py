@@ -1,8 +1,7 @@
 """Models of huggingface.co, `org/name` or `org/name@revision`, by huggingface_hub and its cache.
 
 What is in the cache is taken as it is, without asking whether there is a newer one: a run that goes
-on meets the model that it began with. HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE mean what
-they mean everywhere.
+on meets the model that it began with. HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are heeded.
 """
 
 import json

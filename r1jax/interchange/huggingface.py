@@ -157,8 +157,7 @@ def load(folder, cfg, dtype, notify=print):
     Tree of `transformer.specs(cfg)`.
 
   Raises:
-    tensors.CheckpointFileError: see `match`; also where a repeated tensor differs from its
-      original.
+    tensors.CheckpointFileError: see `match`; also where two copies of a tensor differ.
   """
   params = {}
   for path, array in stream(folder, cfg, dtype, notify):

@@ -257,8 +257,7 @@ def tensors_of(folder, cfg):
   """All tensors of an unpacked adapter's model, by the hub's names.
 
   Raises:
-    tensors.CheckpointFileError: a tensor of the adapter has no place in the model, or another
-      shape.
+    tensors.CheckpointFileError: a tensor of the adapter has no place of its shape in the model.
   """
   folder = pathlib.Path(folder)
   found = dict(huggingface.tensors_of(folder / checkpoints.BASE, cfg))

@@ -79,8 +79,7 @@ def dequantise(rows, scale, block, first=0):
 def extract(leaf, entry, cfg):
   """One hub tensor out of a leaf (of jax or NumPy), as a NumPy array in the hub's order.
 
-  A `lora.Adapted` is merged here, in float32: in bfloat16 most of what was learned would be rounded
-  away.
+  A `lora.Adapted` is merged here, in float32: bfloat16 would round most of what was learned away.
   """
   if lora.is_adapted(leaf):
     base, a, b = (_at(array, entry.index) for array in (leaf.base, leaf.a, leaf.b))

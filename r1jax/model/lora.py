@@ -43,8 +43,7 @@ class LoraConfig:
   Attributes:
     rank: columns of A and rows of B; 0 trains all weights.
     alpha: the side path counts alpha / rank.
-    targets: 'attention', 'ffn' (dense and shared, not routed experts), or modules by the hub's
-      names: 'q_proj', 'v_proj'.
+    targets: 'attention', 'ffn' (not the routed experts), or modules by the hub's names: 'q_proj'.
   """
 
   rank: ranges.Size = 0

@@ -88,8 +88,7 @@ def _mask_groups(moe, biased_XE):
 def statistics(moe, score_XE, chosen_XK, token_mask_BT):
   """`load_E`, tokens per expert, and `balance`, the sequence-wise loss (reference §2.4).
 
-  The latter is summed over rows, each of which may hold several documents; masked tokens count in
-  neither.
+  The latter is summed over rows, which may hold several documents; masked tokens count in neither.
   """
   mask_BT1 = token_mask_BT.astype(jnp.float32)[:, :, None]
   hot_XE = jax.nn.one_hot(chosen_XK, moe.experts).sum(1)

@@ -1,7 +1,6 @@
 """Rotary position embedding: plain, YaRN (DeepSeek) and Llama-3 scaling (reference §2.3, §3.3).
 
-Rotated vectors are kept as two halves (x1 | x2); checkpoints with interleaved pairs are permuted on
-import.
+Rotated vectors are kept as two halves (x1 | x2); import permutes interleaved pairs of checkpoints.
 """
 
 import dataclasses

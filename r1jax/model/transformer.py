@@ -107,9 +107,8 @@ def forward(params, cfg, token_BT, segment_BT, position_BT, prefix_BT=None):
 def predict_ahead(params, cfg, hidden_XD, next_BT, segment_BT, position_BT):
   """Hidden states of the MTP module: at position t they predict token t + 2 (reference §2.5).
 
-  `hidden_XD` is the model's output, after its last norm, which is where vLLM's module reads it; the
-  paper leaves it open. `next_BT` is token t + 1 of the same segment, anything at its end. Returns
-  (hidden_XD, router).
+  `hidden_XD` is the model's output after its last norm, where vLLM's module reads it; the paper
+  leaves it open. `next_BT` is token t + 1 of its segment. Returns (hidden_XD, router).
   """
   # One module, the first: the paper trains with one (reference §2.5).
   module = params_lib.gather(unstack_one(params['mtp'])[0], _mtp_specs(cfg))

@@ -53,8 +53,7 @@ def read(record, answer_key):
     where the record has no field of `KINDS`.
 
   Raises:
-    ValueError: a field is malformed (it is named), or the record has two of them, or a text as its
-      answer beside one.
+    ValueError: a field is malformed (it is named), or the record has two, or a text beside one.
   """
   found = [name for name in _BY_FIELD if record.get(name) is not None]
   if not found:

@@ -2,9 +2,8 @@
 
 The paper leaves its word segmentation undisclosed. Here a word of a space-separated script is a run
 of its letters; of Chinese (and of kana), each character is one. Code, LaTeX, tags, numbers and
-single letters are not words. A Latin word counts as English unless it carries foreign letters or a
-dictionary of the most frequent words of other Latin-script languages knows it and the English one
-doesn't.
+single letters are not words. A Latin word counts as English unless it carries foreign letters, or
+is among the most frequent words of other Latin-script languages and not among the English ones.
 """
 
 import re

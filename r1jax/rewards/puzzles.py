@@ -1,7 +1,6 @@
 """Puzzles whose answers are checked, not compared: a number game and an ordering.
 
-Expressions are parsed with `ast` and computed exactly over fractions; nothing is ever evaluated
-as code.
+Expressions are parsed with `ast` and computed exactly over fractions, never run as code.
 """
 
 import ast

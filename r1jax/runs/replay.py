@@ -61,8 +61,7 @@ def prepare(folder, update):
   """(job, update of the checkpoint to begin from) of a replay; reads no weights.
 
   Raises:
-    ValueError: no folder of an RL run, no such update, no checkpoint before it, or data that has
-      changed since.
+    ValueError: no folder of an RL run, no such update, no checkpoint before it, or changed data.
   """
   folder = pathlib.Path(folder)
   job = opening.read_job(folder)

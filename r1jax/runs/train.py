@@ -132,8 +132,7 @@ class Run:
 
     Raises:
       ValueError: the job does not work out; nothing has been written.
-      Interrupted, CheckpointError, VerifierFailure, NonFiniteError: with the reason; nothing is
-        lost.
+      Interrupted, CheckpointError, VerifierFailure, NonFiniteError: it says why; nothing is lost.
     """
     began = time.monotonic()
     # All that can be refused is refused before the folder is touched.
@@ -195,8 +194,7 @@ class Run:
       files.write_json(self.folder / workdir.SUMMARY, figures | {'params_sha256': digest})
 
   def save_model(self, stage):
-    """Writes `model/`; the digest by which a run that was killed is compared with one that was
-    not.
+    """Writes `model/`; the digest tells whether a run that was killed ends as one that was not.
     """
     with self.ledger.phase(phases.CHECKPOINTS):
       self.save(self.folder / 'model', stage)

@@ -1,8 +1,7 @@
 """One conversation at a time, token by token, for a terminal: the sampler's step without its loop.
 
 Every token is written into the cache's column of its position, so the padding of a prompt is
-overwritten as the reply grows. Prompt widths and cache sizes are powers of two, so that few
-programs are compiled.
+overwritten as the reply grows. Widths and cache sizes are powers of two: few programs to compile.
 """
 
 from functools import partial
@@ -50,8 +49,7 @@ def tokens(params, cfg, scfg, prompt_ids, key, stop_ids=()):
     stop_ids: ids that end it.
 
   Raises:
-    ValueError: the prompt is empty, or with max_new longer than the model's `max_length`; or the
-      model computes NaN.
+    ValueError: the prompt is empty or, with max_new, beyond `max_length`; the model computes NaN.
   """
   length = len(prompt_ids)
   if not length or length + scfg.max_new > cfg.max_length:

@@ -12,6 +12,5 @@ distill        the curated samples -> SFT of smaller students
 What they share: rl_schedule (the settings of both kinds of RL), rollouts (questions, sampler and
 rewards of an RL run; ahead: sampling beside training), packing (one packer for all losses),
 supervised (the life cycle of what learns from texts), samples (many replies on disk), judge (reward
-models as a service), sample_log and sample_files (what a person reads of a rollout). `runs` drives
-them.
+models as a service), sample_log, sample_files (what people read of a rollout). `runs` drives them.
 """

@@ -307,8 +307,7 @@ def figures(experience, cap, gcfg):
   """Metrics of a rollout by name: rewards, verdicts, lengths, manner, dropped groups.
 
   They are of all that was sampled: of the groups that are kept, dynamic sampling would show what it
-  chose and not what the policy can do. `reward/total` is what advantages are made of, the overlong
-  penalty included.
+  chose and not what the policy can do. `reward/total` is what makes advantages, penalties included.
   """
   replies = experience.sampled
   reward_PG, penalty_PG = shaped(replies, cap, gcfg)

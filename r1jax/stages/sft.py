@@ -210,8 +210,7 @@ class Encoded:
   Attributes:
     tokens: list of `examples.Tokens`.
     long: (length, place) of each that is too long, in order.
-    rewritten: conversations of which each reply is an example of its own, as the chat template
-      rewrites earlier ones.
+    rewritten: conversations whose earlier replies the template rewrites: an example per reply.
   """
 
   def __init__(self, source, form, longest):

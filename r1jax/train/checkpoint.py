@@ -33,11 +33,9 @@ class CheckpointError(RuntimeError):
 
 
 class Checkpoints:
-  """The checkpoints of one run in one folder; every process of the run makes one and calls it
-  alike.
+  """The checkpoints of one run in one folder; every process of it makes one and calls it alike.
 
-  The folder must be visible to all processes. One save is under way at a time: a second waits for
-  the first.
+  The folder must be visible to all processes. Saves are made one at a time: a second one waits.
   """
 
   def __init__(self, folder, keep=2, every=1, notify=print):
@@ -171,8 +169,7 @@ class Checkpoints:
       (step, arrays, host), or None where the folder has no checkpoint.
 
     Raises:
-      CheckpointError: every checkpoint is damaged, or the tree is another model's or
-        configuration's.
+      CheckpointError: every checkpoint is damaged, or the tree is of another model or config.
     """
     self.wait()
     step = self._newest_intact()

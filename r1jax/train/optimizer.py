@@ -126,8 +126,7 @@ def rule(config, trainable, decay):
   """How a tree of weights follows its gradients at a given learning rate.
 
   Moments are `config.moments` whatever the weights are. Leaves outside `trainable` get no update,
-  no state and no part in the clipped norm. `skip_nonfinite` skips an update without finite
-  gradients.
+  no state and no part in the clipped norm. `skip_nonfinite` leaves out updates that are not finite.
 
   Args:
     config: OptimizerConfig; its schedule is not read.

@@ -18,8 +18,7 @@ _DIGEST = ', SHA-256 '
 class TrainState:
   """Weights and what trains them.
 
-  With adapters, `params` and `reference` hold these alone: what is frozen is no part of the state
-  (`FrozenBase`).
+  With adapters, `params` and `reference` hold these alone; `FrozenBase` is no part of the state.
 
   Attributes:
     params: what is trained of the policy.

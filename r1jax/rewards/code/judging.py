@@ -45,8 +45,7 @@ def check(completion, tests, config=None, take=None):
     completion: text; `extraction.extract` finds the program in it.
     tests: `record.Tests`.
     config: `CodeConfig`, its defaults if None.
-    take: gives a started `sandbox.Sandbox` when one is needed, which is closed afterwards; None
-      starts one.
+    take: () -> a started `sandbox.Sandbox`, which is closed afterwards; None starts one.
 
   Raises:
     SandboxError: programs cannot be run here as the config asks; it says what to do.

@@ -220,8 +220,7 @@ class Sandbox:
   def run(self, test):
     """Runs one test (dict with `stdin`, or `call` and `args`): (why, exit status, output bytes).
 
-    `why` is ended, time or output. Raises ProgramError when no report with this test's nonce
-    arrives.
+    `why` is ended, time or output. Raises ProgramError when no report with its nonce arrives.
     """
     return self._answer(test, self._limits.seconds)
 

@@ -199,8 +199,7 @@ def close(gold, answer, gold_digits=0, answer_digits=0, exact_is_finite=None):
 
   Exact, or one of them written as a decimal of at least five significant digits that rounds or
   truncates the other, itself no finite decimal (0.33333 for 1/3), or one of them a decimal of 15
-  digits and more within 1e-14 of the other, relatively (binary floating point noise such as
-  0.30000000000000004).
+  digits and more within 1e-14 of the other, relatively (noise of floats: 0.30000000000000004).
   """
   if gold == answer:
     return True

@@ -158,9 +158,8 @@ def equal(gold, answer):
   """Whether `answer` (str, a model's final answer) states the value of `gold` (str); never raises.
 
   Returns a Verdict: CORRECT 1; WRONG 0; UNPARSEABLE 0 (nothing comparable in the answer); TIMEOUT
-  0 (the comparison took over DEADLINE_SECONDS or the memory of a worker, and its process was
-  killed); VERIFIER_ERROR when the gold answer itself makes no sense or the comparing process
-  failed twice.
+  0 (the comparison took over DEADLINE_SECONDS or the memory of a worker, whose process was killed);
+  VERIFIER_ERROR when the gold answer itself makes no sense or the comparing process failed twice.
   """
   found = quick(gold, answer)
   return found or pool.own().submit(Task('math', DEADLINE_SECONDS, (gold, answer))).result()

@@ -1,7 +1,6 @@
 """What all reward workers do: one request a line in, one reply a line out (`pool.Pool` asks).
 
-Imports neither JAX nor NumPy. A worker's memory is limited, and it dies with the process that
-started it.
+Imports neither JAX nor NumPy. A worker's memory is limited, and it dies with its parent process.
 """
 
 import base64
