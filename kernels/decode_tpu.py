@@ -46,7 +46,8 @@ def _live(keep_BS, slots):
 def _decode(q, k, v, keep_BS, how):
   """Queries [B, Y, G, H] over keys k [B, Y, H, S] and values v [B, Y, S, U]; without v over rows k
   [B, Y, S, H], whose first columns are the values."""
-  (B, Y, G, H), S, (width, scale, slots, interpret) = q.shape, keep_BS.shape[1], how
+  (B, Y, G, H), S = q.shape, keep_BS.shape[1]
+  width, scale, slots, interpret = how
   slots = min(slots, S)
   block, kept = _live(keep_BS, slots)
   row = lambda b, y, j, block, kept: (b, y, block[b, j], 0)

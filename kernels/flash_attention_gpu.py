@@ -233,7 +233,8 @@ def _query_kernel(how, *refs):
 
 
 def _query_gradient(q, k, v, segment, rows, how):
-  (B, T, N, H), (Y, U), (scale, interpret) = q.shape, v.shape[2:], how
+  (B, T, N, H), (Y, U) = q.shape, v.shape[2:]
+  scale, interpret = how
   keys, count = 64, 2  # of 128 keys two stages would not fit beside q and d_out, at V3's widths
   scratch = [
     *_buffers((COMPUTE, ROWS), (H, U), q.dtype),
@@ -317,7 +318,8 @@ def _key_kernel(how, *refs):
 
 
 def _key_gradients(q, k, v, segment, rows, how):
-  (B, T, N, H), (Y, U), (scale, interpret) = q.shape, v.shape[2:], how
+  (B, T, N, H), (Y, U) = q.shape, v.shape[2:]
+  scale, interpret = how
   queries, count = 64, 2  # [64, 64] scores and their gradient beside two sums fill the registers
   scratch = [
     *_buffers((COMPUTE, ROWS), (H, U), q.dtype),

@@ -135,7 +135,7 @@ def _forward_kernel(blocks, scale, low, *refs):
 
 def _forward(q, k, v, segment, scale, blocks, interpret):
   """Output [B, N, T, U]; saved: inputs, output and the log of each query's normaliser."""
-  (B, N, T, H), (Y, U) = q.shape, (k.shape[1], v.shape[3])
+  (B, N, T, H), Y, U = q.shape, k.shape[1], v.shape[3]
   low, _ = packing.overlap(segment, blocks.queries, blocks.keys)
   at, (bq, bk) = _query_grid(blocks, N // Y), (blocks.queries, blocks.keys)
   specs = (
@@ -152,7 +152,10 @@ def _forward(q, k, v, segment, scale, blocks, interpret):
     ],
     3,
   )
-  shapes = [varying.output((B, N, U, T), v.dtype, q), varying.output((B, N, 1, T), jnp.float32, q)]
+  shapes = [
+    varying.output((B, N, U, T), v.dtype, q),
+    varying.output((B, N, 1, T), jnp.float32, q),
+  ]
   run = _call(
     partial(_forward_kernel, blocks, scale),
     (B, N, T // bq, T // bk),
@@ -253,7 +256,8 @@ def _backward(scale, blocks, interpret, saved, d_out):
 
 
 def _query_gradient(q, k, v, rows, how, low):
-  (B, N, T, H), (Y, U), (scale, blocks, interpret) = q.shape, (k.shape[1], v.shape[3]), how
+  (B, N, T, H), Y, U = q.shape, k.shape[1], v.shape[3]
+  scale, blocks, interpret = how
   at, (bq, bk) = _query_grid(blocks, N // Y), (blocks.queries, blocks.keys)
   in_specs = [
     pl.BlockSpec((1, 1, bq, H), at['query']),
@@ -277,7 +281,8 @@ def _query_gradient(q, k, v, rows, how, low):
 
 
 def _key_gradients(q, k, v, rows, how, high):
-  (B, N, T, H), (Y, U), (scale, blocks, interpret) = q.shape, (k.shape[1], v.shape[3]), how
+  (B, N, T, H), Y, U = q.shape, k.shape[1], v.shape[3]
+  scale, blocks, interpret = how
   at, (bq, bk) = _key_grid(blocks, N // Y), (blocks.queries, blocks.keys)
   in_specs = [
     pl.BlockSpec((1, 1, bq, H), at['query']),

@@ -156,7 +156,8 @@ def _launch(name, kernel, shape, tiles, parts, like):
 
 def _product_kernel(transposed, interpret, tiles, programs, *refs):
   """Tiles of the product, columns first: the blocks at work read the same rows, or matrices."""
-  table, (x, w, out, x_s, w_s, out_s, _, *barriers) = Work(*refs[:5]), refs[5:]
+  table = Work(*refs[:5])
+  x, w, out, x_s, w_s, out_s, _, *barriers = refs[5:]
   stages = warpgroup.Stages(x_s.shape[0], *barriers)
   columns, steps = out_s.shape[2], x.shape[1] // STEP
   group = jax.lax.axis_index('warpgroup')

@@ -155,13 +155,15 @@ def _call(kernel, grid, in_specs, out_spec, out_shape, *, name, scratch=(), inte
 
 def _product_kernel(groups, transposed, *refs):
   """One item: its rows of the tile are written, the others keep what is there."""
-  table, (x, w, out), i = Work(*refs[:6]), refs[6:], pl.program_id(1)
+  table, i = Work(*refs[:6]), pl.program_id(1)
+  x, w, out = refs[6:]
   live = i < table.total[0]
   real = table.group_J[i] < groups
 
   def put(value):
     # A tile's first item finds what another tile left in the buffer, not zeros.
-    fresh = (i == 0) | (table.tile_J[jnp.maximum(i - 1, 0)] != table.tile_J[i])
+    last_tile = table.tile_J[jnp.maximum(i - 1, 0)]
+    fresh = (i == 0) | (last_tile != table.tile_J[i])
     before = jnp.where(fresh, jnp.zeros_like(out), out[...])
     out[...] = jnp.where(_rows_of(i, out.shape[0], table), value, before)
 
@@ -200,7 +202,8 @@ def _weight_gradient(x_XD, d_XM, size_E, dtype, how):
 
 def _weight_kernel(ragged, *refs):
   """One item's part of its group's sum, which is written with the group's last item."""
-  table, (x, d, out, acc), i = Work(*refs[:6]), refs[6:], pl.program_id(2)
+  table, i = Work(*refs[:6]), pl.program_id(2)
+  x, d, out, acc = refs[6:]
   group, last = table.group_J[i], table.total[0] - 1
 
   changed = table.group_J[jnp.maximum(i - 1, 0)] != group

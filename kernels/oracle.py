@@ -75,7 +75,9 @@ def token_scores(x_XD, w_VD, target_X, temperature):
   z_XV = np.float64(x_XD) @ np.float64(w_VD).T / temperature
   top_X = z_XV.max(-1)
   norm_X = np.log(np.exp(z_XV - top_X[:, None]).sum(-1)) + top_X
-  return norm_X, (z_XV * _hits(target_X, z_XV)).sum(-1), (_likely(z_XV, norm_X) * z_XV).sum(-1)
+  chosen_X = (z_XV * _hits(target_X, z_XV)).sum(-1)
+  mean_X = (_likely(z_XV, norm_X) * z_XV).sum(-1)
+  return norm_X, chosen_X, mean_X
 
 
 def token_scores_gradients(operands, target_X, temperature, cotangents):

@@ -52,7 +52,8 @@ def chunk_size(tokens, vocab, width):
   if 4 * tokens * vocab <= WHOLE_BYTES:
     return vocab
   # A multiple of 128, the lanes of a TPU.
-  return max(128, min(vocab, max(512, 2 * width), CHUNK_BYTES // (4 * tokens)) // 128 * 128)
+  most = min(vocab, max(512, 2 * width), CHUNK_BYTES // (4 * tokens))
+  return max(128, most // 128 * 128)
 
 
 def _whole(x_XD, w_VD, target_X, temperature):
@@ -137,7 +138,8 @@ def gradients(x_XD, w, figures, inverse):
   target_X, norm_X, flat_X, d_chosen_X, d_mean_X = figures
   z_XV = _logits(x_XD, w, inverse)
   # d/dz of norm and mean together is p (d_norm + d_mean (1 - mean + z)); `flat` is without z.
-  d_XV = jnp.exp(z_XV - norm_X[:, None]) * (flat_X[:, None] + d_mean_X[:, None] * z_XV)
+  prob_XV = jnp.exp(z_XV - norm_X[:, None])
+  d_XV = prob_XV * (flat_X[:, None] + d_mean_X[:, None] * z_XV)
   d_XV = d_XV + jnp.where(_hit(target_X, len(w)), d_chosen_X[:, None], 0)
   # In the operands' type, as both products below read it.
   d_XV = (d_XV * inverse).astype(x_XD.dtype)
@@ -177,7 +179,8 @@ def differentiable(forward):
     return forward(x_XD, w_VD, target_X, how)[0]
 
   def pull(how, saved, cotangents):
-    return backward(how[0], chunk_size(len(saved[0]), *saved[1].shape), saved, cotangents)
+    size = chunk_size(len(saved[0]), *saved[1].shape)
+    return backward(how[0], size, saved, cotangents)
 
   scores.defvjp(forward, pull)
   return scores

@@ -100,7 +100,8 @@ def _order(mask_X, block):
   """
   iota_X = jax.lax.broadcasted_iota(jnp.int32, mask_X.shape, 0)
   # `argsort` would lose which mesh axes the mask varies over.
-  order_X = jax.lax.sort(((~mask_X).astype(jnp.int32), iota_X), num_keys=1, is_stable=True)[1]
+  left_out_X = (~mask_X).astype(jnp.int32)
+  _, order_X = jax.lax.sort((left_out_X, iota_X), num_keys=1, is_stable=True)
   rank_X = jnp.where(mask_X, jnp.cumsum(mask_X.astype(jnp.int32)) - 1, 0)
   blocks = -(-mask_X.sum().astype(jnp.int32) // block)
   return jnp.pad(order_X, (0, -len(order_X) % block)), rank_X, blocks

@@ -28,5 +28,6 @@ def whole(segment_BT, queries, keys):
   query, key = (segment_BT.reshape(B, -1, size) for size in (queries, keys))
   lowest = jnp.minimum(query.min(-1)[:, :, None], key.min(-1)[:, None])
   highest = jnp.maximum(query.max(-1)[:, :, None], key.max(-1)[:, None])
-  first, last = jnp.arange(T // queries) * queries, (jnp.arange(T // keys) + 1) * keys - 1
+  first = jnp.arange(T // queries) * queries
+  last = (jnp.arange(T // keys) + 1) * keys - 1
   return ((lowest == highest) & (first[:, None] >= last)).astype(jnp.int32)

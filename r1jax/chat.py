@@ -76,7 +76,8 @@ def run(given):
     group=1, max_new=given.max_tokens, temperature=given.temperature, top_p=given.top_p
   )
   programs.keep()
-  mesh = sharding.make_mesh((1, 1, 1, given.devices), jax.devices()[: given.devices])
+  devices = jax.devices()[: given.devices]
+  mesh = sharding.make_mesh((1, 1, 1, given.devices), devices)
   with jax.set_mesh(mesh):
     model = conversation.load(given.checkpoint, given.dtype)
     # On stderr: what is piped on is the answers alone.

@@ -123,7 +123,8 @@ def read_metrics(path):
   rows = read_rows(path)
   for number, row in enumerate(rows, 1):
     step = row.get('step')
-    wrong = [name for name, value in row.items() if not isinstance(value, (int, float, type(None)))]
+    is_figure = lambda value: value is None or isinstance(value, (int, float))
+    wrong = [name for name, value in row.items() if not is_figure(value)]
     if type(step) is not int or wrong:
       what = f'{wrong[0]!r} is {row[wrong[0]]!r:.40}' if wrong else f"'step' is {step!r}"
       raise ValueError(f'{path}:{number}: damaged ({what}); {_MENDED}')

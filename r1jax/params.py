@@ -140,7 +140,8 @@ def trainable_mask(specs):
 def decay_mask(specs):
   """True for matrices, which weight decay shrinks; not for norms, biases and untrained state."""
   # The axis of stacked layers does not make a matrix of a norm's scale.
-  return tree_map(lambda p: p.trainable and len([a for a in p.axes if a != 'layer']) > 1, specs)
+  ways = lambda p: len([axis for axis in p.axes if axis != 'layer'])
+  return tree_map(lambda p: p.trainable and ways(p) > 1, specs)
 
 
 def gather(params, specs):

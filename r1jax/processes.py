@@ -182,7 +182,8 @@ class _Lifeline:
 
   def _connect(self):
     told = multihost_utils.broadcast_one_to_all(np.zeros(_HELLO, np.uint8))
-    port, token, *hosts = np.asarray(told).astype(np.uint8).tobytes().decode().split()
+    text = np.asarray(told).astype(np.uint8).tobytes().decode()
+    port, token, *hosts = text.split()
     for host in hosts:
       with contextlib.suppress(OSError):
         connection = socket.create_connection((host, int(port)), timeout=_BEAT)

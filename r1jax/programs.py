@@ -60,7 +60,8 @@ def home():
   # A program may use every instruction of the processor it was compiled for: a home folder that
   # two machines share must not hand it to one that lacks some.
   told = (jax.__version__, jaxlib.version.__version__, platform.machine(), _processor())
-  return files.cache() / 'programs' / hashlib.sha256('\n'.join(told).encode()).hexdigest()[:16]
+  digest = hashlib.sha256('\n'.join(told).encode()).hexdigest()
+  return files.cache() / 'programs' / digest[:16]
 
 
 @functools.cache

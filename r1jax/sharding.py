@@ -63,7 +63,8 @@ def sizes(shape, count, where=''):
     ValueError: the shape does not multiply to the number of devices; `where` says what those are.
   """
   asked, shape = tuple(int(n) for n in shape), full(shape)
-  if len(shape) != len(AXES) or shape.count(-1) > 1 or any(n < 1 and n != -1 for n in shape):
+  wrong = any(n < 1 and n != -1 for n in shape)
+  if wrong or len(shape) != len(AXES) or shape.count(-1) > 1:
     raise ValueError(
       f'mesh={asked} needs one size for each of {AXES}, at most one of them -1; the last may '
       'be left out'
@@ -104,7 +105,8 @@ def levels(shape, neighbours):
 def _neighbours(placed):
   """The most neighbours along the axis of experts that share a node everywhere on the mesh."""
   # Largest first: the most neighbours that form whole nodes at every place of the mesh.
-  where, ways = np.vectorize(node, otypes=[int])(placed), placed.shape[AXES.index('expert')]
+  where = np.vectorize(node, otypes=[int])(placed)
+  ways = placed.shape[AXES.index('expert')]
 
   def share(size):
     near = np.moveaxis(where.reshape(levels(placed.shape, size)), MESH_AXES.index('expert'), 0)
@@ -196,7 +198,8 @@ def flat(x_BT):
 
 def in_rows(x_X, like_BT):
   """[B * T, ...] -> [B, T, ...] on the devices where the rows of `like_BT` are."""
-  row, rest = jax.typeof(like_BT).sharding.spec[0], jax.typeof(x_X).sharding.spec[1:]
+  row = jax.typeof(like_BT).sharding.spec[0]
+  rest = jax.typeof(x_X).sharding.spec[1:]
   x_X = jax.reshard(x_X, jax.P(row, *rest))
   shape = (*like_BT.shape[:2], *x_X.shape[1:])
   return jax.lax.reshape(x_X, shape, out_sharding=jax.P(row, None, *rest))
@@ -221,4 +224,5 @@ def fetch(tree):
 
 @jax.jit
 def _replicated(tree):
-  return jax.tree.map(lambda x: jax.reshard(x, jax.P(*(None,) * x.ndim)), tree)
+  whole = lambda x: jax.reshard(x, jax.P(*(None,) * x.ndim))
+  return jax.tree.map(whole, tree)

@@ -56,7 +56,8 @@ def run(given):
 
   runs = [reading.read(folder) for folder in (given.run, given.other) if folder]
   if given.html is not None:
-    path = given.html if str(given.html) not in ('', '.') else runs[-1].folder / page.NAME
+    named = str(given.html) not in ('', '.')
+    path = given.html if named else runs[-1].folder / page.NAME
     page.write(path, runs, given.samples)
     print(f'{path} ({path.stat().st_size / 1e6:.1f} MB)')
     return

@@ -102,7 +102,8 @@ def _first(mask_BT):
 def _taken(x_BT, place_BT):
   """x[b, place[b, t]]: [B, T, ...] with each row's positions in another order."""
   row = jax.typeof(place_BT).sharding.spec[0]
-  own, ids = jax.P(row, *(None,) * (x_BT.ndim - 1)), jax.P(row, None)
+  own = jax.P(row, *(None,) * (x_BT.ndim - 1))
+  ids = jax.P(row, None)
   # Each device has whole rows, which is more than the compiler would see of a gather.
   local = jax.vmap(lambda x_T, place_T: x_T[place_T])
   return jax.shard_map(local, in_specs=(own, ids), out_specs=own)(x_BT, place_BT)

@@ -167,7 +167,8 @@ def shade(parts):
         yield held[:at] + DIM + tag
         held, dimmed = held[at + len(tag) :], True
     # An end that may be the beginning of a tag is held back until more has come.
-    keep = next(n for n in range(len(tag) - 1, -1, -1) if held.endswith(tag[:n]))
+    sizes = range(len(tag) - 1, -1, -1)
+    keep = next(size for size in sizes if held.endswith(tag[:size]))
     if held[: len(held) - keep]:
       yield held[: len(held) - keep]
     held = held[len(held) - keep :]

@@ -51,7 +51,8 @@ def _read(path):
   makers = [node for node in tree.body if getattr(node, 'name', '') == 'get_config']
   presets = ast.get_docstring(makers[0]) if makers else ''
   first = (ast.get_docstring(tree) or '').split('\n\n')[0]
-  return Experiment(path.stem, ' '.join(first.split()), ' '.join((presets or '').split()))
+  in_a_line = lambda text: ' '.join((text or '').split())
+  return Experiment(path.stem, in_a_line(first), in_a_line(presets))
 
 
 class Parser(argparse.ArgumentParser):

@@ -99,6 +99,7 @@ OURS_SFT = {
 
 def ours(key, there):
   """Our key for what others call `key` (dotted or not), one of the keys `there`; None for none."""
-  last, two = key.rpartition('.')[2], '.'.join(key.split('.')[-2:])
+  parts = key.split('.')
+  last, two = parts[-1], '.'.join(parts[-2:])
   named = (table.get(name) for name in (two, last) for table in (OURS, OURS_SFT))
   return next((name for name in named if name in there), None)

@@ -115,7 +115,8 @@ def _wanted(columns, path, record):
   renamed = named(columns)
   fields = _form(path, renamed, record)
   beside = (_SYSTEM,) if fields in (FORMS[0], FORMS[3]) else ()
-  return renamed, fields, {renamed.names.get(f, f) for f in (*fields, *beside, *renamed.names)}
+  read = {renamed.names.get(field, field) for field in (*fields, *beside, *renamed.names)}
+  return renamed, fields, read
 
 
 def _form(path, renamed, record):
@@ -205,7 +206,8 @@ def _read(value, number):
   """One message as {'role', 'content'}; its thought, where it has a field of its own, in front."""
   if not isinstance(value, dict):
     raise ValueError(f'message {number} is {value!r:.40}, expected an object of role and content')
-  role, content = value.get('role', value.get('from')), value.get('content', value.get('value'))
+  role = value.get('role', value.get('from'))
+  content = value.get('content', value.get('value'))
   role = _ROLES.get(role, role)
   if role not in _KNOWN:
     raise ValueError(f'message {number} has the role {role!r:.40}, none of {", ".join(_KNOWN)}')

@@ -110,12 +110,14 @@ class Form:
     text = continued(reply, prompt.prefill)
     # R1-Zero's template ends in a colon: the reply begins with a space, as the sampler writes it.
     said = self.tokenizer.encode(f' {text}' if self.name == 'zero' else text)
-    return np.array([*prompt.ids, *said, self.end_id], np.int32), len(prompt.ids)
+    ids = [*prompt.ids, *said, self.end_id]
+    return np.array(ids, np.int32), len(prompt.ids)
 
   @property
   def end_ids(self):
     """Single ids that end a reply, ascending."""
-    return sorted({int(row[-1]) for row in self.stop_KW if (row[:-1] < 0).all()})
+    lone = [row for row in self.stop_KW if (row[:-1] < 0).all()]
+    return sorted({int(row[-1]) for row in lone})
 
   def _stops(self, folder):
     """What ends a reply: the model's end ids, and what only this form writes."""
@@ -181,7 +183,8 @@ def _closing_tags(tok):
 
   A byte-level tokenizer cuts the tag by its surroundings, so each usual one is a sequence.
   """
-  befores, afters = ('', ' ', '\n', '.', ')', '}', '$'), ('', ' ', '\n', '\n\n', '.')
+  befores = ('', ' ', '\n', '.', ')', '}', '$')
+  afters = ('', ' ', '\n', '\n\n', '.')
   texts = [before + template.END_ANSWER + after for before in befores for after in afters]
   return [tuple(tok.encode(text)) for text in texts]
 
@@ -191,9 +194,11 @@ def _padded(sequences):
   found = sorted(set(sequences))
   least = [ids for ids in found if not any(_inside(one, ids) for one in found if one != ids)]
   width = max(map(len, least))
-  return np.array([[-1] * (width - len(ids)) + list(ids) for ids in least], np.int32)
+  rows = [[-1] * (width - len(ids)) + list(ids) for ids in least]
+  return np.array(rows, np.int32)
 
 
 def _inside(short, long):
   """Whether the ids `short` stand somewhere in a row in `long`."""
-  return any(long[i : i + len(short)] == short for i in range(len(long) - len(short) + 1))
+  size = len(short)
+  return any(long[i : i + size] == short for i in range(len(long) - size + 1))

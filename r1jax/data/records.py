@@ -86,7 +86,9 @@ def files(path, split=''):
 def splits(path):
   """Names of the splits in a folder, sorted; () of a file. Errors as in `files`."""
   path = pathlib.Path(path)
-  return tuple(sorted({_split(one) for one in _shards(_holding(path))})) if path.is_dir() else ()
+  if not path.is_dir():
+    return ()
+  return tuple(sorted({_split(one) for one in _shards(_holding(path))}))
 
 
 def _holding(path, split=''):
@@ -259,7 +261,8 @@ def _rows(path, wanted):
   with parquet.ParquetFile(path) as file:
     schema = file.schema_arrow
     there = [name for name in schema.names if wanted is None or name in wanted]
-    narrow = {f.name: f.type for f in schema if f.name in there and _NARROW.search(str(f.type))}
+    fields = [field for field in schema if field.name in there]
+    narrow = {f.name: f.type for f in fields if _NARROW.search(str(f.type))}
     for batch in file.iter_batches(_BATCH, columns=there):
       for row in batch.to_pylist():
         yield row | {name: _shortest(row[name], kind) for name, kind in narrow.items()}
@@ -338,7 +341,8 @@ class Columns:
     """Columns to be read for `fields`; None for all."""
     if not self.kept:
       return None
-    return {self.names.get(field, field) for field in (*fields, *self.names)} | set(self.kept)
+    named = {self.names.get(field, field) for field in (*fields, *self.names)}
+    return named | set(self.kept)
 
   def named(self, record):
     """The record under the names of its fields; ValueError says which column is not there."""

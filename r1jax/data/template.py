@@ -60,7 +60,7 @@ def enclose(thought, answer):
 
 def parse(completion):
   """Cuts `completion` (str, any length) at its tags; linear time, never raises."""
-  found = [(m.group(), m.start(), m.end()) for m in _TAG.finditer(completion)]
+  found = [(one.group(), *one.span()) for one in _TAG.finditer(completion)]
   return Reply(_thought(completion, found), _answers(completion), _problem(completion, found))
 
 

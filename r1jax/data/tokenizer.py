@@ -96,7 +96,8 @@ class SentencePieceTokenizer:
 
   def encode_marked(self, text):
     """Ids of a rendered conversation, begun once; `<s>` and `</s>` in it are read as ids."""
-    ids, marks = [], {self.text_of(i): i for i in (self.bos_id, self.eos_id) if i is not None}
+    ends = [one for one in (self.bos_id, self.eos_id) if one is not None]
+    ids, marks = [], {self.text_of(one): one for one in ends}
     for part in re.split('(' + '|'.join(map(re.escape, marks)) + ')', text):
       ids += [marks[part]] if part in marks else self.encode(part)
     return ids if ids[:1] == [self.bos_id] or self.bos_id is None else [self.bos_id, *ids]

@@ -59,7 +59,8 @@ class Evaluation:
     named = {'pass@1': estimate.pop('mean')} | estimate
     named |= {'format_rate': self.format_rate, 'mean_length': self.mean_length}
     if self.content:
-      named['content'] = {'mean': self.content.mean, 'ci95': [self.content.low, self.content.high]}
+      ends = [self.content.low, self.content.high]
+      named['content'] = {'mean': self.content.mean, 'ci95': ends}
     return named
 
 

@@ -87,7 +87,8 @@ def wilson(rate_P, samples):
   """
   questions, p = len(rate_P), rate_P.mean()
   q = (rate_P.sum() + _UNSEEN) / (questions + 2 * _UNSEEN)
-  squares = ((rate_P - q) ** 2).sum() + _UNSEEN * (q**2 + (1 - q) ** 2)
+  unseen = _UNSEEN * (q**2 + (1 - q) ** 2)
+  squares = ((rate_P - q) ** 2).sum() + unseen
   alike = squares / (questions - 1 + 2 * _UNSEEN) / (q * (1 - q))
   # Samples of a question agree at least as much as independent ones and at most wholly.
   n = np.clip(questions / alike, questions, samples)
@@ -97,7 +98,8 @@ def wilson(rate_P, samples):
     return 0.0, 1.0
   # Both ends q solve (p - q)^2 = z^2 q (1 - q) / n, Wilson's equation.
   middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-  half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
+  spread = math.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
+  half = z / (1 + z * z / n) * spread
   return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
@@ -185,7 +187,8 @@ def _flipped(gap_P, draws, seed):
   if len(gap_P) <= _EXACT:
     # Bit i of a number below 2^n is the sign of question i: all choices of signs.
     bits = np.arange(1 << len(gap_P))[:, None] >> np.arange(len(gap_P))
-    return float((np.abs((1 - 2 * (bits & 1)) @ gap_P) >= seen).mean())
+    sign_RP = 1 - 2 * (bits & 1)
+    return float((np.abs(sign_RP @ gap_P) >= seen).mean())
   rng, hits = np.random.default_rng(seed), 0
   for _ in range(draws // _AT_ONCE):
     flips = 1 - 2 * rng.integers(0, 2, (_AT_ONCE, len(gap_P)), np.int8)

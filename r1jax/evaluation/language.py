@@ -47,7 +47,8 @@ def figures(completions, targets):
   shares = [consistency(text, target) for text, target in zip(completions, targets, strict=True)]
   shares = np.array([share for share in shares if share is not None])
   counts = np.array([reflections(text) for text in completions], float).reshape(-1, 2)
-  found = dict(zip(('wait', 'reflection'), counts.mean(0).tolist())) if len(counts) else {}
+  means = counts.mean(0).tolist() if len(counts) else ()
+  found = dict(zip(('wait', 'reflection'), means))
   if len(shares):
     found |= {'language': float(shares.mean()), 'mixed': float((shares < 1).mean())}
   return found

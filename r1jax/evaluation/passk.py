@@ -46,7 +46,8 @@ def question_rates(correct_PG, counted_PG=None):
     raise ValueError(f'no sample of {correct_PG.shape} (questions, samples) is counted')
   # A question without counted samples is NaN and not 0: the model was not judged.
   total_P = np.where(counted_PG, correct_PG, 0).sum(1)
-  return np.where(per_P > 0, total_P / np.maximum(per_P, 1), np.nan), int(per_P.sum())
+  mean_P = np.where(per_P > 0, total_P / np.maximum(per_P, 1), np.nan)
+  return mean_P, int(per_P.sum())
 
 
 def pass_at_k(correct_PG, k, counted_PG=None):
@@ -66,7 +67,8 @@ def pass_at_k(correct_PG, k, counted_PG=None):
     raise ValueError(f'pass@{k} needs 1 <= k <= {samples} samples per question')
   counted_PG = np.ones(correct_PG.shape, bool) if counted_PG is None else counted_PG
   total_P = counted_PG.sum(1).tolist()
-  wrong_P = (counted_PG.sum(1) - (correct_PG * counted_PG).sum(1).round().astype(int)).tolist()
+  right_P = (correct_PG * counted_PG).sum(1).round().astype(int)
+  wrong_P = (counted_PG.sum(1) - right_P).tolist()
   # 1 - C(wrong, k) / C(n, k), the chance that k samples drawn without replacement are not all
   # wrong; whole numbers up to the division, so that nothing rounds before it.
   return np.array(
@@ -97,7 +99,8 @@ def cons_at_k(answers, correct, k):
     votes = collections.Counter(text for text in texts[:k] if text is not None)
     # All that tie for most votes; the mean over them is taken below, 0 where nobody voted.
     top = [text for text, count in votes.items() if count == max(votes.values())]
-    scores.append(np.mean([bool(verdicts[texts.index(text)]) for text in top]) if top else 0.0)
+    right = [bool(verdicts[texts.index(text)]) for text in top]
+    scores.append(np.mean(right) if right else 0.0)
   return np.array(scores)
 
 

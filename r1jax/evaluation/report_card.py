@@ -40,7 +40,8 @@ def figures(answers, readable):
 def _rates(answers):
   counted_P = answers.valid_PG.sum(1)
   right_P = np.where(answers.valid_PG, answers.correct_PG, 0).sum(1)
-  return [float(r / n) if n else None for r, n in zip(right_P.tolist(), counted_P.tolist())]
+  both = zip(right_P.tolist(), counted_P.tolist())
+  return [float(right / counted) if counted else None for right, counted in both]
 
 
 def difference(before, after):
@@ -52,7 +53,7 @@ def difference(before, after):
   Raises:
     ValueError: the cards are not about equally many questions.
   """
-  pairs = [(a, b) for a, b in zip(after, before, strict=True) if a is not None and b is not None]
+  pairs = [pair for pair in zip(after, before, strict=True) if None not in pair]
   return intervals.paired(*zip(*pairs)) if pairs else _UNKNOWN
 
 

@@ -146,7 +146,8 @@ def probe(params, cfg):
   """Float32 logits [rows, tokens, vocab] of a fixed batch, on the host."""
   # Ids at random but fixed, so that a report can be made again; rows for every batch shard.
   rows = _PROBE[0] * sharding.batch_shards(jax.sharding.get_mesh())
-  token_BT = np.random.RandomState(0).randint(0, cfg.vocab, (rows, _PROBE[1])).astype(np.int32)
+  shape = (rows, _PROBE[1])
+  token_BT = np.random.RandomState(0).randint(0, cfg.vocab, shape).astype(np.int32)
   position_BT = np.broadcast_to(np.arange(_PROBE[1], dtype=np.int32), token_BT.shape)
   arrays = (token_BT, np.ones_like(token_BT), position_BT)
   arrays = [sharding.put(a, sharding.act('batch', None)) for a in arrays]
@@ -171,7 +172,8 @@ def _ends(source, tok):
 
 
 def _digest(array):
-  return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
+  in_bytes = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+  return hashlib.sha256(in_bytes.data).hexdigest()
 
 
 def _expected(contents):

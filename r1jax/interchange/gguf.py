@@ -130,7 +130,8 @@ def _kind_of(out, kind):
 def _announce(writer, out, kind):
   form = _kind_of(out, kind)
   # The library wants the shape of a quantised tensor in bytes: 34 for each block of 32 values.
-  shape, dtype = out.shape, {'F32': np.float32, 'F16': np.float16}.get(form.name, np.uint8)
+  shape = out.shape
+  dtype = {'F32': np.float32, 'F16': np.float16}.get(form.name, np.uint8)
   if form.name == 'Q8_0':
     shape = gguf.quant_shape_to_byte_shape(shape, form)
   size = int(np.prod(shape)) * np.dtype(dtype).itemsize

@@ -204,7 +204,8 @@ class BlockTensor(tensors.Tensor):
   def read(self, start=0, stop=None):
     """Rows `start:stop` as a float32 array."""
     stop = self.rows if stop is None else stop
-    rows = self.data[start:stop] if self.order is None else self.data[self.order[start:stop]]
+    part = slice(start, stop)
+    rows = self.data[part if self.order is None else self.order[part]]
     out = gguf.quants.dequantize(np.ascontiguousarray(rows), self.kind)
     return out.reshape(stop - start, *self.shape[1:])
 

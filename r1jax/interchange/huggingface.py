@@ -249,7 +249,8 @@ def _check_equal(tensor, original):
 
 
 def _same_bytes(left, right):
-  left, right = (np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in (left, right))
+  of_bytes = lambda array: np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+  left, right = of_bytes(left), of_bytes(right)
   return np.array_equal(left, right)
 
 
@@ -309,7 +310,8 @@ def save(folder, params, cfg, dtype=None, shard_bytes=SHARD_BYTES, extra=None):
     path.unlink(missing_ok=True)
   # The type that readers load in: a merged matrix must not be rounded to the base's.
   dtype = 'float32' if cfg.lora.rank and dtype is None else dtype
-  hub = config_json(cfg) | ({'torch_dtype': str(np.dtype(dtype))} if dtype else {}) | (extra or {})
+  kind = {'torch_dtype': str(np.dtype(dtype))} if dtype else {}
+  hub = config_json(cfg) | kind | (extra or {})
   tensors.write_json(folder / 'config.json', hub)
   return contents
 
@@ -352,7 +354,8 @@ def _split(contents, shard_bytes):
 
 def _index(files):
   size = {n: np.dtype(tensors.DTYPES[n]).itemsize for n in tensors.DTYPES}
-  total = sum(size[item[1]] * int(np.prod(item[2])) for part in files.values() for item in part)
+  items = [item for part in files.values() for item in part]
+  total = sum(size[item[1]] * int(np.prod(item[2])) for item in items)
   where = {item[0]: file for file, part in files.items() for item in part}
   return {'metadata': {'total_size': total}, 'weight_map': where}
 

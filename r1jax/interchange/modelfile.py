@@ -165,7 +165,8 @@ def write(folder, tok, file, system='', notify=print):
     notify(f'the Modelfile cannot hold the system prompt, which has {_QUOTES}: give it in the chat')
   elif system:
     text += f'SYSTEM {_QUOTES}{system}{_QUOTES}\n'
-  stops = [tok.text_of(one) for one in sorted(tokenizer.stop_ids(folder, tok) - {tok.eos_id})]
+  further = sorted(tokenizer.stop_ids(folder, tok) - {tok.eos_id})
+  stops = list(map(tok.text_of, further))
   # R1-Zero's template has one question and no turns.
   if chat.name == 'zero':
     body, stops = _ZERO, [*stops, template.END_ANSWER]

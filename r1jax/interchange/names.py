@@ -95,7 +95,8 @@ def rotary_order(cfg, rule, outputs):
     return None
   # Pairs (0, 1), (2, 3), ... on the hub become the halves (0, 2, ...) and (1, 3, ...) of ours.
   order = np.arange(outputs)
-  pairs = np.concatenate([np.arange(0, cfg.head_rope, 2), np.arange(1, cfg.head_rope, 2)])
+  even, odd = np.arange(0, cfg.head_rope, 2), np.arange(1, cfg.head_rope, 2)
+  pairs = np.concatenate([even, odd])
   group = cfg.head_qk if rule.rotary == 'heads' else outputs
   for end in range(group, outputs + 1, group):
     order[end - cfg.head_rope : end] = end - cfg.head_rope + pairs

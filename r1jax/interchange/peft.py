@@ -161,7 +161,8 @@ def unpack(folder):
     raise tensors.CheckpointFileError(f'{folder / CONFIG}: {error}') from error
   hub_files.check_regular(folder / WEIGHTS)
   read = (folder / CONFIG, folder / WEIGHTS, base / 'config.json')
-  stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in read]
+  stat = lambda path: (path.stat().st_size, path.stat().st_mtime_ns)
+  stats = [(str(path), *stat(path)) for path in read]
 
   def fill(made):
     _copy_small(base, folder, made)
@@ -276,7 +277,8 @@ def tensors_of(folder, cfg):
   _check_targets(path, told, stems, [stem for stem in matrices if not ahead(stem)])
   for stem in stems:
     a, b = (given.get(f'{stem}.lora_{part}.weight') for part in 'AB')
-    found[matrices[stem]] = _merged(path, stem, found[matrices[stem]], (a, b), told)
+    name = matrices[stem]
+    found[name] = _merged(path, stem, found[name], (a, b), told)
   return found
 
 
@@ -319,7 +321,8 @@ def _merged(path, stem, base, pair, told):
     raise tensors.CheckpointFileError(f'{path}: {stem} has only one of lora_A and lora_B')
   shapes = [list(tensor.shape) for tensor in (a, b)]
   rank = a.rows
-  if len(base.shape) != 2 or shapes != [[rank, base.shape[1]], [base.shape[0], rank]]:
+  inner, outer = base.shape[1:], base.shape[:1]
+  if len(base.shape) != 2 or shapes != [[rank, *inner], [*outer, rank]]:
     raise tensors.CheckpointFileError(
       f'{path}: {stem} has lora_A {shapes[0]} and lora_B {shapes[1]} beside {list(base.shape)}: is '
       'this the adapter of another base?'

@@ -32,7 +32,8 @@ def empty(like, rows, size):
 
   def one(path, kept):
     shape = list(kept.shape)
-    shape[_ROW_AXIS[path[-1].key]], shape[COLUMN_AXIS[path[-1].key]] = rows, size
+    name = path[-1].key
+    shape[_ROW_AXIS[name]], shape[COLUMN_AXIS[name]] = rows, size
     return jnp.zeros(shape, kept.dtype, out_sharding=jax.typeof(kept).sharding)
 
   return jax.tree.map_with_path(one, like)

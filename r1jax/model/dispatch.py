@@ -71,7 +71,8 @@ def stages(cfg, tokens, nodes, near):
     return (_stage(_ALL, shards, tokens, hit, _power(most // shards)),)
   # A token that came to a node goes to this many of its shards.
   inner = hit / _hit(cfg, nodes)
-  across = _stage(('node',), nodes, tokens, _hit(cfg, nodes), _power(most / _SLACK / inner / nodes))
+  power = _power(most / _SLACK / inner / nodes)
+  across = _stage(('node',), nodes, tokens, _hit(cfg, nodes), power)
   came = nodes * across.size
   # With room for uneven routing, but never more than everything that came.
   size = min(math.ceil(_SLACK * came * inner / near), came)

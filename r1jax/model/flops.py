@@ -35,7 +35,8 @@ def _counted(lengths, cached):
   """(tokens, pairs of query and key) of sequences, without those of the tokens cached."""
   # Token t of a sequence attends to t positions.
   pairs = lambda length: length * (length + 1) // 2
-  return int((lengths - cached).sum()), int((pairs(lengths) - pairs(cached)).sum())
+  new_pairs = pairs(lengths) - pairs(cached)
+  return int((lengths - cached).sum()), int(new_pairs.sum())
 
 
 def of_tokens(cfg, tokens, pairs, scored=None):

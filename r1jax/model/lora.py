@@ -139,7 +139,8 @@ def freeze(specs):
 def delta(a, b, scale):
   """What an adapter adds to its matrix: float32 NumPy [D, F] of A [D, r] and B [r, F]."""
   # Summed in float64, so that the order of the sum does not show.
-  return (scale * (a.astype(np.float64) @ b.astype(np.float64))).astype(np.float32)
+  product = a.astype(np.float64) @ b.astype(np.float64)
+  return (scale * product).astype(np.float32)
 
 
 def without(cfg):

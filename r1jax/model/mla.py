@@ -89,7 +89,8 @@ def _query(params, cfg, x_XD, ctx):
     x_XD = layers.project(x_XD, params['w_q_down'], None)
     x_XD = layers.rms_norm(params['q_norm'], x_XD, LATENT_EPS)
   q_XF = layers.project(x_XD, params['w_q_up' if cfg.q_latent else 'w_q'], 'heads')
-  q = attention.split_heads(q_XF, (len(x_XD), cfg.heads, cfg.head_qk), ('batch', 'heads', None))
+  shape = (len(x_XD), cfg.heads, cfg.head_qk)
+  q = attention.split_heads(q_XF, shape, ('batch', 'heads', None))
   nope_XNH, pe_XNR = q[..., : cfg.head_nope], q[..., cfg.head_nope :]
   return nope_XNH, rope.rotate(pe_XNR, ctx.cos_XR, ctx.sin_XR)
 

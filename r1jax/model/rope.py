@@ -33,7 +33,8 @@ def _yarn(cfg, freq, width):
   # Fast pairs keep their frequency, slow ones are stretched by the factor, a ramp between.
   low = max(math.floor(slot(cfg.beta_fast)), 0)
   high = min(math.ceil(slot(cfg.beta_slow)), width - 1)
-  ramp = np.clip((np.arange(width // 2) - low) / max(high - low, 1e-3), 0, 1)
+  ramp = (np.arange(width // 2) - low) / max(high - low, 1e-3)
+  ramp = np.clip(ramp, 0, 1)
   return freq / cfg.factor * ramp + freq * (1 - ramp)
 
 
@@ -83,4 +84,5 @@ def rotate(x_XNR, cos_XR, sin_XR):
   """Rotates the halves (x1 | x2) of the last axis in float32; keeps x's type."""
   x1, x2 = jnp.split(x_XNR.astype(jnp.float32), 2, axis=-1)
   cos, sin = cos_XR[:, None, :], sin_XR[:, None, :]
-  return jnp.concatenate([x1 * cos - x2 * sin, x2 * cos + x1 * sin], axis=-1).astype(x_XNR.dtype)
+  turned = jnp.concatenate([x1 * cos - x2 * sin, x2 * cos + x1 * sin], axis=-1)
+  return turned.astype(x_XNR.dtype)

@@ -259,15 +259,19 @@ def read(answer, options, texts=()):
   rest = next((tail for tail in found.groups()[1:] if tail), '')
   letter = found[1].upper()
   # What an option itself says offers no other: `B. neither`, of an option of that text.
-  if _bare(rest) and _bare(rest) == _bare(dict(zip(options.upper(), texts)).get(letter, '')):
+  own = dict(zip(options.upper(), texts)).get(letter, '')
+  if _bare(rest) and _bare(rest) == _bare(own):
     return letter
   of_others = _OF_OTHERS.match(rest)
-  if of_others and all(other < letter for other in re.findall(r'\b[A-Z]\b', of_others[1].upper())):
+  # Lone capitals. Yes: `A` and `B` of `A AND B`. No: `AND`.
+  named = re.findall(r'\b[A-Z]\b', of_others[1].upper()) if of_others else ()
+  if of_others and all(other < letter for other in named):
     return letter
   if _TAKEN_BACK.search(rest) or _offers(rest, options, letter):
     return None
   # `B. not A but C` names others: it is no choice.
-  others = {max(found).upper() for found in _OTHER.findall(rest)} & set(options.upper())
+  letters = {max(found).upper() for found in _OTHER.findall(rest)}
+  others = letters & set(options.upper())
   return letter if others <= {letter} else None
 
 

@@ -40,7 +40,9 @@ def _words(text):
 
 
 def _longest_run(text):
-  return max((len(run.group()) for run in re.finditer(r'(.)\1*', text, re.S)), default=0)
+  # A sign and all that repeat it. Yes: `aaa` and `b` of `aaab`. No: an empty text.
+  runs = re.finditer(r'(.)\1*', text, re.S)
+  return max((len(run.group()) for run in runs), default=0)
 
 
 def _judged(score, why):

@@ -78,7 +78,8 @@ def _take(path, say):
       _refuse_living(path, file, locked, say)
       file.seek(0)
       file.truncate()
-      json.dump({'host': socket.gethostname(), 'pid': os.getpid(), 'since': _now()}, file)
+      holder = {'host': socket.gethostname(), 'pid': os.getpid(), 'since': _now()}
+      json.dump(holder, file)
       file.flush()
       return file
     except BaseException:
@@ -144,7 +145,8 @@ def _check(path, file):
       f'{path.parent} was deleted or moved while the run went on: what it had written is not there'
     )
   holder = _holder(file)
-  if (holder.get('host'), holder.get('pid')) != (socket.gethostname(), os.getpid()):
+  ours = (socket.gethostname(), os.getpid())
+  if (holder.get('host'), holder.get('pid')) != ours:
     raise Lost(f'{path.parent} was taken over while this run stood still: {_told(path, holder)}')
 
 

@@ -73,7 +73,8 @@ def prepare(folder, update):
   if not 1 <= update <= job.rl.updates:
     raise ValueError(f'--update={update}: {folder} has updates 1 to {job.rl.updates}')
   # Only names are read here: nothing is written into the folder.
-  there = sorted(int(one.name[5:]) for one in (folder / 'checkpoints').glob('step_' + '[0-9]' * 8))
+  kept = (folder / 'checkpoints').glob('step_' + '[0-9]' * 8)
+  there = sorted(int(one.name[5:]) for one in kept)
   before = [step for step in there if step < update]
   if not before:
     kept = ', '.join(map(str, there)) or 'none'
@@ -209,4 +210,5 @@ def _compare(folder, update, figures):
   # As they stand in the file: what is not finite is null there.
   now = {name: json.loads(json.dumps(figures[name])) for name in both}
   now = {name: value if math.isfinite(value) else None for name, value in now.items()}
-  return len(both), tuple((name, own[name], now[name]) for name in both if own[name] != now[name])
+  differing = [name for name in both if own[name] != now[name]]
+  return len(both), tuple((name, own[name], now[name]) for name in differing)

@@ -33,7 +33,8 @@ def table(title, rows):
   out.add_column()
   for name, text in rows:
     # Paths and names of others: no escape sequence is obeyed, no `[x]` taken for a style.
-    out.add_row(*(rich.text.Text(terminal.plain(cell)) for cell in (name, text)))
+    cells = (terminal.plain(cell) for cell in (name, text))
+    out.add_row(*map(rich.text.Text, cells))
   return out
 
 
@@ -184,7 +185,8 @@ def _first_rows(one, tokenizer):
   def text(chosen):
     # Turns that are learned and turns that are not follow each other.
     cuts = np.flatnonzero(np.diff(chosen, prepend=~chosen[:1])).tolist()
-    spans = [slice(*two) for two in zip(cuts, [*cuts[1:], len(chosen)])]
+    ends = [*cuts[1:], len(chosen)]
+    spans = list(map(slice, cuts, ends))
     shown = [_marked(one.ids[span], tokenizer) for span in spans if chosen[span.start]]
     return f'{excerpt(" … ".join(shown))} ({int(chosen.sum()):,} tokens)'
 

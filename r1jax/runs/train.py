@@ -106,7 +106,8 @@ class Run:
     """Writes the stage's model as a folder that others read, adapters in a folder of it too."""
     model.save(folder, stage.weights, self.cfg, self.form)
     if self.cfg.lora.rank and not peft.limits(self.cfg):
-      peft.save(folder / peft.FOLDER, stage.weights, self.cfg, model.named(self.job.checkpoint))
+      base = model.named(self.job.checkpoint)
+      peft.save(folder / peft.FOLDER, stage.weights, self.cfg, base)
 
   def figures(self, stage, before, after):
     """What `summary.json` holds beside the weights' digest and the seconds."""
@@ -157,7 +158,8 @@ class Run:
     )
     tables.show('Plan', rows + self.rows(stage))
     with self.ledger.phase(phases.LOADING), progress.Status('loading the weights'):
-      stage.initial, stage.beside = model.weights(self.job, self.cfg), model.base(self.job)
+      stage.initial = model.weights(self.job, self.cfg)
+      stage.beside = model.base(self.job)
     with self.ledger.phase(phases.BASE):
       before = self.before(stage)
     if self.examiner:
@@ -194,8 +196,7 @@ class Run:
       files.write_json(self.folder / workdir.SUMMARY, figures | {'params_sha256': digest})
 
   def save_model(self, stage):
-    """Writes `model/`; the digest tells whether a run that was killed ends as one that was not.
-    """
+    """Writes `model/`; the digest tells whether a run that was killed ends as one that was not."""
     with self.ledger.phase(phases.CHECKPOINTS):
       self.save(self.folder / 'model', stage)
       return params_lib.sha256(stage.state.params)

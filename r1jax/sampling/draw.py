@@ -16,7 +16,8 @@ def uniforms(key_B):
   Each is made of 64 random bits, so that small ones have as many digits as large ones: a float32
   of `jax.random.uniform` is a multiple of 2^-23, which is more than the probability of most tokens.
   """
-  bits_B22 = jax.vmap(lambda key: jax.random.bits(key, (2, 2), jnp.uint32))(key_B)
+  bits = lambda key: jax.random.bits(key, (2, 2), jnp.uint32)
+  bits_B22 = jax.vmap(bits)(key_B)
   high_B2, low_B2 = jnp.moveaxis(bits_B22.astype(jnp.float32), -1, 0)
   uniform_B2 = high_B2 * 2.0**-32 + low_B2 * 2.0**-64
   return jax.reshard(uniform_B2, sharding.act('batch', None))

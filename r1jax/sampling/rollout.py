@@ -265,7 +265,8 @@ class _Flow:
     new = drawn.length_B[slot] - self._length_R[request]
     for b, r, n in zip(slot, request, new):
       at = slice(self._length_R[r], self._length_R[r] + n)
-      self._token_RT[r, at], self._logp_RT[r, at] = drawn.token_BT[b, :n], drawn.logp_BT[b, :n]
+      self._token_RT[r, at] = drawn.token_BT[b, :n]
+      self._logp_RT[r, at] = drawn.logp_BT[b, :n]
     self._length_R[request] += new
     self._stopped_R[request] = drawn.stopped_B[slot]
     self._useful += int(new.sum())

@@ -73,7 +73,8 @@ class Table:
     Prompts of other shards that still have samples to be admitted are among them again.
     """
     free_S = (self.request_SB < 0).any(1)
-    lacks_S = ~self._left.any(1) & np.array([bool(queue) for queue in self._queue])
+    waiting_S = np.array([bool(queue) for queue in self._queue])
+    lacks_S = ~self._left.any(1) & waiting_S
     if not (free_S & lacks_S).any():
       return None
     for wave, left, queue in zip(self._wave, self._left, self._queue):

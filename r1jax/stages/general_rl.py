@@ -145,7 +145,8 @@ class HackingWatch:
     base = before or first
     drop = _mean(base, 0) - _mean(latest, 0)
     # Windows share no rollout, so squared errors add; a mean of n of them has 1/n of theirs.
-    error = float(np.sqrt(_mean(base, 1) / len(base) + _mean(latest, 1) / len(latest)))
+    variance = _mean(base, 1) / len(base) + _mean(latest, 1) / len(latest)
+    error = float(np.sqrt(variance))
     gain = _mean(latest, 2) - _mean(first, 2)
     # Both signs together: accuracy alone also falls by chance, and preference alone
     # is meant to rise.

@@ -105,13 +105,15 @@ class Judge:
     ids = [encode(model.tokenizer, model.kind, *text) for text in texts]
     cut = np.array([len(one) > size for one in ids], bool)
     # The end is cut, but for the token at which the score is read.
-    ids = [one if len(one) <= size else [*one[: size - 1], one[-1]] for one in ids]
+    shortened = lambda one: one if len(one) <= size else [*one[: size - 1], one[-1]]
+    ids = list(map(shortened, ids))
     found = np.zeros(len(ids), np.float32)
     for first in range(0, len(ids), self._rows):
       # One text a row and always as many rows, so that one program is compiled; the empty rows of
       # the last call are computed and dropped.
       some = ids[first : first + self._rows]
-      packed = batches.lay(some, [[i] for i in range(len(some))], size, self._rows)
+      alone = [[i] for i in range(len(some))]
+      packed = batches.lay(some, alone, size, self._rows)
       put = lambda x: sharding.put(x, sharding.act('batch', None))
       arrays = (put(packed.token), put(packed.segment), put(packed.position))
       score_BK = sharding.fetch(_scores(model.params, model.cfg, *arrays))

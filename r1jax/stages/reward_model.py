@@ -79,7 +79,8 @@ class Stage(supervised.Stage):
     self.objective = judge.OBJECTIVES[self.rm.kind]
     self.stream = batches.ProblemStream(train, self.rm.pairs, job.seed)
     # Held in memory, as `every` may ask for them again and again.
-    self.held = [held[i] for i in range(min(self.rm.heldout, len(held)))]
+    count = min(self.rm.heldout, len(held))
+    self.held = [held[i] for i in range(count)]
     self.train = train
     # Encoded once only to find now, and not after hours, a pair that is too long.
     for pairs in (train, self.held):
@@ -120,10 +121,11 @@ class Stage(supervised.Stage):
   def scores(self, pairs):
     """Raw scores [pairs, 2] of preferred and other texts."""
     size, found = self.rm.pairs // self.rm.micro, []
+    spec = sharding.act('rows', None)
     for first in range(0, len(pairs), size):
       part = pairs[first : first + size]
       rows = self._rows(part, size)
-      put = jax.tree.map(lambda x: sharding.put(x, sharding.act('rows', None)), rows)
+      put = jax.tree.map(lambda x: sharding.put(x, spec), rows)
       score_BK = steps.preference_scores(self.weights, self.cfg, put, 2)
       # The last call is filled up with empty rows, whose scores are dropped.
       found.append(sharding.fetch(score_BK)[: len(part)])
@@ -135,7 +137,8 @@ class Stage(supervised.Stage):
     if self.objective == 'pairwise':
       # Training texts, as the held-out ones measure; the least scale is for a model that scores all
       # texts alike and would divide by zero.
-      score_PK = self.scores([self.train[i] for i in range(min(len(self.train), len(self.held)))])
+      count = min(len(self.train), len(self.held))
+      score_PK = self.scores([self.train[i] for i in range(count)])
       scale = max(float(score_PK.std()), 1e-3)
       calibration = judge.Calibration(float(score_PK.mean()), scale)
     kind = self.rm.kind
@@ -170,7 +173,8 @@ class Stage(supervised.Stage):
     # A pair is one unit of a pairwise loss, two of a pointwise one.
     share = 1 / rm.pairs if self.objective == 'pairwise' else 0.5 / rm.pairs
     # 1 for the preferred text, which stands first in its row.
-    label_BK = np.tile(np.array([1, 0], np.int32), (rm.pairs, 1))
+    chosen_first = np.array([1, 0], np.int32)
+    label_BK = np.tile(chosen_first, (rm.pairs, 1))
     loss = preference.Batch(label_BK, np.full((rm.pairs, 2), share, np.float32))
     spec = sharding.act(None, 'rows', None)
     cut = lambda x: sharding.put(x.reshape(rm.micro, -1, x.shape[-1]), spec)

@@ -94,7 +94,8 @@ def thin(folder, most):
 
 
 def _listed(folder):
-  names = ((path, _NAME.fullmatch(path.name)) for path in pathlib.Path(folder).glob('*'))
+  paths = pathlib.Path(folder).glob('*')
+  names = ((path, _NAME.fullmatch(path.name)) for path in paths)
   return sorted((int(match[2]), match[1], path) for path, match in names if match)
 
 

@@ -92,7 +92,8 @@ class Log:
     size = texts + asked + tokens + _ROW * len(replies.texts)
     count = len(replies.problems)
     fit = int(count * min(1.0, self.mib * _MIB / _SHARE / size))
-    return np.unique(np.linspace(0, count - 1, max(1, fit)).astype(int)).tolist()
+    evenly = np.linspace(0, count - 1, max(1, fit))
+    return np.unique(evenly.astype(int)).tolist()
 
   def _row(self, step, index, b, replies, learned):
     """One reply as a JSON object, what a reader looks for first."""

@@ -89,7 +89,8 @@ def read(cfg):
   else:
     _check_kind(pathlib.Path(cfg.path))
     source = examples.Examples(cfg.path)
-    found = [source[i] for i in range(min(cfg.limit or len(source), len(source)))]
+    count = min(cfg.limit or len(source), len(source))
+    found = [source[i] for i in range(count)]
   held = [one for one in found if held_out(one.question, cfg.heldout)]
   train = [one for one in found if not held_out(one.question, cfg.heldout)]
   if not train or (cfg.heldout and not held):
@@ -198,7 +199,8 @@ class Stage(supervised.Stage):
     total, learned = 0.0, 0
     for first in range(0, len(self.held.tokens), self.layout.sequences):
       # The same shapes as in training, so that one program serves all.
-      batch, count, _ = pack(self.held.tokens[first : first + self.layout.sequences], self.layout)
+      part = self.held.tokens[first : first + self.layout.sequences]
+      batch, count, _ = pack(part, self.layout)
       total += float(_nll(params, self.cfg, batch))
       learned += count
     return total / learned
@@ -220,7 +222,8 @@ class Encoded:
       one = source[i]
       found = one.tokens(form)
       self.rewritten += len(found) > 1
-      self.long += [(len(t.ids), one.where) for t in found if len(t.ids) > longest]
+      sizes = [len(tokens.ids) for tokens in found]
+      self.long += [(size, one.where) for size in sizes if size > longest]
       self.tokens += [t for t in found if len(t.ids) <= longest]
 
   def told(self):

@@ -129,5 +129,6 @@ def _norm(params, frozen, rows, place, cfg, temperature):
     logp_BT, _, _ = steps.token_logp(weights, cfg, rows, mask_BT, temperature)
     return jnp.where(mask_BT, logp_BT, 0).sum()
 
-  squares = jax.tree.map(lambda x: jnp.square(x.astype(jnp.float32)).sum(), jax.grad(logp)(params))
+  square = lambda x: jnp.square(x.astype(jnp.float32)).sum()
+  squares = jax.tree.map(square, jax.grad(logp)(params))
   return jnp.sqrt(sum(jax.tree.leaves(squares)))

@@ -27,13 +27,15 @@ def stored_form(leaf):
     return leaf
   where, shape, dtype = leaf.sharding, leaf.shape, leaf.dtype
   if where is None:
-    where = jax.sharding.NamedSharding(jax.sharding.get_mesh(), jax.P(*(None,) * len(shape)))
+    spec = jax.P(*(None,) * len(shape))
+    where = jax.sharding.NamedSharding(jax.sharding.get_mesh(), spec)
   elif isinstance(getattr(where, 'mesh', None), jax.sharding.AbstractMesh):
     where = jax.sharding.NamedSharding(jax.sharding.get_mesh(), where.spec)
   if _is_key(leaf):
     data, _ = _key_form(leaf)
     if isinstance(where, jax.sharding.NamedSharding):
-      spec = (*where.spec, *(None,) * (len(data.shape) - len(where.spec)))
+      further = len(data.shape) - len(where.spec)
+      spec = (*where.spec, *(None,) * further)
       where = jax.sharding.NamedSharding(where.mesh, jax.P(*spec))
     shape, dtype = data.shape, data.dtype
   return jax.ShapeDtypeStruct(shape, dtype, sharding=where)

@@ -104,7 +104,8 @@ def schedule(config):
   falls = config.schedule == 'cosine'
   # A constant rate is a fall that ends where it began.
   steps, end = (config.steps, config.end_fraction) if falls else (config.warmup + 1, 1.0)
-  return Schedule(*(np.float32(x) for x in (config.lr, config.warmup, steps, end)))
+  numbers = (config.lr, config.warmup, steps, end)
+  return Schedule(*map(np.float32, numbers))
 
 
 def unscheduled(config):

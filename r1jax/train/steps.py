@@ -69,7 +69,8 @@ def _aligned(params, cfg, hidden_XD, targets, ahead, temperature=1.0):
   head = transformer.head_weights(params, cfg)
   arguments = (hidden_XD, token_X, temperature, cfg.kernels, mask_X.astype(bool))
   scores = logprobs.token_logp(head, *arguments)
-  return tuple(jnp.roll(sharding.in_rows(x, targets[0]), ahead, axis=1) for x in scores)
+  in_rows = [sharding.in_rows(x, targets[0]) for x in scores]
+  return tuple(jnp.roll(x_BT, ahead, axis=1) for x_BT in in_rows)
 
 
 def _micro(tree, i):
@@ -114,7 +115,8 @@ def _accumulate(loss_fn, params, frozen, batch):
   # alone tells them: to trace its gradient a second time would take as long as the first.
   _, found = jax.eval_shape(lambda: of_trained(params, *inputs(0)))
   start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), found)
-  return jax.lax.fori_loop(0, batch.count, one, (jax.tree.map(jnp.zeros_like, params), start))
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  return jax.lax.fori_loop(0, batch.count, one, (zeros, start))
 
 
 @partial(
@@ -199,10 +201,12 @@ def distill_update(state, teacher, batch, frozen=None, *, cfg, teacher_cfg, kcfg
       lambda x_XD: transformer.logits(teacher, teacher_cfg, x_XD),
       lambda x_XD: transformer.logits(params, cfg, x_XD),
       (given, own),
-      *(jnp.roll(x_BT, -1, axis=1) for x_BT in (rows.token, inputs.mask_BT.astype(bool))),
+      jnp.roll(rows.token, -1, axis=1),
+      jnp.roll(inputs.mask_BT.astype(bool), -1, axis=1),
       kcfg.chunk,
     )
-    value, figures = distillation.loss(kcfg, inputs, *(jnp.roll(x, 1, axis=1) for x in found))
+    back = [jnp.roll(x_BT, 1, axis=1) for x_BT in found]
+    value, figures = distillation.loss(kcfg, inputs, *back)
     return value, (figures, value)
 
   grads, (figures, total) = _accumulate(loss_fn, state.params, frozen, batch)
@@ -249,13 +253,15 @@ def _apply(state, grads, tx):
 
 def _load_figures(load_LE):
   """How uneven the experts' loads are: the busiest over the mean; 1 is even."""
-  return {'router/load_max': (load_LE.max(-1) / jnp.maximum(load_LE.mean(-1), 1)).max()}
+  over_mean_L = load_LE.max(-1) / jnp.maximum(load_LE.mean(-1), 1)
+  return {'router/load_max': over_mean_L.max()}
 
 
 def _balanced(params, loads, speed):
   """The weights with every router's bias moved by the sign rule."""
   params = dict(params)
-  params['moe'] = _with_bias(params['moe'], moe.updated_bias(_bias(params['moe']), loads[0], speed))
+  bias = moe.updated_bias(_bias(params['moe']), loads[0], speed)
+  params['moe'] = _with_bias(params['moe'], bias)
   # The extra module has experts and a bias of its own.
   if len(loads) > 1:
     block = params['mtp']['block']

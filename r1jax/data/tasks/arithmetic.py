@@ -90,7 +90,8 @@ def problem(seed, index, cfg=None, split=TRAIN):
     'thing': _THINGS[rng.integers(len(_THINGS))],
     'box': _BOXES[rng.integers(len(_BOXES))],
   }
-  text = wordings[rng.integers(len(wordings))].format(**dict(zip('abcd', operands)), **words)
+  wording = wordings[rng.integers(len(wordings))]
+  text = wording.format(**dict(zip('abcd', operands)), **words)
   return Problem(text, str(answer), kind, 1 + list(KINDS).index(kind))
 
 

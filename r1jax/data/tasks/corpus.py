@@ -103,7 +103,8 @@ def document(seed, index, cfg=None):
   asked = tiny_world.sample(rng, cfg.world, tiny_world.TRAIN)
   # By shares, which need not sum to 1.
   edges = np.cumsum([getattr(cfg, style) for style in STYLES])
-  style = STYLES[int(np.searchsorted(edges, rng.random() * edges[-1], side='right'))]
+  at = np.searchsorted(edges, rng.random() * edges[-1], side='right')
+  style = STYLES[int(at)]
   prompt = _prompt(rng, cfg, asked.question)
   return Document(prompt, f' {_REPLIES[style](rng, asked, cfg)}', style, asked)
 
@@ -173,9 +174,11 @@ def _corrected(rng, asked, cfg):
   # One line goes wrong by a few; it is said again, right this time.
   at = int(rng.integers(len(asked.steps)))
   lines, spoken = _lines(rng, asked, cfg)
-  slip = _LAST_NUMBER.sub(lambda found: str(_near(rng, int(found.group()))), lines[at])
+  other = lambda found: str(_near(rng, int(found.group())))
+  slip = _LAST_NUMBER.sub(other, lines[at])
   wait = phrases.LANGUAGES[spoken[at]].wait
-  return template.enclose(', '.join([*lines[:at], slip, wait, *lines[at:]]), asked.answer)
+  thought = ', '.join([*lines[:at], slip, wait, *lines[at:]])
+  return template.enclose(thought, asked.answer)
 
 
 def _lines(rng, asked, cfg):

@@ -46,7 +46,8 @@ def votes(answers, kinds, gold):
   heads = []
   # The most frequent form of an answer becomes the head that rarer ones are compared with.
   for text in sorted(dict.fromkeys(wrong), key=wrong.count, reverse=True):
-    number = next((i for i, head in enumerate(heads) if gold.same(head, text)), len(heads))
+    same = (i for i, head in enumerate(heads) if gold.same(head, text))
+    number = next(same, len(heads))
     heads += [text] if number == len(heads) else []
     classes[text] = number + 1
   return [classes.get(text) for text in texts]

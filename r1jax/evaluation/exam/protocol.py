@@ -105,7 +105,8 @@ def shape(proto, prompts, context, mesh):
       f'not fit a context of {context}: {what}'
     )
   # The largest divisor of k within a batch, so that all rounds are alike.
-  group = max(n for n in range(1, proto.samples + 1) if proto.samples % n == 0 and n <= proto.batch)
+  divisors = [n for n in range(1, proto.samples + 1) if proto.samples % n == 0]
+  group = max(n for n in divisors if n <= proto.batch)
   shards = sharding.batch_shards(mesh)
   # Rounded up to a multiple of the shards, which share the prompts of a call.
   questions = -(-max(1, min(proto.batch // group, len(asked))) // shards) * shards

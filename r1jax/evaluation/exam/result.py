@@ -79,7 +79,8 @@ def _estimate(rate_P, samples, kind):
 def _sizes(samples):
   """k of the pass@k that are shown: powers of 4 and all samples."""
   # Without 1, which is the headline already.
-  return sorted({k for k in (4, 16, 64, 256) if k < samples} | ({samples} - {1}))
+  usual = {k for k in (4, 16, 64, 256) if k < samples}
+  return sorted(usual | ({samples} - {1}))
 
 
 def shares(found):

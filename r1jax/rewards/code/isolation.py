@@ -98,7 +98,8 @@ def _root_way(bubblewrap):
 def _tried(bubblewrap, one):
   """'' when a sandbox starts in the `Way` `one`, else the last words of bubblewrap."""
   user = new_user()
-  words = [*command(bubblewrap, one, 1 << 20), interpreter(), '-I', '-S', '-c', _probe(one, user)]
+  python = [interpreter(), '-I', '-S', '-c', _probe(one, user)]
+  words = [*command(bubblewrap, one, 1 << 20), *python]
   try:
     done = subprocess.run(
       words, capture_output=True, text=True, env={}, timeout=_PROBE_SECONDS, **owner(one, user)

@@ -82,7 +82,8 @@ def read(text):
   if not isinstance(formula, sympy.Expr) or isinstance(formula, sympy.MatrixBase):
     raise UnreadableError(f'not one expression: {text[:60]!r}')
   exact = {f: sympy.Rational(str(f)) for f in formula.atoms(sympy.Float)}
-  exact |= {n: sympy.I if n.name == 'i' else sympy.Symbol(n.name) for n in formula.free_symbols}
+  alike = lambda name: sympy.I if name == 'i' else sympy.Symbol(name)
+  exact |= {symbol: alike(symbol.name) for symbol in formula.free_symbols}
   return _tried(lambda: formula.xreplace(exact).doit())
 
 

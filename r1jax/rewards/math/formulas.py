@@ -70,7 +70,8 @@ def points(one, other, names):
 
 
 def _place(seed, at, scale):
-  return sympy.Rational(scale * (600 + seed[at % 32]), 500 + seed[(at + 3) % 32])
+  above, below = 600 + seed[at % 32], 500 + seed[(at + 3) % 32]
+  return sympy.Rational(scale * above, below)
 
 
 def _is_real(formula, point):

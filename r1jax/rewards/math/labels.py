@@ -79,7 +79,8 @@ def is_label(text, of_gold=False):
   text = _VALUE.sub(_of_names, _TRIGONOMETRIC.sub('§', text))
   if of_gold and re.search(r'(?<![A-Za-z\\])[xyz](?![A-Za-z])|\^', text):
     return False
-  text = _OVER.sub(r'\1/\2', _LETTER.sub(lambda m: 'nn' if len(m.group()) == 2 else 'n', text))
+  text = _LETTER.sub(lambda found: 'nn' if len(found.group()) == 2 else 'n', text)
+  text = _OVER.sub(r'\1/\2', text)
   text = _SQUARED.sub('^', text).strip()
   names = text.count('n') + 2 * text.count('§')
   # `AB^2` and `|x|` are worth another number than what they are made of.

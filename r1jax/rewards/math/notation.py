@@ -221,7 +221,8 @@ def clean(text):
   text = _FRAC_OF.sub(lambda m: f'\\frac{{{m[1] or m[2]}}}{{{m[3] or m[4]}}}', text)
   text = _DIGITS_OF_BASE.sub(r'\1_', _BRACED.sub(r'\1/\2', text))
   text = _CIRCLED.sub(lambda m: chr(0x245F + int(m[1])), text)
-  text = _DOTTED.sub(lambda m: '\\overline{' + ''.join(filter(None, m.groups())) + '}', text)
+  barred = lambda found: '\\overline{' + ''.join(filter(None, found.groups())) + '}'
+  text = _DOTTED.sub(barred, text)
   # Of two boxes the digits must not become one number.
   if text.count('box') == 1:
     text = _BOX.sub(r' \1 ', text).strip()
@@ -268,7 +269,8 @@ def named_alike(one, other):
   lists = [
     sorted(map(plain_words, filter(str.strip, _LISTED.split(text)))) for text in (one, other)
   ]
-  return lists[0] == lists[1] and len(lists[0]) > 1 and all(map(_ITEM.match, lists[0]))
+  one, other = lists
+  return one == other and len(one) > 1 and all(map(_ITEM.match, one))
 
 
 def plain_words(text):
@@ -355,7 +357,8 @@ def _unwrapped(text):
   """
   if '*' in text:
     text = _EMPHASIS.sub(r'\2', text)
-  text = _SAID.sub('', _SAYS.sub('', text, count=1) if _SAYS.match(text) else text)
+  text = _SAYS.sub('', text, count=1) if _SAYS.match(text) else text
+  text = _SAID.sub('', text)
   for left, right in _PAIRS:
     inner = text[len(left) : -len(right)]
     whole = text.startswith(left) and text.endswith(right) and len(text) > len(left + right)

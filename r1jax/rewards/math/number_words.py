@@ -128,7 +128,8 @@ def spelled(words):
 
 def names(text):
   """Whether one of the words of a text spells, scales or changes a number."""
-  return any(value([w]) is not None or w in SCALE or changes(w) for w in text.lower().split())
+  counts = lambda word: value([word]) is not None or word in SCALE or changes(word)
+  return any(map(counts, text.lower().split()))
 
 
 def changes(word):

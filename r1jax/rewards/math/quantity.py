@@ -174,7 +174,8 @@ def _pointed(number):
 
 def _negative(text, prefix):
   """The Quantity of `minus` and a number in words, or None."""
-  number = read(text[prefix.end() :]) if text[prefix.end() :].isalpha() else None
+  rest = text[prefix.end() :]
+  number = read(rest) if rest.isalpha() else None
   if number is None or prefix['s1'] in '+-':
     return None
   return dataclasses.replace(number, value=-number.value)
@@ -284,7 +285,8 @@ def _value(body):
 
 def _in_lowest_terms(body):
   """Whether a match of `_BODY` leaves nothing to divide: 3/4, 1 1/2, not 12/4, 1 4/2 or 5/1."""
-  above, below = body['fn'] or body['sn'] or body['pn'], body['fd'] or body['sd'] or body['pd']
+  above = body['fn'] or body['sn'] or body['pn']
+  below = body['fd'] or body['sd'] or body['pd']
   if body['whole'] is not None:
     over = re.findall(r'\d+', body['mix'])
     above, below = over if len(over) == 2 else over[0]

@@ -91,7 +91,8 @@ def read(text):
   # From what binds least to what binds most.
   parts = brackets.split(text, _MINUS)
   if len(parts) == 2:
-    return shapes.Narrowed((read(_without_member(parts[0])), read(parts[1])), without=True)
+    whole, left_out = read(_without_member(parts[0])), read(parts[1])
+    return shapes.Narrowed((whole, left_out), without=True)
   parts = brackets.split(text, _UNION)
   if len(parts) > 1:
     return _union([read(_without_member(part)) for part in parts], text)
@@ -109,7 +110,8 @@ def read(text):
 def _equations(text):
   """A system of equations, row by row, as a list of them; any other text as it is."""
   found = _SYSTEM.match(text)
-  rows = [row.replace('&', '').strip(' ,;.') for row in _ROW.split(found[2])] if found else []
+  rows = _ROW.split(found[2]) if found else []
+  rows = [row.replace('&', '').strip(' ,;.') for row in rows]
   rows = list(filter(None, rows))
   if rows and all(len(brackets.split(row, _EQUALS)) == 2 for row in rows):
     return ', '.join(rows)
@@ -127,7 +129,8 @@ def _matrix(body):
   cells = [[read(cell) for cell in row.split('&')] for row in rows]
   if not cells or len({len(row) for row in cells}) != 1:
     raise brackets.ShapeError('a matrix with rows of different lengths')
-  return shapes.Matrix((len(cells), len(cells[0])), tuple(cell for row in cells for cell in row))
+  size = (len(cells), len(cells[0]))
+  return shapes.Matrix(size, tuple(cell for row in cells for cell in row))
 
 
 def _listed(parts, text):
@@ -179,7 +182,8 @@ def _related(text):
       else found
     )
   parts = brackets.split(text, _LINKS)
-  names = [_LINK.get(link.group().replace(' ', ''), link.group()) for link in links]
+  written = [link.group() for link in links]
+  names = [_LINK.get(sign.replace(' ', ''), sign) for sign in written]
   directions = [name[0] for name in names]
   # 1 < x <= 2, or the same turned around.
   if directions in (['<', '<'], ['>', '>']):
@@ -257,7 +261,8 @@ def _signed(text):
   if not signs:
     return shapes.Leaf(text)
   if '\\mp' in text and signs == 1:
-    return shapes.Items('list', tuple(_with_signs(text, (a,), b) for a, b in ('+-', '-+')))
+    both = (_with_signs(text, (sign,), opposite) for sign, opposite in ('+-', '-+'))
+    return shapes.Items('list', tuple(both))
   if signs > 3 or '\\mp' in text:
     raise brackets.ShapeError(f'{signs} times plus or minus')
   return shapes.Items(

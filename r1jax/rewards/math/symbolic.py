@@ -170,7 +170,8 @@ def _matched(gold, answer):
   """
   rest = list(answer)
   if len(rest) > len(gold):
-    rest = [one for i, one in enumerate(rest) if not any(same(one, o) for o in rest[:i])]
+    is_new = lambda i: not any(same(rest[i], other) for other in rest[:i])
+    rest = [one for i, one in enumerate(rest) if is_new(i)]
   if len(rest) != len(gold):
     return False
   for item in gold:
@@ -188,7 +189,8 @@ def _same_ratio(gold, answer):
       return False
     if gold.clock and answer.clock:
       return all(map(same, gold.parts, answer.parts))
-    first, other = (expressions.read(shapes.leaf_text(s.parts[0])) for s in (gold, answer))
+    texts = (shapes.leaf_text(shape.parts[0]) for shape in (gold, answer))
+    first, other = map(expressions.read, texts)
     return all(
       formulas.same(expressions.read(one.text) * other, expressions.read(two.text) * first)
       for one, two in zip(gold.parts, answer.parts)
@@ -221,7 +223,8 @@ def _same_chain(gold, chain):
   # `x = 9 * 2 = 18`: the last member is the answer, and the ones before must not contradict it.
   members = chain.members[1:] if shapes.is_label(chain.members[0]) else chain.members
   values = [expressions.read(shapes.leaf_text(member)) for member in members]
-  return all(formulas.same(values[-1], value) for value in values) and same(gold, members[-1])
+  alike = all(formulas.same(values[-1], value) for value in values)
+  return alike and same(gold, members[-1])
 
 
 def _proportional(gold, answer):

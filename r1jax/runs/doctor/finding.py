@@ -48,7 +48,8 @@ class Evidence:
 
   def course(self, name):
     """Finite values of a metric in order, float64; empty where it was not logged."""
-    return np.array([row[name] for row in self.rows if row.get(name) is not None], float)
+    values = [row.get(name) for row in self.rows]
+    return np.array([value for value in values if value is not None], float)
 
   def long(self, name, least=FEWEST):
     """Whether a metric has a course of which something can be said."""
@@ -68,7 +69,8 @@ class Evidence:
     if not len(begin):
       return math.nan, math.nan
     # Rollouts count as independent: it only has to keep chance from being called a rise.
-    spread = sum(part.var(ddof=1) / len(part) for part in (begin, end) if len(part) > 1)
+    several = [part for part in (begin, end) if len(part) > 1]
+    spread = sum(part.var(ddof=1) / len(part) for part in several)
     return _mean(end) - _mean(begin), 2 * math.sqrt(spread)
 
   def rises(self, name):

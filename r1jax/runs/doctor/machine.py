@@ -53,7 +53,8 @@ def waits(run):
     return None
   # The counter begins anew where a run was resumed: its rises are what was waited.
   spent = float((lengths * prompts * group / rates).sum())
-  paused = float(sum(max(b - a, 0.0) for a, b in zip([0.0, *waited], waited)))
+  steps = zip([0.0, *waited], waited)
+  paused = float(sum(max(after - before, 0.0) for before, after in steps))
   if paused < max(_WAITED * spent, _SHORT):
     return None
   return Finding(

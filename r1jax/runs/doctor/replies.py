@@ -49,7 +49,8 @@ def several_answers(run):
   many = [row for row in run.last if _answers(row['completion']) > 1]
   if not run.last or len(many) < _SEVERAL * len(run.last):
     return None
-  paid = sum((row['rewards'].get('accuracy') or {}).get('score', 0) > 0.5 for row in many)
+  scores = [(row['rewards'].get('accuracy') or {}).get('score', 0) for row in many]
+  paid = sum(score > 0.5 for score in scores)
   return Finding(
     'several answers per reply',
     f'{len(many)} of {len(run.last)} replies give more than one answer ({paid} of them were paid)',

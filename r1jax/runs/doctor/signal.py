@@ -90,7 +90,8 @@ def truncation(run):
   whole = [row for row in run.last if row['truncated'] is False]
   told = ''
   if cut and whole:
-    earned = [sum(row['reward'] or 0.0 for row in part) / len(part) for part in (cut, whole)]
+    mean = lambda part: sum(row['reward'] or 0.0 for row in part) / len(part)
+    earned = [mean(part) for part in (cut, whole)]
     # Where an answer is read anyhow (the last number, say) the cut costs nothing.
     if earned[0] > 0.8 * earned[1]:
       return None
@@ -129,7 +130,8 @@ def forgets(run):
     return None
   # The best fifth in a row against the last one.
   width = max(3, len(values) // 5)
-  means = [values[i : i + width].mean() for i in range(len(values) - width + 1)]
+  begins = range(len(values) - width + 1)
+  means = [values[begin : begin + width].mean() for begin in begins]
   best = max(means)
   if best - means[-1] < max(0.15, 0.3 * best):
     return None

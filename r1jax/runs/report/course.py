@@ -100,4 +100,5 @@ def _ends(point):
   """How far an interval reaches below and above its mean; nowhere where nobody wrote it down."""
   if point['low'] is None:
     return math.nan, math.nan
-  return max(0.0, point['mean'] - point['low']), max(0.0, point['high'] - point['mean'])
+  below, above = point['mean'] - point['low'], point['high'] - point['mean']
+  return max(0.0, below), max(0.0, above)

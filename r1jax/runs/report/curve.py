@@ -40,5 +40,6 @@ def _smooth(values, window):
   sums = np.cumsum([0.0, *values])
   at = np.arange(len(values))
   # At either end the window is as much of it as there is.
-  low, high = np.maximum(at - window, 0), np.minimum(at + window + 1, len(values))
+  low = np.maximum(at - window, 0)
+  high = np.minimum(at + window + 1, len(values))
   return (sums[high] - sums[low]) / (high - low)

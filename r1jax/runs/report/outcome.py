@@ -55,7 +55,8 @@ def length_accuracy(rows):
 
 def _examples(before, after, problems, where):
   """A question that was gained and one that fails, each with how it was chosen."""
-  right = [np.array([v['accuracy'].score > 0.5 for v in r.verdicts]) for r in (before, after)]
+  marks = lambda result: np.array([one['accuracy'].score > 0.5 for one in result.verdicts])
+  right = [marks(result) for result in (before, after)]
   gained = np.flatnonzero(~right[0] & right[1]).tolist()
   # A worked answer shows more than a lucky one, and an answer that the base did not have more than
   # tags around one that it had.

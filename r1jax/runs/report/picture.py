@@ -60,7 +60,8 @@ def _bars(axes, cards):
   )
   for number, (label, values, color) in enumerate(shares):
     # Two bars for each stage, on either side of its tick.
-    axes[1].bar([p + 0.4 * number - 0.2 for p in places], values, 0.4, label=label, color=color)
+    beside = [place + 0.4 * number - 0.2 for place in places]
+    axes[1].bar(beside, values, 0.4, label=label, color=color)
   _title(axes[1], 'Language and readability')
   axes[1].legend(fontsize=8, loc='upper center', bbox_to_anchor=(0.5, -0.1), ncols=2)
   axes[2].bar(places, [card['length'] for card in cards.values()], color=_GREY)

@@ -88,7 +88,8 @@ def compared(inputs, cards):
 def share(card, other):
   """Accuracy of one card as a share of another's on the same questions: {mean, ci95}, or None."""
   # Only questions that were marked for both.
-  pairs = [(a, b) for a, b in zip(card['rates'], other['rates'], strict=True) if None not in (a, b)]
+  both = zip(card['rates'], other['rates'], strict=True)
+  pairs = [pair for pair in both if None not in pair]
   ratio = intervals.ratio(*zip(*pairs)) if pairs else None
   return {'mean': ratio[0], 'ci95': list(ratio[1:])} if ratio else None
 

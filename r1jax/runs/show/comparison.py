@@ -76,11 +76,13 @@ def show(first, second, console):
   console.print(rich.text.Text('\nHeld-out questions, pass@1 [95 %]', 'bold'))
   for mark, run in zip('AB', (first, second)):
     points = shown.heldout(reading.heldout(run))
-    console.print(rich.padding.Padding(rich.text.Text.assemble(f'{mark}\n', points), (0, 0, 0, 2)))
+    line = rich.text.Text.assemble(f'{mark}\n', points)
+    console.print(rich.padding.Padding(line, (0, 0, 0, 2)))
   # An interval for each says little of their difference on the same questions: that is tested.
   found = paired(first, second)
   reason = 'no common held-out questions were kept, so no paired test can be made'
-  console.print(rich.padding.Padding(told(found) if found else reason, (1, 0, 0, 2)))
+  sentence = told(found) if found else reason
+  console.print(rich.padding.Padding(sentence, (1, 0, 0, 2)))
 
 
 def _rates(rows):

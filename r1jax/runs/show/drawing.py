@@ -161,7 +161,8 @@ def _last_values(frame, courses):
   ends = []
   for number, _, steps, values in courses:
     _, mean_N, _ = smooth(steps, values)
-    ends.append((float(frame.y(mean_N[-1])), number, _short(values[-1])))
+    height = float(frame.y(mean_N[-1]))
+    ends.append((height, number, _short(values[-1])))
   # From the bottom up; a text that would lie over the one below it is moved up.
   room, texts = _HEIGHT - _BOTTOM + 4.0, []
   for y, number, text in sorted(ends, reverse=True):
@@ -195,11 +196,13 @@ def smooth(steps, values):
   window = max(0, len(value_N) // 25)
   at_N = np.arange(len(value_N))
   # Running sums: at either end the window is as much of it as there is.
-  low_N, high_N = np.maximum(at_N - window, 0), np.minimum(at_N + window + 1, len(value_N))
+  low_N = np.maximum(at_N - window, 0)
+  high_N = np.minimum(at_N + window + 1, len(value_N))
   sums = [np.concatenate([[0.0], np.cumsum(part)]) for part in (value_N, value_N**2)]
   mean_N, square_N = ((total[high_N] - total[low_N]) / (high_N - low_N) for total in sums)
   spread_N = np.sqrt(np.maximum(square_N - mean_N**2, 0))
-  chosen = np.unique(np.linspace(0, len(value_N) - 1, min(_POINTS, len(value_N))).astype(int))
+  evenly = np.linspace(0, len(value_N) - 1, min(_POINTS, len(value_N)))
+  chosen = np.unique(evenly.astype(int))
   return step_N[chosen], mean_N[chosen], spread_N[chosen]
 
 

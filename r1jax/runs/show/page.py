@@ -171,7 +171,8 @@ def _groups(rows, most):
   for row in rows:
     groups.setdefault(row['group'], []).append(row)
   largest = max(map(len, groups.values()), default=1)
-  return [row for group in _even([*groups.values()], max(1, most // largest)) for row in group]
+  chosen = _even([*groups.values()], max(1, most // largest))
+  return [row for group in chosen for row in group]
 
 
 def _even(things, most):
@@ -180,4 +181,5 @@ def _even(things, most):
     return list(things)
   if most < 2:
     return list(things[-1:])
-  return [things[i] for i in np.linspace(0, len(things) - 1, most).astype(int)]
+  chosen = np.linspace(0, len(things) - 1, most).astype(int)
+  return [things[i] for i in chosen]

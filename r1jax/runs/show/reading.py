@@ -52,7 +52,8 @@ class Run:
   def step(self):
     """Updates that are complete."""
     # A whole run's summary knows it too, and its figures may have lost their last rows.
-    return max(self.rows[-1]['step'] if self.rows else 0, self.summary.get('updates', 0))
+    written = self.rows[-1]['step'] if self.rows else 0
+    return max(written, self.summary.get('updates', 0))
 
   @property
   def total(self):

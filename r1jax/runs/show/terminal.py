@@ -115,7 +115,8 @@ def sparkline(values, signs):
   count = min(signs, len(values))
   # Each sign stands for an equal part of the course.
   bounds = [len(values) * n // count for n in range(count + 1)]
-  means = [sum(values[a:b]) / (b - a) for a, b in zip(bounds, bounds[1:])]
+  parts = [values[begin:end] for begin, end in zip(bounds, bounds[1:])]
+  means = [sum(part) / len(part) for part in parts]
   low, high = min(means), max(means)
   if high <= low:
     return _LEVELS[0] * count
@@ -202,7 +203,8 @@ def _worst(run, console):
   for one in failing:
     said = '' if one.commonest is None else f'{one.commonest} ({one.times} x)'
     share = f'{one.right}/{one.asked}'
-    table.add_row(share, _text(_line(one.text, 120)), _text(one.expected or ''), _text(said))
+    cells = (_line(one.text, 120), one.expected or '', said)
+    table.add_row(share, *map(_text, cells))
   console.print(table)
 
 
@@ -221,7 +223,8 @@ def _reply(row):
   parts = [_text(f'\n{_line(row["question"], 160)}\n', 'bold')]
   parts += [_text(row['completion'][:_CHARACTERS] or '(empty)'), _text('\n')]
   parts += [_text(', '.join(facts), color), _text(f'\n{why}', 'dim') if why else _text('')]
-  return rich.padding.Padding(rich.text.Text.assemble(*parts), (0, 0, 0, 2))
+  text = rich.text.Text.assemble(*parts)
+  return rich.padding.Padding(text, (0, 0, 0, 2))
 
 
 def _title(kept):
