@@ -78,12 +78,12 @@ def write_rows(path, rows):
 def read_json(path):
   """The JSON object in a file; ValueError names the file where it holds none."""
   try:
-    found = json.loads(pathlib.Path(path).read_bytes())
+    content = json.loads(pathlib.Path(path).read_bytes())
   except ValueError as error:  # of JSON and of UTF-8
     raise ValueError(f'{path} is not JSON ({error}); restore it, or move it away') from error
-  if not isinstance(found, dict):
-    raise ValueError(f'{path} holds {found!r:.40}, no JSON object; restore it, or move it away')
-  return found
+  if not isinstance(content, dict):
+    raise ValueError(f'{path} holds {content!r:.40}, no JSON object; restore it, or move it away')
+  return content
 
 
 def read_rows(path, whole=False):

@@ -76,14 +76,14 @@ def read(path, answer='tags'):
   """
   from r1jax.data import records
 
-  found, bad = [], []
+  completions, bad = [], []
   with path.open('rb') as lines:
     for number, raw in enumerate(lines, 1):
       try:
-        found += [_record(records.line(raw), answer)] if raw.strip() else []
+        completions += [_record(records.line(raw), answer)] if raw.strip() else []
       except ValueError as error:
         bad.append((number, error))
-  kind = records.other_kind(path) if bad and not found else ''
+  kind = records.other_kind(path) if bad and not completions else ''
   if kind:
     raise ValueError(f'{path}: looks like {kind}; wanted is one JSON object per line')
   if bad:
@@ -91,9 +91,9 @@ def read(path, answer='tags'):
     more = f'; and {len(bad) - _NAMED} more' if len(bad) > _NAMED else ''
     lines = '1 line' if len(bad) == 1 else f'{len(bad)} lines'
     raise ValueError(f'{path}: {lines} cannot be judged, so none was. {named}{more}')
-  if not found:
+  if not completions:
     raise ValueError(f'{path}: no record in it, expected one JSON object per line')
-  return found
+  return completions
 
 
 def _record(fields, answer):
@@ -163,7 +163,7 @@ def judge(records, advance):
 
   if any(record.kind == code.Tests.name for record in records):
     sandbox.require(False)
-  workers, found, asked = None, [], {}
+  workers, verdicts, asked = None, [], {}
   try:
     waiting = []
     for record in records:
@@ -175,13 +175,13 @@ def judge(records, advance):
       if not _comes(one):
         advance()
     for one in waiting:
-      found.append(one.result() if _comes(one) else one)
+      verdicts.append(one.result() if _comes(one) else one)
       if _comes(one):
         advance()
   finally:
     if workers:
       workers.close()
-  return found
+  return verdicts
 
 
 def _submitted(task, workers, asked):

@@ -80,14 +80,14 @@ def run(given):
   settings = planner.Settings(given.mean_length, given.search, given.budget)
   # To stderr, so that the tables alone go into a pipe.
   say = lambda text: print(terminal.plain(text), file=sys.stderr, flush=True)
-  found = planner.make(job, target, settings, say)
-  for table in report.tables(found):
+  plan = planner.make(job, target, settings, say)
+  for table in report.tables(plan):
     rich.console.Console().print(table)
   if given.json:
-    given.json.write_text(json.dumps(report.as_json(found), indent=2) + '\n')
+    given.json.write_text(json.dumps(report.as_json(plan), indent=2) + '\n')
   if given.html:
-    given.html.write_text(report.as_html(found))
-  return 0 if found.fits else 2
+    given.html.write_text(report.as_html(plan))
+  return 0 if plan.fits else 2
 
 
 def _target(text):

@@ -55,10 +55,10 @@ def run(given):
   job = job.on(mesh.devices.flat[0])
   with jax.set_mesh(mesh):
     where = replay.Where(given.run, given.update, begun)
-    found = replay.run(where, job, chosen or given.samples)
-  for line in told(found):
+    replayed = replay.run(where, job, chosen or given.samples)
+  for line in told(replayed):
     print(terminal.plain(line))
-  return 2 if found.differing or found.same_weights is False else 0
+  return 2 if replayed.differing or replayed.same_weights is False else 0
 
 
 def told(found):

@@ -68,18 +68,18 @@ def known(key):
 def sentences(kind):
   """Field -> sentence of a dataclass, from "Attributes:" of its docstring."""
   _, _, below = (inspect.getdoc(kind) or '').partition('Attributes:\n')
-  found, names = {}, []
+  by_field, names = {}, []
   for line in below.splitlines():
     entry = _ENTRY.fullmatch(line)
     if entry:
       names = entry[1].split(', ')
-      found |= dict.fromkeys(names, entry[2])
+      by_field |= dict.fromkeys(names, entry[2])
     # Further in, the sentence of the entry above goes on.
     elif line.startswith('   ') and names:
-      found |= {name: f'{found[name]} {line.strip()}' for name in names}
+      by_field |= {name: f'{by_field[name]} {line.strip()}' for name in names}
     else:
       names = []
-  return found
+  return by_field
 
 
 def listing(found, width=100):

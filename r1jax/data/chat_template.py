@@ -81,15 +81,15 @@ class HubTemplate:
       marked = self.render(messages, add_generation_prompt=False)
     finally:
       self._environment.marks = ('', '')
-    (begin, end), found = _MARKS, []
+    (begin, end), pieces = _MARKS, []
     for part in marked.split(begin):
       # The first part comes before all marks; each other one ends what was said.
       said, mark, rest = part.partition(end)
-      found += [(said, True), (rest, False)] if mark else [(said, False)]
+      pieces += [(said, True), (rest, False)] if mark else [(said, False)]
     # A filter on a block, such as `trim`, would see the marks.
-    if ''.join(text for text, _ in found) != self.render(messages, add_generation_prompt=False):
+    if ''.join(text for text, _ in pieces) != self.render(messages, add_generation_prompt=False):
       raise ChatTemplateError('chat template changes what its blocks {% generation %} hold')
-    return [piece for piece in found if piece[0]]
+    return [piece for piece in pieces if piece[0]]
 
 
 class R1Template:

@@ -82,8 +82,8 @@ def read(path, columns='', split='', limit=0):
   """
   renamed, fields, wanted = _wanted(columns, path, records.first(path, split))
   make = lambda record: _conversation(renamed.named(record), fields)
-  found = records.placed(path, make, split, limit, wanted)
-  return [dataclasses.replace(one, where=place) for place, one in found]
+  placed = records.placed(path, make, split, limit, wanted)
+  return [dataclasses.replace(one, where=place) for place, one in placed]
 
 
 def named(text):
@@ -92,15 +92,15 @@ def named(text):
   Raises:
     ValueError: it names a field that no form has, or is no `records.columns`.
   """
-  found = records.columns(PRESETS.get(text, text))
+  columns = records.columns(PRESETS.get(text, text))
   fields = dict.fromkeys(one for form in FORMS for one in (*form, _SYSTEM))
-  unknown = next((one for one in (*found.kept, *found.names) if one not in fields), '')
+  unknown = next((one for one in (*columns.kept, *columns.names) if one not in fields), '')
   if unknown:
     raise ValueError(
       f'columns: {unknown!r} is neither a preset ({", ".join(PRESETS)}) nor a field of what is '
       f'learned ({", ".join(fields)}), as in prompt=instruction,completion=output'
     )
-  return found
+  return columns
 
 
 def unread(path, columns='', split=''):

@@ -80,12 +80,12 @@ def read_json(path, required=False):
   if not required and not os.path.lexists(path):  # a dangling link is a fault, not an absence
     return {}
   try:
-    found = json.loads(read_text(path))
+    content = json.loads(read_text(path))
   except json.JSONDecodeError as error:
     raise HubFileError(f'{path}: not JSON: {error}') from error
   except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 10,000 brackets
     named = isinstance(error, HubFileError)
     raise HubFileError(str(error) if named else f'{path}: not JSON: {error}') from error
-  if not isinstance(found, dict):
-    raise HubFileError(f'{path}: expected a JSON object, not {type(found).__name__}')
-  return found
+  if not isinstance(content, dict):
+    raise HubFileError(f'{path}: expected a JSON object, not {type(content).__name__}')
+  return content

@@ -6,7 +6,7 @@ import pathlib
 
 from r1jax.data import splits
 from r1jax.data.problem import Problem
-from r1jax.rewards import preference
+from r1jax.rewards import request
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ def _pair(line, where):
 
 
 def load_requests(path):
-  """The requests of a JSONL file: a list of `Problem`, each answer a `preference.Query`.
+  """The requests of a JSONL file: a list of `Problem`, each answer a `request.Query`.
 
   A line holds {"question", "kind"}; "language", where it is not 'en'; and "wanted", the reply,
   where the request leaves no other, for evaluation.
@@ -55,22 +55,22 @@ def load_requests(path):
   Raises:
     ValueError: the file is empty or a line is not a request (it names the line).
   """
-  path, found = pathlib.Path(path), []
+  path, requests = pathlib.Path(path), []
   for number, line in _lines(path):
     try:
       record = json.loads(line)
       gold, question = (
-        preference.Query(record['kind'], record.get('wanted', '')),
+        request.Query(record['kind'], record.get('wanted', '')),
         record['question'],
       )
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
       raise ValueError(f'{path}:{number}: not a request with question and kind: {error}') from error
     # What the language reward wants the thought in.
     speaks = record.get('language', 'en')
-    found.append(Problem(question, gold, gold.kind, 0, language=speaks))
-  if not found:
+    requests.append(Problem(question, gold, gold.kind, 0, language=speaks))
+  if not requests:
     raise ValueError(f'{path}: holds no request')
-  return found
+  return requests
 
 
 def split(records, where):

@@ -295,7 +295,7 @@ def _damage(path, error, number):
 def line(raw):
   """The dict of one line (bytes) of a JSONL file; ValueError says what it is instead."""
   try:
-    found = json.loads(raw.decode('utf-8-sig'), object_pairs_hook=_once)
+    record = json.loads(raw.decode('utf-8-sig'), object_pairs_hook=_once)
   except UnicodeDecodeError as error:
     raise ValueError(f'not UTF-8 (byte {error.start}: {error.reason})') from error
   except json.JSONDecodeError as error:
@@ -306,9 +306,9 @@ def line(raw):
     raise ValueError('holds a whole number of thousands of digits') from error
   except RecursionError as error:
     raise ValueError('not JSON that can be read: nested too deeply') from error
-  if not isinstance(found, dict):
-    raise ValueError(f'expected a JSON object, found {type(found).__name__}')
-  return found
+  if not isinstance(record, dict):
+    raise ValueError(f'expected a JSON object, found {type(record).__name__}')
+  return record
 
 
 class _TwiceError(ValueError):

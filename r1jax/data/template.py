@@ -60,8 +60,8 @@ def enclose(thought, answer):
 
 def parse(completion):
   """Cuts `completion` (str, any length) at its tags; linear time, never raises."""
-  found = [(one.group(), *one.span()) for one in _TAG.finditer(completion)]
-  return Reply(_thought(completion, found), _answers(completion), _problem(completion, found))
+  tags = [(one.group(), *one.span()) for one in _TAG.finditer(completion)]
+  return Reply(_thought(completion, tags), _answers(completion), _problem(completion, tags))
 
 
 def outside_thought(completion):

@@ -108,10 +108,10 @@ class SentencePieceTokenizer:
 
   def piece_id(self, piece):
     """Id of the one piece that is written `piece`; ValueError where the vocabulary has none."""
-    found = self._model.piece_to_id(piece.replace(' ', SPACE))
-    if found == self._model.unk_id():
+    token_id = self._model.piece_to_id(piece.replace(' ', SPACE))
+    if token_id == self._model.unk_id():
       raise ValueError(f'{piece!r} is not a piece of this vocabulary of {self.vocab_size}')
-    return found
+    return token_id
 
   def text_of(self, token_id):
     """How the vocabulary writes a token, '' for None: what a chat template calls bos_token."""
@@ -235,9 +235,9 @@ class HubTokenizer:
 
   def piece_id(self, piece):
     """Id of the one token that is written `piece`; ValueError where the vocabulary has none."""
-    found = self._model.token_to_id(piece)
-    if found is not None:
-      return found
+    token_id = self._model.token_to_id(piece)
+    if token_id is not None:
+      return token_id
     ids = self.encode(piece)
     if len(ids) != 1:
       raise ValueError(f'{piece!r} is not a token of this vocabulary of {self.vocab_size}')

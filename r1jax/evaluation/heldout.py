@@ -170,13 +170,13 @@ def by_level(out):
   if len(set(levels_P.tolist())) < 2:
     return {}
   rates_P, _ = passk.question_rates(out.correct_PG, out.valid_PG)
-  found = {}
+  levels = {}
   for level in range(1, LEVELS + 1):
     # A question whose verifier failed has no rate.
     chosen_P = (levels_P == level) & ~np.isnan(rates_P)
     if chosen_P.any():
-      found[f'level_{level}'] = float(rates_P[chosen_P].mean())
-  return found
+      levels[f'level_{level}'] = float(rates_P[chosen_P].mean())
+  return levels
 
 
 _KEY = 0x5EED

@@ -48,7 +48,7 @@ def figures(completions, targets):
   shares = np.array([share for share in shares if share is not None])
   counts = np.array([reflections(text) for text in completions], float).reshape(-1, 2)
   means = counts.mean(0).tolist() if len(counts) else ()
-  found = dict(zip(('wait', 'reflection'), means))
+  figures = dict(zip(('wait', 'reflection'), means))
   if len(shares):
-    found |= {'language': float(shares.mean()), 'mixed': float((shares < 1).mean())}
-  return found
+    figures |= {'language': float(shares.mean()), 'mixed': float((shares < 1).mean())}
+  return figures

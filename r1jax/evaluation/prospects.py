@@ -47,32 +47,32 @@ class Prospects:
 
   def advice(self, job):
     """What most likely helps, a list of sentences that name the keys to change."""
-    found = []
+    sentences = []
     # A reply that is cut has no answer, whatever else is wrong: this is said beside the rest.
     if self.truncated > _MOSTLY:
-      found.append(
+      sentences.append(
         f'most replies are cut: raise sample.max_new={job.sample.max_new} (and rl.length_schedule, '
         'rl.capacity)'
       )
     # Of the others the first that fits: answers are not found, are wrong, or are all right.
     if self.unread > _MOSTLY and job.data.prompt == 'zero':
-      found.append(
+      sentences.append(
         "no answer is found: a model that was taught to talk wants its chat, data.prompt='chat' "
         "with data.system='Answer with the number only.' and reward.answer='last_number' (or 'box')"
       )
     elif self.unread > _MOSTLY:
-      found.append(
+      sentences.append(
         f'no answer is found where reward.answer={job.reward.answer!r} looks: ask for it in '
         'data.system, or show solved examples by data.few_shot'
       )
     elif self.right < 1 - _MOSTLY:
-      found.append(
+      sentences.append(
         'the questions are too hard: take easier ones, show solved examples (data.few_shot), or '
         'fine-tune first (SFT on traces)'
       )
     else:
-      found.append('the questions are solved already: take harder ones')
-    return found
+      sentences.append('the questions are solved already: take harder ones')
+    return sentences
 
 
 def of(replies):

@@ -15,7 +15,7 @@ def ask(policy, job, requests, rewards, key):
   Args:
     policy: `rollout.Policy`.
     job: its `evaluation`, `sample` and `data` say how is sampled.
-    requests: held-out requests, a list of problems whose answer is a `preference.Query`.
+    requests: held-out requests, a list of problems whose answer is a `request.Query`.
     rewards: `judge.PreferenceService`.
     key: PRNG key; the same key gives the same replies.
 

@@ -225,15 +225,15 @@ def tensors_of(folder, cfg):
   architecture = gguf_export.ARCHITECTURES[families.of(cfg).GGUF]
   mapping = gguf.get_tensor_name_map(architecture, cfg.layers)
   hub = {gguf_export.renamed(mapping, entry.name): entry.name for entry in names.table(cfg)}
-  found = {}
+  by_name = {}
   for name, tensor in given.items():
     order = _order(hub.get(name, name), tensor, cfg)
     shape = tuple(int(size) for size in tensor.shape[::-1])  # GGUF counts the fastest axis first
     _check_blocks(path, tensor)
-    found[hub.get(name, name)] = BlockTensor(
+    by_name[hub.get(name, name)] = BlockTensor(
       hub.get(name, name), path, 'F32', shape, 0, tensor.data, tensor.tensor_type, order
     )
-  return found
+  return by_name
 
 
 def _order(name, tensor, cfg):

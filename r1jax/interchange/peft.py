@@ -261,11 +261,11 @@ def tensors_of(folder, cfg):
     tensors.CheckpointFileError: a tensor of the adapter has no place of its shape in the model.
   """
   folder = pathlib.Path(folder)
-  found = dict(huggingface.tensors_of(folder / checkpoints.BASE, cfg))
+  by_name = dict(huggingface.tensors_of(folder / checkpoints.BASE, cfg))
   told = hub_files.read_json(folder / CONFIG, required=True)
   path = (folder / WEIGHTS).resolve()  # where the user knows it
   given = tensors.read_header(path)
-  matrices = {f'{_PREFIX}{name.removesuffix(".weight")}': name for name in found}
+  matrices = {f'{_PREFIX}{name.removesuffix(".weight")}': name for name in by_name}
   for name in given:
     stem, _, part = name.rpartition('.lora_')
     if stem not in matrices or part not in ('A.weight', 'B.weight'):
@@ -278,8 +278,8 @@ def tensors_of(folder, cfg):
   for stem in stems:
     a, b = (given.get(f'{stem}.lora_{part}.weight') for part in 'AB')
     name = matrices[stem]
-    found[name] = _merged(path, stem, found[name], (a, b), told)
-  return found
+    by_name[name] = _merged(path, stem, by_name[name], (a, b), told)
+  return by_name
 
 
 def _check_targets(path, told, stems, matrices):

@@ -115,7 +115,7 @@ def read_header(path):
         raise CheckpointFileError(f'{path}: {size} bytes hold no header of {length}: truncated?')
       header = json.loads(file.read(length))
     header.pop('__metadata__', None)
-    found = {name: _tensor(path, name, entry, 8 + length) for name, entry in header.items()}
+    by_name = {name: _tensor(path, name, entry, 8 + length) for name, entry in header.items()}
   except hub_files.HubFileError as error:
     raise CheckpointFileError(str(error)) from error
   except CheckpointFileError:
@@ -124,7 +124,7 @@ def read_header(path):
     raise CheckpointFileError(f'{path}: its header is not that of a safetensors file') from error
   # The data must be covered without holes: an offset that is off reads another tensor's weights.
   end = 8 + length
-  for tensor in sorted(found.values(), key=lambda t: (t.offset, t.nbytes)):
+  for tensor in sorted(by_name.values(), key=lambda t: (t.offset, t.nbytes)):
     if tensor.offset != end:
       raise CheckpointFileError(
         f'{path}: {tensor.name} begins at byte {tensor.offset}, the one before it ends at {end}'
@@ -132,7 +132,7 @@ def read_header(path):
     end += tensor.nbytes
   if end != size:
     raise CheckpointFileError(f'{path}: has {size} bytes, its header describes {end}: truncated?')
-  return found
+  return by_name
 
 
 def _tensor(path, name, entry, data):

@@ -119,9 +119,9 @@ def adapt(lora, block):
     new = {name: _adapted(lora, p) for name, p in part.items() if name in chosen}
     return part | new
 
-  found = {place: beside(part) for place, part in _parts(block).items()}
-  ffn = block['ffn'] | {'shared': found['shared']} if 'shared' in found else block['ffn']
-  return block | {'attention': found['attention'], 'ffn': found.get('ffn', ffn)}
+  adapted = {place: beside(part) for place, part in _parts(block).items()}
+  ffn = block['ffn'] | {'shared': adapted['shared']} if 'shared' in adapted else block['ffn']
+  return block | {'attention': adapted['attention'], 'ffn': adapted.get('ffn', ffn)}
 
 
 def freeze(specs):

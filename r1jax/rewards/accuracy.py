@@ -46,11 +46,11 @@ def read(completion, answer):
   reply = template.parse(completion)
   if answer == 'tags':
     return reply
-  found = ()
+  answers = ()
   if answer == 'last_number':
     number = last_number.read(template.outside_thought(completion))
-    found = () if number is None else (number,)
-  return dataclasses.replace(reply, answers=found)
+    answers = () if number is None else (number,)
+  return dataclasses.replace(reply, answers=answers)
 
 
 def final_answer(completion, reply):

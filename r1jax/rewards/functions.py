@@ -54,25 +54,25 @@ def parse(text):
   Raises:
     ValueError: an entry is none of these, or a name is taken.
   """
-  found = []
+  functions = []
   for entry in filter(None, (one.strip() for one in text.split(','))):
     match = _ENTRY.fullmatch(entry)
     if not match:
       raise ValueError(f'{entry!r} is not FILE.py:FUNCTION or FILE.py:FUNCTION*WEIGHT')
-    if match['name'] in TAKEN | {one.name for one in found}:
+    if match['name'] in TAKEN | {one.name for one in functions}:
       raise ValueError(f'{entry!r}: the name {match["name"]} is taken; rename the function')
-    found.append(Function(match['path'], match['name'], _weight(match['weight'], entry)))
-  return tuple(found)
+    functions.append(Function(match['path'], match['name'], _weight(match['weight'], entry)))
+  return tuple(functions)
 
 
 def files(text):
   """Files that `reward.function` names, each once, as written; none of a text that is refused."""
   try:
-    found = parse(text)
+    functions = parse(text)
   # Whoever builds the config refuses it, with its key.
   except ValueError:
     return []
-  return list(dict.fromkeys(one.path for one in found))
+  return list(dict.fromkeys(one.path for one in functions))
 
 
 def _weight(text, entry):

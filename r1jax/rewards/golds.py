@@ -55,18 +55,18 @@ def read(record, answer_key):
   Raises:
     ValueError: a field is malformed (it is named), or the record has two, or a text beside one.
   """
-  found = [name for name in _BY_FIELD if record.get(name) is not None]
-  if not found:
+  fields = [name for name in _BY_FIELD if record.get(name) is not None]
+  if not fields:
     return None
-  if len(found) > 1:
-    raise ValueError(f'{" and ".join(found)} in one record: a question has one kind of answer')
+  if len(fields) > 1:
+    raise ValueError(f'{" and ".join(fields)} in one record: a question has one kind of answer')
   # A letter is one of its options; beside the others a text would be a second gold.
-  if found != [choice.Letter.field] and record.get(answer_key) is not None:
+  if fields != [choice.Letter.field] and record.get(answer_key) is not None:
     raise ValueError(
-      f'{answer_key} and {found[0]} in one record: a question has one kind of answer; leave one '
+      f'{answer_key} and {fields[0]} in one record: a question has one kind of answer; leave one '
       'out, or name another column as the answer'
     )
-  return _BY_FIELD[found[0]].read(record, answer_key)
+  return _BY_FIELD[fields[0]].read(record, answer_key)
 
 
 def graded(record):

@@ -59,13 +59,13 @@ def labelled(gsm8k=None, questions=150):
 
   They are those of the tables and, given a GSM8K file, some derived from its solutions.
   """
-  found = table.pairs()
+  answers = table.pairs()
   if gsm8k is None:
-    return found
+    return answers
   records = [json.loads(line) for line in pathlib.Path(gsm8k).read_text().splitlines()]
   for record in random.Random(0).sample(records, questions):
-    found += from_solution(record['answer'])
-  return found
+    answers += from_solution(record['answer'])
+  return answers
 
 
 def from_solution(solution):

@@ -79,7 +79,7 @@ class Item:
 
   Attributes:
     completion: the text.
-    gold: a str, which is compared as mathematics, or another gold of `golds`; a `preference.Query`
+    gold: a str, which is compared as mathematics, or another gold of `golds`; a `request.Query`
       has no right answer, so its item gets no `accuracy`.
     question: read by reward models and by functions of the user's.
     language: `en` or `zh`, what its thought is to be written in; '' is `target_language`.
@@ -244,8 +244,8 @@ def judge(completion, gold, config=None):
   """
   config = config or RewardConfig()
   reply = accuracy.read(completion, config.answer)
-  found = golds.of(gold).check(completion, reply, config)
-  return pool.own().submit(found).result() if isinstance(found, Task) else found
+  outcome = golds.of(gold).check(completion, reply, config)
+  return pool.own().submit(outcome).result() if isinstance(outcome, Task) else outcome
 
 
 def _settled(value):

@@ -15,7 +15,7 @@ from r1jax.stages import ahead
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind:
+class StageKind:
   """How a stage is run.
 
   Attributes:
@@ -32,11 +32,11 @@ class Kind:
 
 def _learning(cls):
   go = lambda job, config, mesh, imports=0.0: cls(job, mesh, imports).go(config)
-  return Kind(go, cls.__module__, cls)
+  return StageKind(go, cls.__module__, cls)
 
 
 def _making(function):
-  return Kind(
+  return StageKind(
     lambda job, config, mesh, imports=0.0: function(job, config, mesh), function.__module__
   )
 

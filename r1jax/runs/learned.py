@@ -30,16 +30,16 @@ def digests(config):
   Of a folder of shards those count that are read. A folder of TFDS data sets has none: it is made
   from the seed, by whoever comes first.
   """
-  found = {}
+  digests = {}
   for key, path in _places(config).items():
     # The name of a missing file is refused by whoever reads it, with a better reason.
     if path.is_file():
-      found[key] = _of_file(path)
+      digests[key] = _of_file(path)
     elif path.is_dir() and (shards := _shards(config, key, path)):
       names = ''.join(f'{one.name} {_of_file(one)}\n' for one in shards)
-      found[key] = hashlib.sha256(names.encode()).hexdigest()
+      digests[key] = hashlib.sha256(names.encode()).hexdigest()
   commits = {key: hub_download.commit(_value(config, key)) for key in _MODELS}
-  return found | {key: commit for key, commit in commits.items() if commit}
+  return digests | {key: commit for key, commit in commits.items() if commit}
 
 
 def check_same(folder, saved, now, config):

@@ -22,7 +22,7 @@ import ml_collections
 
 from r1jax import config as config_lib
 from r1jax.interchange import checkpoints
-from r1jax.rewards import preference
+from r1jax.rewards import request
 from r1jax.runs import curation, report_cards, workdir
 from r1jax.runs.graph import graph, nodes, workers
 from r1jax.runs.graph.nodes import Recipe
@@ -110,7 +110,7 @@ def default():
   for name in EXAMS:
     config[name] = nodes.own(name)
   config.scenarios.general.path = config.r1.general.get_oneway_ref('path')
-  config.harmless.reward_model.kind = preference.HARMLESS
+  config.harmless.reward_model.kind = request.HARMLESS
   dev2 = config.dev2
   dev2.reward.language = 1.0  # rule + language reward (reference §1.4)
   dev2.grpo.clip_low = dev2.grpo.clip_high = 10.0  # reference §1.3

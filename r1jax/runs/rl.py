@@ -51,15 +51,15 @@ class ReasoningRl(train.Run):
     Raises:
       ValueError: none of those that are asked on the way is of a level that has to be passed.
     """
-    found, few = self.asking(self.held), self.job.evaluation.few
-    asked = {problem.level for problem in found.problems[:few]}
+    result, few = self.asking(self.held), self.job.evaluation.few
+    asked = {problem.level for problem in result.problems[:few]}
     missing = sorted(set(self.questions.levels) - asked)
     if missing:
       raise ValueError(
         f'rl.next_level: none of the evaluation.few={few} held-out questions that are asked on the '
         f'way is of level {missing[0]}; ask more'
       )
-    return found
+    return result
 
   def rows(self, stage):
     """Batch arithmetic and memory."""

@@ -141,11 +141,11 @@ class Sft(train.Run):
   def figures(self, stage, before, after):
     """Held-out scores and what was learned."""
     result, loss = after
-    found = result.evaluation.as_json() if result else {}
+    figures = result.evaluation.as_json() if result else {}
     if loss is not None:
-      found |= {'heldout_loss': {'before': before, 'after': loss}}
+      figures |= {'heldout_loss': {'before': before, 'after': loss}}
     long = {'too_long': len(stage.encoded.long)} if stage.encoded.long else {}
-    return found | {'examples': self.size, 'updates': stage.total} | long
+    return figures | {'examples': self.size, 'updates': stage.total} | long
 
   def show(self, stage, before, after):
     """Prints what came of it."""
@@ -244,10 +244,10 @@ class Distill(Sft):
     """Held-out scores of teacher and student, and what the student's training took."""
     (teacher, loss), (student, _) = before, after
     scores = {'teacher': teacher, 'student': student}
-    found = {name: result.evaluation.as_json() for name, result in scores.items() if result}
+    figures = {name: result.evaluation.as_json() for name, result in scores.items() if result}
     # The student's score stands under its name.
     told = super().figures(stage, loss, (None, after[1]))
-    return found | told | {'flops': distill.spent(self.folder / 'metrics.jsonl')}
+    return figures | told | {'flops': distill.spent(self.folder / 'metrics.jsonl')}
 
   def show(self, stage, before, after):
     """Prints both scores."""

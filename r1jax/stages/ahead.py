@@ -25,17 +25,17 @@ def devices(rl):
   Raises:
     ValueError: `rollout_mesh` leaves none to train.
   """
-  found = jax.devices()
+  every = jax.devices()
   if not rl.rollout_mesh:
-    return found, found
+    return every, every
   wanted = math.prod(rl.rollout_mesh)
-  if wanted >= len(found):
+  if wanted >= len(every):
     raise ValueError(
-      f'rl.rollout_mesh={rl.rollout_mesh} takes {wanted} of {len(found)} devices: none is left '
+      f'rl.rollout_mesh={rl.rollout_mesh} takes {wanted} of {len(every)} devices: none is left '
       'to train'
     )
   # The last ones sample: the mesh that trains begins at device 0, as in a run without this.
-  return found[:-wanted], found[-wanted:]
+  return every[:-wanted], every[-wanted:]
 
 
 def check(rl, mesh):

@@ -14,7 +14,7 @@ import numpy as np
 from r1jax import ranges
 from r1jax.data import batches
 from r1jax.evaluation import scenarios
-from r1jax.rewards import preference
+from r1jax.rewards import request
 from r1jax.stages import judge, reasoning_rl, rl_schedule, rollouts
 
 
@@ -53,13 +53,13 @@ class GeneralConfig:
   @property
   def models(self):
     """Kind -> folder of its reward model, for the kinds that have one."""
-    both = {preference.HELPFUL: self.helpful, preference.HARMLESS: self.harmless}
+    both = {request.HELPFUL: self.helpful, request.HARMLESS: self.harmless}
     return {kind: folder for kind, folder in both.items() if folder}
 
   @property
   def weights(self):
     """Kind -> weight of its score."""
-    return {preference.HELPFUL: self.helpful_weight, preference.HARMLESS: self.harmless_weight}
+    return {request.HELPFUL: self.helpful_weight, request.HARMLESS: self.harmless_weight}
 
 
 def general_prompts(job):
@@ -97,15 +97,15 @@ def check(job, mesh):
 def judges(job):
   """kind -> `judge.Judge` of the job's reward models, on the mesh that is set."""
   runtime = job.runtime.of_model()
-  found = {}
+  judges = {}
   for kind, folder in job.general.models.items():
     folder = pathlib.Path(folder)
     # A run's work directory, or the folder of the model itself.
     model = judge.load(folder / 'model' if (folder / 'model').is_dir() else folder, **runtime)
     if model.kind != kind:
       raise ValueError(f'{folder} is a reward model of the kind {model.kind!r}, not {kind!r}')
-    found[kind] = judge.Judge(model, job.general.rows, job.general.capacity)
-  return found
+    judges[kind] = judge.Judge(model, job.general.rows, job.general.capacity)
+  return judges
 
 
 class HackingWatch:
@@ -196,7 +196,7 @@ class Stage(reasoning_rl.Stage):
   """Reasoning RL whose last rollouts hold general requests too."""
 
   title = 'RL for all scenarios'
-  models = (preference.HELPFUL, preference.HARMLESS)
+  models = (request.HELPFUL, request.HARMLESS)
 
   def __init__(self, job, *rest):
     """Arguments as for `reasoning_rl.Stage`, the questions being `Questions`."""
@@ -216,7 +216,7 @@ class Stage(reasoning_rl.Stage):
     """What the watch for reward hacking says of a rollout; a suspicion is printed too."""
     named = scenarios.scores(replies.scores)
     # Each kind weighs the same, however many requests of it there are.
-    kinds = [np.mean(named[kind]) for kind in preference.KINDS if kind in named]
+    kinds = [np.mean(named[kind]) for kind in request.KINDS if kind in named]
     preferred = float(np.mean(kinds)) if kinds else None
     figures = self.watch.add(right_by_question(replies), preferred)
     if figures.get('hacking/suspected') and jax.process_index() == 0:

@@ -19,12 +19,12 @@ from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.interchange import huggingface, tensors
 from r1jax.model import config as model_config
 from r1jax.model import scalar_head
-from r1jax.rewards import preference, service
+from r1jax.rewards import request, service
 from r1jax.rewards.verdict import Kind, Verdict
 
 HEAD_FILE, SETTINGS_FILE = 'scalar_head.safetensors', 'reward_model.json'
 # How the reward model of each kind is trained (reference §1.4).
-OBJECTIVES = {preference.HELPFUL: 'pairwise', preference.HARMLESS: 'pointwise'}
+OBJECTIVES = {request.HELPFUL: 'pairwise', request.HARMLESS: 'pointwise'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def part(kind, completion):
   """
   # Harm may lie anywhere in a reply; usefulness is judged by what the user reads, so that the
   # thought stays free of a model's taste (reference §1.4).
-  return completion if kind == preference.HARMLESS else template.outside_thought(completion)
+  return completion if kind == request.HARMLESS else template.outside_thought(completion)
 
 
 def encode(tokenizer, kind, question, completion):
@@ -107,7 +107,7 @@ class Judge:
     # The end is cut, but for the token at which the score is read.
     shortened = lambda one: one if len(one) <= size else [*one[: size - 1], one[-1]]
     ids = list(map(shortened, ids))
-    found = np.zeros(len(ids), np.float32)
+    score_N = np.zeros(len(ids), np.float32)
     for first in range(0, len(ids), self._rows):
       # One text a row and always as many rows, so that one program is compiled; the empty rows of
       # the last call are computed and dropped.
@@ -117,8 +117,8 @@ class Judge:
       put = lambda x: sharding.put(x, sharding.act('batch', None))
       arrays = (put(packed.token), put(packed.segment), put(packed.position))
       score_BK = sharding.fetch(_scores(model.params, model.cfg, *arrays))
-      found[first : first + len(some)] = score_BK[: len(some), 0]
-    return found, cut
+      score_N[first : first + len(some)] = score_BK[: len(some), 0]
+    return score_N, cut
 
   def verdicts(self, texts):
     """One `Verdict` for each (question, completion); 0 for a reply without what is to be read."""
@@ -141,7 +141,7 @@ def _scores(params, cfg, token_BT, segment_BT, position_BT):
 class PreferenceService:
   """A `service.RewardService` and reward models behind the same interface.
 
-  An item whose gold is a `preference.Query` gets the verdict of that kind's model beside those of
+  An item whose gold is a `request.Query` gets the verdict of that kind's model beside those of
   the rules, its score weighted by `weights[kind]`.
   """
 
@@ -171,14 +171,14 @@ class PreferenceService:
         total = rewards[i].total + self._weights[kind] * found.score
         rewards[i] = service.Reward(rewards[i].verdicts | {kind: found}, total)
     # Without this a request would pass with the reward of the rules alone.
-    lacking = {item.gold.kind for item in items if isinstance(item.gold, preference.Query)}
+    lacking = {item.gold.kind for item in items if isinstance(item.gold, request.Query)}
     if lacking - self._judges.keys():
       raise ValueError(f'no reward model for requests of the kind {lacking - self._judges.keys()}')
     return rewards
 
 
 def _asks_for(item, kind):
-  return isinstance(item.gold, preference.Query) and item.gold.kind == kind
+  return isinstance(item.gold, request.Query) and item.gold.kind == kind
 
 
 class _Batch:

@@ -103,14 +103,14 @@ class Stage(supervised.Stage):
     """One update on the next pairs."""
     batch, filled = self._batch(next(self.stream))
     with self.ledger.phase(phases.UPDATES):
-      self.state, found = steps.preference_update(
+      self.state, figures = steps.preference_update(
         self.state, batch, self.frozen, cfg=self.cfg, objective=self.objective, tx=self.tx
       )
       # Else the seconds would be those of handing work to the devices.
-      jax.block_until_ready(found)
-    found['packing/filled'] = filled
+      jax.block_until_ready(figures)
+    figures['packing/filled'] = filled
     due = self.rm.every and (step + 1) % self.rm.every == 0
-    return found | ({'eval/preference': self.accuracy().mean} if due else {})
+    return figures | ({'eval/preference': self.accuracy().mean} if due else {})
 
   def accuracy(self):
     """Share of held-out pairs whose preferred text scores higher, an `intervals.Estimate`."""
@@ -120,7 +120,7 @@ class Stage(supervised.Stage):
 
   def scores(self, pairs):
     """Raw scores [pairs, 2] of preferred and other texts."""
-    size, found = self.rm.pairs // self.rm.micro, []
+    size, parts = self.rm.pairs // self.rm.micro, []
     spec = sharding.act('rows', None)
     for first in range(0, len(pairs), size):
       part = pairs[first : first + size]
@@ -128,8 +128,8 @@ class Stage(supervised.Stage):
       put = jax.tree.map(lambda x: sharding.put(x, spec), rows)
       score_BK = steps.preference_scores(self.weights, self.cfg, put, 2)
       # The last call is filled up with empty rows, whose scores are dropped.
-      found.append(sharding.fetch(score_BK)[: len(part)])
-    return np.concatenate(found)
+      parts.append(sharding.fetch(score_BK)[: len(part)])
+    return np.concatenate(parts)
 
   def model(self):
     """The trained `judge.RewardModel`, calibrated on training texts."""

@@ -52,10 +52,10 @@ class Questions:
     """The problems of the rollout that begins at `update`, or of a refill of it."""
     if not self.levels:
       return next(self._stream)
-    found = []
-    while len(found) < self._count:
-      found += [one for one in next(self._stream) if one.level <= self.level]
-    return found
+    problems = []
+    while len(problems) < self._count:
+      problems += [one for one in next(self._stream) if one.level <= self.level]
+    return problems
 
   @property
   def level(self):

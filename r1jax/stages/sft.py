@@ -242,10 +242,10 @@ def encoded(scfg, cfg, source, form):
   Raises:
     ValueError: some do not, and `scfg.too_long` refuses them, or none is left.
   """
-  found = Encoded(source, form, min(scfg.capacity, cfg.max_length))
-  if found.long and (scfg.too_long == 'refuse' or not found.tokens):
-    raise ValueError(f'{found.told()}; raise sft.capacity, or take sft.too_long=drop')
-  return found
+  encoding = Encoded(source, form, min(scfg.capacity, cfg.max_length))
+  if encoding.long and (scfg.too_long == 'refuse' or not encoding.tokens):
+    raise ValueError(f'{encoding.told()}; raise sft.capacity, or take sft.too_long=drop')
+  return encoding
 
 
 @functools.partial(jax.jit, static_argnames=('cfg',))

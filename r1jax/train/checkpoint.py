@@ -78,8 +78,8 @@ class Checkpoints:
 
   def steps(self):
     """Steps of the finished checkpoints, oldest first, damaged ones included."""
-    found = (_STEP.fullmatch(entry.name) for entry in self._folder.glob('step_*'))
-    return sorted(int(match.group(1)) for match in found if match)
+    matches = (_STEP.fullmatch(entry.name) for entry in self._folder.glob('step_*'))
+    return sorted(int(match.group(1)) for match in matches if match)
 
   def save(self, step, arrays, host, kept=()):
     """Starts to save; returns as soon as `arrays` may be donated, changed or deleted.

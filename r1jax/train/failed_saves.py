@@ -16,9 +16,9 @@ _LONGEST = 300  # characters of an error that is quoted
 
 def reason(error):
   """The exception of a failed save in a few words: of what the system says, only that."""
-  found = _TENSORSTORE.search(str(error))
-  if found:
-    return found[1].strip()
+  match = _TENSORSTORE.search(str(error))
+  if match:
+    return match[1].strip()
   if isinstance(error, OSError) and error.strerror:
     return f'{error.strerror}: {error.filename}' if error.filename else error.strerror
   if str(error).startswith(_CUT_SHORT):

@@ -7,7 +7,7 @@ import pytest
 
 from r1jax.data import records, template
 from r1jax.data.tasks import jsonl
-from r1jax.rewards import choice, code, golds, json_value, preference, puzzles, service
+from r1jax.rewards import choice, code, golds, json_value, puzzles, request, service
 from r1jax.rewards.code import isolation
 
 CHOICE = {'question': 'Which is even?', 'options': ['3', ' 4 ', '5'], 'answer': 'b'}
@@ -236,6 +236,6 @@ def test_a_record_that_cannot_be_judged_is_refused_with_its_field(record, why):
 
 
 def test_a_request_has_no_right_answer_and_a_number_is_no_gold():
-  assert golds.of(preference.Query('helpful')).check('hello', template.parse('hello'), None) is None
+  assert golds.of(request.Query('helpful')).check('hello', template.parse('hello'), None) is None
   with pytest.raises(TypeError, match='no verifier for a gold answer of type int'):
     golds.of(7)

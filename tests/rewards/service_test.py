@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from r1jax.rewards import choice, code, preference, puzzles, service
+from r1jax.rewards import choice, code, puzzles, request, service
 from r1jax.rewards.code import isolation
 from r1jax.rewards.verdict import Kind
 
@@ -133,4 +133,4 @@ def test_impossible_settings_are_refused_with_the_numbers(changes, why):
 def test_one_completion_is_judged_without_a_service():
   assert service.judge('<answer>2\\sqrt{3}</answer>', '\\sqrt{12}').kind == Kind.CORRECT
   assert service.judge('<answer>7</answer>', '8').kind == Kind.WRONG
-  assert service.judge('<answer>7</answer>', preference.Query('helpful')) is None
+  assert service.judge('<answer>7</answer>', request.Query('helpful')) is None

@@ -9,7 +9,7 @@ import pytest
 from r1jax.data import tokenizer
 from r1jax.interchange import checkpoints, huggingface
 from r1jax.model import presets, scalar_head
-from r1jax.rewards import preference, service
+from r1jax.rewards import request, service
 from r1jax.rewards.verdict import Kind, Verdict
 from r1jax.stages import general_rl, judge
 from tests import small_runs
@@ -30,11 +30,11 @@ def folders(tmp_path_factory):
   with tiny.mesh():
     huggingface.save(root / 'policy', tiny.weights(cfg), cfg)
     tok.save(root / 'policy')
-    for seed, kind in enumerate(preference.KINDS):
+    for seed, kind in enumerate(request.KINDS):
       weights = tiny.fill(scalar_head.specs(cfg), seed)
       model = judge.RewardModel(weights, cfg, tok, kind, judge.Calibration(0.0, 0.1))
       judge.save(root / kind, model)
-  requests = [{'question': f'Write about {i}', 'kind': preference.KINDS[i % 2]} for i in range(99)]
+  requests = [{'question': f'Write about {i}', 'kind': request.KINDS[i % 2]} for i in range(99)]
   (root / 'requests.jsonl').write_text('\n'.join(map(json.dumps, requests)))
   return root
 
@@ -176,7 +176,7 @@ class Fixed:
 
 
 def test_a_model_without_request_changes_nothing_and_a_request_without_model_is_refused():
-  items = [service.Item('a', '4'), service.Item('b', preference.Query('helpful'), question='q')]
+  items = [service.Item('a', '4'), service.Item('b', request.Query('helpful'), question='q')]
   both = judge.PreferenceService(Rules(), {'helpful': Fixed()}, {'helpful': 2.0})
   assert [reward.total for reward in both.submit(items).result()] == [1.0, 1.5]
   none = judge.PreferenceService(Rules(), {}, {})
@@ -188,7 +188,7 @@ def test_a_reward_model_that_gives_no_number_takes_its_sample_out_of_the_baselin
   found = judge.verdict(float('nan'), judge.Calibration())
   assert not found.scored and 'gave nan' in found.why
   both = judge.PreferenceService(Rules(), {'helpful': Fixed(found.kind)}, {'helpful': 1.0})
-  (reward,) = both.submit([service.Item('b', preference.Query('helpful'))]).result()
+  (reward,) = both.submit([service.Item('b', request.Query('helpful'))]).result()
   assert not reward.scored
 
 

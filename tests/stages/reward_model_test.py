@@ -12,7 +12,7 @@ from r1jax.data import pairs as pairs_lib
 from r1jax.data import tokenizer
 from r1jax.interchange import checkpoints
 from r1jax.model import presets, scalar_head
-from r1jax.rewards import preference
+from r1jax.rewards import request
 from r1jax.stages import judge, reward_model
 from tests.model import tiny
 
@@ -54,7 +54,7 @@ def mesh():
 @pytest.fixture(scope='module')
 def trained():
   stages = {}
-  for kind in preference.KINDS:
+  for kind in request.KINDS:
     stages[kind] = stage = make_stage(kind)
     stage.start()
     stage.first = stage.update(0)
@@ -63,7 +63,7 @@ def trained():
   return stages
 
 
-@pytest.mark.parametrize('kind', preference.KINDS)
+@pytest.mark.parametrize('kind', request.KINDS)
 def test_training_puts_held_out_pairs_in_order(trained, kind):
   stage = trained[kind]
   assert float(stage.first['preference/loss']) == pytest.approx(np.log(2), rel=1e-5)

@@ -10,7 +10,7 @@ import pytest
 from r1jax.data import problem, prompts, tokenizer
 from r1jax.evaluation import replies as replies_lib
 from r1jax.evaluation.exam import answers
-from r1jax.rewards import choice, json_value, preference, puzzles, service
+from r1jax.rewards import choice, json_value, puzzles, request, service
 from r1jax.rewards import code as code_lib
 from r1jax.sampling import rollout
 from r1jax.stages import sample_files, sample_log
@@ -169,7 +169,7 @@ def test_any_ids_have_ends_within_the_text(tok):
     (puzzles.Order(('Ann', 'Bob')), '["Ann", "Bob"]'),
     (puzzles.Numbers((1, 2), 3), '{"numbers": [1, 2], "target": 3, "use_all": true}'),
     (json_value.Json('{"a": 1}'), '{"a": 1}'),
-    (preference.Query(preference.KINDS[0]), ''),
+    (request.Query(request.KINDS[0]), ''),
   ],
 )
 def test_every_kind_of_answer_is_expected_as_text(answer, text):

@@ -118,12 +118,12 @@ def load(choice_):
     count = choice_.questions or TINY_QUESTIONS
     source = tiny_world.World(0, count, world, tiny_world.HELDOUT)
     return [source[i] for i in range(count)]
-  found = _from_files(choice_) if name in NAMED else _own(choice_)
-  wanted = choice_.questions or len(found)
-  if wanted > len(found):
-    raise ValueError(f'--questions={wanted}, but {choice_.name} has {len(found)}')
+  problems = _from_files(choice_) if name in NAMED else _own(choice_)
+  wanted = choice_.questions or len(problems)
+  if wanted > len(problems):
+    raise ValueError(f'--questions={wanted}, but {choice_.name} has {len(problems)}')
   # Spread over the file, as files are often sorted by subject or difficulty.
-  return [found[i * len(found) // wanted] for i in range(wanted)]
+  return [problems[i * len(problems) // wanted] for i in range(wanted)]
 
 
 def _from_files(choice_):

@@ -37,8 +37,8 @@ _WRONG = ('Incorrect Answer 1', 'Incorrect Answer 2', 'Incorrect Answer 3')
 
 def gsm8k(path):
   """GSM8K (`question`, `answer` that ends in `#### 18`)."""
-  found = jsonl.load(path)
-  return [Problem(p.question, p.answer, 'gsm8k', 0, p.steps) for p in found]
+  problems = jsonl.load(path)
+  return [Problem(p.question, p.answer, 'gsm8k', 0, p.steps) for p in problems]
 
 
 def math500(path):
@@ -80,7 +80,7 @@ def gpqa(path):
 
   The four options stand in an order that a hash of the question decides, always the same one.
   """
-  path, found = pathlib.Path(path), []
+  path, problems = pathlib.Path(path), []
   try:
     # A byte-order mark would become part of the first column's name; -sig takes it off.
     text = path.read_bytes().decode('utf-8-sig')
@@ -89,12 +89,12 @@ def gpqa(path):
   rows = csv.DictReader(io.StringIO(text, newline=''), strict=True)
   try:
     for row in rows:
-      found.append(_choice(row))
+      problems.append(_choice(row))
   except (ValueError, csv.Error) as error:
     raise records.RecordError(f'{path}, line {rows.line_num}: {error}') from error
-  if not found:
+  if not problems:
     raise records.RecordError(f'{path}: no question in it')
-  return found
+  return problems
 
 
 def _choice(row):

@@ -183,13 +183,13 @@ def weights_digest(folder):
 
   Reads 1 MiB of a file of any size; training changes every one of them.
   """
-  found = hashlib.sha256((folder / 'config.json').read_bytes())
+  digest = hashlib.sha256((folder / 'config.json').read_bytes())
   for path in sorted(folder.glob('*.safetensors')):
     size = path.stat().st_size
-    found.update(f'{path.name} {size}\n'.encode())
+    digest.update(f'{path.name} {size}\n'.encode())
     with path.open('rb') as file:
       # From the first bytes to the last, evenly spread.
       for place in range(_PLACES):
         file.seek(max(0, size - _PIECE) * place // (_PLACES - 1))
-        found.update(file.read(_PIECE))
-  return found.hexdigest()[:16]
+        digest.update(file.read(_PIECE))
+  return digest.hexdigest()[:16]

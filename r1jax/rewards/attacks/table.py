@@ -44,14 +44,14 @@ class Row:
 @functools.cache
 def rows():
   """All lines of all tables, a tuple of `Row`; ValueError names the file and line of a bad one."""
-  found = []
+  lines = []
   for path in sorted(FOLDER.glob('*.jsonl')):
     for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
       try:
-        found.append(_row(json.loads(line)))
+        lines.append(_row(json.loads(line)))
       except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{path}, line {number}: {error}') from error
-  return tuple(found)
+  return tuple(lines)
 
 
 def attacks():

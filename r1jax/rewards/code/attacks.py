@@ -45,14 +45,14 @@ class Attack:
 
 def load():
   """All attacks, a list of `Attack` in the order of the files."""
-  found = []
+  attacks = []
   for question in (*_TESTS, SECRET):
     for line in (FOLDER / f'{question}.jsonl').read_text().splitlines():
       row = json.loads(line)
       parts = row.get('parts') or [[row['program'], 1]]
       text = ''.join(text * times for text, times in parts)
-      found.append(Attack(question, row['name'], text, tuple(row['verdicts'])))
-  return found
+      attacks.append(Attack(question, row['name'], text, tuple(row['verdicts'])))
+  return attacks
 
 
 def run(attacks, allow_unsandboxed=False):

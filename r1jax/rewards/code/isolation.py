@@ -173,9 +173,9 @@ def packages():
 
 def closed_devices():
   """Devices of the machine that not everybody may read and write, each with its mode."""
-  found = []
+  closed = []
   for device in DEVICES:
     mode = os.stat(device).st_mode
     if not stat.S_ISCHR(mode) or mode & 0o666 != 0o666:
-      found.append(f'{device} (mode {stat.S_IMODE(mode):03o})')
-  return found
+      closed.append(f'{device} (mode {stat.S_IMODE(mode):03o})')
+  return closed

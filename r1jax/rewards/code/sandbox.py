@@ -77,12 +77,12 @@ class Limits:
 
 def running():
   """Process ids of all that sandboxes of this process still run, forked survivors included."""
-  mark, found = f'{MARK}{os.getpid()}\0'.encode(), []
+  mark, processes = f'{MARK}{os.getpid()}\0'.encode(), []
   for place in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
     with contextlib.suppress(OSError):  # it ended while we looked
       if place.read_bytes().endswith(mark):
-        found.append(int(place.parent.name))
-  return found
+        processes.append(int(place.parent.name))
+  return processes
 
 
 def folder_prefix():

@@ -28,7 +28,7 @@ def top_level(text, pattern):
     depth += sign in OPENING
   if depth:
     raise ShapeError('a bracket stays open')
-  return (found for found in pattern.finditer(text) if depths[found.start()] == 0)
+  return (match for match in pattern.finditer(text) if depths[match.start()] == 0)
 
 
 def split(text, pattern):

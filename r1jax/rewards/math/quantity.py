@@ -142,9 +142,9 @@ def stated(text):
 
   A gold that begins with a number word may be a name, such as Three Mile Island.
   """
-  found = read(text)
-  if found is not None or not text or len(text) > LONGEST_NUMBER:
-    return found
+  quantity = read(text)
+  if quantity is not None or not text or len(text) > LONGEST_NUMBER:
+    return quantity
   comma, continental = _COMMA.match(text), _CONTINENTAL.search(text)
   if comma:
     return read(text.replace(',', '.', 1))

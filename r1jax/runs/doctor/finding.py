@@ -80,10 +80,10 @@ class Evidence:
 
   def key(self, name, default=None):
     """A value of the config by its dotted key."""
-    found = self.config
+    value = self.config
     for part in name.split('.'):
-      found = found.get(part, default) if isinstance(found, dict) else default
-    return found
+      value = value.get(part, default) if isinstance(value, dict) else default
+    return value
 
   def shown(self, name):
     """A key with the value that it has."""

@@ -9,11 +9,11 @@ RULES = (*signal.RULES, *policy.RULES, *replies.RULES, *machine.RULES)
 
 def examine(evidence):
   """`Finding`s of an `Evidence`, the gravest first; [] for a run that is well."""
-  found = [rule(evidence) for rule in RULES]
+  findings = [rule(evidence) for rule in RULES]
   # Without any reward there is no second reason to look for.
-  if found[0]:
-    return found[:1] + [one for one in found[-len(machine.RULES) :] if one]
-  return [one for one in found if one]
+  if findings[0]:
+    return findings[:1] + [one for one in findings[-len(machine.RULES) :] if one]
+  return [one for one in findings if one]
 
 
 def of(run):
@@ -21,8 +21,8 @@ def of(run):
   newest = run.latest('step')
   last = tuple(newest.rows()) if newest else ()
   updates = max(run.step, *(run.checkpoints or (0,)), newest.step if newest else 0)
-  found = examine(Evidence(tuple(run.rows), run.config, last, run.checkpoints, updates))
+  findings = examine(Evidence(tuple(run.rows), run.config, last, run.checkpoints, updates))
   if run.stopped and not run.alive:
     do = 'mend that; the same command goes on from the newest checkpoint'
-    found.insert(0, Finding('it ended before its end', run.stopped, do))
-  return found
+    findings.insert(0, Finding('it ended before its end', run.stopped, do))
+  return findings

@@ -110,14 +110,16 @@ def told(summary):
   if not strict:
     return []
   test = f'paired permutation test on the same {strict["questions"]} questions, p = {_p(strict)}'
-  found = [f'The trained policy is {strict["verdict"]} ({test}).']
+  sentences = [f'The trained policy is {strict["verdict"]} ({test}).']
   rest = 100 * (strict['mean'] - inner['mean']) if inner else 0.0
   # Where the last number counts, every form does already.
   if rest and strict['verdict'] == BETTER:
     whole = f'Of {100 * strict["mean"]:+.1f} points {rest:+.1f} are form alone: '
     same = 'answers that were known and not written where they are asked for'
-    found.append(f'{whole}{same}. Right in any form it is {inner["verdict"]} (p = {_p(inner)}).')
-  return found
+    sentences.append(
+      f'{whole}{same}. Right in any form it is {inner["verdict"]} (p = {_p(inner)}).'
+    )
+  return sentences
 
 
 def _p(change):

@@ -134,7 +134,7 @@ def _summary(folder):
 
 def claims(cards):
   """The paper's claims whose two models are there, its scores and ours, and what ours say."""
-  found = []
+  claims = []
   for text, benchmark, before, after in _CLAIMS:
     # A run may have been asked for some of the stages only.
     if before not in cards or after not in cards:
@@ -145,7 +145,7 @@ def claims(cards):
       scores = published.change(benchmark, before, after)
     # Paired, as all stages answer the same held-out questions.
     change = report_card.difference(cards[before]['rates'], cards[after]['rates']).as_json()
-    found.append(
+    claims.append(
       {
         'claim': text,
         'before': before,
@@ -160,7 +160,7 @@ def claims(cards):
         'verdict': change['verdict'],
       }
     )
-  return found
+  return claims
 
 
 def page(content):

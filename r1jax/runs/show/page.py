@@ -39,12 +39,12 @@ def build(runs, most=SAMPLES):
   environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
   template = environment.from_string((_ASSETS / 'page.html.jinja').read_text())
   pair = len(runs) > 1
-  found = comparison.paired(*runs) if pair else None
+  difference = comparison.paired(*runs) if pair else None
   return template.render(
     runs=[_head(run, mark) for mark, run in zip('AB', runs)],
     panels=drawing.panels(runs),
     keys=comparison.keys(*runs) if pair else [],
-    comparison=comparison.told(found) if found else '',
+    comparison=comparison.told(difference) if difference else '',
     questions=[row for mark, run in zip('AB', runs) for row in _questions(run, mark)],
     shown=f'{len(data["replies"]):,}',
     kept=f'{sum(total for _, total in chosen):,}',

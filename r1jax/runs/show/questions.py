@@ -43,9 +43,9 @@ def worst(rows):
   for row in rows:
     if reading.accuracy(row) is not None:
       groups[row['question']].append(row)
-  found = [_question(text, replies) for text, replies in groups.items()]
+  questions = [_question(text, replies) for text, replies in groups.items()]
   # The text comes last, so that the order never depends on that of the rows.
-  return sorted(found, key=lambda one: (one.rate, -one.asked, one.text))
+  return sorted(questions, key=lambda one: (one.rate, -one.asked, one.text))
 
 
 def _question(text, rows):

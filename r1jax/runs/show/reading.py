@@ -84,10 +84,10 @@ class Run:
 
   def value(self, key, default=None):
     """A value of the config by its dotted key."""
-    found = self.config
+    value = self.config
     for part in key.split('.'):
-      found = found.get(part, default) if isinstance(found, dict) else default
-    return found
+      value = value.get(part, default) if isinstance(value, dict) else default
+    return value
 
 
 def read(folder):
@@ -134,25 +134,25 @@ def series(rows, name):
   """(steps, values) of one metric in rows of figures, where it has finite ones."""
   # Not every row has every metric: one rollout serves several updates, and what is
   # not finite is null.
-  found = [(row['step'], row[name]) for row in rows if row.get(name) is not None]
-  return [step for step, _ in found], [value for _, value in found]
+  points = [(row['step'], row[name]) for row in rows if row.get(name) is not None]
+  return [step for step, _ in points], [value for _, value in points]
 
 
 def heldout(run):
   """Examinations in order: {step, mean, low, high}; the ends are None where nobody wrote them."""
-  found = {}
+  examinations = {}
   if 'pass@1' in run.base:
-    found[0] = _point(0, run.base)
+    examinations[0] = _point(0, run.base)
   for row in run.rows:
     if row.get('eval/pass_at_1') is not None:
       ends = (row.get('eval/pass_at_1_low'), row.get('eval/pass_at_1_high'))
-      found[row['step']] = _at(row['step'], row['eval/pass_at_1'], *ends)
+      examinations[row['step']] = _at(row['step'], row['eval/pass_at_1'], *ends)
   # The closing examination asks all questions, one on the way perhaps fewer: it replaces that.
   # Supervised stages examine nothing before, so their summary is that of the end.
   after = run.summary.get('after', run.summary)
   if 'pass@1' in after:
-    found[run.step] = _point(run.step, after)
-  return [found[step] for step in sorted(found)]
+    examinations[run.step] = _point(run.step, after)
+  return [examinations[step] for step in sorted(examinations)]
 
 
 def accuracy(row):
