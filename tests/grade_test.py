@@ -7,7 +7,7 @@ import typing
 import pytest
 
 from r1jax import grade
-from r1jax.rewards import service
+from r1jax.rewards import golds, service
 from r1jax.rewards.code import isolation
 from r1jax.rewards.workers import pool
 
@@ -99,8 +99,8 @@ def test_unreadable_lines_are_named_and_nothing_is_judged(tmp_path, capsys):
   for line in (
     'completions.jsonl: 4 lines cannot be judged, so none was',
     'line 2: not JSON',
-    "line 3: field 'kind' holds 'x', expected one of math, letter, numbers, order, code, json, "
-    'format, language, repetition',
+    f"line 3: field 'kind' holds 'x', expected one of {', '.join(golds.NAMES)}, format, language, "
+    'repetition',
     "line 4: no field 'completion' or 'answer'",
     'line 5: expected a JSON object, found str',
   ):
