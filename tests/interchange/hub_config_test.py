@@ -123,7 +123,7 @@ def test_an_unstretched_yarn_model_is_written_as_what_it_computes(tmp_path):
 
 
 REFUSED = {
-  'model_type': ('qwen2', {'model_type': 'mistral'}),
+  'model_type': ('qwen2', {'model_type': 'no_such_family'}),
   'hidden_act': ('qwen3', {'hidden_act': 'gelu'}),
   'use_sliding_window': ('qwen2', {'use_sliding_window': True}),
   'layer_types': ('qwen3', {'layer_types': ['full_attention', 'sliding_attention']}),

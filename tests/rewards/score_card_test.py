@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from r1jax.rewards import score_card, service
+from r1jax.rewards import golds, score_card, service
 from r1jax.rewards.attacks import fuzz, table
 from r1jax.rewards.code import attacks, isolation
 from r1jax.rewards.verdict import Kind, Verdict
@@ -23,8 +23,8 @@ _QUICK_ESCAPES = ('double fork setsid', 'posix_spawn', 'cache write', 'fds', 'in
 
 def test_there_are_at_least_sixty_attacks_over_all_verifiers():
   texts = collections.Counter(row.kind for row in table.attacks())
-  kinds = {'math', 'letter', 'numbers', 'order', 'json', 'format', 'language', 'repetition'}
-  assert texts.keys() == kinds
+  # Those on code are programs.
+  assert texts.keys() == {*golds.NAMES, *table.TEXT} - {'code'}
   assert texts.total() >= 400 and len(attacks.load()) >= 60
 
 
