@@ -145,8 +145,8 @@ class Job:
     ranges.require(
       self,
       self.grpo.aggregation != 'bnpo' or not {'rl.rows', 'rl.capacity'} & set(self.automatic),
-      '{grpo.aggregation} averages within micro-batches: {rl.rows} and {rl.capacity} decide what is '
-      'learned and need numbers',
+      '{grpo.aggregation} averages within micro-batches: {rl.rows} and {rl.capacity} decide what '
+      'is learned and need numbers',
     )
 
   @property
