@@ -1,6 +1,7 @@
 """Compiled programs: kept on disk for the next start, counted, named while they are compiled."""
 
 import collections
+import dataclasses
 import functools
 import hashlib
 import pathlib
@@ -78,6 +79,21 @@ def _tell_once():
   warnings.showwarning = showwarning
 
 
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """A program that a run needs; two of them are one where function and key are equal.
+
+  Attributes:
+    function: name of the jitted function.
+    key: hashable, what tells it from other programs of that function: sizes, configs, the mesh.
+    part: of the run that runs it first, for people.
+  """
+
+  function: str
+  key: tuple = ()
+  part: str = dataclasses.field(default='', compare=False)
+
+
 @functools.cache
 def watch():
   """The process's `Watch`, which begins with the first call."""
@@ -96,13 +112,27 @@ class Watch:
   def __init__(self):
     self.count, self.loaded, self.seconds = 0, 0, 0.0
     self._name, self._since = '', 0.0
+    self._known, self._needed, self._done = set(), [], 0
     # (begin, seconds) of the latest stretches in `seconds`; no more lie in one that ends later.
     self._counted = collections.deque(maxlen=_NESTED)
     jax.monitoring.register_event_duration_secs_listener(self._passed)
     jax.monitoring.register_event_listener(self._happened)
 
+  def expect(self, needed):
+    """Hears which `Program`s are run next, in this order: of these `compiling` counts which it is.
+
+    What the process has heard of before is not counted again: it has been compiled, or will be.
+    """
+    new = [one for one in dict.fromkeys(needed) if one not in self._known]
+    if new:
+      self._known.update(new)
+      self._needed, self._done = new, 0
+
   def compiling(self):
-    """(name, seconds so far) of the function that XLA compiles now; None where it does not."""
+    """(name, seconds so far) of the function that XLA compiles now; None where it does not.
+
+    The name of an expected program says which of how many it is: "rollout's decode (3 of 9)".
+    """
     name = self._name
     return (name, time.monotonic() - self._since) if name else None
 
@@ -112,9 +142,21 @@ class Watch:
     # A program is lowered just before it is compiled: no event tells the beginning of that.
     if event == _LOWERED:
       named = _NAME.fullmatch(fun_name)
-      self._name, self._since = named[1] if named else fun_name, time.monotonic()
+      self._begin(named[1] if named else fun_name)
     elif event == _COMPILED:
       self._name, self.count = '', self.count + 1
+
+  def _begin(self, name):
+    """Takes note of what is compiled from now on."""
+    self._since = time.monotonic()
+    ahead = range(self._done, len(self._needed))
+    place = next((i for i in ahead if self._needed[i].function == name), None)
+    if place is not None:
+      # Those before it are done, even where they had been compiled or loaded already.
+      self._done, part = place + 1, self._needed[place].part
+      whose = f"{part}'s {name}" if part else name
+      name = f'{whose} ({self._done} of {len(self._needed)})'
+    self._name = name
 
   def _happened(self, event, **kwargs):
     self.loaded += event == _LOADED

@@ -12,6 +12,7 @@ import pytest
 from r1jax import programs
 from tests import small_runs
 
+LOWERED = '/jax/core/compile/jaxpr_to_mlir_module_duration'
 COMPILES = """
 import sys
 import jax
@@ -104,3 +105,30 @@ def test_programs_are_counted_and_named_while_they_are_compiled():
   jax.jit(triple)(jnp.arange(7.0))
   assert 'triple' in [now[0] for now in seen if now]
   assert watch.compiling() is None and watch.count >= 1
+
+
+def test_an_expected_program_says_which_of_how_many_it_is():
+  watch, seen = programs.Watch(), []
+  listen = lambda event, *_, **__: seen.append(watch.compiling()[0]) if event == LOWERED else None
+  jax.monitoring.register_event_duration_secs_listener(listen)
+
+  @jax.jit
+  def first(x):
+    return x * 2
+
+  @jax.jit
+  def second(x):
+    return x + 3
+
+  one, two = programs.Program('first', (3,), 'rollout'), programs.Program('first', (4,), 'rollout')
+  three = programs.Program('second')
+  arrays = [jnp.zeros(size) for size in (3, 4, 5)]
+  watch.expect([one, programs.Program('first', (3,), 'examination'), two, three])
+  first(arrays[0])
+  second(arrays[0])  # the one before it was there already
+  watch.expect([two, one])  # nothing new
+  second(arrays[1])
+  watch.expect([one, programs.Program('second', (5,))])
+  second(arrays[2])
+  counted = ["rollout's first (1 of 3)", 'second (3 of 3)', 'second', 'second (1 of 1)']
+  assert [text for text in seen if 'first' in text or 'second' in text] == counted

@@ -98,11 +98,14 @@ def ask(policy, cfg, problems, limits, key, rewards, heard=lambda count: None):
     rewards: `service.RewardService`.
     heard: as for `replies.ask`.
   """
+  return replies.ask(policy, sampling(cfg, limits), problems, limits, key, rewards, heard)
+
+
+def sampling(cfg, limits):
+  """The `sample.SampleConfig` by which `ask` draws."""
   # Of training's sampling nothing is taken over: all of this is the protocol's.
-  scfg = sample.SampleConfig(
-    group=cfg.samples, max_new=limits.cap, temperature=cfg.temperature, top_p=cfg.top_p
-  )
-  return replies.ask(policy, scfg, problems, limits, key, rewards, heard)
+  drawn = {'temperature': cfg.temperature, 'top_p': cfg.top_p}
+  return sample.SampleConfig(group=cfg.samples, max_new=limits.cap, **drawn)
 
 
 def result(out, content_PG=None):

@@ -32,6 +32,15 @@ class Examiner:
     count = min(job.evaluation.questions, len(held))
     self.problems = [held[i] for i in range(count)]
 
+  def to_compile(self):
+    """The `programs.Program`s of an examination on all problems."""
+    part, count = 'examination', len(self.problems)
+    scfg = heldout.sampling(self.evaluation, self.limits)
+    return [
+      *handover.programs_of(self.cfg, self.layout, part),
+      *rollout.programs_of(self.cfg, scfg, count, self.limits, self.form.stop_KW, part),
+    ]
+
   def judge(self, weights, who, step=None):
     """`heldout.Result` on all held-out problems; `who` is examined is told while it goes on.
 

@@ -72,6 +72,10 @@ class ReasoningRl(train.Run):
       *tables.rl_rows(self.job, self.cfg, self.mesh),
     ]
 
+  def to_compile(self, stage):
+    """Those of the base's examination come first."""
+    return self.examiner.to_compile() + super().to_compile(stage)
+
   def before(self, stage):
     """The base's `heldout.Result`, which is told before anything is trained."""
     result = self.examiner.judge(stage.initial, 'the base', step=0)

@@ -216,6 +216,12 @@ class Distill(Sft):
     """Who teaches, what is learned, and for how long."""
     return tables.distill_rows(self.job, stage, self.size, self.mesh, self.form.tokenizer)
 
+  def to_compile(self, stage):
+    """Those of the teacher's examination come behind the held-out loss."""
+    *loss, update = super().to_compile(stage)
+    asked = self.place is not None and self.asks
+    return [*loss, *(self._teaching().to_compile() if asked else ()), update]
+
   def before(self, stage):
     """(the teacher's `heldout.Result` or None, the student's held-out loss or None).
 
@@ -230,8 +236,11 @@ class Distill(Sft):
       stage.teacher = distill.Teacher(params, cfg)
     if not self.asks:
       return None, loss
-    examiner = self.asking(self.held, cfg, self.teacher_form)
-    return examiner.judge(params, 'the teacher'), loss
+    return self._teaching().judge(params, 'the teacher'), loss
+
+  def _teaching(self):
+    """The `examiner.Examiner` of the teacher."""
+    return self.asking(self.held, self.teacher_cfg, self.teacher_form)
 
   def examine(self):
     """Asks teacher and student the same held-out problems, where there are any to ask."""

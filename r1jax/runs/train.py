@@ -11,7 +11,7 @@ import time
 import jax
 import rich.console
 
-from r1jax import files
+from r1jax import files, programs
 from r1jax import params as params_lib
 from r1jax.data import source
 from r1jax.interchange import peft
@@ -91,6 +91,10 @@ class Run:
     job = self.job
     return rollout.Limits(job.data.max_prompt, job.sample.max_new, job.sample.slots)
 
+  def to_compile(self, stage):
+    """The `programs.Program`s up to the first update, in order."""
+    return stage.to_compile()
+
   def before(self, stage):
     """What is known before the first update."""
     return None
@@ -158,8 +162,8 @@ class Run:
     )
     tables.show('Plan', rows + self.rows(stage))
     with self.ledger.phase(phases.LOADING), progress.Status('loading the weights'):
-      stage.initial = model.weights(self.job, self.cfg)
-      stage.beside = model.base(self.job)
+      stage.initial, stage.beside = model.weights(self.job, self.cfg), model.base(self.job)
+    programs.watch().expect(self.to_compile(stage))
     with self.ledger.phase(phases.BASE):
       before = self.before(stage)
     if self.examiner:

@@ -12,7 +12,7 @@ from functools import partial
 import jax
 
 from r1jax import params as params_lib
-from r1jax import sharding
+from r1jax import programs, sharding
 from r1jax.model import transformer
 
 LAYOUTS = ('decode', 'same')
@@ -67,9 +67,8 @@ def take(policy, layout):
   `layout` is 'decode', or 'same' to leave the weights in training's. Where the two are one (a
   single device), the policy comes back as it is.
   """
-  began, mesh = time.monotonic(), jax.sharding.get_mesh()
-  # Measured by the layout alone, so that nothing is copied to find that nothing moves.
-  moved = received(policy.cfg, mesh) if layout == 'decode' else 0
+  began = time.monotonic()
+  moved = _moved(policy.cfg, layout, jax.sharding.get_mesh())
   if moved:
     # Waited for: the seconds are those of the hand-over, not of the rollout behind it.
     weights = jax.block_until_ready(lay_out(policy.params, policy.cfg))
@@ -78,3 +77,16 @@ def take(policy, layout):
     'handover/seconds': time.monotonic() - began if moved else 0.0,
     'handover/bytes': float(moved),
   }
+
+
+def programs_of(cfg, layout, part='sampling', mesh=None):
+  """The `programs.Program`s of `take`; `part` and `mesh` as for `rollout.programs_of`."""
+  mesh = mesh or jax.sharding.get_mesh()
+  if not _moved(cfg, layout, mesh):
+    return []
+  return [programs.Program(lay_out.__name__, (mesh, cfg), part)]
+
+
+def _moved(cfg, layout, mesh):
+  """Bytes a device that `take` brings; by the layout alone, nothing is copied to find it out."""
+  return received(cfg, mesh) if layout == 'decode' else 0

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from r1jax import sharding
+from r1jax import programs, sharding
 from r1jax.data import prompts
 from r1jax.model import config as model_config
 from r1jax.sampling import sample, table
@@ -144,6 +144,42 @@ def run(policy, scfg, prompts, limits, key, stop_KW=None, heard=lambda count: No
   yield tuple(held), flow.give(held)
 
 
+def programs_of(cfg, scfg, prompts, limits, stop_KW, part='sampling', mesh=None):
+  """The `programs.Program`s that `run` goes through for so many `prompts`, in order.
+
+  Args:
+    cfg: `ModelConfig` of the policy; scfg, limits, stop_KW: as for `run`.
+    prompts: their number.
+    part: of a run that samples, for people.
+    mesh: where; None is the mesh that is set.
+  """
+  mesh, cfg = mesh or jax.sharding.get_mesh(), sample.decoding(cfg)
+  of = table.sizes(prompts, scfg.group, limits.slots, sharding.batch_shards(mesh))
+  entries, widths = (of.wave, limits.width), sample.widths(scfg, limits.width, cfg.kernels)
+  found = []
+
+  def add(function, *sizes):
+    found.append(programs.Program(function.__name__, (mesh, cfg, *sizes), part))
+
+  if not cfg.scan_layers:
+    add(sample.unstack)
+  add(sample.prefill, entries)
+  add(sample.empty, entries, of.rows, widths[0], stop_KW.shape[1])
+  # As `_Flow._widen` and `_Flow._halve` go on.
+  decode = lambda rows, width: add(sample.decode, rows, width, scfg.how, stop_KW.shape)
+  for i, width in enumerate(widths):
+    if i:
+      add(sample.widen, of.rows, width)
+    add(sample.admit, entries, of.rows, width)
+    decode(of.rows, width)
+  before = of.rows
+  for rows in table.halves(of.rows):
+    add(sample.compact, before, rows, widths[-1])
+    decode(rows, widths[-1])
+    before = rows
+  return found
+
+
 def ordered(parts):
   """The parts of `run` as one `Rollout`, in the order of the prompts."""
   numbers, rollouts = zip(*parts)
@@ -160,6 +196,7 @@ class _Flow:
     self._prompt_PT, self._length_P = pad_prompts(prompts, limits.width)
     self._key, self._stop_KW = key, stop_KW
     count, group = len(prompts) * scfg.group, scfg.group
+    programs.watch().expect(programs_of(policy.cfg, scfg, len(prompts), limits, stop_KW))
     self._cap_R = np.broadcast_to(np.int32(limits.cap), (count,))
     self._shards = sharding.batch_shards(jax.sharding.get_mesh())
     sizes = table.sizes(len(prompts), group, limits.slots, self._shards)

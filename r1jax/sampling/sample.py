@@ -126,10 +126,10 @@ def decoding(cfg):
 
 def prepare(params, cfg):
   """The weights as the programs want them: layer stacks of an unrolled model are cut once."""
-  return params if cfg.scan_layers else _unstack(params, cfg)
+  return params if cfg.scan_layers else unstack(params, cfg)
 
 
-_unstack = jax.jit(transformer.unstack, static_argnums=1)
+unstack = jax.jit(transformer.unstack, static_argnums=1)
 
 
 @partial(jax.jit, static_argnames='cfg')

@@ -34,6 +34,15 @@ def sizes(prompts, group, slots, shards):
   return Sizes(shards, rows, min(own, -(-rows // group)))
 
 
+def halves(rows):
+  """The numbers of slots of a shard, fewer and fewer, that a rollout of `rows` ends with."""
+  found = []
+  while rows > _FEWEST:
+    rows = -(-rows // 2)
+    found.append(rows)
+  return found
+
+
 class Table:
   """The requests of a rollout on their way through the slots; S shards of B slots."""
 

@@ -93,7 +93,7 @@ class Schedule:
 
   def abstract(self, count, dtype):
     """Shapes of `versions` where there are `count` of them."""
-    mesh = self._where()
+    mesh = self.where
     return [params_lib.abstract(self._specs, dtype, mesh) for _ in range(count)]
 
   def restore(self, number, versions):
@@ -114,7 +114,7 @@ class Schedule:
     for number in range(self._begun, min(last + 1, self._count)):
       # Counted from the end: -1 is the newest, trained on `newest` rollouts.
       weights = self.versions[self.made_by(number) - newest - 1]
-      self._running[number] = self._thread.submit(self._on, self._where(), number, weights)
+      self._running[number] = self._thread.submit(self._on, self.where, number, weights)
       self._begun = number + 1
 
   def _on(self, mesh, number, weights):
@@ -122,12 +122,14 @@ class Schedule:
     with jax.set_mesh(mesh):
       return self._sample(number, weights)
 
-  def _where(self):
+  @property
+  def where(self):
+    """The mesh that samples."""
     return self._mesh or jax.sharding.get_mesh()
 
   def placed(self, specs, weights, alias=True):
     """Weights on the devices that sample; with `alias`, those that are there already are taken."""
-    mesh = self._where()
+    mesh = self.where
 
     def one(p, w):
       where = jax.sharding.NamedSharding(mesh, sharding.param(p.axes))

@@ -77,6 +77,7 @@ class Stage(sft.Stage):
     """Arguments as for `sft.Stage`; a `Teacher` where `distill.kl.weight` is not 0."""
     super().__init__(job, cfg, form, source, held)
     self.teacher = teacher
+    self.updates_by = steps.distill_update if teacher else self.updates_by
     if bool(teacher) != bool(job.distill.kl.weight):
       need = 'needs a teacher' if job.distill.kl.weight else 'takes no teacher'
       raise ValueError(f'distill.kl.weight={job.distill.kl.weight} {need}')

@@ -212,6 +212,11 @@ class Stage(reasoning_rl.Stage):
     """Positions, counters, and what the watch has seen."""
     return super().host() | {'watch': self.watch.history}
 
+  def judging(self):
+    """Those of the reward models, where general requests take part from the first update on."""
+    late = self.job.general.preference_updates < self.job.rl.updates
+    return [] if late else self.rewards.to_compile()
+
   def notice(self, replies):
     """What the watch for reward hacking says of a rollout; a suspicion is printed too."""
     named = scenarios.scores(replies.scores)

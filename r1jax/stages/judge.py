@@ -13,7 +13,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from r1jax import sharding
+from r1jax import programs, sharding
 from r1jax.data import batches, template
 from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.interchange import huggingface, tensors
@@ -120,6 +120,11 @@ class Judge:
       score_N[first : first + len(some)] = score_BK[: len(some), 0]
     return score_N, cut
 
+  def to_compile(self):
+    """The `programs.Program` of its calls."""
+    key = (jax.sharding.get_mesh(), self.model.cfg, self._rows, self._capacity)
+    return programs.Program(_scores.__name__, key, 'reward model')
+
   def verdicts(self, texts):
     """One `Verdict` for each (question, completion); 0 for a reply without what is to be read."""
     kind, calibration = self.model.kind, self.model.calibration
@@ -153,6 +158,10 @@ class PreferenceService:
     """Rules start at once; the reward models score when `result()` is asked for."""
     # The devices sample others now; the models wait until they are free.
     return _Batch(self, list(items), self._rules.submit(items))
+
+  def to_compile(self):
+    """The `programs.Program`s of the reward models."""
+    return [one.to_compile() for one in self._judges.values()]
 
   def metrics(self):
     """The rules' counters."""

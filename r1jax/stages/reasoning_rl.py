@@ -9,7 +9,7 @@ import time
 import jax
 import numpy as np
 
-from r1jax import kernels, keys, sharding
+from r1jax import kernels, keys, programs, sharding
 from r1jax import params as params_lib
 from r1jax.algorithms import advantages
 from r1jax.evaluation import prospects
@@ -152,6 +152,24 @@ class Stage(state_lib.FrozenBase):
       'most': self.prospects.most,
       'asked': self.questions.asked,
     }
+
+  def to_compile(self):
+    """The `programs.Program`s of a first update, in order: the rollout's, its judges', its own."""
+    job, key = self.job, (jax.sharding.get_mesh(), self.cfg, self.layout)
+    # Of the samples of a first rollout the trainer's log-probabilities are always written.
+    reference = job.rl.reference_dtype or self.cfg.param_dtype
+    scored = [reference, self.cfg.param_dtype] if job.grpo.beta else [self.cfg.param_dtype]
+    update = (*key, job.grpo, self.tx.rule, job.sample.temperature, job.rl.reference_every)
+    return [
+      *self.rollouts.to_compile(),
+      *self.judging(),
+      *(programs.Program(steps.score.__name__, (*key, kind)) for kind in scored),
+      programs.Program(steps.grpo_update.__name__, update),
+    ]
+
+  def judging(self):
+    """The `programs.Program`s by which replies of a first rollout are judged: rules need none."""
+    return []
 
   def update(self, step):
     """One policy update; takes a new rollout when the last one is used up."""

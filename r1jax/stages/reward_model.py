@@ -67,6 +67,7 @@ class Stage(supervised.Stage):
 
   title = 'Reward model'
   figures = FIGURES
+  updates_by = staticmethod(steps.preference_update)
 
   def __init__(self, job, cfg, tokenizer, train, held):
     """`train` and `held` are random-access sources of pairs.

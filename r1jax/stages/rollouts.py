@@ -181,6 +181,16 @@ class Rollouts:
     frozen_specs = params_lib.split(transformer.specs(self._cfg), transformer.specs(self._cfg))[1]
     self._frozen = self._ahead.placed(frozen_specs, frozen) if frozen else None
 
+  def to_compile(self):
+    """The `programs.Program`s of a rollout; of a refill they are the same."""
+    job, form, mesh, part = self._job, self._form, self._ahead.where, 'rollout'
+    limits = rollout.Limits(job.data.max_prompt, job.sample.max_new, job.sample.slots)
+    asked = (job.sample, job.rl.prompts, limits, form.stop_KW, part, mesh)
+    return [
+      *handover.programs_of(self._cfg, job.rl.rollout_layout, part, mesh),
+      *rollout.programs_of(self._cfg, *asked),
+    ]
+
   def take(self, number, weights):
     """`Experience` of rollout `number`; `weights`, what is trained, have seen all before it."""
     experience = self._ahead.take(number, weights)

@@ -186,6 +186,11 @@ class Stage(supervised.Stage):
         figures['eval/loss'] = self.heldout_loss(self.weights)
     return figures | self.examine(self.weights, step + 1)
 
+  def to_compile(self):
+    """The `programs.Program`s of the held-out loss and of a first update, in order."""
+    held = [self.program(_nll, 'held-out loss')] if self.held.tokens else []
+    return held + super().to_compile()
+
   def learn(self, batch):
     """(state, metrics) after an update on the batch."""
     return self.language_update(batch, self.job.sft)

@@ -5,6 +5,7 @@ import time
 import jax
 
 from r1jax import params as params_lib
+from r1jax import programs
 from r1jax.train import ledger, phases, steps
 from r1jax.train import state as state_lib
 
@@ -13,8 +14,10 @@ class Stage(state_lib.FrozenBase):
   """The life cycle that `train.loop` asks for; a stage adds `title`, `total` and `update`.
 
   Its `__init__` sets `job`, `cfg`, the optimizer `tx` and the `stream` of data, and then calls
-  `wait_for_weights`, which leaves the state empty.
+  `wait_for_weights`, which leaves the state empty. `updates_by` is the jitted update.
   """
+
+  updates_by = staticmethod(steps.language_update)
 
   def wait_for_weights(self):
     """No state yet: set `initial` before `start`, or `restore`."""
@@ -51,6 +54,15 @@ class Stage(state_lib.FrozenBase):
 
   def close(self):
     """Nothing: such a stage starts no thread."""
+
+  def to_compile(self):
+    """The `programs.Program`s of a first update, in order."""
+    return [self.program(self.updates_by)]
+
+  def program(self, function, part=''):
+    """The `programs.Program` of a jitted function of this stage's batches; `part` is for people."""
+    # All that decides sizes is in the job.
+    return programs.Program(function.__name__, (jax.sharding.get_mesh(), self.cfg, self.job), part)
 
   def language_update(self, batch, schedule):
     """(state, metrics) after a next-token update; `schedule` is the stage's own config."""

@@ -41,7 +41,7 @@ SFT_FIGURES = (
 )  # fmt: skip
 _EXAMINING = 'speed/eval_seconds'
 _LATEST = 9  # rounds that the pace is the median of: an odd few, so that a change shows soon
-_LONG = 5.0  # seconds of one compilation after which a log says so
+_LONG = 3.0  # seconds of one compilation after which a log says so
 _EVERY = 30.0  # seconds between two lines of a log on the same thing
 
 
