@@ -75,7 +75,7 @@ def smollm2(config):
   """A model that others made, on two CPU cores: SmolLM2-135M-Instruct learns arithmetic in words.
 
   No SFT and no solved examples: its own chat, the last number is the answer, all weights learn.
-  `r1jax fetch smollm2` brings it (93 MB).
+  `r1jax fetch smollm2` brings it (98 MB).
   """
   config.checkpoint = 'smollm2'
   del config.model

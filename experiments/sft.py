@@ -27,7 +27,7 @@ def conversations(config):
 
 
 def smollm2(config):
-  """A model that others made, on two CPU cores; `r1jax fetch smollm2` brings it (93 MB)."""
+  """A model that others made, on two CPU cores; `r1jax fetch smollm2` brings it (98 MB)."""
   del config.model
   conversations(config)
   config.checkpoint = 'smollm2'

@@ -27,7 +27,7 @@ def get_config(preset='smollm2'):
 
 
 def smollm2(config):
-  """Arithmetic in words; `r1jax fetch smollm2` brings the model (93 MB)."""
+  """Arithmetic in words; `r1jax fetch smollm2` brings the model (98 MB)."""
   config.checkpoint = 'smollm2'
   config.runtime.update(config_lib.describe(config_lib.CPU_RUNTIME))
   config.runtime.scan_layers = True  # thirty layers unrolled take minutes to compile

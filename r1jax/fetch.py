@@ -6,7 +6,7 @@ from r1jax.cli import commands, flags
 from r1jax.interchange import fetched
 
 _EXAMPLES = """
-r1jax fetch smollm2                       # SmolLM2-135M-Instruct, 93 MB
+r1jax fetch smollm2                       # SmolLM2-135M-Instruct, 98 MB
 r1jax chat --checkpoint=smollm2 --prompt='What is 3 + 4?'
 """
 

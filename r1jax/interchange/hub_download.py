@@ -60,6 +60,30 @@ def cached(place):
   return path if _whole(path) else None
 
 
+def file(place, name, folder):
+  """One file of a repository of the hub, downloaded into `folder` and not into the cache.
+
+  Args:
+    place: `org/name@revision`.
+    name: of the file.
+    folder: made where absent.
+
+  Raises:
+    ValueError: the hub does not give it; in one line.
+  """
+  import huggingface_hub
+
+  asked = _NAME.fullmatch(place)
+  repository = f'{asked["org"]}/{asked["name"]}'
+  try:
+    found = huggingface_hub.hf_hub_download(
+      repository, name, revision=asked['revision'], local_dir=folder
+    )
+  except Exception as error:  # no network, no such file, a full disk
+    raise ValueError(f'{repository} does not give {name} ({_reason(error)})') from error
+  return pathlib.Path(found)
+
+
 def commit(place):
   """Commit of a model in the cache, 40 hexadecimal digits; '' where it is no model of the hub."""
   path = cached(place) if is_name(place) else None

@@ -61,6 +61,7 @@ def hub(folder):
         return self.reply(200, json.dumps([entry(one) for one in folder.iterdir()]).encode())
       if path.startswith('/api/models/org/name/revision/'):
         return self.reply(404, b'', {'X-Error-Code': 'RevisionNotFound'})
+      path = path.replace('/resolve/main/', f'/resolve/{COMMIT}/')
       name = path.removeprefix(f'/org/name/resolve/{COMMIT}/')
       if name != path and (folder / name).is_file():
         data = (folder / name).read_bytes()
@@ -126,6 +127,32 @@ def test_a_model_is_downloaded_once_and_then_taken_from_the_cache(tmp_path, mode
   for name in ('org/name', 'org/name@main', f'org/name@{COMMIT}'):
     assert opened(name, tmp_path / 'hf', HF_ENDPOINT='http://127.0.0.1:9') == [place]
     assert opened(name, tmp_path / 'hf', HF_HUB_OFFLINE='1') == [place]
+
+
+FILE = """
+import pathlib, sys
+from r1jax.interchange import hub_download
+try:
+  print(hub_download.file('org/name@main', sys.argv[1], pathlib.Path('own')))
+except ValueError as error:
+  print('refused:', error)
+"""
+
+
+def test_one_file_comes_into_a_folder_of_its_own_and_not_into_the_cache(tmp_path, model):
+  def asked(name, address):
+    environment = os.environ | {'HF_HOME': str(tmp_path / 'hf'), 'HF_ENDPOINT': address}
+    paths = {'PYTHONPATH': str(small_runs.ROOT)}
+    command = [sys.executable, '-c', FILE, name]
+    how = dict(cwd=tmp_path, env=environment | paths, capture_output=True, text=True, check=True)
+    return subprocess.run(command, **how).stdout.strip()
+
+  with hub(model) as (address, _):
+    assert asked('config.json', address).endswith('own/config.json')
+    assert asked('absent.json', address).startswith('refused: org/name does not give absent.json (')
+  assert (tmp_path / 'own/config.json').read_bytes() == (model / 'config.json').read_bytes()
+  assert not list((tmp_path / 'hf').rglob('config.json'))
+  assert asked('config.json', 'http://127.0.0.1:9').startswith('refused: org/name does not give')
 
 
 def test_what_the_hub_does_not_give_is_one_line_with_the_reason(tmp_path, model):
