@@ -73,7 +73,7 @@ class Shapes:
 def shapes(preset):
   """The shapes of a preset."""
   fast = dict(compute_dtype='float32', param_dtype='float32', remat=False, scan_layers=False)
-  fast['kernels'] = kernels.resolve('auto')
+  fast['kernels'] = kernels.resolve('auto', jax.devices()[0])
   if preset == 'tiny':
     cfg = presets.tiny()
     cfg = dataclasses.replace(cfg, moe=dataclasses.replace(cfg.moe, dispatch='dense'), **fast)

@@ -30,9 +30,10 @@ def resolve(asked, device=None):
     raise ValueError(f'kernels={asked!r} is not one of {", ".join(ASKED)}')
   if asked == 'reference':
     return asked
-  device = device or jax.devices()[0]
   if asked == 'auto':  # what has been run: no Pallas kernel has, yet
-    return 'cpu' if device.platform == 'cpu' else 'reference'
+    # To ask JAX for its devices would settle how many a CPU is, which may be too early.
+    return 'cpu' if getattr(device, 'platform', '') == 'cpu' else 'reference'
+  device = device or jax.devices()[0]
   if device.platform != asked:
     raise ValueError(
       f"kernels={asked!r} runs on a {asked} only; this is a {device.platform}: use 'auto'"

@@ -155,9 +155,12 @@ class Job:
     return [key for key in SIZES if operator.attrgetter(key)(self) == ranges.AUTO]
 
   def on(self, device):
-    """The job as a device computes it: where that lacks bfloat16, in float32."""
-    chosen = precision.compute_dtype(self.runtime.compute_dtype, device)
-    change = lambda part: part and dataclasses.replace(part, compute_dtype=chosen)
+    """The job as a device computes it: by its kernels, and in float32 where it lacks bfloat16."""
+    chosen = {'compute_dtype': precision.compute_dtype(self.runtime.compute_dtype, device)}
+    # What the user named has been found, or refused, when the config was built.
+    if self.runtime.kernels == 'auto':
+      chosen['kernels'] = kernels.resolve('auto', device)
+    change = lambda part: part and dataclasses.replace(part, **chosen)
     return dataclasses.replace(self, runtime=change(self.runtime), model=change(self.model))
 
 

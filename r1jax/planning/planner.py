@@ -108,7 +108,7 @@ def make(job, target, settings, say=lambda text: None):
   # A board is known by its name, whatever stands in for it here.
   board = gpus.BOARDS.get(target.chip.name, target.devices[0])
   job = asked.on(board)
-  if job != asked:
+  if job.runtime.compute_dtype != asked.runtime.compute_dtype:
     say(precision.told(board))
   cfg = architecture(job, target.devices[0])
   count = len(target.devices) - _samplers(job)

@@ -89,9 +89,9 @@ def run(job, config, imports=0.0):
   training, _ = ahead.devices(job.rl)
   mesh = sharding.make_mesh(job.mesh, training)
   device = mesh.devices.flat[0]
-  if job.on(device) != job and jax.process_index() == 0:
+  asked, job = job, job.on(device)
+  if job.runtime.compute_dtype != asked.runtime.compute_dtype and jax.process_index() == 0:
     print(precision.told(device))
-  job = job.on(device)
   with jax.set_mesh(mesh):
     job, config = sizes.chosen(job, config, mesh)
     kind.run(job, config, mesh, imports)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import pytest
 
 from r1jax import config as config_lib
@@ -52,6 +53,13 @@ def test_what_does_not_exist_is_refused_with_the_reason(asked, device, why):
     kernels.resolve(asked, device)
 
 
+def test_auto_asks_for_no_devices(monkeypatch):
+  # How many devices a CPU is can be said until then, and is, by `r1jax.cores`.
+  monkeypatch.setattr(jax, 'devices', lambda: pytest.fail('JAX was asked for its devices'))
+  assert kernels.resolve('auto') == 'reference'
+  config_lib.build(r1_zero.get_config('small'))
+
+
 def test_the_plan_says_what_runs_and_what_else_there_is():
   for name in ('tpu', 'gpu'):
     assert f'kernels={name}' in kernels.describe('reference', name)
@@ -62,7 +70,10 @@ def test_the_plan_says_what_runs_and_what_else_there_is():
 
 def test_a_config_resolves_its_kernels_when_it_is_built():
   config = r1_zero.get_config('small')
-  assert config_lib.build(config).model.kernels == 'cpu'
+  # Before devices are asked for 'auto' is what all of them run.
+  job = config_lib.build(config)
+  assert job.model.kernels == 'reference' and job.on(CPU).model.kernels == 'cpu'
+  assert job.on(HOPPER).model.kernels == 'reference' and job.on(CPU).runtime.kernels == 'cpu'
   config.runtime.kernels = 'gpu'
   with pytest.raises(ValueError, match="kernels='gpu'"):
     config_lib.build(config)
