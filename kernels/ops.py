@@ -1,6 +1,7 @@
 """The ops by the form that runs them, and which form that is."""
 
 import importlib
+import os
 
 import jax
 
@@ -12,7 +13,14 @@ SHARING = ('reference', 'cpu')  # forms whose attention knows shared prompts
 # Slots of a cache, which has multiples of them: what a kernel reads at once; for XLA:CPU the widest
 # vector of float32, as products over 133 slots take 1.4 times as long as over 136 or 144.
 _BLOCK = {'gpu': 128, 'cpu': 16, 'reference': 16}
+_TILED = 2  # cores of a device up to which one core's loop of tiles is no slower than all of them
 _HOPPER = '9.0'  # the compute capability whose tensor core instructions the GPU kernels are
+
+
+def _cores_per_device():
+  """Cores of this process to each of its devices, where these are a CPU's."""
+  own = os.sched_getaffinity(0) if hasattr(os, 'sched_getaffinity') else range(os.cpu_count() or 1)
+  return len(own) / jax.local_device_count()
 
 
 def _ops(form):
@@ -32,7 +40,8 @@ def resolve(asked, device=None):
     return asked
   if asked == 'auto':  # what has been run: no Pallas kernel has, yet
     # To ask JAX for its devices would settle how many a CPU is, which may be too early.
-    return 'cpu' if getattr(device, 'platform', '') == 'cpu' else 'reference'
+    tiles = getattr(device, 'platform', '') == 'cpu' and _cores_per_device() <= _TILED
+    return 'cpu' if tiles else 'reference'
   device = device or jax.devices()[0]
   if device.platform != asked:
     raise ValueError(
@@ -57,6 +66,7 @@ def describe(form, platform):
   why = {
     'tpu': '; our Pallas kernels have not been run on a TPU yet: --config.runtime.kernels=tpu',
     'gpu': '; our Pallas kernels have not been run on a GPU yet: --config.runtime.kernels=gpu',
+    'cpu': '; for one or two cores a device attention by tiles: --config.runtime.kernels=cpu',
   }.get(platform, '')
   return f'reference: plain JAX, compiled by XLA for {platform}{why}'
 

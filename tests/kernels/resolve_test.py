@@ -1,6 +1,7 @@
 """Which kernels run is decided once, and never silently something else."""
 
 import dataclasses
+import os
 
 import jax
 import pytest
@@ -25,7 +26,6 @@ CPU, TPU, HOPPER, AMPERE = Device('cpu'), Device('tpu'), Device('gpu', '9.0'), D
 @pytest.mark.parametrize(
   'asked, device, form',
   [
-    ('auto', CPU, 'cpu'),
     ('reference', CPU, 'reference'),
     ('auto', HOPPER, 'reference'),
     ('auto', TPU, 'reference'),
@@ -53,6 +53,15 @@ def test_what_does_not_exist_is_refused_with_the_reason(asked, device, why):
     kernels.resolve(asked, device)
 
 
+@pytest.mark.parametrize(
+  'cores, devices, form', [(2, 1, 'cpu'), (4, 2, 'cpu'), (8, 2, 'reference')]
+)
+def test_a_device_of_many_cores_has_no_loop_on_one_of_them(monkeypatch, cores, devices, form):
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(cores)), raising=False)
+  monkeypatch.setattr(jax, 'local_device_count', lambda: devices)
+  assert kernels.resolve('auto', CPU) == form and kernels.resolve('cpu', CPU) == 'cpu'
+
+
 def test_auto_asks_for_no_devices(monkeypatch):
   # How many devices a CPU is can be said until then, and is, by `r1jax.cores`.
   monkeypatch.setattr(jax, 'devices', lambda: pytest.fail('JAX was asked for its devices'))
@@ -64,11 +73,12 @@ def test_the_plan_says_what_runs_and_what_else_there_is():
   for name in ('tpu', 'gpu'):
     assert f'kernels={name}' in kernels.describe('reference', name)
     assert kernels.describe(name, name).startswith(f'{name}: Pallas')
-  for form in ('reference', 'cpu'):
-    assert kernels.describe(form, 'cpu').endswith('for cpu')
+  assert kernels.describe('cpu', 'cpu').endswith('for cpu')
+  assert 'kernels=cpu' in kernels.describe('reference', 'cpu')
 
 
-def test_a_config_resolves_its_kernels_when_it_is_built():
+def test_a_config_resolves_its_kernels_when_it_is_built(monkeypatch):
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {0}, raising=False)
   config = r1_zero.get_config('small')
   # Before devices are asked for 'auto' is what all of them run.
   job = config_lib.build(config)
