@@ -47,8 +47,7 @@ def peak(cfg, mesh, held, updates):
   one device.
   """
   here = shared(mesh)
-  most = max(in_update(cfg, mesh, held, updates, here), in_rollout(cfg, mesh, held))
-  return around(mesh, held, updates, most, here)
+  return max(ask(cfg, mesh, held, updates, here) for ask in (in_update, in_rollout))
 
 
 def shared(mesh):
@@ -60,30 +59,34 @@ def shared(mesh):
 
 
 def in_update(cfg, mesh, held, updates, here):
-  """Bytes that an update adds on one device; `here` as of `shared`."""
+  """Bytes of this process at the peak of an update or, where `here` (of `shared`) is 0, of a
+  device.
+  """
   # On a CPU the gradient of the micro-batch at work, and the sum over those before it; compilers
   # for other devices add in place.
-  copies = 2 if here else 1
-  return copies * held.gradients + memory.activations(cfg, mesh, updates.rows, updates.length)
+  inside = (2 if here else 1) * held.gradients
+  inside += memory.activations(cfg, mesh, updates.rows, updates.length)
+  return _around(mesh, held, updates, here, inside, updates.saves)
 
 
-def in_rollout(cfg, mesh, held):
-  """Bytes that a rollout adds on one device."""
+def in_rollout(cfg, mesh, held, updates, here):
+  """The same at the peak of a rollout."""
   weights, tpu = held.decoding, mesh.devices.flat[0].platform == 'tpu'
   # Without a layout of its own decoding casts them: a TPU's compiler does so once for all tokens.
   if tpu and cfg.param_dtype != cfg.compute_dtype:
     weights = weights or handover.held(cfg, mesh)
   # While a step of the sampler writes to the cache, or slots become fewer, parts of it exist twice.
-  return weights + 1.5 * held.cache
+  # The state before the first update is written while the first rollout is sampled.
+  return _around(mesh, held, updates, here, weights + 1.5 * held.cache, True)
 
 
-def around(mesh, held, updates, inside, here):
-  """Bytes of a process or, where `here` is 0, of a device, with `inside` beside the state."""
+def _around(mesh, held, updates, here, inside, copied):
+  """All that there is with `inside` on each device; `copied`: while a checkpoint is written."""
   one = held.state + inside
   if not here:
     return one + updates.beside / mesh.size
   # What is trained is as large as its gradient. A device with memory of its own keeps no copy.
-  copy = held.gradients + held.optimizer + held.reference if updates.saves else 0.0
+  copy = held.gradients + held.optimizer + held.reference if copied else 0.0
   return PROCESS + updates.beside + here * (one + copy)
 
 

@@ -160,15 +160,12 @@ def _slots(job, cfg, mesh):
 
 
 def _update(job, cfg, mesh, held, room):
-  updates = resident.of_rl(job)
-  inside = resident.in_update(cfg, mesh, held, updates, room.here)
-  return resident.around(mesh, held, updates, inside, room.here)
+  return resident.in_update(cfg, mesh, held, resident.of_rl(job), room.here)
 
 
 def _rollout(job, cfg, mesh, held, room):
   held = dataclasses.replace(held, cache=memory.cache(job, cfg, mesh))
-  inside = resident.in_rollout(cfg, mesh, held)
-  return resident.around(mesh, held, resident.of_rl(job), inside, room.here)
+  return resident.in_rollout(cfg, mesh, held, resident.of_rl(job), room.here)
 
 
 def _first(sizes, needs, room):

@@ -52,8 +52,7 @@ def peak(job, mesh):
   """What the plan of the run says of its peak on devices with memory of their own."""
   cfg, updates = model_of(job), resident.of_rl(job)
   held = memory.held(job, cfg, mesh)
-  parts = resident.in_update(cfg, mesh, held, updates, 0), resident.in_rollout(cfg, mesh, held)
-  return resident.around(mesh, held, updates, max(parts), 0)
+  return max(ask(cfg, mesh, held, updates, 0) for ask in (resident.in_update, resident.in_rollout))
 
 
 @pytest.mark.parametrize('shape', [(1, 1, 1, 1), (1, 4, 1, 1), (1, 2, 1, 2), (1, 2, 1, 1, 2)])

@@ -53,7 +53,7 @@ def run(tmp_path, one_device):
   stage = reasoning_rl.Stage(job, cfg, model.form(job, tok), questions, None, folder)
   initial = jax.device_get(model.weights(job, cfg))
   stage.initial = model.weights(job, cfg)
-  stage.pending = [packing.empty(stage.layout, stage._scores_old, bool(job.grpo.beta))]
+  stage.pending = [packing.empty(stage.layout, reasoning_rl.scores_old(job), bool(job.grpo.beta))]
   _save(folder, stage, 2)
   return folder, cfg, initial
 
