@@ -30,7 +30,7 @@ def cells(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_a_notebook_runs_to_its_end(name):
   if name in NEEDED and not fetched.place(NEEDED[name]).exists():
-    pytest.skip(f'needs `r1jax fetch {NEEDED[name]}`, a model of 93 MB')
+    pytest.skip(f'needs `r1jax fetch {NEEDED[name]}`, a model of 98 MB')
   smaller = [f'--set={value}' for value in SMALLER.get(name, ())]
   command = [sys.executable, 'notebooks/execute.py', *smaller, f'notebooks/{name}.ipynb']
   done = subprocess.run(

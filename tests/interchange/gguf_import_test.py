@@ -28,7 +28,9 @@ from tests.interchange import families
 
 NAMES = ['qwen2', 'qwen2_yarn', 'qwen2_untied', 'qwen3', 'llama', 'llama_wide_heads']
 FETCHED = fetched.place('smollm2')  # found here: each test has a cache of its own
-SMOLLM2 = json.loads((pathlib.Path(__file__).parent / 'smollm2_reference.json').read_text())
+HERE = pathlib.Path(__file__).parent
+SMOLLM2 = json.loads((HERE / 'smollm2_reference.json').read_text())
+LLAMA_CPP = json.loads((HERE / 'smollm2_llama_cpp.json').read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -227,12 +229,16 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path):
     assert '\n' not in str(error.value)
 
 
-@pytest.mark.heavy
-def test_smollm2_computes_what_transformers_does(one_device):
-  """The weights of a real file by other code: its rows un-permuted, its Q4_1 blocks dequantised."""
+@pytest.fixture
+def smollm2():
+  """The folder of the fetched model, in the test's own cache."""
   if not FETCHED.exists():
-    pytest.skip('needs `r1jax fetch smollm2`, a model of 93 MB')
-  folder = checkpoints.open(FETCHED)
+    pytest.skip('needs `r1jax fetch smollm2`, a model of 98 MB')
+  return checkpoints.open(FETCHED)
+
+
+def computed(folder, cases):
+  """Yields (case, float32 logits [its greedy tokens, V]), each behind what comes before it."""
   cfg = huggingface.read_config(folder, 'float32', 'float32', remat=False)
   params = huggingface.load(folder, cfg, 'float32')
 
@@ -241,16 +247,42 @@ def test_smollm2_computes_what_transformers_does(one_device):
     out = transformer.forward(params, cfg, token_BT, segment_BT, position_BT)
     return transformer.logits(params, cfg, out.hidden_XD)
 
-  for case in SMOLLM2['cases']:
+  for case in cases:
     ids, size = case['prompt'] + case['greedy'], len(case['prompt'])
-    token, segment = np.zeros((2, 1, 80), np.int32)
+    token, segment = np.zeros((2, 1, 96), np.int32)
     token[0, : len(ids)], segment[0, : len(ids)] = ids, 1
-    arrays = token, segment, np.arange(80, dtype=np.int32)[None]
+    arrays = token, segment, np.arange(96, dtype=np.int32)[None]
     put = [sharding.put(a, sharding.act('batch', None)) for a in arrays]
-    found = np.asarray(logits(params, *put))
-    assert found[size - 1 : len(ids) - 1].argmax(-1).tolist() == case['greedy']
+    yield case, np.asarray(logits(params, *put))[size - 1 : len(ids) - 1]
+
+
+@pytest.mark.heavy
+def test_smollm2_computes_what_transformers_does(smollm2, one_device):
+  """The weights of a real file by other code: its rows un-permuted, its Q4_1 blocks dequantised."""
+  for case, found in computed(smollm2, SMOLLM2['cases']):
+    assert found.argmax(-1).tolist() == case['greedy']
     wanted = case['first_logits_after_prompt']
-    np.testing.assert_allclose(found[size - 1, : len(wanted)], wanted, rtol=0, atol=5e-4)
+    np.testing.assert_allclose(found[0, : len(wanted)], wanted, rtol=0, atol=5e-4)
+
+
+@pytest.mark.heavy
+def test_smollm2_says_greedily_what_llama_cpp_says(smollm2, one_device):
+  for case, found in computed(smollm2, LLAMA_CPP['replies']):
+    # Where two tokens are as likely but for rounding, either may be the best.
+    chosen = np.take_along_axis(found, np.array(case['greedy'])[:, None], 1)[:, 0]
+    assert (found.max(-1) - chosen).max() < 1e-3, case['text']
+
+
+def test_texts_and_chats_have_the_ids_of_llama_cpp(smollm2):
+  assert LLAMA_CPP['sha256'] == fetched.MODELS['smollm2'].sha256
+  tok = tokenizer.load(smollm2)
+  chat = chat_template.load(smollm2, tok)
+  for text, ids in LLAMA_CPP['ids']:
+    assert list(tok.encode(text)) == ids, text
+  for reply in LLAMA_CPP['replies']:
+    text = chat.render(reply['messages'])
+    assert text == reply['text']
+    assert list(chat_template.encode(chat, tok, text)) == reply['prompt']
 
 
 @pytest.mark.parametrize('stretch, factor', [(4.0, 0.8782488562869419), (4.0, 1.3), (32.0, 0.9)])
