@@ -36,10 +36,10 @@ def refused(folder, *flags, **overrides):
     ({'config': 'experiments/r1_zero.py:huge'}, "no preset 'huge'; it has tiny, .*v3_671b"),
     ({'rl__promts': 8}, 'unknown key --config.rl.promts: did you mean --config.rl.prompts'),
     ({'rl__prompts': 'many'}, '^error: --config.rl.prompts=many'),
-    ({'rl__mini_batches': 5}, r'8 prompts x 4 samples = 32 .* rl.mini_batches=5'),
-    ({'rl__capacity': 71}, 'max_prompt=48 .*max_new=24 do not fit rl.capacity=71'),
+    ({'rl__mini_batches': 5}, r'8 prompts x 4 samples = 32 .* --config.rl.mini_batches=5'),
+    ({'rl__capacity': 71}, 'max_prompt=48 .*max_new=24 do not fit --config.rl.capacity=71'),
     ({'mesh': '(1,3,1,1)'}, r'mesh=\(1, 3, 1, 1\) needs 3 devices, and \d (is|are) here'),
-    ({'data__max_prompt': 20}, r'question \d+ .* has \d+ tokens .* data.max_prompt=20'),
+    ({'data__max_prompt': 20}, r'question \d+ .* has \d+ tokens .* --config.data.max_prompt=20'),
     ({'checkpoint': '/nowhere'}, '/nowhere: no config.json with'),
   ],
 )
@@ -82,7 +82,7 @@ def test_the_work_directory_of_another_config_is_left_alone(reference):
     (GOOD + '{"question": "1 + 2"}\n', "line 2: no field 'answer'"),
     (
       GOOD + '{"question": "%s", "answer": "3"}\n' % ('1 + 2 ' * 40),
-      'question 2 .* data.max_prompt=48',
+      'question 2 .* --config.data.max_prompt=48',
     ),
   ],
 )

@@ -74,11 +74,13 @@ def read(text, nodes):
   entry, computations = _computations(text)
   reader = _Reader(computations, nodes)
   once = reader.work(entry)
-  loop = Work()
+  loop, bodies = Work(), [reader.work(body) for body in reader.unknown]
+  # Those that neither send nor say their cycles, as a CPU's tiles of attention, tell nothing here.
+  telling = [body for body in bodies if body.count or body.cycles] or bodies
   # Several loops of unknown length are taken for equally long: the caller knows one number.
-  for body in reader.unknown:
-    loop.add(reader.work(body), 1 / len(reader.unknown))
-  return Program(once, loop, len(reader.unknown))
+  for body in telling:
+    loop.add(body, 1 / len(telling))
+  return Program(once, loop, len(telling))
 
 
 def library_bytes(text):

@@ -62,7 +62,7 @@ def test_arithmetic_that_does_not_work_out_is_refused_with_the_numbers(job, sect
 
 
 @pytest.mark.parametrize(
-  'schedule', [(), ((1, 5),), ((0, 5), (9, 6), (3, 7)), ((0, 0),), (5,), ((0, 5, 6),)]
+  'schedule', [((1, 5),), ((0, 5), (9, 6), (3, 7)), ((0, 0),), (5,), ((0, 5, 6),)]
 )
 def test_a_length_schedule_starts_at_0_ascends_and_allows_tokens(schedule):
   with pytest.raises(ValueError, match='schedule='):
