@@ -14,7 +14,8 @@ from r1jax.sampling import handover
 
 ROOM = 0.9  # share of what is free that is planned with: formulas err, and memory has gaps
 # Tokens of a micro-batch on one device above which nothing is gained: matrix products are at their
-# best, and the last micro-batch of an update is half empty. A CPU is at its best with a row.
+# best, and the last micro-batch of an update is half empty. A CPU is at its best with a row: four
+# of 1,024 tokens in one micro-batch or in four took 6.7 s (8 layers of SmolLM2, two cores).
 BUSY = 8192
 # A step of decoding reads all weights and the cache of all slots: with a cache that is so many
 # times the weights, twice the slots are a tenth faster. Fewer slots than these are always of use.

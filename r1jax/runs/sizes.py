@@ -41,7 +41,7 @@ def kept(job, config):
   # Before anybody complains that an old size does not go with what is asked for now.
   workdir.check(folder, there, config)
   told = ', '.join(f'{key}={value}' for key, value in found.items())
-  _say(f'{folder} goes on with the sizes that it began with: {told}')
+  _say(f'sizes with which {folder} began: {told}')
   return job, config
 
 
