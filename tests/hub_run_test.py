@@ -12,7 +12,7 @@ from r1jax.interchange import exporting
 from tests import shared_data, small_runs
 from tests.interchange import random_qwen2
 
-# The `hub` preset with its own sizes cut to what two CPU cores sample in seconds.
+# The `hub` preset cut to what two CPU cores sample in seconds; the machine chooses as in a user's.
 HUB = {
   'config': 'experiments/r1_zero.py:hub',
   'data__max_prompt': 448,
@@ -20,6 +20,8 @@ HUB = {
   'sample__group': 2,
   'rl__mini_batches': 1,
   'rl__updates': 3,
+  'rl__rows': 'auto',
+  'rl__capacity': 'auto',
   'evaluation__questions': 2,
   'evaluation__few': 2,
   'evaluation__samples': 1,
