@@ -6,8 +6,7 @@
 The teacher is a hub folder or the work directory of a run; the data set is that of the pipeline's
 rejection sampling, or conversations as for experiments/sft.py. `--config.distill.kl.weight=0.5`
 learns the teacher's distribution too, where both have one tokenizer. The preset `traces` needs no
-teacher: it learns what somebody has published of R1's (OpenR1-Math's columns, or
-`--config.sft.columns=s1k`).
+teacher: it learns published traces of R1 (OpenR1-Math's columns, or `--config.sft.columns=s1k`).
 """
 
 from r1jax import config as config_lib

@@ -4,8 +4,7 @@ The scores of one tile, 64 queries by 64 keys of all heads, stay in a core's cac
 whole rows goes through memory several times. Only tiles that hold a pair of a query and a key that
 it sees are computed, forward and backward, as many as a row's segments ask for: a row of short
 sequences costs no more than these, and a shared prompt is read wherever it lies. The two passes are
-FlashAttention-2's (arXiv 2307.08691). XLA runs such a loop on one core: `r1jax/cores.py` makes a
-device of each.
+FlashAttention-2's (arXiv 2307.08691). XLA runs such a loop on one core: see `r1jax/cores.py`.
 
 Letters: I and J number the tiles of queries and of keys in a row, t and s are places in a tile, G
 query heads share each of Y key heads; a tile's queries of those G heads lie one after the other.

@@ -1,8 +1,7 @@
 """What compiling takes of this process's memory, as the kernel has seen it.
 
 The kernel keeps the most memory that a process has held. That mark is set back as a compilation
-begins and read as it ends. Where it cannot be set back (macOS, a /proc that is not ours to write)
-nothing is measured.
+begins and read as it ends. Where it cannot be (macOS, a read-only /proc) nothing is measured.
 """
 
 import functools

@@ -1,8 +1,8 @@
 """Which tensor of a hub checkpoint is which part of our parameter tree, by the family's tables.
 
-A hub tensor is a torch weight ([out, in] where ours is [in, out]), lies at one index of our stacked
-leaf (layer, or layer and expert) and, for DeepSeek, has its rotary rows as interleaved pairs
-(reference §2.3, §2.9).
+A hub tensor is a torch weight ([out, in] where ours is [in, out]) and lies at one index of our
+stacked leaf: layer, or layer and expert. DeepSeek's rotary rows are interleaved pairs there
+(reference §2.3, §2.9), where ours are two halves.
 """
 
 import dataclasses

@@ -77,8 +77,7 @@ def candidates(job, cfg, count, limit, cost):
 
   The jobs of a list differ in their mesh and come in the order of `cost` (of a `Candidate`). The
   lists: other meshes; one row and the slots of a prompt a shard; moments, then the reference in
-  bfloat16; layers' inputs on the host; no layout of the rollout's own; half the length, a quarter,
-  an eighth.
+  bfloat16; layers' inputs on the host; no layout of the rollout's own; 1/2, 1/4, 1/8 of the length.
   """
   for level in range(_LEVELS):
     fitting = [c for c in at_level(job, cfg, count, level) if c.guess < limit]

@@ -75,8 +75,7 @@ def held(job, cfg, mesh):
 def apart(job, cfg, train, sample):
   """`ArrayBytes` of the devices that train and of those that only sample (`rl.rollout_mesh`).
 
-  The latter keep copies of the weights alone: the one they sample by, and `ahead` those of what is
-  trained after it.
+  The latter keep copies of the weights alone: the one they sample by and, as `ahead`, later ones.
   """
   trains, samples = (held(job, cfg, mesh) for mesh in (train, sample))
   # A gradient is as large as what is trained.
@@ -147,8 +146,7 @@ def guess(job, cfg, mesh):
 
 
 def activations(cfg, mesh, all_rows, length):
-  """Guess of what an update on micro-batches of `all_rows` rows of `length` tokens holds beside
-  state and gradients.
+  """Guess of what micro-batches of `all_rows` rows of `length` tokens add to state and gradients.
 
   For Qwen 1.5B on v5e:2x4, 8 rows of 4,096 and of 32,768 tokens, the compiler asked for 3.6 and 7.0
   GiB where this gave 4.0 and 7.7; since then the head has been counted in smaller blocks.

@@ -43,25 +43,20 @@ def of_rl(job):
 def peak(cfg, mesh, held, updates):
   """Bytes at the peak of an update or of a rollout, whichever is higher.
 
-  They are those of this process on a CPU, elsewhere of a device. `held`: `memory.ArrayBytes` of
-  one device.
+  On a CPU of this process, elsewhere of a device. `held`: `memory.ArrayBytes` of one device.
   """
   here = shared(mesh)
   return max(ask(cfg, mesh, held, updates, here) for ask in (in_update, in_rollout))
 
 
 def shared(mesh):
-  """Devices of the mesh that share this process's memory: those of a CPU; 0 where each has its
-  own.
-  """
+  """Devices of the mesh that share this process's memory: a CPU's; 0 where each has its own."""
   cpu = _device(mesh).platform == 'cpu'
   return sum(one.process_index == jax.process_index() for one in mesh.devices.flat) if cpu else 0
 
 
 def in_update(cfg, mesh, held, updates, here):
-  """Bytes of this process at the peak of an update or, where `here` (of `shared`) is 0, of a
-  device.
-  """
+  """Bytes at the peak of an update: of a device, or of this process where `here` (of `shared`)."""
   # On a CPU the gradient of the micro-batch at work, and the sum over those before it; compilers
   # for other devices add in place.
   inside = (2 if here else 1) * held.gradients

@@ -145,9 +145,7 @@ def begun(path):
 
 
 def check(folder, saved, config):
-  """Raises ValueError where `saved`, the config of the run in a folder, is another; it says which
-  key.
-  """
+  """Raises ValueError, with the key, where `saved`, the config of a folder's run, is another."""
   _check_same(folder, saved, json.loads(config.to_json_best_effort()), _FREE)
 
 
