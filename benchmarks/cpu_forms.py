@@ -130,6 +130,22 @@ def training_attention():
   return Op('attention', forms, (q, k, v, segment), True)
 
 
+def shared_attention():
+  """Rows of `rl_step --preset=bench_qwen2`: a prompt and four completions that go on from it."""
+  cfg, prompt, reply = presets.bench_qwen2(), 63, 193
+  first = [1] * prompt + [number for number in range(2, 6) for _ in range(reply)]
+  length, rows = len(first), 4
+  wide, narrow = (rows, length, cfg.heads, cfg.head_qk), (rows, length, cfg.kv_heads, cfg.head_qk)
+  segment = jnp.tile(jnp.array(first), (rows, 1))
+  prefix = jnp.where(segment > 1, 1, -1)
+  run = lambda form: lambda q, k, v: form.attention(q, k, v, segment, 0.1, prefix)
+  forms = (
+    ('tiles that somebody sees', run(attention_cpu)),
+    ('spans of queries', run(reference)),
+  )
+  return Op(f'attention, shared prompt, {rows} x {length}', forms, draw(wide, narrow, narrow), True)
+
+
 def latent_decoding():
   """One query a sequence over the latent cache of the tiny model."""
   cfg = presets.tiny()
@@ -280,7 +296,13 @@ def main(argv):
   tokens = _ROWS * _LENGTH
   ops = [op(n, t) for op in (gate_and_up, query_key_value, gate_and_up_stored)
          for n, t in ((tokens, True), (_SEQUENCES, False))]  # fmt: skip
-  ops += [training_attention(), latent_decoding(), grouped_decoding(), grouped_steps()]
+  ops += [
+    training_attention(),
+    shared_attention(),
+    latent_decoding(),
+    grouped_decoding(),
+    grouped_steps(),
+  ]
   table = rich.table.Table('op', 'pass', 'form', 'ms', 'times the first')
   for op in ops:
     report(op, table)

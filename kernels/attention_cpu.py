@@ -4,7 +4,7 @@ The scores of one tile, 64 queries by 64 keys of all heads, stay in a core's cac
 whole rows goes through memory several times. Only tiles that hold a pair of a query and a key that
 it sees are computed, forward and backward, as many as a row's segments ask for: a row of short
 sequences costs no more than these, and a shared prompt is read wherever it lies. The two passes are
-FlashAttention-2's (arXiv 2307.08691). XLA runs such a loop on one core: see `r1jax/cores.py`.
+FlashAttention-2's (arXiv 2307.08691). XLA runs such a loop on one core: `runs/cpu_devices.py`.
 
 Letters: I and J number the tiles of queries and of keys in a row, t and s are places in a tile, G
 query heads share each of Y key heads; a tile's queries of those G heads lie one after the other.
@@ -16,10 +16,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from r1jax.kernels import varying
+from r1jax.kernels import packing, varying
+from r1jax.kernels.reference import MASKED
 
 TILE = 64  # tokens; with AVX-512 tiles of 84 and 120 took as long, of 168 a third longer
-MASKED = -1e30  # finite, so that a fully masked row has no NaN, forward or backward
 
 
 class _Who(NamedTuple):
@@ -40,7 +40,7 @@ class _Who(NamedTuple):
 def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, prefix_BT=None):
   """Causal attention within segments of packed rows; arguments and result of `reference.attention`.
 
-  Where all of a row's place is padding the result is zero, which no caller reads.
+  A tile that holds nothing but padding gets zeros, which no caller reads.
   """
   T = q_BTNH.shape[1]
   if prefix_BT is None:
@@ -141,11 +141,9 @@ def _who(segment_BT, prefix_BT, size):
   ranges = lambda x: (jnp.where(x > 0, x, none).min(-1), x.max(-1))
   segment_BIt, prefix_BIt = cut(segment_BT), cut(prefix_BT)
   low_BJ, high_BJ = ranges(segment_BIt)
-  overlaps = lambda low, high: (
-    (low[:, :, None] <= high_BJ[:, None]) & (low_BJ[:, None] <= high[:, :, None])
-  )
+  meet = lambda low, high: packing.meet((low, high), (low_BJ, high_BJ))
   # Its own past, and the segment that it goes on from.
-  seen_BIJ = overlaps(low_BJ, high_BJ) | overlaps(*ranges(prefix_BIt))
+  seen_BIJ = meet(low_BJ, high_BJ) | meet(*ranges(prefix_BIt))
   number = jnp.arange(low_BJ.shape[1])
   seen_BIJ &= (high_BJ > 0)[:, :, None] & (number[:, None] >= number)
   tile_BIJ = jnp.argsort(~seen_BIJ, axis=-1, stable=True).astype(jnp.int32)

@@ -11,15 +11,19 @@ def overlap(segment_BT, queries, keys):
   """
   B, T = segment_BT.shape
   query, key = (segment_BT.reshape(B, -1, size) for size in (queries, keys))
-  meets = (query.min(-1)[:, :, None] <= key.max(-1)[:, None]) & (
-    query.max(-1)[:, :, None] >= key.min(-1)[:, None]
-  )
+  meets = meet((query.min(-1), query.max(-1)), (key.min(-1), key.max(-1)))
   # First key of a block, and the position behind the last query of one.
   starts, ends = jnp.arange(T // keys) * keys, (jnp.arange(T // queries) + 1) * queries
   # A key block that begins behind the query block's end is all future.
   meets = meets & (starts < ends[:, None])
   last = meets.shape[1] - 1 - jnp.argmax(meets[:, ::-1], axis=1)
   return jnp.argmax(meets, axis=2).astype(jnp.int32), last.astype(jnp.int32)
+
+
+def meet(query_BI, key_BJ):
+  """bool [B, I, J]: where ranges of ids, each (lowest, highest) by block, have one in common."""
+  (low_BI, high_BI), (low_BJ, high_BJ) = query_BI, key_BJ
+  return (low_BI[:, :, None] <= high_BJ[:, None]) & (low_BJ[:, None] <= high_BI[:, :, None])
 
 
 def whole(segment_BT, queries, keys):

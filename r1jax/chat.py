@@ -11,7 +11,7 @@ from r1jax import ranges
 from r1jax.cli import commands, flags
 from r1jax.interchange import checkpoints
 
-_COMPILES = 'compiling; the first reply waits a minute or so, more for a large model'
+_COMPILES = 'compiling; the first reply waits for it, a large model for minutes'
 _EXAMPLES = """
 r1jax chat                                              # with the shipped base
 r1jax chat --checkpoint=runs/r1_zero_tiny --temperature=1 --prompt='3 + 4 - 2'

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from r1jax import cores
 from r1jax.cli import commands, flags
 
 _EXAMPLES = """
@@ -169,7 +170,9 @@ def judge(records, advance):
     for record in records:
       one = record.check()
       if isinstance(one, Task):
-        workers = workers or pool.Pool(pool.cores(), _GIB << 30, start_seconds=_START_SECONDS)
+        workers = workers or pool.Pool(
+          len(cores.available()), _GIB << 30, start_seconds=_START_SECONDS
+        )
         one = _submitted(one, workers, asked)
       waiting.append(one)
       if not _comes(one):

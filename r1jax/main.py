@@ -18,8 +18,8 @@ python -m r1jax.main --config=experiments/r1_zero.py    # the same command, the 
 """
 
 
-# By which a user tells JAX how much of a GPU's memory to take; the second is the older name.
-_FRACTIONS = {'XLA_CLIENT_MEM_FRACTION', 'XLA_PYTHON_CLIENT_MEM_FRACTION'}
+# By which a user tells JAX how much of a GPU's memory to take, and the older name of that.
+_FRACTION, _FRACTION_BEFORE = 'XLA_CLIENT_MEM_FRACTION', 'XLA_PYTHON_CLIENT_MEM_FRACTION'
 
 
 def parse(argv):
@@ -46,8 +46,8 @@ def run(given):
   began = time.monotonic()
   commands.stop_where_unread()
   # Of a GPU's memory JAX takes three quarters unless it is told otherwise; plans count on it all.
-  if not _FRACTIONS & os.environ.keys():
-    os.environ[min(_FRACTIONS)] = '0.95'
+  if _FRACTION_BEFORE not in os.environ:
+    os.environ.setdefault(_FRACTION, '0.95')
   with commands.quiet():  # JAX comes with these: help and mistyped flags do not wait for it
     from r1jax import processes
     from r1jax.runs.graph import graph
@@ -84,9 +84,8 @@ def _train(given, began):
   """Runs the experiment: a graph of stages, or one stage."""
   with commands.quiet():
     from r1jax import config as config_lib
-    from r1jax import cores
     from r1jax.cli import overrides
-    from r1jax.runs import kinds, r1, rl_vs_distill
+    from r1jax.runs import cpu_devices, kinds, r1, rl_vs_distill
   config = overrides.load(given)
   graphs = {'r1': r1.run, 'rl_vs_distill': rl_vs_distill.run}
   if config.stage in graphs:
@@ -96,7 +95,7 @@ def _train(given, began):
   job = config_lib.build(config)
   # Processes of a job share a machine as their launcher has arranged it.
   if not (given.coordinator or given.distributed):
-    cores.share(job)
+    cpu_devices.share(job)
   kinds.run(job, config, imports=time.monotonic() - began)
 
 

@@ -43,12 +43,12 @@ def run(given):
   with commands.quiet():
     import jax
 
-    from r1jax import cores, programs, sharding
-    from r1jax.runs import replay
+    from r1jax import programs, sharding
+    from r1jax.runs import cpu_devices, replay
     from r1jax.stages import ahead
   job, begun = replay.prepare(given.run, given.update)
   # As the run itself: the same devices, types and mesh give the same bits.
-  cores.share(job)
+  cpu_devices.share(job)
   programs.keep(job.runtime.cache)
   training, _ = ahead.devices(job.rl)
   mesh = sharding.make_mesh(job.mesh, training)

@@ -17,6 +17,7 @@ FLOORS = {
   'sharding': 0,
   'params': 0,
   'processes': 0,
+  'cores': 0,
   'precision': 0,
   'ranges': 0,
   'files': 0,

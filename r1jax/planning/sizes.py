@@ -5,6 +5,7 @@ stays as asked: where that fits in no size, the choice says what would.
 """
 
 import dataclasses
+import operator
 
 from r1jax import config as config_lib
 from r1jax import sharding
@@ -134,8 +135,7 @@ def put(job, key, value):
 
 def value_of(job, key):
   """The value of a dotted key."""
-  section, name = key.split('.')
-  return getattr(getattr(job, section), name)
+  return operator.attrgetter(key)(job)
 
 
 def _rows(job, mesh, room):

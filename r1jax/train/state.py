@@ -18,7 +18,7 @@ _DIGEST = ', SHA-256 '
 class TrainState:
   """Weights and what trains them.
 
-  With adapters, `params` and `reference` hold these alone; `FrozenBase` is no part of the state.
+  With adapters these alone are in `params` and `reference`; what is frozen, `FrozenBase` holds.
 
   Attributes:
     params: what is trained of the policy.

@@ -63,7 +63,7 @@ def test_a_device_of_many_cores_has_no_loop_on_one_of_them(monkeypatch, cores, d
 
 
 def test_auto_asks_for_no_devices(monkeypatch):
-  # How many devices a CPU is can be said until then, and is, by `r1jax.cores`.
+  # How many devices a CPU is can be said until then, and is, by `runs.cpu_devices`.
   monkeypatch.setattr(jax, 'devices', lambda: pytest.fail('JAX was asked for its devices'))
   assert kernels.resolve('auto') == 'reference'
   config_lib.build(r1_zero.get_config('small'))

@@ -65,7 +65,7 @@ def test_a_run_whose_data_has_changed_is_not_gone_on_with(tmp_path):
   small_runs.finish(folder, rl__updates=1, **data)
   questions(train, range(9), shift=100)
   told = one_line(small_runs.end(small_runs.start(folder, rl__updates=2, **data), folder))
-  assert f'{train} (config.data.path) has changed since {folder} began to learn from it' in told
+  assert f'{train} (--config.data.path) has changed since {folder} began to learn from it' in told
   questions(train, range(9))
   assert 'resumed from' in small_runs.finish(folder, rl__updates=2, **data).stdout
 

@@ -287,12 +287,6 @@ def own():
   return Pool(workers=1, memory_bytes=OWN_BYTES)
 
 
-def cores():
-  """Cores that this process may use."""
-  # macOS does not say which they are.
-  return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-
-
 def own_function(environment):
   """The `Program` that calls a user's function, with the user's variables."""
   return Program(_OWN_WORKER, 'reward.function_gib', dict(environment))

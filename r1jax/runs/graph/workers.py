@@ -17,6 +17,7 @@ from multiprocessing import connection
 
 import jax
 
+from r1jax import cores
 from r1jax.runs import lock
 from r1jax.runs.graph import graph
 from r1jax.train import loop
@@ -66,8 +67,8 @@ def run(build, config, until='', say=print):
 
 def _run(build, config, made, until, say):
   """In this process, or by workers."""
-  cores = _cores()
-  most, why = _most(cores)
+  own = cores.available()
+  most, why = _most(own)
   # Fewer than asked for is said: the run takes that much longer.
   if most < config.workers and jax.process_index() == 0:
     say(f'workers={config.workers} is asked for, {most} can be had here: {why}')
@@ -77,19 +78,19 @@ def _run(build, config, made, until, say):
     return
   # Each worker builds the graph anew from it: functions of nodes do not pickle either.
   plain = config.copy_and_resolve_references()  # references do not pickle
-  shares = [cores[number::count] for number in range(count)]
+  shares = [own[number::count] for number in range(count)]
   with _crew(build, plain, shares) as crew, loop.Signals() as signals:
     _supervise(made, crew, until, signals, say)
   made.write_manifest()
 
 
-def _most(cores):
+def _most(own):
   """(Most workers this machine can have, why no more): an accelerator belongs to one process."""
   if jax.process_count() > 1:
     return 1, f'{jax.process_count()} processes make each stage together'
   if jax.default_backend() != 'cpu':
     return 1, f'one process holds the {jax.default_backend()}'
-  return len(cores), f'one for each core, {len(cores)} in all'
+  return len(own), f'one for each core, {len(own)} in all'
 
 
 def _supervise(made, crew, until, signals, say):
@@ -151,10 +152,10 @@ def _crew(build, config, shares):
   """Starts a worker on each share of the cores; at the end, those still busy save first."""
   spawn, crew = multiprocessing.get_context('spawn'), []
   try:
-    for cores in shares:
+    for share in shares:
       ours, theirs = spawn.Pipe()
       process = spawn.Process(target=_work, args=(build, config, theirs))
-      with _on(cores):
+      with _on(share):
         process.start()
       # Our copy of its end: while that is open, its death would not close the pipe.
       theirs.close()
@@ -183,21 +184,14 @@ def _stop(crew):
     worker.process.join()
 
 
-def _cores():
-  """Numbers of the cores that this process may use."""
-  if hasattr(os, 'sched_getaffinity'):
-    return sorted(os.sched_getaffinity(0))
-  return list(range(os.cpu_count() or 1))
-
-
 @contextlib.contextmanager
-def _on(cores):
-  """What is started inside runs on these cores, where the system can say so."""
+def _on(share):
+  """What is started inside runs on this share of the cores, where the system can say so."""
   if not hasattr(os, 'sched_setaffinity'):
     yield
     return
   before = os.sched_getaffinity(0)
-  os.sched_setaffinity(0, cores)
+  os.sched_setaffinity(0, share)
   try:
     yield
   finally:

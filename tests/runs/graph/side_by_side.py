@@ -12,6 +12,7 @@ import time
 
 import ml_collections
 
+from r1jax import cores
 from r1jax.runs.graph import graph, workers
 from r1jax.train import loop
 
@@ -36,7 +37,7 @@ def build(config):
 
 
 def _make(name, told, folder, inputs):
-  (folder / 'process').write_text(f'{os.getpid()} {workers._cores()}')
+  (folder / 'process').write_text(f'{os.getpid()} {cores.available()}')
   if name in MEETING:
     _wait_for(folder.parent / MEETING[name] / 'process')
   print(f'the stage {name}')

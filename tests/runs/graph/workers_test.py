@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from r1jax import cores
 from r1jax.runs import lock
 from r1jax.runs.graph import workers
 from r1jax.train import loop
@@ -106,7 +107,7 @@ def test_a_stopped_pipeline_leaves_no_process_and_goes_on(tmp_path, number):
 
 def test_what_cannot_have_workers_makes_one_stage_after_another_and_says_so(tmp_path, monkeypatch):
   heard = []
-  monkeypatch.setattr(workers, '_cores', lambda: [0])
+  monkeypatch.setattr(cores, 'available', lambda: [0])
   monkeypatch.setattr(side_by_side, 'MEETING', {})
   workers.run(side_by_side.build, side_by_side.settings(tmp_path, 2), say=heard.append)
   assert heard == ['workers=2 is asked for, 1 can be had here: one for each core, 1 in all']

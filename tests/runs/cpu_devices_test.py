@@ -9,6 +9,7 @@ import pytest
 from r1jax import config as config_lib
 from r1jax import cores
 from r1jax.experiments import r1_zero
+from r1jax.runs import cpu_devices
 from tests import small_runs
 
 
@@ -24,12 +25,12 @@ def devices(monkeypatch):
 
   def told(job, count=4, **environment):
     asked = []
-    monkeypatch.setattr(cores, '_cores', lambda: count)
+    monkeypatch.setattr(cores, 'available', lambda: range(count))
     monkeypatch.delenv('XLA_FLAGS', raising=False)
     for name, value in environment.items():
       monkeypatch.setenv(name, value)
     monkeypatch.setattr(jax.config, 'update', lambda name, value: asked.append((name, value)))
-    cores.share(job)
+    cpu_devices.share(job)
     assert {name for name, _ in asked} <= {'jax_num_cpu_devices'}
     return sum(value for _, value in asked)
 
@@ -66,7 +67,7 @@ def test_a_job_for_another_machine_is_left_alone(devices):
 
 
 @pytest.mark.heavy
-@pytest.mark.skipif(cores._cores() < 2, reason='one core')
+@pytest.mark.skipif(len(cores.available()) < 2, reason='one core')
 def test_a_run_as_a_user_starts_it_is_on_two_devices(tmp_path):
   variables = {k: v for k, v in small_runs.environment().items() if k != 'XLA_FLAGS'}
   done = subprocess.run(
