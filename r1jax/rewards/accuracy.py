@@ -80,29 +80,29 @@ def last_box(text):
 
   Boxes joined by commas or `and` state one list: `\\boxed{1} and \\boxed{2}` is `1, 2`.
   """
-  found = closed_boxes(text)
+  spans = closed_boxes(text)
   bare = collections.deque(_BARE_BOX.finditer(text), maxlen=1)
-  if bare and not (found and found[-1][0] > bare[0].start()):
+  if bare and not (spans and spans[-1][0] > bare[0].start()):
     return bare[0][1]
-  if not found:
+  if not spans:
     return None
-  (start, end), listed = found[-1], []
-  for opened, closed in reversed(found[:-1]):
+  (start, end), listed = spans[-1], []
+  for opened, closed in reversed(spans[:-1]):
     between = text[closed + 1 : start]
     if len(between) > 60 or not _JOINED.match(between):
       break
     listed.append(text[opened:closed])
     start = opened
-  last = text[found[-1][0] : end]
+  last = text[spans[-1][0] : end]
   return ', '.join((*reversed(listed), last)) if listed else last
 
 
 def _closing(text, at):
   """Where the brace that is open at `at` closes, or None; looks as far as an answer may be long."""
   depth = 1
-  for found in _BRACE.finditer(text, at, at + LONGEST_ANSWER * 2):
-    if found.group() in '{}':
-      depth += 1 if found.group() == '{' else -1
+  for brace in _BRACE.finditer(text, at, at + LONGEST_ANSWER * 2):
+    if brace.group() in '{}':
+      depth += 1 if brace.group() == '{' else -1
       if not depth:
-        return found.start()
+        return brace.start()
   return None

@@ -238,8 +238,8 @@ def _unlettered(options, letters):
       'them'
     )
   # Yes: `A. 3`, `(B) cat`, `C: x`. No: `A`, `Ann`, a letter of another option.
-  found = [re.match(rf'\(?{name}[.):] ?(?=\S)', text) for name, text in zip(letters, texts)]
-  return [text[one.end() :] for one, text in zip(found, texts)] if all(found) else texts
+  leads = [re.match(rf'\(?{name}[.):] ?(?=\S)', text) for name, text in zip(letters, texts)]
+  return [text[one.end() :] for one, text in zip(leads, texts)] if all(leads) else texts
 
 
 def read(answer, options, texts=()):
@@ -253,11 +253,11 @@ def read(answer, options, texts=()):
   text = _OWN_LINE.sub(r'\1. ', answer.replace('**', '').replace('__', '').strip())
   text = _SET_ASIDE.sub(' ', notation.clean(text)).strip("*_` '\n")
   text = _LEAD.sub('', text, count=1) if _LEAD.match(text) else text
-  found = _LETTER.match(text.strip('*_` '))
-  if not found or found[1].upper() not in options.upper():
+  stated = _LETTER.match(text.strip('*_` '))
+  if not stated or stated[1].upper() not in options.upper():
     return None
-  rest = next((tail for tail in found.groups()[1:] if tail), '')
-  letter = found[1].upper()
+  rest = next((tail for tail in stated.groups()[1:] if tail), '')
+  letter = stated[1].upper()
   # What an option itself says offers no other: `B. neither`, of an option of that text.
   own = dict(zip(options.upper(), texts)).get(letter, '')
   if _bare(rest) and _bare(rest) == _bare(own):
@@ -270,21 +270,21 @@ def read(answer, options, texts=()):
   if _TAKEN_BACK.search(rest) or _offers(rest, options, letter):
     return None
   # `B. not A but C` names others: it is no choice.
-  letters = {max(found).upper() for found in _OTHER.findall(rest)}
+  letters = {max(groups).upper() for groups in _OTHER.findall(rest)}
   others = letters & set(options.upper())
   return letter if others <= {letter} else None
 
 
 def _offers(rest, options, letter):
   """Whether what follows a letter offers another option, by its small letter or its place."""
-  found = [*_OFFERED.finditer(rest), *filter(None, [_BARE.match(rest)])]
+  offers = [*_OFFERED.finditer(rest), *filter(None, [_BARE.match(rest)])]
   # What is no option, or the same one, is no other: `B. x and y`, `B (the second option)`.
   others, own = set(options.upper()) - {letter}, options.upper().index(letter)
   places = {place for number, place in enumerate(_PLACES) if number != own}
   places |= {'last', 'other', 'next', 'previous'}
   return any(
     one['place'].lower() in places if one['place'] else one['letter'].upper() in others
-    for one in found
+    for one in offers
   )
 
 

@@ -136,10 +136,10 @@ class FunctionProcess:
     return self._pool.submit(Task('function', self._seconds, arguments, Kind.VERIFIER_ERROR))
 
   def _deal(self, done, futures):
-    found = done.result()
-    if isinstance(found, Verdict):  # one for all: the call was late, or its process died
-      found = [found] * len(futures)
-    for future, one in zip(futures, found, strict=True):
+    verdicts = done.result()
+    if isinstance(verdicts, Verdict):  # one for all: the call was late, or its process died
+      verdicts = [verdicts] * len(futures)
+    for future, one in zip(futures, verdicts, strict=True):
       if not one.scored:
         one = Verdict(0.0, one.kind, f'{self.function.place}: {self._why(one)}')
       future.set_result(one)

@@ -71,10 +71,10 @@ class Json(Gold):
       why = f'an answer of {len(answer)} characters; at most {longest} are read'
       return Verdict(0.0, Kind.UNPARSEABLE, why)
     try:
-      found = _value(answer)
+      value = _value(answer)
     except JsonValueError as error:
       return Verdict(0.0, Kind.UNPARSEABLE, str(error))
-    why = _difference(json.loads(self.text), found)
+    why = _difference(json.loads(self.text), value)
     return Verdict(0.0, Kind.WRONG, why) if why else Verdict(1.0, Kind.CORRECT)
 
   def stated(self, completion, reply):
@@ -93,7 +93,7 @@ class Json(Gold):
 def _value(text):
   """The value of JSON text, its numbers exact; JsonValueError where it is none."""
   try:
-    found = json.loads(
+    value = json.loads(
       text,
       parse_int=decimal.Decimal,
       parse_float=decimal.Decimal,
@@ -108,9 +108,9 @@ def _value(text):
     raise JsonValueError(f'not JSON that can be read: {type(error).__name__}') from error
   except RecursionError as error:  # whether it comes, and how deep, is a matter of the Python
     raise JsonValueError(_TOO_DEEP) from error
-  if _depth(found) > DEEPEST:
+  if _depth(value) > DEEPEST:
     raise JsonValueError(_TOO_DEEP)
-  return found
+  return value
 
 
 def _no_number(name):
@@ -118,10 +118,10 @@ def _no_number(name):
 
 
 def _object(pairs):
-  found = dict(pairs)
-  if len(found) < len(pairs):
+  members = dict(pairs)
+  if len(members) < len(pairs):
     raise JsonValueError('an object with a key twice states two values')
-  return found
+  return members
 
 
 def _depth(value):
@@ -137,35 +137,35 @@ def _parts(value):
   return value.values() if isinstance(value, dict) else value
 
 
-def _difference(gold, found):
-  """Where `found` first is not `gold`, and how; '' where they are equal."""
+def _difference(gold, answer):
+  """Where `answer` first is not `gold`, and how; '' where they are equal."""
   # A stack of its own: an answer may be nested deeper than Python calls.
-  left = [(gold, found, 'answer')]
+  left = [(gold, answer, 'answer')]
   while left:
-    gold, found, place = left.pop()
-    if isinstance(gold, dict) and isinstance(found, dict):
-      apart = sorted(gold.keys() ^ found.keys())
+    gold, answer, place = left.pop()
+    if isinstance(gold, dict) and isinstance(answer, dict):
+      apart = sorted(gold.keys() ^ answer.keys())
       if apart:
         return f'{place}: the key {apart[0]!r:.40} is in one of the two only'
-      left += [(gold[key], found[key], f'{place}.{key}'[:80]) for key in reversed(gold)]
-    elif isinstance(gold, list) and isinstance(found, list):
-      if len(gold) != len(found):
-        return f'{place}: {len(found)} items, expected {len(gold)}'
-      pairs = reversed(list(enumerate(zip(gold, found))))
+      left += [(gold[key], answer[key], f'{place}.{key}'[:80]) for key in reversed(gold)]
+    elif isinstance(gold, list) and isinstance(answer, list):
+      if len(gold) != len(answer):
+        return f'{place}: {len(answer)} items, expected {len(gold)}'
+      pairs = reversed(list(enumerate(zip(gold, answer))))
       left += [(*pair, f'{place}[{i}]'[:80]) for i, pair in pairs]
-    elif not _same_leaf(gold, found):
-      return f'{place}: {_shown(found)}, expected {_shown(gold)}'
+    elif not _same_leaf(gold, answer):
+      return f'{place}: {_shown(answer)}, expected {_shown(gold)}'
   return ''
 
 
-def _same_leaf(gold, found):
+def _same_leaf(gold, answer):
   # Python's True equals 1, JSON's true does not.
-  if isinstance(gold, bool) or isinstance(found, bool):
-    return gold is found
+  if isinstance(gold, bool) or isinstance(answer, bool):
+    return gold is answer
   # The gold value came as a double; the digits of a Decimal beyond it are no error.
-  if isinstance(gold, float) and isinstance(found, decimal.Decimal):
-    return gold == float(found)
-  return gold == found
+  if isinstance(gold, float) and isinstance(answer, decimal.Decimal):
+    return gold == float(answer)
+  return gold == answer
 
 
 def _shown(value):

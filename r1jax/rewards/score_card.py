@@ -51,7 +51,7 @@ def verdict(row):
 def code_attacks(chosen=None, allow_unsandboxed=False):
   """Outcomes of all attacks on the code verifier, or the chosen; a leak counts as not repelled."""
   cases = attacks.run(attacks.load() if chosen is None else chosen, allow_unsandboxed)
-  return [_outcome('code', attack.name, found, left) for attack, found, left in cases]
+  return [_outcome('code', attack.name, judged, left) for attack, judged, left in cases]
 
 
 def labelled(gsm8k=None, questions=150):
@@ -103,10 +103,10 @@ def make(gsm8k=None, with_code=True):
   cases, times, wrong = labelled(gsm8k), [], collections.Counter(false_negatives=len(missed))
   for gold, answer, equal in cases:
     started = time.perf_counter()
-    found = value.equal(gold, answer)
+    judged = value.equal(gold, answer)
     times.append((time.perf_counter() - started) * 1e3)
-    wrong['false_negatives'] += equal and found.kind != Kind.CORRECT
-    wrong['false_positives'] += not equal and found.kind == Kind.CORRECT
+    wrong['false_negatives'] += equal and judged.kind != Kind.CORRECT
+    wrong['false_positives'] += not equal and judged.kind == Kind.CORRECT
   card = {
     'attacks_total': len(outcomes),
     'attacks_repelled': sum(outcome.repelled for outcome in outcomes),
@@ -119,7 +119,7 @@ def make(gsm8k=None, with_code=True):
   return card, outcomes
 
 
-def _outcome(verifier, name, found, left=()):
-  repelled = found.scored and found.score < 0.5 and not left
-  why = '' if repelled else f'{found.kind} {found.score:g} {found.why} {" ".join(left)}'
+def _outcome(verifier, name, judged, left=()):
+  repelled = judged.scored and judged.score < 0.5 and not left
+  why = '' if repelled else f'{judged.kind} {judged.score:g} {judged.why} {" ".join(left)}'
   return Outcome(verifier, name, repelled, why)

@@ -168,10 +168,10 @@ class RewardService:
       parts['language'] = Task('language', _PLAIN_SECONDS, (item.completion, target))
     if self.config.repetition:
       parts['repetition'] = Task('repetition', _PLAIN_SECONDS, (item.completion,))
-    return {name: self._begun(found) for name, found in parts.items()}
+    return {name: self._begun(part) for name, part in parts.items()}
 
-  def _begun(self, found):
-    return self._workers().submit(found) if isinstance(found, Task) else found
+  def _begun(self, part):
+    return self._workers().submit(part) if isinstance(part, Task) else part
 
   def _workers(self):
     with self._starting:
@@ -182,15 +182,15 @@ class RewardService:
   def _collect(self, parts):
     """The Rewards of what `submit` began, of all processes; waits."""
     started = time.monotonic()
-    found = [{name: _settled(value) for name, value in part.items()} for part in parts]
-    plain = [{name: dataclasses.astuple(v) for name, v in part.items()} for part in found]
-    found = [
+    own = [{name: _settled(value) for name, value in part.items()} for part in parts]
+    plain = [{name: dataclasses.astuple(v) for name, v in part.items()} for part in own]
+    of_all = [
       {name: Verdict(score, Kind(kind), why) for name, (score, kind, why) in verdicts.items()}
       for part in processes.gather(plain)
       for verdicts in part
     ]
     self._wait_seconds += time.monotonic() - started
-    rewards = [Reward(verdicts, self._total(verdicts)) for verdicts in found]
+    rewards = [Reward(verdicts, self._total(verdicts)) for verdicts in of_all]
     self._failed.extend(not reward.scored for reward in rewards)
     return rewards
 

@@ -31,11 +31,11 @@ class Verdict:
     return self.kind != Kind.VERIFIER_ERROR
 
 
-def judged(right, expected, found):
-  """CORRECT 1, or WRONG 0 that says what was expected (str) and what was found (str)."""
+def judged(right, expected, got):
+  """CORRECT 1, or WRONG 0 that says what was expected (str) and what came (str)."""
   if right:
     return Verdict(1.0, Kind.CORRECT)
-  return Verdict(0.0, Kind.WRONG, f'expected {expected:.80}, got {found:.80}')
+  return Verdict(0.0, Kind.WRONG, f'expected {expected:.80}, got {got:.80}')
 
 
 @dataclasses.dataclass(frozen=True)

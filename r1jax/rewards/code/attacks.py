@@ -87,8 +87,8 @@ def leaks():
 
 
 def _state(device):
-  found = os.stat(device)
-  return found.st_mode, found.st_uid, found.st_gid
+  status = os.stat(device)
+  return status.st_mode, status.st_uid, status.st_gid
 
 
 _SHARED = ('/dev/null', '/dev/zero', '/dev/full', '/dev/random', '/dev/urandom', '/dev/tty')

@@ -115,8 +115,8 @@ def _same_set(expected, got, same):
     return False
   rest = list(got)
   for item in expected:
-    found = next((i for i, other in enumerate(rest) if same(item, other)), None)
-    if found is None:
+    index = next((i for i, other in enumerate(rest) if same(item, other)), None)
+    if index is None:
       return False
-    del rest[found]
+    del rest[index]
   return True

@@ -38,7 +38,7 @@ def last_block(text, opening=None):
   `opening` matches, where one is given.
   """
   lines = text.splitlines(keepends=True)
-  found = fence = indent = block = wanted = None
+  last = fence = indent = block = wanted = None
   for line, later in zip(lines, _closing_later(lines), strict=True):
     if fence is None:
       begun = _OPENING.match(line)
@@ -48,21 +48,21 @@ def last_block(text, opening=None):
         block, wanted = [], not opening or opening.match(line[len(indent) :].strip())
     # A fence that names a language cannot close a block, so it is a line of the program.
     elif (closer := _CLOSING.match(line)) and closer[1].startswith(fence):
-      found, fence = (block, indent) if wanted else found, None
+      last, fence = (block, indent) if wanted else last, None
     else:
       block.append(line)
-  return None if found is None else ''.join(_dedented(*found))
+  return None if last is None else ''.join(_dedented(*last))
 
 
 def _closing_later(lines):
   """For each line the longest fence behind it that may close a block, by sign."""
-  longest, found = {'`': 0, '~': 0}, []
+  longest, later = {'`': 0, '~': 0}, []
   for line in reversed(lines):
-    found.append(longest)
+    later.append(longest)
     closer = _CLOSING.match(line)
     if closer and len(closer[1]) > longest[closer[1][0]]:
       longest = longest | {closer[1][0]: len(closer[1])}
-  return reversed(found)
+  return reversed(later)
 
 
 def _dedented(block, indent):

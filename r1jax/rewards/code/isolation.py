@@ -62,7 +62,7 @@ def lacking():
     'pidfd_open': hasattr(os, 'pidfd_open') and hasattr(signal, 'pidfd_send_signal'),
     'prctl': hasattr(ctypes.CDLL(None), 'prctl'),
   }
-  return next((name for name, found in there.items() if not found), '')
+  return next((name for name, present in there.items() if not present), '')
 
 
 def available():
@@ -162,13 +162,13 @@ def _open_parents(place):
 @functools.cache
 def packages():
   """Folders of the packages in `GIVEN` that this environment has, with the libraries they need."""
-  found = []
+  folders = []
   for name in GIVEN:
     spec = importlib.util.find_spec(name)
     folder = os.path.dirname(spec.origin) if spec and spec.origin else ''
     # A wheel keeps its shared libraries beside it, in NAME.libs.
-    found += [place for place in (folder, f'{folder}.libs') if folder and os.path.isdir(place)]
-  return tuple(found)
+    folders += [place for place in (folder, f'{folder}.libs') if folder and os.path.isdir(place)]
+  return tuple(folders)
 
 
 def closed_devices():

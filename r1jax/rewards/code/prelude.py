@@ -26,10 +26,10 @@ def names():
   puts them back over `math.pow` and `io.open`. So are `exit` and `quit`, which are built in
   wherever Python has its site module, as that runner has.
   """
-  found = {name: (module, name) for module in STAR_IMPORTS for name in _public(module)}
-  found |= {module: (module, '') for module in IMPORTS}
+  places = {name: (module, name) for module in STAR_IMPORTS for name in _public(module)}
+  places |= {module: (module, '') for module in IMPORTS}
   hidden = {*_public('builtins'), 'exit', 'quit'}
-  return {name: place for name, place in found.items() if name not in hidden}
+  return {name: place for name, place in places.items() if name not in hidden}
 
 
 def _public(name):

@@ -231,10 +231,10 @@ class Sandbox:
       raise ProgramError('a forged report')
     self._send(nonce)
     report = self._receive(seconds + _GRACE_SECONDS)
-    found = _REPORT.match(report)
-    if not found or not secrets.compare_digest(found[1], nonce):
+    fields = _REPORT.match(report)
+    if not fields or not secrets.compare_digest(fields[1], nonce):
       raise ProgramError('a report without the nonce')
-    return found[2], int(found[3]), bytes.fromhex(found[4])
+    return fields[2], int(fields[3]), bytes.fromhex(fields[4])
 
   def close(self):
     """Kills everything inside, waits until it is gone and removes its folder."""

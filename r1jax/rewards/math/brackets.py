@@ -34,7 +34,7 @@ def top_level(text, pattern):
 def split(text, pattern):
   """The parts of `text` between matches of `pattern` outside of all brackets."""
   parts, at = [], 0
-  for found in top_level(text, pattern):
-    parts.append(text[at : found.start()])
-    at = found.end()
+  for separator in top_level(text, pattern):
+    parts.append(text[at : separator.start()])
+    at = separator.end()
   return [*parts, text[at:]]

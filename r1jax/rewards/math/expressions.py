@@ -75,10 +75,10 @@ def read(text):
   text = _FACTORS.sub(r'\1 \\cdot ', text)
   if _TWO_NUMBERS.search(text):
     raise UnreadableError('two numbers side by side')
-  found = _parsed(to_latex(text))
-  if not found:
+  formulas = _parsed(to_latex(text))
+  if not formulas:
     raise UnreadableError(f'not a formula: {text[:60]!r}')
-  formula = found[0]
+  formula = formulas[0]
   if not isinstance(formula, sympy.Expr) or isinstance(formula, sympy.MatrixBase):
     raise UnreadableError(f'not one expression: {text[:60]!r}')
   exact = {f: sympy.Rational(str(f)) for f in formula.atoms(sympy.Float)}

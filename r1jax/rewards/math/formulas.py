@@ -89,10 +89,10 @@ def _is_real(formula, point):
 
 def value(expression):
   """The value of an expression without symbols, or None where it is undefined or not real."""
-  found = sympy.N(expression, _DIGITS)
-  if not found.is_number or found.has(sympy.nan, sympy.zoo, sympy.oo):
+  number = sympy.N(expression, _DIGITS)
+  if not number.is_number or number.has(sympy.nan, sympy.zoo, sympy.oo):
     return None
-  real, imaginary = found.as_real_imag()
+  real, imaginary = number.as_real_imag()
   if not (real.is_Number and imaginary.is_Number):
     return None
   if abs(imaginary) > sympy.Float(10) ** -25 * (1 + abs(real)):

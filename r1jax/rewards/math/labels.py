@@ -79,7 +79,7 @@ def is_label(text, of_gold=False):
   text = _VALUE.sub(_of_names, _TRIGONOMETRIC.sub('§', text))
   if of_gold and re.search(r'(?<![A-Za-z\\])[xyz](?![A-Za-z])|\^', text):
     return False
-  text = _LETTER.sub(lambda found: 'nn' if len(found.group()) == 2 else 'n', text)
+  text = _LETTER.sub(lambda m: 'nn' if len(m.group()) == 2 else 'n', text)
   text = _OVER.sub(r'\1/\2', text)
   text = _SQUARED.sub('^', text).strip()
   names = text.count('n') + 2 * text.count('§')
@@ -94,8 +94,8 @@ def cut(text, of_gold=False):
   for at, sign in enumerate(text):
     depth += (sign in '([{') - (sign in ')]}')
     if sign == '=' and not depth:
-      found, label = _EQUALS.match(text, at), text[:at].strip()
-      rest = text[found.end() :].strip() if found else ''
+      equals, label = _EQUALS.match(text, at), text[:at].strip()
+      rest = text[equals.end() :].strip() if equals else ''
       # `AB = 4, CD = 5` has a label for each.
       several = '=' in rest and (',' in rest or ' and ' in rest)
       named = is_label(label, of_gold) or rest.startswith('\\begin') and len(label) == 1
@@ -117,6 +117,6 @@ def without(gold, answer):
   return (gold, answer) if _RELATION.search(gold) else (gold, stated)
 
 
-def _of_names(found):
+def _of_names(call):
   """One sign for a function's value; a function that is computed stays."""
-  return found.group() if found['name'] in _COMPUTED else '§'
+  return call.group() if call['name'] in _COMPUTED else '§'

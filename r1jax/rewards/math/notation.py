@@ -221,7 +221,7 @@ def clean(text):
   text = _FRAC_OF.sub(lambda m: f'\\frac{{{m[1] or m[2]}}}{{{m[3] or m[4]}}}', text)
   text = _DIGITS_OF_BASE.sub(r'\1_', _BRACED.sub(r'\1/\2', text))
   text = _CIRCLED.sub(lambda m: chr(0x245F + int(m[1])), text)
-  barred = lambda found: '\\overline{' + ''.join(filter(None, found.groups())) + '}'
+  barred = lambda m: '\\overline{' + ''.join(filter(None, m.groups())) + '}'
   text = _DOTTED.sub(barred, text)
   # Of two boxes the digits must not become one number.
   if text.count('box') == 1:
@@ -344,10 +344,10 @@ def _undelimited(text):
   return _REPEATED.sub(' ', _INLINE.sub(lambda m: f' {m[1] or m[2]} ', text)).strip()
 
 
-def _inner(found):
+def _inner(font):
   """What a change of font holds; apart from a command before it, of which it is no letter."""
-  before = found.string[max(0, found.start() - 20) : found.start()]
-  return f' {found[1]}' if _COMMAND.search(before) else found[1]
+  before = font.string[max(0, font.start() - 20) : font.start()]
+  return f' {font[1]}' if _COMMAND.search(before) else font[1]
 
 
 def _unwrapped(text):

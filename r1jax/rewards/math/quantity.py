@@ -133,8 +133,8 @@ def read(text):
   worked = _in_lowest_terms(body)
   if prefix['s2'] == '-' or prefix['s1'] not in ('', '+'):
     value = -value
-  found = _with_tail(value, digits, money.unit(prefix['c']), text, body.end())
-  return found and dataclasses.replace(found, worked=worked)
+  quantity = _with_tail(value, digits, money.unit(prefix['c']), text, body.end())
+  return quantity and dataclasses.replace(quantity, worked=worked)
 
 
 def stated(text):
@@ -247,12 +247,12 @@ def _unit_in_last_place(value, digits):
   return magnitude / 10 ** (digits - 1)
 
 
-def _with_period(found):
+def _with_period(ellipsis):
   # `0.1666...` repeats its last digits; an ellipsis after anything else says nothing exact.
-  whole = found.string[: found.start()].rstrip()
+  whole = ellipsis.string[: ellipsis.start()].rstrip()
   number = whole[len(whole.rstrip('0123456789.')) :]
   period = _PERIODIC.match(number)
-  return f'\\overline{{{period[2] or period[3]}}}' if period else found.group()
+  return f'\\overline{{{period[2] or period[3]}}}' if period else ellipsis.group()
 
 
 def _value(body):
@@ -307,9 +307,9 @@ def _with_tail(value, digits, unit, text, at):
   if paid and not unit:
     unit, at = money.unit(paid[1]), paid.end()
   for pattern, name in ((_PERCENT, '%'), (_DEGREE, 'degree')):
-    found = pattern.match(text, at)
-    if found:
-      at, percent = found.end(), percent or name == '%'
+    sign = pattern.match(text, at)
+    if sign:
+      at, percent = sign.end(), percent or name == '%'
       unit = unit or ('' if name == '%' else name)
   tail = text[at:]
   if not tail.strip(' .'):
@@ -330,10 +330,10 @@ def _with_tail(value, digits, unit, text, at):
   return _with_words(value, digits, unit, percent, tail)
 
 
-def _of_han(found):
+def _of_han(han):
   """A Chinese word for a unit in English, set apart; what the table lacks stays and is no unit."""
-  word = units.HAN.get(found.group())
-  return found.group() if word is None else f' {word}'
+  word = units.HAN.get(han.group())
+  return han.group() if word is None else f' {word}'
 
 
 def _with_words(value, digits, unit, percent, tail):

@@ -109,8 +109,8 @@ def read(text):
 
 def _equations(text):
   """A system of equations, row by row, as a list of them; any other text as it is."""
-  found = _SYSTEM.match(text)
-  rows = _ROW.split(found[2]) if found else []
+  system = _SYSTEM.match(text)
+  rows = _ROW.split(system[2]) if system else []
   rows = [row.replace('&', '').strip(' ,;.') for row in rows]
   rows = list(filter(None, rows))
   if rows and all(len(brackets.split(row, _EQUALS)) == 2 for row in rows):
@@ -174,12 +174,12 @@ def _related(text):
     raise brackets.ShapeError('an empty part')
   links = list(brackets.top_level(text, _LINKS))
   if not links:
-    inside, found = _without_member(text), _bracketed(_without_member(text))
+    inside, shape = _without_member(text), _bracketed(_without_member(text))
     # What x is in is no point.
     return (
-      shapes.Ranges((shapes.as_range(found),))
-      if inside != text and shapes.is_pair(found)
-      else found
+      shapes.Ranges((shapes.as_range(shape),))
+      if inside != text and shapes.is_pair(shape)
+      else shape
     )
   parts = brackets.split(text, _LINKS)
   written = [link.group() for link in links]
@@ -191,9 +191,9 @@ def _related(text):
     middle = _without_member(parts[1].strip())
     ends = [(closed[0], read(parts[0])), (closed[1], read(parts[2]))]
     low, high = ends if directions[0] == '<' else reversed(ends)
-    found = shapes.Ranges((shapes.Range(*low, high[1], high[0]),))
+    shape = shapes.Ranges((shapes.Range(*low, high[1], high[0]),))
     named = shapes.is_label(shapes.Leaf(middle)) and '|' not in middle
-    return found if named else shapes.Bounded(shapes.Leaf(middle), found)
+    return shape if named else shapes.Bounded(shapes.Leaf(middle), shape)
   if len(links) > 1:
     if set(names) != {'='}:
       raise brackets.ShapeError('a chain of relations')
@@ -281,8 +281,8 @@ def _enclosed(text):
   parts = brackets.split(inside, _ITEMS)
   if text[0] == '{':
     # LaTeX shows no such braces; in the ASCII of programs they are a set. Either has no order.
-    found = _set(inside)
-    return shapes.Items('list', found.items) if len(found.items) > 1 else found
+    members = _set(inside)
+    return shapes.Items('list', members.items) if len(members.items) > 1 else members
   if len(parts) == 1:
     return _bracketed(inside.strip()) if inside.strip() and text[0] == '(' else shapes.Leaf(text)
   # Of (1, 2) nobody can say whether it is a point or an interval; (1, 2] and (1, oo) tell.

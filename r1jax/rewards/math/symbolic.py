@@ -47,7 +47,7 @@ def warm_up():
 def compare(gold, answer):
   """The Verdict on two answers that exact reading could not decide."""
   gold, answer = notation.clean(gold), notation.clean(answer)
-  expected, found = gold, answer
+  expected, got = gold, answer
   gold, answer = labels.without(gold, answer)
   gold, _ = notation.approximated(gold)
   try:
@@ -61,7 +61,7 @@ def compare(gold, answer):
       0.0, Kind.VERIFIER_ERROR, f'the gold answer {gold[:60]!r} cannot be read: {error}'
     )
   try:
-    return verdict.judged(_states(gold, truth, answer), expected, found)
+    return verdict.judged(_states(gold, truth, answer), expected, got)
   except (expressions.UnreadableError, brackets.ShapeError) as error:
     return Verdict(0.0, Kind.UNPARSEABLE, str(error)[:200])
   except MemoryError:
@@ -175,10 +175,10 @@ def _matched(gold, answer):
   if len(rest) != len(gold):
     return False
   for item in gold:
-    found = next((i for i, other in enumerate(rest) if same(item, other)), None)
-    if found is None:
+    index = next((i for i, other in enumerate(rest) if same(item, other)), None)
+    if index is None:
       return False
-    del rest[found]
+    del rest[index]
   return True
 
 

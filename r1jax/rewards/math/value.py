@@ -96,8 +96,8 @@ class Value(Gold):
     answer = self.stated(completion, reply)
     if answer is None:
       return accuracy.NONE
-    found = quick(self.text, answer)
-    return found or Task('math', config.math_seconds, (self.text, answer))
+    verdict = quick(self.text, answer)
+    return verdict or Task('math', config.math_seconds, (self.text, answer))
 
   def stated(self, completion, reply):
     """The last answer, or the last box of it or outside of thoughts."""
@@ -161,8 +161,8 @@ def equal(gold, answer):
   0 (the comparison took over DEADLINE_SECONDS or the memory of a worker, whose process was killed);
   VERIFIER_ERROR when the gold answer itself makes no sense or the comparing process failed twice.
   """
-  found = quick(gold, answer)
-  return found or pool.own().submit(Task('math', DEADLINE_SECONDS, (gold, answer))).result()
+  verdict = quick(gold, answer)
+  return verdict or pool.own().submit(Task('math', DEADLINE_SECONDS, (gold, answer))).result()
 
 
 def quick(gold, answer):
@@ -183,18 +183,18 @@ def quick(gold, answer):
 def _quick_cleaned(gold, answer):
   if not answer:
     return Verdict(0.0, Kind.UNPARSEABLE, 'empty answer')
-  expected, found = gold, answer
+  expected, got = gold, answer
   gold, answer = labels.without(gold, answer)
   if gold == answer or _written_alike(gold, answer):
-    return judged(True, expected, found)
+    return judged(True, expected, got)
   gold_value = quantity.read(gold)
   if gold_value is not None:
-    return _against_number(gold_value, answer, expected, found)
+    return _against_number(gold_value, answer, expected, got)
   if notation.named_alike(gold, answer):
-    return judged(True, expected, found)
+    return judged(True, expected, got)
   if notation.is_words(gold):
     same = notation.plain_words(gold) == notation.plain_words(answer)
-    return judged(same, expected, found)
+    return judged(same, expected, got)
   return None
 
 
@@ -206,7 +206,7 @@ def _written_alike(gold, answer):
   return not apart and notation.tight(gold) == notation.tight(answer)
 
 
-def _against_number(gold, answer, expected, found):
+def _against_number(gold, answer, expected, got):
   """The verdict where the gold is a plain number: the answer is one too, not work to be done."""
   stated = notation.bare(_concluded(answer))
   negated = _NEGATED.match(stated)
@@ -214,20 +214,20 @@ def _against_number(gold, answer, expected, found):
     stated = f'-{negated[1].strip()}'
   exact, rounded = notation.approximated(stated)
   if rounded:
-    return _approximated(gold, exact, rounded, expected, found)
+    return _approximated(gold, exact, rounded, expected, got)
   value = quantity.stated(stated)
   if value is not None:
     if not value.worked and quantity.same(gold, value):
-      return Verdict(0.0, Kind.WRONG, f'expected {expected:.80}, got {found:.80}: not worked out')
-    return judged(quantity.same(gold, value), expected, found)
+      return Verdict(0.0, Kind.WRONG, f'expected {expected:.80}, got {got:.80}: not worked out')
+    return judged(quantity.same(gold, value), expected, got)
   if '=' in stated:
-    return _chain(gold, stated, expected, found)
+    return _chain(gold, stated, expected, got)
   if notation.is_words(stated):
     return Verdict(0.0, Kind.UNPARSEABLE, f'words where a number is asked: {stated:.80}')
   # A ratio in lowest terms, or digits with their base, are read by the worker.
   if _LITERAL.match(stated) or gold.unit == 'degree' and _RADIANS.match(stated):
     return None
-  why = f'expected {expected:.80} as a number, got {found:.80}: no single number worked out'
+  why = f'expected {expected:.80} as a number, got {got:.80}: no single number worked out'
   return Verdict(0.0, Kind.WRONG, why)
 
 
@@ -240,22 +240,22 @@ def _concluded(answer):
   return answer
 
 
-def _chain(gold, text, expected, found):
+def _chain(gold, text, expected, got):
   """Of `9 * 2 = 18` the last member is the answer; the ones before must not contradict it."""
   *before, last = (quantity.read(part.strip()) for part in text.split('='))
   if last is None or not last.worked or not quantity.same(gold, last):
-    return judged(False, expected, found)
+    return judged(False, expected, got)
   if any(value is None for value in before):
     return None
-  return judged(all(quantity.same(gold, value) for value in before), expected, found)
+  return judged(all(quantity.same(gold, value) for value in before), expected, got)
 
 
-def _approximated(gold, exact, rounded, expected, found):
+def _approximated(gold, exact, rounded, expected, got):
   """Of `12.6 \\approx 13` the first states a number, of `\\frac{100}{3} \\approx 33.33` both do."""
   value, decimal = quantity.read(exact.rpartition('=')[2].strip()), quantity.read(rounded)
   first = value is not None and value.worked and quantity.same(gold, value)
   last = decimal is not None and quantity.same(gold, decimal)
   written_out = value is not None and (value.digits or value.value.denominator == 1)
   if decimal is None or not (first or last and not written_out):
-    return judged(False, expected, found)
+    return judged(False, expected, got)
   return None  # a worker decides whether the one rounds to the other

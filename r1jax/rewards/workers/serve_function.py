@@ -107,13 +107,13 @@ def _called(function, lists):
   return function(**given)
 
 
-def _rows(found, count):
+def _rows(returned, count):
   """Rows of what a function returned for `count` completions."""
-  if isinstance(found, (str, bytes, dict)) or not hasattr(found, '__len__'):
-    raise _RefusedError(f'it returned {_shown(found)}, expected a list of {count} numbers')
-  if len(found) != count:
-    raise _RefusedError(f'it returned {len(found)} values for {count} completions')
-  return [_row(_verdict(one)) for one in found]
+  if isinstance(returned, (str, bytes, dict)) or not hasattr(returned, '__len__'):
+    raise _RefusedError(f'it returned {_shown(returned)}, expected a list of {count} numbers')
+  if len(returned) != count:
+    raise _RefusedError(f'it returned {len(returned)} values for {count} completions')
+  return [_row(_verdict(one)) for one in returned]
 
 
 def _verdict(one):
