@@ -11,10 +11,11 @@ import numpy as np
 from r1jax.interchange import (
   checkpoints,
   families,
+  gguf_import,
+  gguf_readback,
   gguf_vocabulary,
   huggingface,
   modelfile,
-  placement,
   tensors,
 )
 from r1jax.model import rope
@@ -30,7 +31,6 @@ _FILE_TYPES = {
   'f16': gguf.LlamaFileType.MOSTLY_F16,
   'q8_0': gguf.LlamaFileType.MOSTLY_Q8_0,
 }
-ARCHITECTURES = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
 _GATES = {
   'sigmoid': gguf.ExpertGatingFuncType.SIGMOID,
   'softmax': gguf.ExpertGatingFuncType.SOFTMAX,
@@ -52,19 +52,22 @@ class _Out:
 def export(source, folder, kind='f16', system='', notify=print):
   """Writes `model.gguf` and `Modelfile` into `folder`; the MTP layer stays behind.
 
+  The file is read back and compared with `source` before it takes its name.
+
   Args:
     source: hub folder, with its tokenizer.
     folder: created where absent.
     kind: 'f32', 'f16' or 'q8_0'; vectors and the router are float32, and rows that q8_0's blocks
       of 32 do not divide are float16.
     system: the Modelfile's system prompt; '' for none.
-    notify: called with a line for what the Modelfile cannot hold.
+    notify: called with a line on what was read back, and for what the Modelfile cannot hold.
 
   Returns:
     Path of the GGUF file.
 
   Raises:
-    ValueError: a kind or architecture that cannot be written; CheckpointFileError for a bad source.
+    ValueError: a kind or architecture that cannot be written; CheckpointFileError for a bad source,
+      or where what is read back differs: the file is removed then.
   """
   if kind not in TYPES:
     raise ValueError(f'GGUF type {kind!r} is not one of {TYPES}')
@@ -84,6 +87,8 @@ def export(source, folder, kind='f16', system='', notify=print):
     _announce(writer, out, kind)
   with tensors.whole_or_nothing(part):
     _write(writer, outs, kind)
+    written = {out.name: (_kind_of(out, kind), out.get) for out in outs}
+    notify(gguf_readback.check(part, source, cfg, plan, tok, written))
     part.replace(path)
   (folder / 'Modelfile').write_text(modelfile.write(source, tok, path.name, system, notify))
   return path
@@ -105,6 +110,9 @@ def _no_rope(cfg):
       f'yarn with mscale={cfg.rope.mscale} and mscale_all_dim={cfg.rope.mscale_all_dim} has no '
       'place in a GGUF file of this family'
     )
+  betas = (cfg.rope.beta_fast, cfg.rope.beta_slow)
+  if stretched and betas != (32, 1):
+    return f'yarn with beta_fast={betas[0]} and beta_slow={betas[1]} has no place in our GGUF files'
   return ''
 
 
@@ -152,13 +160,13 @@ def _packed(out, kind):
 def _tensors(cfg, plan):
   """Every `_Out`: hub tensors renamed, experts stacked, kv_b split, llama's heads reordered."""
   family = families.of(cfg).GGUF
-  mapping = gguf.get_tensor_name_map(ARCHITECTURES[family], cfg.layers)
+  mapping = gguf_import.name_map(cfg)
   # On the hub every expert is a tensor, in the file a layer's experts are one.
   stacks = {}
   for entry in plan.entries:
 
     def get(entry=entry):
-      return _read(plan, entry)
+      return plan.read(entry.name)
 
     if '.experts.' in entry.name:
       stacks.setdefault(re.sub(r'experts\.\d+', 'experts', entry.name), []).append((entry, get))
@@ -166,38 +174,19 @@ def _tensors(cfg, plan):
       yield from _split_kv(cfg, mapping, entry, get)
     elif family == 'llama' and re.search(r'\.[qk]_proj\.weight', entry.name):
       heads = cfg.heads if '.q_proj.' in entry.name else cfg.kv_heads
-      yield _Out(renamed(mapping, entry.name), entry.shape, _interleaved(get, heads))
+      yield _Out(gguf_import.renamed(mapping, entry.name), entry.shape, _interleaved(get, heads))
     else:
-      yield _Out(renamed(mapping, entry.name), entry.shape, get)
+      yield _Out(gguf_import.renamed(mapping, entry.name), entry.shape, get)
   for name, parts in stacks.items():
 
     def stacked(parts=parts):
       return np.stack([get() for _, get in parts])
 
-    yield _Out(renamed(mapping, name), (len(parts), *parts[0][0].shape), stacked)
+    yield _Out(gguf_import.renamed(mapping, name), (len(parts), *parts[0][0].shape), stacked)
   if cfg.rope.kind == 'llama3':
     yield _Out(
       'rope_freqs.weight', (cfg.head_rope // 2,), lambda: rope.stretch(cfg.rope, cfg.head_rope)
     )
-
-
-def _read(plan, entry):
-  """A hub tensor in float32, whole, dequantised."""
-  tensor = plan.found[entry.name]
-  value = tensor.read()
-  if tensor.dtype == 'F8_E4M3':
-    return placement.dequantise(value, plan.found[entry.name + '_scale_inv'].read(), plan.block)
-  return value.astype(np.float32)
-
-
-def renamed(mapping, name):
-  """llama.cpp's name of a hub tensor, by the library's `mapping` of an architecture."""
-  # The library's table has this one name with a dot.
-  name = name.replace('e_score_correction_bias', 'e_score_correction.bias')
-  found = mapping.get_name(name, try_suffixes=('.weight', '.bias'))
-  if found is None:
-    raise ValueError(f'{name} has no place in a GGUF file of this architecture')
-  return found
 
 
 def _split_kv(cfg, mapping, entry, get):
@@ -209,9 +198,9 @@ def _split_kv(cfg, mapping, entry, get):
 
   key, value = (entry.name.replace('kv_b_proj', name) for name in ('k_b_proj', 'v_b_proj'))
   shape = (cfg.heads, cfg.kv_latent, cfg.head_nope)
-  yield _Out(renamed(mapping, key), shape, lambda: parts()[0].transpose(0, 2, 1))
+  yield _Out(gguf_import.renamed(mapping, key), shape, lambda: parts()[0].transpose(0, 2, 1))
   shape = (cfg.heads, cfg.head_value, cfg.kv_latent)
-  yield _Out(renamed(mapping, value), shape, lambda: parts()[1])
+  yield _Out(gguf_import.renamed(mapping, value), shape, lambda: parts()[1])
 
 
 def _interleaved(get, heads):

@@ -17,10 +17,10 @@ import numpy as np
 from r1jax import files
 from r1jax.data import hub_files
 from r1jax.interchange import families, gguf_vocabulary, names, tensors
-from r1jax.interchange import gguf as gguf_export
 from r1jax.model import config, rope
 
 READ = ('llama', 'qwen2', 'qwen3')
+_ARCHITECTURES = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
 _FORM = 1  # of what is unpacked: another number unpacks anew
 _STRETCHED = 'rope_freqs.weight'
 # Keys below the architecture's name that say nothing we do not know otherwise.
@@ -61,11 +61,15 @@ def unpack(path):
   path = pathlib.Path(path).resolve()
   status = path.stat()
   identity = f'{_FORM} {path} {status.st_size} {status.st_mtime_ns}'
-  return files.kept_folder('gguf', path.stem, identity, lambda made: _fill(made, path))
+  return files.kept_folder('gguf', path.stem, identity, lambda made: fill(made, path))
 
 
-def _fill(made, path):
-  """Writes the small files of a GGUF file and the link to it into a folder."""
+def fill(made, path):
+  """Writes the small files of a GGUF file and the link to it into a folder; see `unpack`.
+
+  Args:
+    made: the folder; path: of the file, absolute.
+  """
   reader = _read(path)
   try:
     contents = _hub_files(reader)
@@ -222,18 +226,39 @@ def tensors_of(folder, cfg):
   """
   path = (pathlib.Path(folder) / tensors.GGUF).resolve()
   given = {t.name: t for t in _read(path).tensors if t.name != _STRETCHED}
-  architecture = gguf_export.ARCHITECTURES[families.of(cfg).GGUF]
-  mapping = gguf.get_tensor_name_map(architecture, cfg.layers)
-  hub = {gguf_export.renamed(mapping, entry.name): entry.name for entry in names.table(cfg)}
+  mapping = name_map(cfg)
+  hub = {renamed(mapping, entry.name): entry.name for entry in names.table(cfg)}
   by_name = {}
   for name, tensor in given.items():
     order = _order(hub.get(name, name), tensor, cfg)
-    shape = tuple(int(size) for size in tensor.shape[::-1])  # GGUF counts the fastest axis first
-    _check_blocks(path, tensor)
-    by_name[hub.get(name, name)] = BlockTensor(
-      hub.get(name, name), path, 'F32', shape, 0, tensor.data, tensor.tensor_type, order
-    )
+    by_name[hub.get(name, name)] = _block_tensor(path, hub.get(name, name), tensor, order)
   return by_name
+
+
+def tensors_as_named(path):
+  """All tensors of any GGUF file as `BlockTensor`s: llama.cpp's names, the file's order of rows."""
+  return {t.name: _block_tensor(path, t.name, t, None) for t in _read(path).tensors}
+
+
+def name_map(cfg):
+  """The library's table of names for a model, which `renamed` looks into."""
+  return gguf.get_tensor_name_map(_ARCHITECTURES[families.of(cfg).GGUF], cfg.layers)
+
+
+def renamed(mapping, name):
+  """llama.cpp's name of a hub tensor, by the library's `mapping` of an architecture."""
+  # The library's table has this one name with a dot.
+  name = name.replace('e_score_correction_bias', 'e_score_correction.bias')
+  found = mapping.get_name(name, try_suffixes=('.weight', '.bias'))
+  if found is None:
+    raise ValueError(f'{name} has no place in a GGUF file of this architecture')
+  return found
+
+
+def _block_tensor(path, name, tensor, order):
+  _check_blocks(path, tensor)
+  shape = tuple(int(size) for size in tensor.shape[::-1])  # GGUF counts the fastest axis first
+  return BlockTensor(name, path, 'F32', shape, 0, tensor.data, tensor.tensor_type, order)
 
 
 def _order(name, tensor, cfg):

@@ -50,6 +50,13 @@ class Match:
   ignored: dict
   block: tuple[int, int] | None
 
+  def read(self, name):
+    """A tensor whole, as a float32 NumPy array, dequantised."""
+    value = self.found[name].read()
+    if self.found[name].dtype != 'F8_E4M3':
+      return value.astype(np.float32)
+    return placement.dequantise(value, self.found[name + _SCALE].read(), self.block)
+
 
 def match(found, cfg, block=None, where='checkpoint'):
   """Assigns every tensor of a checkpoint its place in the model, shape by shape; reads no data.

@@ -242,3 +242,13 @@ def test_a_scaling_of_positions_that_llama_cpp_does_not_compute_is_refused(tmp_p
   (tmp_path / 'config.json').write_text(json.dumps(hub))
   with pytest.raises(ValueError, match='mscale_all_dim=1.0 has no place in a GGUF file'):
     gguf.export(tmp_path, tmp_path / 'out')
+
+
+def test_a_yarn_of_other_limits_than_the_usual_ones_is_refused(tmp_path):
+  hub = families.CONFIGS['qwen2_yarn']
+  hub = hub | {'rope_scaling': hub['rope_scaling'] | {'beta_fast': 16.0}}
+  families.write(tmp_path, 'qwen2_yarn')
+  families.write_tokenizer(tmp_path)
+  (tmp_path / 'config.json').write_text(json.dumps(hub))
+  with pytest.raises(ValueError, match='beta_fast=16.0 and beta_slow=1.0 has no place'):
+    gguf.export(tmp_path, tmp_path / 'out')
