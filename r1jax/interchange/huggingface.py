@@ -166,17 +166,29 @@ def load(folder, cfg, dtype, notify=print):
   Raises:
     tensors.CheckpointFileError: see `match`; also where two copies of a tensor differ.
   """
-  params = {}
-  for path, array in stream(folder, cfg, dtype, notify):
+  plan, params, read = _planned(folder, cfg, notify), {}, []
+  for path, entries, leaf in _leaves(plan, cfg, dtype):
     node = params
     for key in path[:-1]:
       node = node.setdefault(key, {})
-    node[path[-1]] = array
+    node[path[-1]] = leaf
+    read.append((entries, leaf))
+  # With one NaN every reply would be empty, without a word.
+  finite = np.asarray(_are_finite([leaf for _, leaf in read]))
+  if not finite.all():
+    entries, leaf = read[int(finite.argmin())]
+    _name_broken(plan, entries, leaf.dtype)
   return params
 
 
 def stream(folder, cfg, dtype, notify=print):
-  """Yields (path, array) for every leaf of the model; see `load`. All checks come first."""
+  """Yields (path, array) for every leaf of the model; see `load`, which alone looks for NaN."""
+  for path, _, leaf in _leaves(_planned(folder, cfg, notify), cfg, dtype):
+    yield path, leaf
+
+
+def _planned(folder, cfg, notify):
+  """The `Match` of a hub folder whose repeated tensors are equal; says what of it is not read."""
   plan = check(folder, cfg)
   for line in unread(folder):
     notify(line)
@@ -186,17 +198,18 @@ def stream(folder, cfg, dtype, notify=print):
   if plan.ignored:
     reasons = ', '.join(sorted(set(plan.ignored.values())))
     notify(f'{folder}: ignored {_some(sorted(plan.ignored))} ({reasons})')
+  return plan
+
+
+def _leaves(plan, cfg, dtype):
+  """Yields (path, entries, array) of each leaf of the model."""
   # All tensors of a stacked leaf together, so that one leaf at a time is built and handed over.
   leaves = {}
   for entry in plan.entries:
     leaves.setdefault(entry.leaf, []).append(entry)
   specs = transformer.specs(cfg)
   for path, entries in leaves.items():
-    leaf = _load_leaf(plan, cfg, names.spec_at(specs, path), entries, dtype)
-    # With one NaN every reply would be empty, without a word.
-    if not _is_finite(leaf):
-      _name_broken(plan, entries, leaf.dtype)
-    yield path, leaf
+    yield path, entries, _load_leaf(plan, cfg, names.spec_at(specs, path), entries, dtype)
 
 
 def unread(folder):
@@ -208,8 +221,9 @@ def unread(folder):
 
 
 @jax.jit
-def _is_finite(leaf):
-  return jnp.isfinite(leaf).all()
+def _are_finite(leaves):
+  """Whether each leaf is finite: one program, where one for each would take a second to load."""
+  return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
 
 
 def _name_broken(plan, entries, dtype):

@@ -218,9 +218,9 @@ class Distill(Sft):
 
   def to_compile(self, stage):
     """Those of the teacher's examination come behind the held-out loss."""
-    *loss, update = super().to_compile(stage)
+    *loss, begin, update = super().to_compile(stage)
     asked = self.place is not None and self.asks
-    return [*loss, *(self._teaching().to_compile() if asked else ()), update]
+    return [*loss, *(self._teaching().to_compile() if asked else ()), begin, update]
 
   def before(self, stage):
     """(the teacher's `heldout.Result` or None, the student's held-out loss or None).

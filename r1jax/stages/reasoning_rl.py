@@ -154,13 +154,14 @@ class Stage(state_lib.FrozenBase):
     }
 
   def to_compile(self):
-    """The `programs.Program`s of a first update, in order: the rollout's, its judges', its own."""
+    """The `programs.Program`s up to a first update: state, rollout, its judges, what learns."""
     job, key = self.job, (jax.sharding.get_mesh(), self.cfg, self.layout)
     # Of the samples of a first rollout the trainer's log-probabilities are always written.
     reference = job.rl.reference_dtype or self.cfg.param_dtype
     scored = [reference, self.cfg.param_dtype] if job.grpo.beta else [self.cfg.param_dtype]
     update = (*key, job.grpo, self.tx.rule, job.sample.temperature, job.rl.reference_every)
     return [
+      programs.Program(state_lib.begin.__name__, update, 'state'),
       *self.rollouts.to_compile(),
       *self.judging(),
       *(programs.Program(steps.score.__name__, (*key, kind)) for kind in scored),

@@ -56,8 +56,8 @@ class Stage(state_lib.FrozenBase):
     """Nothing: such a stage starts no thread."""
 
   def to_compile(self):
-    """The `programs.Program`s of a first update, in order."""
-    return [self.program(self.updates_by)]
+    """The `programs.Program`s up to a first update, in order."""
+    return [self.program(state_lib.begin, 'state'), self.program(self.updates_by)]
 
   def program(self, function, part=''):
     """The `programs.Program` of a jitted function of this stage's batches; `part` is for people."""

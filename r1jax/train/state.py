@@ -94,10 +94,24 @@ def create(params, tx, with_reference, types=None):
   `types` is the tree of the reference's types (`params.types`), by default the policy's own.
   """
   types = types or jax.tree.map(lambda w: w.dtype, params)
-  # Copied, even where the type is the same: the policy's buffers are donated to the first update.
-  copy = lambda w, dtype: jnp.array(w, dtype, copy=True)
-  reference = jax.tree.map(copy, params, types) if with_reference else None
-  return TrainState(params, reference, tx.init(params), jnp.int32(0))
+  kinds = tuple(jax.tree.leaves(types)) if with_reference else None
+  return TrainState(params, *begin(params, kinds, tx.init))
+
+
+@functools.partial(jax.jit, static_argnames=('types', 'init'))
+def begin(params, types, init):
+  """What a state holds beside the weights: reference, optimizer's state, step.
+
+  One program, as one for each leaf would be a hundred to trace and to load at every start. `types`
+  are those of the reference's leaves, a tuple, or None for no reference.
+  """
+  reference = None
+  if types is not None:
+    leaves, tree = jax.tree.flatten(params)
+    # Copied, even where the type is the same: the policy's buffers are donated to the first update.
+    copies = [jnp.array(w, dtype, copy=True) for w, dtype in zip(leaves, types)]
+    reference = jax.tree.unflatten(tree, copies)
+  return reference, init(params), jnp.int32(0)
 
 
 def make_optimizer(cfg, specs):

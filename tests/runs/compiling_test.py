@@ -65,7 +65,8 @@ def test_rl_lists_examination_rollout_scoring_and_update(small, tmp_path, monkey
   # What is of the same size, or knows no temperature, is there already.
   then = ['empty', 'admit', 'decode', 'widen', 'decode', 'decode']
   sampled = [f'examination {name}' for name in first] + [f'rollout {name}' for name in then]
-  assert names == [*sampled, 'score', 'grpo_update']
+  state = len(first)  # between the examination and the rollout
+  assert names == [*sampled[:state], 'state begin', *sampled[state:], 'score', 'grpo_update']
 
 
 def test_sft_lists_its_held_out_loss_and_its_update(small, tmp_path, monkeypatch):
@@ -84,4 +85,4 @@ def test_sft_lists_its_held_out_loss_and_its_update(small, tmp_path, monkeypatch
     'sft__epochs': 1,
   }
   names = listed(compiled(monkeypatch, config, tmp_path / 'run', **own))
-  assert names == ['held-out loss _nll', 'language_update']
+  assert names == ['held-out loss _nll', 'state begin', 'language_update']

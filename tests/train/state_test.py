@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from r1jax import params as params_lib
+from r1jax import programs
 from r1jax.train import optimizer
 from r1jax.train import state as state_lib
 
@@ -31,6 +32,17 @@ def test_by_default_the_reference_is_a_copy_of_the_policys_types(one_device):
   state = state_lib.create(params, optax.sgd(1.0), True)
   assert state.reference['w'].dtype == params['w'].dtype
   assert state_lib.create(params, optax.sgd(1.0), False).reference is None
+
+
+def test_a_state_is_made_by_one_program_whose_buffers_are_its_own(one_device):
+  params = {f'w{i}': jnp.ones((3, i + 1)) for i in range(5)}
+  watch = programs.Watch()
+  state = state_lib.create(params, optax.adam(1.0), True)
+  assert watch.count == 1
+  # What is given away leaves the reference and the moments as they are.
+  give = jax.jit(lambda params: jax.tree.map(lambda w: w * 2, params), donate_argnums=0)
+  np.testing.assert_array_equal(give(state.params)['w4'], 2 * np.ones((3, 5)))
+  np.testing.assert_array_equal(state.reference['w4'], np.ones((3, 5)))
 
 
 def test_stages_whose_optimizers_differ_in_rates_share_one_rule_and_so_what_is_compiled():
