@@ -71,8 +71,8 @@ def _other_weights(folder):
   """Name of a file of weights beside a config that is in a format of pickles; '' without one."""
   if not any((folder / name).is_file() for name in ('config.json', ADAPTER_CONFIG)):
     return ''
-  found = [path.name for pattern in _PICKLES for path in folder.glob(pattern)]
-  return min(found, default='')
+  pickles = [path.name for pattern in _PICKLES for path in folder.glob(pattern)]
+  return min(pickles, default='')
 
 
 def _held(folder):
@@ -116,13 +116,13 @@ def in_users_words(text):
   return text
 
 
-def _origin(made, found):
-  """Where an unpacked folder, or the file in it that a regex `found`, came from."""
-  name = found[1] or ''
+def _origin(made, mention):
+  """Where an unpacked folder, or the file in it that a `mention` names, came from."""
+  name = mention[1] or ''
   if (made / tensors.GGUF).is_symlink():
     return str((made / tensors.GGUF).readlink())
   if not (made / BASE).is_symlink():
-    return found[0]  # not made by us
+    return mention[0]  # not made by us
   base, adapter = ((made / link).readlink() for link in (BASE, 'adapter_model.safetensors'))
   # A config.json is the base's, also where one lies beside the adapter.
   own = name != 'config.json' and (adapter.parent / name).exists()

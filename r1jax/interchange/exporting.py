@@ -88,8 +88,8 @@ def possible(cfg, tok):
   except ValueError as error:
     return {'hub': str(error), 'gguf': str(error)}
   # llama.cpp has no multi-token module: the export leaves it out.
-  found = {'hub': '', 'gguf': gguf.limits(dataclasses.replace(cfg, mtp_layers=0), tok)}
-  return found | ({'peft': peft.limits(cfg)} if cfg.lora.rank else {})
+  limits = {'hub': '', 'gguf': gguf.limits(dataclasses.replace(cfg, mtp_layers=0), tok)}
+  return limits | ({'peft': peft.limits(cfg)} if cfg.lora.rank else {})
 
 
 def verify(folder):
@@ -137,9 +137,9 @@ def _read_report(path):
 def _foreign(folder, tok):
   """Names in `folder` that a model is read by and no export with this tokenizer leaves there."""
   written = tok.file_names
-  found = {path.name for pattern in _READ for path in folder.glob(pattern)}
+  present = {path.name for pattern in _READ for path in folder.glob(pattern)}
   # Weights under our own names are replaced or removed by `huggingface.save`.
-  return sorted(n for n in found - written if not fnmatch.fnmatch(n, 'model*.safetensors*'))
+  return sorted(n for n in present - written if not fnmatch.fnmatch(n, 'model*.safetensors*'))
 
 
 def probe(params, cfg):
@@ -186,15 +186,15 @@ def _expected(contents):
 
 def _written(folder):
   """The same of what is in the files."""
-  found = {}
+  entries = {}
   for name, tensor in tensors.read_folder(folder).items():
     digest = hashlib.sha256()
     for _, rows in tensor.chunks():
       digest.update(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
-    found[name] = {
+    entries[name] = {
       'dtype': tensor.dtype, 'shape': list(tensor.shape), 'sha256': digest.hexdigest()
     }  # fmt: skip
-  return found
+  return entries
 
 
 def _compare(expected, written):
@@ -222,10 +222,10 @@ def _difference(folder, cfg, logits, problems):
 
 def _files(folder):
   """Name -> size and hash of every file but the report."""
-  found = {}
+  entries = {}
   for path in sorted(folder.iterdir()):
     if path.is_file() and path.name != REPORT:
       with open(path, 'rb') as file:
         digest = hashlib.file_digest(file, 'sha256').hexdigest()
-      found[path.name] = {'bytes': path.stat().st_size, 'sha256': digest}
-  return found
+      entries[path.name] = {'bytes': path.stat().st_size, 'sha256': digest}
+  return entries

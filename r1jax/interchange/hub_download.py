@@ -25,8 +25,8 @@ def repository(place):
 
 def is_name(place):
   """Whether a place can only be a model of the hub: `org/name`, and no folder `org` is here."""
-  found = _NAME.fullmatch(str(place))
-  return bool(found) and not pathlib.Path(found['org']).exists()
+  parts = _NAME.fullmatch(str(place))
+  return bool(parts) and not pathlib.Path(parts['org']).exists()
 
 
 def folder(place, say=print):
@@ -39,9 +39,9 @@ def folder(place, say=print):
   Raises:
     ValueError: there is no such model, it may not be read, or the hub is not reached; in one line.
   """
-  found = cached(place)
-  if found:
-    return found
+  there = cached(place)
+  if there:
+    return there
   say(f'{place}: from the hub into its cache, once')
   path = _asked(place, local_files_only=False)
   if not _whole(path):
@@ -76,12 +76,12 @@ def file(place, name, folder):
   asked = _NAME.fullmatch(place)
   repository = f'{asked["org"]}/{asked["name"]}'
   try:
-    found = huggingface_hub.hf_hub_download(
+    path = huggingface_hub.hf_hub_download(
       repository, name, revision=asked['revision'], local_dir=folder
     )
   except Exception as error:  # no network, no such file, a full disk
     raise ValueError(f'{repository} does not give {name} ({_reason(error)})') from error
-  return pathlib.Path(found)
+  return pathlib.Path(path)
 
 
 def commit(place):
@@ -128,14 +128,14 @@ def _snapshot(place, **how):
   import huggingface_hub
 
   name = _NAME.fullmatch(place)
-  found = huggingface_hub.snapshot_download(
+  path = huggingface_hub.snapshot_download(
     f'{name["org"]}/{name["name"]}',
     revision=name['revision'],
     allow_patterns=list(_WANTED),
     ignore_patterns=list(_UNWANTED),
     **how,
   )
-  return pathlib.Path(found)
+  return pathlib.Path(path)
 
 
 def _whole(path):

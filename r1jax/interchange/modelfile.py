@@ -87,14 +87,14 @@ def turns(chat, bos=''):
   user = os.path.commonprefix([text[::-1] for text in heads])[::-1]
   closed = os.path.commonprefix([bare[1], last])
   cut = lambda text: text[: len(text) - len(user)]
-  found = Turns(
+  form = Turns(
     system=None if behind is None else (begin, cut(behind)),
     unasked=cut(first),
     user=(user, closed),
     assistant=(bare[1][len(closed) :], cut(bare[2])),
     opening=last[len(closed) :],
   )
-  return found if _holds(found, chat, bos) else None
+  return form if _holds(form, chat, bos) else None
 
 
 def _says_system(chat, bos):
@@ -110,8 +110,8 @@ def _between(chat, system, said, bos):
   text = _rendered(chat, system, said, bos)
   pieces = []
   for content in [*([] if system is None else [system]), *said]:
-    piece, found, text = text.partition(content)
-    if not found:
+    piece, there, text = text.partition(content)
+    if not there:
       raise chat_template.ChatTemplateError(f'{content!r} is not written, or not in its place')
     pieces.append(piece)
   return [*pieces, text]
@@ -124,28 +124,28 @@ def _rendered(chat, system, said, bos):
   return chat.render(messages).removeprefix(bos)
 
 
-def _holds(found, chat, bos):
+def _holds(form, chat, bos):
   """Whether `Turns` write what the template writes, for other lengths and words too."""
-  if any('{{' in text or _QUOTES in text for text in _texts(found)):
+  if any('{{' in text or _QUOTES in text for text in _texts(form)):
     return False  # it would end what it stands in
-  systems = [None] if found.system is None else [None, 'Be brief.', _SYSTEM]
+  systems = [None] if form.system is None else [None, 'Be brief.', _SYSTEM]
   saids = (_SAID[:1], _SAID[:3], ['How?', 'So:\n\n7.', 'And "9"?', 'No.', 'Why {not}?'])
   return all(
-    found.render(system, said) == _rendered(chat, system, said, bos)
+    form.render(system, said) == _rendered(chat, system, said, bos)
     for system in systems
     for said in saids
   )
 
 
-def _keeps_thoughts(found, chat, bos):
+def _keeps_thoughts(form, chat, bos):
   """Whether an earlier reply stays as it was: one with a thought, and a long one."""
   replies = (f'{template.THINK}\na\n{template.END_THINK}\n\nb', 'word ' * 200 + 'end')
   saids = [('Why?', reply, 'And?') for reply in replies]
-  return all(found.render(None, said) == _rendered(chat, None, said, bos) for said in saids)
+  return all(form.render(None, said) == _rendered(chat, None, said, bos) for said in saids)
 
 
-def _texts(found):
-  return [found.unasked, found.opening, *found.user, *found.assistant, *(found.system or ())]
+def _texts(form):
+  return [form.unasked, form.opening, *form.user, *form.assistant, *(form.system or ())]
 
 
 def write(folder, tok, file, system='', notify=print):
@@ -172,9 +172,9 @@ def write(folder, tok, file, system='', notify=print):
     body, stops = _ZERO, [*stops, template.END_ANSWER]
   else:
     bos = tok.text_of(tok.bos_id) if tokenizer.adds_bos(tok) else ''
-    found = turns(chat, bos)
-    body = found.go() if found else ''
-    if found and not _keeps_thoughts(found, chat, bos):
+    form = turns(chat, bos)
+    body = form.go() if form else ''
+    if form and not _keeps_thoughts(form, chat, bos):
       notify(
         'the chat template changes earlier replies (it cuts their thoughts), which the Modelfile '
         'does not: Ollama shows the model what it is handed'

@@ -224,12 +224,12 @@ def _base(folder, told):
   )
   for place in (folder / name, folder.parent / short, folder / short, name):
     try:
-      found = checkpoints.find(place) if pathlib.Path(place) != folder else None
+      base = checkpoints.find(place) if pathlib.Path(place) != folder else None
     # The last place is the hub, where a name may be unknown, or no network be.
     except ValueError as error:
       raise ValueError(f'{absent} ({error})') from error
-    if found and found != folder:
-      return found.resolve()
+    if base and base != folder:
+      return base.resolve()
   raise ValueError(absent)
 
 

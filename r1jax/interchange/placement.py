@@ -10,14 +10,14 @@ from r1jax.model import lora
 _BLOCK = 256  # rows and columns copied at a time: such a square fits a cache both ways
 
 
-def fill(part, bounds, entry, found, block, cfg):
+def fill(part, bounds, entry, hub_tensors, block, cfg):
   """Writes what one hub tensor contributes to one device's part of a leaf.
 
   Args:
     part: NumPy array, the part, of the leaf's final type.
     bounds: (start, stop) of the part along every axis of the leaf.
     entry: `names.Entry`.
-    found: name -> `tensors.Tensor`.
+    hub_tensors: name -> `tensors.Tensor`.
     block: fp8 block size, None without.
     cfg: ModelConfig.
   """
@@ -31,14 +31,14 @@ def fill(part, bounds, entry, found, block, cfg):
   if entry.rule.transposed:
     view, rest = view.T, rest[::-1]
   order = names.rotary_order(cfg, entry.rule, entry.shape[0])
-  tensor, (start, stop) = found[entry.name], rest[0]
+  tensor, (start, stop) = hub_tensors[entry.name], rest[0]
   source = np.arange(start, stop) if order is None else order[start:stop]
   # The rows to read are one run, even where rotary rows are taken in another order: of each row
   # read, `target` says where it goes, -1 for those of other devices.
   low, high = int(source.min()), int(source.max()) + 1
   target = np.full(high - low, -1)
   target[source - low] = np.arange(stop - start)
-  scale = found[entry.name + '_scale_inv'].read() if tensor.dtype == 'F8_E4M3' else None
+  scale = hub_tensors[entry.name + '_scale_inv'].read() if tensor.dtype == 'F8_E4M3' else None
   for first, rows in tensor.chunks(low, high, multiple=block[0] if block else 1):
     if scale is not None:
       rows = dequantise(rows, scale, block, first)
