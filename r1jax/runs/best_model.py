@@ -46,8 +46,8 @@ def write(run, stage, best):
   stage.state = arrays['state'] if isinstance(arrays, dict) else arrays
   run.save(run.folder / FOLDER, stage)
   if jax.process_index() == 0:
-    found = {'step': best.step, 'pass@1': best.value, 'questions': asked}
-    files.write_json(run.folder / FOLDER / 'best.json', found)
+    record = {'step': best.step, 'pass@1': best.value, 'questions': asked}
+    files.write_json(run.folder / FOLDER / 'best.json', record)
   say(
     f'model/ is of the last update, {stage.total}; {FOLDER}/ is of update {best.step}, the best on '
     f'the way: {score}'

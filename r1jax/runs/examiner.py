@@ -59,9 +59,9 @@ class Examiner:
       return {}
     problems, began = self.problems[: self.evaluation.few], time.monotonic()
     self.doing = lambda: f'examining {len(problems)} held-out questions'
-    found = heldout.result(self._replies(weights, problems, step, lambda count: None)).metrics
+    metrics = heldout.result(self._replies(weights, problems, step, lambda count: None)).metrics
     self.doing = str
-    return found | {'speed/eval_seconds': time.monotonic() - began}
+    return metrics | {'speed/eval_seconds': time.monotonic() - began}
 
   def _replies(self, weights, problems, step, heard):
     """`replies.Replies` of a policy, written where `step` says after which update."""

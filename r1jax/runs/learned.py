@@ -79,14 +79,14 @@ def _value(config, key):
 
 def _places(config):
   """Config key -> file or folder that it names; of one that names several, `key:FILE` for each."""
-  found = {}
+  places = {}
   for key, inside in _DATA.items():
     if place := _value(config, key):
-      found[key] = pathlib.Path(place, inside)
+      places[key] = pathlib.Path(place, inside)
   # The user's own rewards are what a run learns from as much as its questions are.
   for place in reward_functions.files(_value(config, 'reward.function')):
-    found[f'reward.function:{place}'] = pathlib.Path(place)
-  return found
+    places[f'reward.function:{place}'] = pathlib.Path(place)
+  return places
 
 
 def _shards(config, key, path):

@@ -125,10 +125,10 @@ def _holder(file):
   """What the file says of its holder; {} where it says nothing readable."""
   file.seek(0)
   try:
-    found = json.loads(file.read())
+    holder = json.loads(file.read())
   except ValueError:  # caught while its holder was writing it
     return {}
-  return found if isinstance(found, dict) else {}
+  return holder if isinstance(holder, dict) else {}
 
 
 def _told(path, holder):

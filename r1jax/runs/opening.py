@@ -55,12 +55,12 @@ def open_run(workdir, notify=print, step=None):
   try:
     with checkpoint.Checkpoints(workdir / 'checkpoints', notify=notify) as saved:
       newest = step is None
-      found = saved.latest(stage.abstract) if newest else (step, *saved.load(step, stage.abstract))
+      loaded = saved.latest(stage.abstract) if newest else (step, *saved.load(step, stage.abstract))
   except checkpoint.CheckpointError as error:
     raise ValueError(str(error)) from error
-  if found is None:
+  if loaded is None:
     raise ValueError(f'{workdir}/checkpoints: no finished checkpoint')
-  step, arrays, host = found
+  step, arrays, host = loaded
   # Of adapters the checkpoint has no more than themselves.
   base = model.weights(job, run.cfg) if stage.beside else None
   stage.hold_again(base, host.get('frozen', ''))
@@ -114,9 +114,9 @@ def asking(path, notify=print):
   if job is None or job.data is None or job.reward is None:
     return {}
   data = job.data
-  found = {'system': data.system, 'few_shot': data.few_shot, 'answer': job.reward.answer}
+  flags = {'system': data.system, 'few_shot': data.few_shot, 'answer': job.reward.answer}
   # Of the other forms the model's folder has a chat template.
-  return found | ({'template': 'text'} if data.prompt == 'text' else {})
+  return flags | ({'template': 'text'} if data.prompt == 'text' else {})
 
 
 def _run_of(folder):

@@ -134,11 +134,11 @@ def run(config):
   config_lib.check_graph(config)
   if not config.checkpoint:
     raise ValueError('config.checkpoint is empty: the pipeline starts from a base model')
-  found = graph_nodes(config)
+  all_nodes = graph_nodes(config)
   # The last node is the report of what `until` asks for, or of all: only then it may be left out.
-  last = found[-1].name
+  last = all_nodes[-1].name
   until = config.until if last == REPORT else f'{config.until},{last}'
-  chosen = graph.needed(found, until)
+  chosen = graph.needed(all_nodes, until)
   _check_paths(config, chosen)
   made = workers.run(build, config, until)
   if last in chosen:
@@ -152,9 +152,9 @@ def build(config):
 
 def given(config):
   """Name -> folder of what is not made: the base, and students' bases that the user has."""
-  found = {'base': config.checkpoint}
-  found |= {name: config[name].checkpoint for name in BASES if name in config}
-  return {name: checkpoints.open(place) for name, place in found.items() if place}
+  places = {'base': config.checkpoint}
+  places |= {name: config[name].checkpoint for name in BASES if name in config}
+  return {name: checkpoints.open(place) for name, place in places.items() if place}
 
 
 def graph_nodes(config):
@@ -163,36 +163,39 @@ def graph_nodes(config):
   A stage whose section an experiment has deleted is left out.
   """
   there = ('base', *(name for name in RECIPES if name in config))
-  found = []
+  all_nodes = []
   for name in there:
     if name in RECIPES and not (name in BASES and config[name].checkpoint):
-      found.append(nodes.node(config, name, config[name], RECIPES[name].without(there)))
+      all_nodes.append(nodes.node(config, name, config[name], RECIPES[name].without(there)))
     if name in EXAMINED:
-      found.append(_examined(config, 'report_card', name, there))
+      all_nodes.append(_examined(config, 'report_card', name, there))
   if 'scenarios' in config:  # last, as the reward models are made late
-    found += [_examined(config, 'scenarios', name, there) for name in ASKED if name in there]
-  found.append(_report(REPORT, [node.name for node in found]))
-  part = _part(found, config.until)
+    all_nodes += [_examined(config, 'scenarios', name, there) for name in ASKED if name in there]
+  all_nodes.append(_report(REPORT, [node.name for node in all_nodes]))
+  part = _part(all_nodes, config.until)
+  if not part:
+    return all_nodes
   # Beside the whole report, which may be there already: another folder.
-  return [*found, _report(f'{REPORT}_{"_".join(_names(config.until))}', part)] if part else found
+  name = f'{REPORT}_{"_".join(_names(config.until))}'
+  return [*all_nodes, _report(name, part)]
 
 
 def _names(until):
   return [name.strip() for name in until.split(',') if name.strip()]
 
 
-def _part(found, until):
+def _part(all_nodes, until):
   """Names of the stages for `until` and of report cards of the models among them, as a report of
   just these reads them; none for all stages, or where no model is among them.
   """
-  chosen = graph.needed(found, until)
+  chosen = graph.needed(all_nodes, until)
   card = 'report_card_{}'.format
   examined = any(name in chosen or card(name) in chosen for name in EXAMINED)
   if REPORT in chosen or not examined:
     return []
   # The base, with which the others are compared, is given: no stage has it made.
-  chosen |= {card(name) for name in ('base', *chosen)} & {node.name for node in found}
-  return [node.name for node in found if node.name in chosen]
+  chosen |= {card(name) for name in ('base', *chosen)} & {node.name for node in all_nodes}
+  return [node.name for node in all_nodes if node.name in chosen]
 
 
 def _examined(config, section, model, there):

@@ -114,10 +114,10 @@ def run(where, job, chosen=4, say=print):
     with contextlib.closing(stage), checkpoint.Checkpoints(folder / 'checkpoints') as saved:
       _restore(stage, course, saved, where.begun, job)
       say(f'{folder}: from the checkpoint of update {where.begun} to update {update}')
-      found = _look(stage, where, chosen, say)
+      metrics = _look(stage, where, chosen, say)
       digest = params_lib.sha256(stage.state.params)
       own = _digest(folder, stage, saved, update)
-  figures = {name: float(value) for name, value in jax.device_get(found).items()}
+  figures = {name: float(value) for name, value in jax.device_get(metrics).items()}
   compared, differing = _compare(folder, update, figures)
   same = None if own is None else own == digest
   return Replay(where, compared, differing, digest, same)
@@ -135,8 +135,8 @@ def _look(stage, where, chosen, say):
     if step + 1 == where.update:
       # Before the weights move.
       stage.heed = lambda minibatch: _write(stage, minibatch, chosen, where.place, say)
-    found = stage.update(step)
-  return found
+    metrics = stage.update(step)
+  return metrics
 
 
 def _write(stage, minibatch, chosen, place, say):

@@ -37,8 +37,8 @@ class Rescored:
   @property
   def flips(self):
     """Names of the parts that both have judged, one as right and the other as not."""
-    before = {name: found['score'] > _RIGHT for name, found in self.row['rewards'].items()}
-    after = {name: found.score > _RIGHT for name, found in self.verdicts.items()}
+    before = {name: part['score'] > _RIGHT for name, part in self.row['rewards'].items()}
+    after = {name: part.score > _RIGHT for name, part in self.verdicts.items()}
     return [name for name in before if name in after and before[name] != after[name]]
 
   @property
@@ -49,8 +49,8 @@ class Rescored:
   def as_json(self):
     """The row with what the other reward says beside it."""
     parts = {
-      name: {'score': found.score, 'kind': str(found.kind), 'why': found.why}
-      for name, found in self.verdicts.items()
+      name: {'score': verdict.score, 'kind': str(verdict.kind), 'why': verdict.why}
+      for name, verdict in self.verdicts.items()
     }
     return self.row | {
       'rescored': parts, 'rescored_reward': self.total, 'flips': self.flips, 'turned': self.turned,
@@ -74,7 +74,7 @@ def rescore(run, data, cfg, heard=lambda count: None):
     ValueError: a file of replies is damaged, or a reward cannot be used.
     VerifierFailure: too many verifiers failed.
   """
-  known, found, left = _problems(data), [], 0
+  known, rescored, left = _problems(data), [], 0
   # All are read before any is judged: a damaged one is said at once.
   files = [(kept, kept.rows()) for kept in run.kept]
   with contextlib.closing(service.RewardService(cfg)) as rewards:
@@ -87,9 +87,9 @@ def rescore(run, data, cfg, heard=lambda count: None):
         Rescored(kept, row, score.verdicts, score.total if score.scored else None)
         for (row, _), score in zip(chosen, scores)
       ]
-      found += _pushed(new)
+      rescored += _pushed(new)
       heard(len(rows))
-  return found, left
+  return rescored, left
 
 
 def _problems(data):
@@ -106,10 +106,10 @@ def _problems(data):
 def _problem(row, data, known):
   """The problem that a row answers, None where it is not known or no rule judges it."""
   if row['question'] in known:
-    found = known[row['question']]
+    asked = known[row['question']]
     # A file that has changed since would judge the run's replies by another answer.
-    same = golds.of(found.answer).expected() == row['expected']
-    return found if same or row['expected'] is None else None
+    same = golds.of(asked.answer).expected() == row['expected']
+    return asked if same or row['expected'] is None else None
   if data.name not in _GENERATED or not row['expected'] or 'accuracy' not in row['rewards']:
     return None
   language = row.get('language', '')
@@ -122,16 +122,16 @@ def _item(row, asked):
   )
 
 
-def _pushed(found):
+def _pushed(rescored):
   """The same `Rescored` of one file, each told which way it is pushed within its group."""
   # Nothing is learned from an examination.
-  if not found or found[0].kept.name != sample_files.ROLLOUT:
-    return found
+  if not rescored or rescored[0].kept.name != sample_files.ROLLOUT:
+    return rescored
   groups = {}
-  for one in found:
+  for one in rescored:
     groups.setdefault(one.row['group'], []).append(one)
   told = []
-  for one in found:
+  for one in rescored:
     same = groups[one.row['group']]
     both = ([other.row['reward'] for other in same], [other.total for other in same])
     own = (one.row['reward'], one.total)

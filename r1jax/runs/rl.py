@@ -81,9 +81,9 @@ class ReasoningRl(train.Run):
     result = self.examiner.judge(stage.initial, 'the base', step=0)
     stage.base = result.metrics
     if jax.process_index() == 0:
-      found = result.evaluation
-      form = f'right in any form {found.content.mean:.1%}'
-      print(f'the base, held out: pass@1 {found.pass_at_1}; {form}; {result.prospects.told()}')
+      evaluation = result.evaluation
+      form = f'right in any form {evaluation.content.mean:.1%}'
+      print(f'the base, held out: pass@1 {evaluation.pass_at_1}; {form}; {result.prospects.told()}')
       files.write_json(self.folder / 'base.json', result.evaluation.as_json() | result.metrics)
       if (result.prospects.unanimous or 0) > _SILENT:
         print('WARNING: most groups agree:', '; '.join(result.prospects.advice(self.job)))

@@ -92,12 +92,12 @@ def build(config):
 
 def graph_nodes(config):
   """The graph's nodes in order."""
-  found = [nodes.node(config, 'student', config.student, RECIPES['student'])]
-  found += [nodes.report_card(config, name) for name in _SHARED]
+  all_nodes = [nodes.node(config, 'student', config.student, RECIPES['student'])]
+  all_nodes += [nodes.report_card(config, name) for name in _SHARED]
   for seed in config.seeds:
-    found += [_branch(config, name, seed) for name in ('rl', 'curated', 'distill')]
-    found += [nodes.report_card(config, f'{name}_{seed}') for name in ('rl', 'distill')]
-  return [*found, _report(config)]
+    all_nodes += [_branch(config, name, seed) for name in ('rl', 'curated', 'distill')]
+    all_nodes += [nodes.report_card(config, f'{name}_{seed}') for name in ('rl', 'distill')]
+  return [*all_nodes, _report(config)]
 
 
 def _branch(config, name, seed):
@@ -156,12 +156,12 @@ def show(table):
   for name in ('', 'pass@1 [95 %]', 'student', 'with the teacher', 'paper: AIME, MATH'):
     out.add_column(name)
   for name, row in table['rows'].items():
-    found = row['pass@1']
-    low, high = found['ci95']
-    interval = f' [{low:.1%}, {high:.1%}]' if len(found['values']) > 1 else ''
+    estimate = row['pass@1']
+    low, high = estimate['ci95']
+    interval = f' [{low:.1%}, {high:.1%}]' if len(estimate['values']) > 1 else ''
     own = np.mean(row.get('flops', [0]))
     whole = own + np.mean(row.get('teacher_flops', [0]))
     cost = (f'{own:.3g} FLOPs', f'{whole:.3g} FLOPs') if own else ('', '')
     paper = ', '.join(f'{value:.1f}' for value in table['paper'].get(name, ()))
-    out.add_row(row['label'], f'{found["mean"]:.1%}{interval}', *cost, paper)
+    out.add_row(row['label'], f'{estimate["mean"]:.1%}{interval}', *cost, paper)
   return out

@@ -33,14 +33,14 @@ def kept(job, config):
   there = processes.gather(there)[0]
   if not there:
     return job, config
-  found = {}
+  numbers = {}
   for key in job.automatic:
     section, name = key.split('.')
-    found[key] = there.get(section, {}).get(name)
-  job, config = _put(job, config, found)
+    numbers[key] = there.get(section, {}).get(name)
+  job, config = _put(job, config, numbers)
   # Before anybody complains that an old size does not go with what is asked for now.
   workdir.check(folder, there, config)
-  told = ', '.join(f'{key}={value}' for key, value in found.items())
+  told = ', '.join(f'{key}={value}' for key, value in numbers.items())
   _say(f'sizes with which {folder} began: {told}')
   return job, config
 
@@ -85,10 +85,10 @@ def _room(mesh):
   return sizes.Room(least, max(here for _, _, here in told))
 
 
-def _put(job, config, found):
+def _put(job, config, numbers):
   """Both with numbers in place of 'auto'."""
   config = config.copy_and_resolve_references()
-  for key, value in found.items():
+  for key, value in numbers.items():
     section, name = key.split('.')
     with config[section].ignore_type():
       config[section][name] = value

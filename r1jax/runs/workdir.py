@@ -132,10 +132,10 @@ def _flat(value, before=''):
   """A nested dict as one with dotted keys."""
   if not isinstance(value, dict):
     return {before[:-1]: value}
-  found = {}
+  flat = {}
   for name, part in value.items():
-    found |= _flat(part, f'{before}{name}.')
-  return found
+    flat |= _flat(part, f'{before}{name}.')
+  return flat
 
 
 def begun(path):
@@ -180,8 +180,8 @@ def versions():
   # An installed copy stands in no checkout, and then git says nothing.
   if shutil.which('git'):
     command = ['git', 'describe', '--always', '--dirty']
-    found = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
-    commit = found.stdout.strip()
+    described = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    commit = described.stdout.strip()
   packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
   return {'r1jax': r1jax.__version__, 'commit': commit} | packages
 

@@ -15,10 +15,10 @@ def verifier_errors(run):
   if not len(rates) or rates[-1] < _FAILED:
     return None
   reasons = [
-    found['why']
+    part['why']
     for row in run.last
-    for found in row['rewards'].values()
-    if found.get('kind') == 'verifier_error'
+    for part in row['rewards'].values()
+    if part.get('kind') == 'verifier_error'
   ]
   told = f', as in: {reasons[0][:120]}' if reasons else ''
   own = run.key('reward.function')
@@ -107,13 +107,13 @@ def stale_checkpoint(run):
 
 def not_finite(run):
   """Figures are not finite."""
-  found = run.course('metrics/nonfinite')
-  if not found.any():
+  counts = run.course('metrics/nonfinite')
+  if not counts.any():
     return None
   names = sorted(name for name, value in run.rows[-1].items() if value is None)
   return Finding(
     'figures are not finite',
-    f'in {int((found > 0).sum())} rows of metrics.jsonl{": " if names else ""}{", ".join(names)}',
+    f'in {int((counts > 0).sum())} rows of metrics.jsonl{": " if names else ""}{", ".join(names)}',
     f"lower {run.shown('optimizer.lr')}, or compute in float32: runtime.compute_dtype='float32'",
   )
 

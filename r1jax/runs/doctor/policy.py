@@ -106,8 +106,8 @@ def drift(run):
 
 def hacking(run):
   """Preference rises while rule accuracy falls."""
-  found = run.course('hacking/suspected')
-  if not len(found) or not found[-3:].any():
+  suspected = run.course('hacking/suspected')
+  if not len(suspected) or not suspected[-3:].any():
     return None
   fall, gain = run.late('hacking/accuracy_drop'), run.late('hacking/preference_gain')
   return Finding(

@@ -32,14 +32,14 @@ def code(module):
 
 def _closure(module):
   """Name -> file of the module and of what it imports of its own package."""
-  found, waiting = {}, [module]
-  # Depth first over the imports; what is found already ends a circle of them.
+  sources, waiting = {}, [module]
+  # Depth first over the imports; what is there already ends a circle of them.
   while waiting:
     name = waiting.pop()
-    if name not in found:
-      found[name] = _source(name)
-      waiting += [one for one in _imports(found[name]) if one.startswith(f'{_root(module)}.')]
-  return found
+    if name not in sources:
+      sources[name] = _source(name)
+      waiting += [one for one in _imports(sources[name]) if one.startswith(f'{_root(module)}.')]
+  return sources
 
 
 @functools.cache

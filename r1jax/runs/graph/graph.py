@@ -128,14 +128,14 @@ class Graph:
     for name, path in self.given.items():
       rows[name] = {'key': self.keys[name], 'status': GIVEN, 'folder': str(path)}
     for node in self.nodes:
-      found = self._record(node)
+      record = self._record(node)
       rows[node.name] = {
         'key': self.keys[node.name],
-        'status': found.get('status', WAITING),
+        'status': record.get('status', WAITING),
         'needs': list(node.needs),
-        'seconds': round(found.get('seconds', 0.0), 3),
-        'outputs': found.get('outputs', {}),
-        'figures': found.get('figures', {}),
+        'seconds': round(record.get('seconds', 0.0), 3),
+        'outputs': record.get('outputs', {}),
+        'figures': record.get('figures', {}),
       }
     manifest = {'versions': self._versions, 'stages': rows}
     if jax.process_index() == 0:
@@ -156,16 +156,16 @@ class Graph:
 
   def finished(self, node):
     """Whether the stage is done; its outputs are compared with what was made."""
-    found = self._record(node)
-    if not found and jax.process_index() == 0:
+    record = self._record(node)
+    if not record and jax.process_index() == 0:
       self._clear(node)
     _barrier(f'{node.name} has its folder')
-    found = self._record(node)
+    record = self._record(node)
     # Begun but not done: its folder stays, the stage goes on from its own checkpoints.
-    if found.get('status') != DONE:
+    if record.get('status') != DONE:
       return False
     # Hours of later stages may build on it: a file that was changed by hand is noticed first.
-    for what, made in found['outputs'].items():
+    for what, made in record['outputs'].items():
       path = self.folder / node.name / made['path']
       if not path.exists() or fingerprint.digest(path) != made['sha256']:
         state = 'has changed' if path.exists() else 'is gone'
@@ -205,8 +205,8 @@ class Graph:
 
   def _record(self, node):
     """`stage.json` of the stage where it is for this key, else {}."""
-    found = _read(self.folder / node.name)
-    return found if found.get('key') == self.keys[node.name] else {}
+    record = _read(self.folder / node.name)
+    return record if record.get('key') == self.keys[node.name] else {}
 
   def _clear(self, node):
     """Moves a folder of another key away and brings one of this key back; each is one rename."""

@@ -76,15 +76,14 @@ def _policy(axis, run):
   _draw(axis, run, '', 'grpo/entropy', 'entropy, nats per token')
   axis.set_ylim(bottom=0)
   axis.yaxis.label.set_color(_BLUE)
-  _, found = reading.series(run.rows, 'grpo/kl')
-  heading = 'Entropy and KL to the reference' if found else 'Entropy'
+  steps, divergence = reading.series(run.rows, 'grpo/kl')
+  heading = 'Entropy and KL to the reference' if divergence else 'Entropy'
   axis.set_title(heading, loc='left', fontsize=11, fontweight='bold')
-  if not found:
+  if not divergence:
     return
   other = axis.twinx()
   other.spines[['top', 'left']].set_visible(False)
-  steps, values = reading.series(run.rows, 'grpo/kl')
-  other.plot(steps, values, color=_ORANGE, linewidth=1.2, alpha=0.8)
+  other.plot(steps, divergence, color=_ORANGE, linewidth=1.2, alpha=0.8)
   other.set_ylabel('KL, nats per token', color=_ORANGE)
   other.set_ylim(bottom=0)
 

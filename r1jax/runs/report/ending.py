@@ -91,9 +91,9 @@ def lines(summary):
   return rows
 
 
-def _estimate(found, name):
-  low, high = found['ci95']
-  return f'{found[name]:.1%} [{100 * low:.1f}, {100 * high:.1f}]'
+def _estimate(estimates, name):
+  low, high = estimates['ci95']
+  return f'{estimates[name]:.1%} [{100 * low:.1f}, {100 * high:.1f}]'
 
 
 def _points(change, mean):

@@ -36,10 +36,11 @@ def _change(before, after):
   if not pairs:
     return None
   gap = intervals.paired([b for _, b in pairs], [a for a, _ in pairs])
-  found = ending.UNSHOWN if not gap.significant else ending.BETTER if gap.mean > 0 else ending.WORSE
+  direction = ending.BETTER if gap.mean > 0 else ending.WORSE
+  verdict = direction if gap.significant else ending.UNSHOWN
   return {
     'mean': gap.mean, 'ci95': [gap.low, gap.high], 'p': gap.p, 'questions': gap.questions,
-    'verdict': found,
+    'verdict': verdict,
   }  # fmt: skip
 
 
@@ -67,9 +68,9 @@ def _examples(before, after, problems, where):
   chosen = []
   if worked or gained:
     form, how = 'in any form ' if new else '', 'worked out ' if worked else ''
-    found = new or worked or gained
-    text = f'{len(found)} wrong {form}before and {how}right after'
-    chosen.append(('gained', found[0], f'the first of {text}, {of}'))
+    candidates = new or worked or gained
+    text = f'{len(candidates)} wrong {form}before and {how}right after'
+    chosen.append(('gained', candidates[0], f'the first of {text}, {of}'))
   if failed:
     chosen.append(('failed', failed[0], f'the first of {len(failed)} wrong after, {of}'))
   return [
@@ -84,6 +85,6 @@ def _examples(before, after, problems, where):
 
 
 def _said(result, i, problem, where):
-  found, text = result.verdicts[i]['accuracy'], result.completions[i]
+  verdict, text = result.verdicts[i]['accuracy'], result.completions[i]
   read = sample_log.extracted(text, problem.answer, where)
-  return {'completion': text, 'read': read, 'kind': str(found.kind), 'why': found.why}
+  return {'completion': text, 'read': read, 'kind': str(verdict.kind), 'why': verdict.why}

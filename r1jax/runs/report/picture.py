@@ -25,7 +25,7 @@ def draw(content, path):
     (_compared, content['rl_vs_distill']),
     (_preferences, asked),
   )
-  last = [(panel, found) for panel, found in last if found]
+  last = [(panel, part) for panel, part in last if part]
   rows = 4 if last else 3
   drawing = figure.Figure(figsize=(11, 3.2 * rows))
   axes = drawing.subplots(rows, 3).ravel()
@@ -37,8 +37,8 @@ def draw(content, path):
     title = metric.label if share else f'{metric.label}, {metric.unit}'
     axis.set_title(f'R1-Zero: {title}', loc='left', fontsize=10, fontweight='bold')
     axis.set_xlabel('update')
-  for axis, (panel, found) in zip(axes[9:], last):
-    panel(axis, found)
+  for axis, (panel, part) in zip(axes[9:], last):
+    panel(axis, part)
   for axis in axes[9 + len(last) :]:
     axis.set_axis_off()
   drawing.tight_layout()
@@ -71,20 +71,20 @@ def _bars(axes, cards):
   axes[1].set_ylim(0, 1.02)
 
 
-def _students(axis, found):
+def _students(axis, distillation):
   """The teacher and its students."""
   _title(axis, 'Distillation')
   names = ['teacher\nDev2']
-  names += [students.TITLES[name].replace('-', '\n') for name in found['students']]
-  models = [found['teacher'], *found['students'].values()]
+  names += [students.TITLES[name].replace('-', '\n') for name in distillation['students']]
+  models = [distillation['teacher'], *distillation['students'].values()]
   _accuracies(axis, names, [one['accuracy'] for one in models])
 
 
-def _compared(axis, found):
+def _compared(axis, comparison):
   """The base, after RL and after distillation of as many operations."""
   _title(axis, 'RL against distillation')
   names = ['base', 'RL', 'distilled', 'teacher\nDev2']
-  _accuracies(axis, names, [row['accuracy'] for row in found['rows'].values()])
+  _accuracies(axis, names, [row['accuracy'] for row in comparison['rows'].values()])
 
 
 def _preferences(axis, asked):
@@ -101,12 +101,12 @@ def _preferences(axis, asked):
   _ticks(axis, [card['title'] for card in asked])
 
 
-def _accuracies(axis, names, found):
+def _accuracies(axis, names, estimates):
   """Bars from 0 to 1 with their intervals."""
-  means = [one['mean'] for one in found]
+  means = [one['mean'] for one in estimates]
   # matplotlib wants distances from the mean, not the ends themselves.
-  below = [one['mean'] - one['ci95'][0] for one in found]
-  above = [one['ci95'][1] - one['mean'] for one in found]
+  below = [one['mean'] - one['ci95'][0] for one in estimates]
+  above = [one['ci95'][1] - one['mean'] for one in estimates]
   axis.bar(range(len(names)), means, yerr=[below, above], color=_BLUE, capsize=3)
   axis.set_ylim(0, 1.02)
   _ticks(axis, names)

@@ -110,22 +110,22 @@ def _hacking(folder):
   watched = [
     row for row in files.read_metrics(folder / 'metrics.jsonl') if 'hacking/suspected' in row
   ]
-  found = {
+  summary = {
     'rollouts': len(watched),
     'suspected': sum(row['hacking/suspected'] > 0 for row in watched),
   }
   # Of the last rollout, when there is most to compare.
   if watched:
     names = ('hacking/accuracy_drop', 'hacking/accuracy_error', 'hacking/preference_gain')
-    found |= {name.removeprefix('hacking/'): watched[-1][name] for name in names}
-  return found
+    summary |= {name.removeprefix('hacking/'): watched[-1][name] for name in names}
+  return summary
 
 
 def _reward_models(inputs):
   """Kind -> accuracy on held-out pairs."""
-  found = {name: _summary(inputs[name]) for name in ('helpful', 'harmless') if name in inputs}
+  summaries = {name: _summary(inputs[name]) for name in ('helpful', 'harmless') if name in inputs}
   keys = ('accuracy', 'ci95', 'pairs')
-  return {name: {key: summary[key] for key in keys} for name, summary in found.items()}
+  return {name: {key: summary[key] for key in keys} for name, summary in summaries.items()}
 
 
 def _summary(folder):
@@ -224,14 +224,14 @@ def _stages(models):
   return _table('What each stage changed', columns, rows)
 
 
-def _students(found):
+def _students(distillation):
   rows = [
     (
       students.TITLES[name],
       _interval(one['accuracy']),
       *(_share(TITLES[other], share) for other, share in one['shares'].items()),
     )
-    for name, one in found['students'].items()
+    for name, one in distillation['students'].items()
   ]
   # One column for each model that is compared with, whose name stands in the cells.
   columns = ('', 'pass@1 [95 %]', *[''] * (max(map(len, rows)) - 2))
@@ -242,7 +242,7 @@ def _share(title, share):
   return f'{share["mean"]:.0%} of {title}' if share else f'{title} answers nothing'
 
 
-def _comparison(found):
+def _comparison(comparison):
   rows = [
     (
       students.ROLES[role],
@@ -250,15 +250,15 @@ def _comparison(found):
       operations(row['flops']) if 'flops' in row else '',
       operations(row['with_teacher']) if 'flops' in row else '',
     )
-    for role, row in found['rows'].items()
+    for role, row in comparison['rows'].items()
   ]
   columns = ('', 'pass@1 [95 %]', 'student', 'with the teacher')
   return _table('RL against distillation at equal operations', columns, rows)
 
 
-def _interval(found):
-  low, high = found['ci95']
-  return f'{found["mean"]:.1%} [{low:.1%}, {high:.1%}]'
+def _interval(estimate):
+  low, high = estimate['ci95']
+  return f'{estimate["mean"]:.1%} [{low:.1%}, {high:.1%}]'
 
 
 def _table(title, columns, rows):

@@ -42,9 +42,9 @@ def paired(first, second):
   return gap, kept[0].step, kept[1].step
 
 
-def told(found):
+def told(compared):
   """The comparison in a sentence; it says "better" only where that is shown."""
-  gap, first, second = found
+  gap, first, second = compared
   ends = f'{100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]'
   where = f'B after update {second} minus A after update {first}: {ends} of pass@1'
   test = f'paired permutation test on {gap.questions} questions, p = {gap.p:.2g}'
@@ -79,9 +79,9 @@ def show(first, second, console):
     line = rich.text.Text.assemble(f'{mark}\n', points)
     console.print(rich.padding.Padding(line, (0, 0, 0, 2)))
   # An interval for each says little of their difference on the same questions: that is tested.
-  found = paired(first, second)
+  compared = paired(first, second)
   reason = 'no common held-out questions were kept, so no paired test can be made'
-  sentence = told(found) if found else reason
+  sentence = told(compared) if compared else reason
   console.print(rich.padding.Padding(sentence, (1, 0, 0, 2)))
 
 
@@ -96,10 +96,10 @@ def _rates(rows):
 
 def _flat(config, before=''):
   """A nested dict with dotted keys."""
-  found = {}
+  flat = {}
   for key, value in config.items():
     inner = (
       _flat(value, f'{before}{key}.') if isinstance(value, dict) else {f'{before}{key}': value}
     )
-    found |= inner
-  return found
+    flat |= inner
+  return flat

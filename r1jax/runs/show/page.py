@@ -96,7 +96,7 @@ def content(runs, chosen):
 
 def _reply(kept, row, tokens):
   where = 'rollout' if kept.name == 'step' else 'held out'
-  found = {
+  reply = {
     'place': f'{where} {kept.step}',
     'group': str(row['group']),
     'verdict': reading.verdict(row),
@@ -107,20 +107,20 @@ def _reply(kept, row, tokens):
     'gapMean': row['logp_gap_mean'],
     'gapMax': row['logp_gap_max'],
   }
-  found |= {name: row[name] for name in ('reward', 'advantage', 'length', 'truncated', 'version')}
+  reply |= {name: row[name] for name in ('reward', 'advantage', 'length', 'truncated', 'version')}
   # A side file of another start than its rows would shade the wrong words.
   if tokens and row['index'] < len(tokens):
-    found |= _shades(tokens.of(row['index']))
-  return found
+    reply |= _shades(tokens.of(row['index']))
+  return reply
 
 
 def _shades(one):
   """Of each token: where its text ends, how unlikely it was, how far sampler and trainer differ."""
-  found = {'ends': one['text_end'].tolist(), 'surprise': _rounded(-one['sampler_logp'])}
+  shades = {'ends': one['text_end'].tolist(), 'surprise': _rounded(-one['sampler_logp'])}
   if 'trainer_logp' in one:
     with np.errstate(invalid='ignore'):  # two infinities have no difference
-      found['gap'] = _rounded(np.abs(one['trainer_logp'] - one['sampler_logp']))
-  return found
+      shades['gap'] = _rounded(np.abs(one['trainer_logp'] - one['sampler_logp']))
+  return shades
 
 
 def _rounded(values_T):

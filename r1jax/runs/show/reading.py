@@ -157,10 +157,10 @@ def heldout(run):
 
 def accuracy(row):
   """Whether a reply is right; None where no rule says so or the verifier failed."""
-  found = row['rewards'].get('accuracy')
-  if not found or found['kind'] == 'verifier_error':
+  part = row['rewards'].get('accuracy')
+  if not part or part['kind'] == 'verifier_error':
     return None
-  return found['score'] > 0.5
+  return part['score'] > 0.5
 
 
 def verdict(row):
@@ -171,7 +171,7 @@ def verdict(row):
 def why(row):
   """Why a reply earned less than it could, in a line; '' where nothing is wrong."""
   parts = row['rewards'].items()
-  return '; '.join(f'{name}: {found["why"]}' for name, found in parts if found.get('why'))
+  return '; '.join(f'{name}: {part["why"]}' for name, part in parts if part.get('why'))
 
 
 def _point(step, evaluation):
@@ -195,5 +195,5 @@ def _near(folder):
   """Runs below a folder that is none, for the message."""
   # A model's folder has a config of its own, beside its weights.
   runs = (p.parent for p in folder.glob('*/config.json') if not any(p.parent.glob('*.safetensors')))
-  found = sorted(runs)[:3]
-  return f'; there are {", ".join(map(str, found))}' if found else ''
+  near = sorted(runs)[:3]
+  return f'; there are {", ".join(map(str, near))}' if near else ''
