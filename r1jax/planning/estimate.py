@@ -92,7 +92,7 @@ def _experts(cfg, mesh, tokens):
   ways = sharding.ways(mesh, 'experts')
   if not cfg.moe_layers or ways == 1:
     return 0
-  found = dispatch.stages(cfg, tokens, *sharding.expert_shards(mesh))
+  stages = dispatch.stages(cfg, tokens, *sharding.expert_shards(mesh))
   # Rounds send what fits in them, filled or not; gathering sends everything to everyone.
-  in_rounds = sum(s.rounds * s.shards * s.size for s in found)
-  return 2 * cfg.width * (in_rounds if found else tokens * (ways - 1))
+  in_rounds = sum(s.rounds * s.shards * s.size for s in stages)
+  return 2 * cfg.width * (in_rounds if stages else tokens * (ways - 1))

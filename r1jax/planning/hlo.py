@@ -111,15 +111,15 @@ def array_bytes(shape):
 
 def _elements(shape):
   """The elements of the text of a tuple's type."""
-  found, depth = [''], 0
+  elements, depth = [''], 0
   for letter in shape.strip()[1:-1]:
     # Commas part elements only outside of brackets: layouts and shapes have commas too.
     depth += (letter in '({[') - (letter in ')}]')
     if letter == ',' and not depth:
-      found.append('')
+      elements.append('')
     else:
-      found[-1] += letter
-  return found
+      elements[-1] += letter
+  return elements
 
 
 def _bytes(kind, dims):
@@ -133,15 +133,15 @@ def _bytes(kind, dims):
 
 def _computations(text):
   """(name of the entry, name -> instruction lines)."""
-  entry, found, lines = None, {}, []
+  entry, lines_of, lines = None, {}, []
   for line in text.splitlines():
     head = _HEAD.match(line)
     if head:
-      lines = found.setdefault(head[2], [])
+      lines = lines_of.setdefault(head[2], [])
       entry = head[2] if head[1] else entry
     elif _LINE.match(line):
       lines.append(_LINE.match(line))
-  return entry, {name: [(m[1], m[2]) for m in lines] for name, lines in found.items()}
+  return entry, {name: [(m[1], m[2]) for m in lines] for name, lines in lines_of.items()}
 
 
 class _Reader:
@@ -162,20 +162,20 @@ class _Reader:
   def _one(self, opcode, body, inside, fused):
     if opcode == 'while':
       return self._loop(body)
-    found = Work()
+    work = Work()
     # An asynchronous collective counts at its start, and its end has another opcode.
     kind = opcode.removesuffix('-start')
     if kind in KINDS and not (fused and self._repeated(body)):
-      found.add(self._collective(kind, body))
+      work.add(self._collective(kind, body))
     # Of a fusion its own figure counts, and those of the operations inside do not.
     cycles = re.search(r'"estimated_cycles":"(\d+)"', body)
     if cycles and not inside and int(cycles[1]) < _NO_ESTIMATE:
-      found.cycles += int(cycles[1])
+      work.cycles += int(cycles[1])
     called = _CALLS.search(body)
     for name in called[1].split(', ') if called else ():
-      within = inside or found.cycles > 0, fused or opcode == 'fusion'
-      found.add(self.work(name.lstrip('%'), *within))
-    return found
+      within = inside or work.cycles > 0, fused or opcode == 'fusion'
+      work.add(self.work(name.lstrip('%'), *within))
+    return work
 
   def _repeated(self, body):
     """The TPU compiler writes a collective into each piece of a fusion; its channel and origin say
@@ -183,7 +183,7 @@ class _Reader:
     """
     named = re.search(r'channel_id=\d+', body), re.search(r'metadata=\{.*?\}', body)
     # Two collectives of one line of source have different channels.
-    key = tuple(found and found[0] for found in named)
+    key = tuple(match and match[0] for match in named)
     repeated = named[0] is not None and key in self.seen
     self.seen.add(key)
     return repeated
@@ -194,13 +194,13 @@ class _Reader:
     trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', body)
     trips = trips or re.search(r'op_name="[^"]*\bexpected_trips_(\d+)\)*/while"', body)
     trips = int(trips[1]) if trips else self._trips(called['condition'])
-    found = Work()
+    work = Work()
     if trips is None:
       # Decoding and micro-batches: counted by the caller.
       self.unknown.append(called['body'])
     else:
-      found.add(self.work(called['body']), trips)
-    return found
+      work.add(self.work(called['body']), trips)
+    return work
 
   def _trips(self, condition):
     """The constant that a counter from 0 is compared with; None where it is no constant."""

@@ -107,22 +107,22 @@ def compile_one(name, job, cfg, mesh):
       spent = time.monotonic() - began
       why = str(error)
       return Compiled(name, 0, 0, 0, wanted(why), 0, None, why.split('\n')[0], spent)
-  found, text = done.memory_analysis(), done.as_text()
+  memory, text = done.memory_analysis(), done.as_text()
   # Outputs in arguments' place are counted once.
-  fixed = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
-  peak = found.peak_memory_in_bytes - found.generated_code_size_in_bytes - fixed
+  fixed = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+  peak = memory.peak_memory_in_bytes - memory.generated_code_size_in_bytes - fixed
   # The TPU's figure for temporaries is their sum, its peak is what is alive at once, perhaps less
   # than arguments and outputs together; on a CPU or a GPU they are one allocation, which the CPU's
   # peak leaves out.
-  alive = peak if mesh.devices.flat[0].platform == 'tpu' else found.temp_size_in_bytes
-  temporaries = min(found.temp_size_in_bytes, max(alive, 0)) + hlo.library_bytes(text)
+  alive = peak if mesh.devices.flat[0].platform == 'tpu' else memory.temp_size_in_bytes
+  temporaries = min(memory.temp_size_in_bytes, max(alive, 0)) + hlo.library_bytes(text)
   return Compiled(
     name,
-    found.argument_size_in_bytes,
-    found.output_size_in_bytes,
-    found.alias_size_in_bytes,
+    memory.argument_size_in_bytes,
+    memory.output_size_in_bytes,
+    memory.alias_size_in_bytes,
     temporaries,
-    found.host_temp_size_in_bytes,
+    memory.host_temp_size_in_bytes,
     hlo.read(text, sharding.nodes(mesh)),
     '',
     time.monotonic() - began,

@@ -122,13 +122,13 @@ def make(job, target, settings, say=lambda text: None):
   job, choice = _sized(job, cfg, shape, target, say)
   first = fit.Candidate(dataclasses.replace(job, mesh=shape), cfg, shape, (), 0.0)
   plan = tried(first, target, settings, say)
-  found, attempts = [plan], [('as asked', plan.verdict())]
+  plans, attempts = [plan], [('as asked', plan.verdict())]
   # Then what differs as little as possible.
   if settings.search or not plan.fits:
     more, tries = _others(plan, settings, began + settings.budget, say)
-    found, attempts = found + more, attempts + tries
+    plans, attempts = plans + more, attempts + tries
   # Of what fits the fastest; where nothing does, what was asked, with the reason.
-  best = min((p for p in found if p.fits), key=lambda p: p.outlook.seconds, default=plan)
+  best = min((p for p in plans if p.fits), key=lambda p: p.outlook.seconds, default=plan)
   best.attempts, best.choice = attempts, choice
   return best
 

@@ -121,7 +121,7 @@ def _tpu_devices(name, shape):
   # libtpu takes a host of four chips, 2x2, for granted; a single one (Colab's v5e-1) is its own.
   single = {'chips_per_host_bounds': (1, 1, 1)} if shape == '1x1' else {}
   try:
-    found = topologies.get_topology_desc(platform='tpu', topology_name=name, **single)
+    topology = topologies.get_topology_desc(platform='tpu', topology_name=name, **single)
   except Exception as error:  # whatever libtpu raises: its absence is no ImportError
     why = str(error).splitlines()[0]
     hint = "the TPU compiler comes with pip install -e '.[tpu]'"
@@ -129,7 +129,7 @@ def _tpu_devices(name, shape):
     if 'not divisible' in why:
       hint = 'hosts have 2x2 chips: a slice is 1x1, or even along its first two sides'
     raise ValueError(f'topology {name!r}: {why}; {hint}') from error
-  return tuple(found.devices)
+  return tuple(topology.devices)
 
 
 def _gpu_devices(kind, count):
