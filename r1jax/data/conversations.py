@@ -195,11 +195,11 @@ def _messages(value, field, learned=True):
   """The messages of a field, each with role and text; of a prompt none is `learned`."""
   if not isinstance(value, list) or not value:
     raise ValueError(f'field {field!r} holds {value!r:.40}, expected a list of messages')
-  found = [_read(one, number) for number, one in enumerate(value, 1)]
+  messages = [_read(one, number) for number, one in enumerate(value, 1)]
   for number, one in enumerate(value, 1):
-    if learned and found[number - 1]['role'] == 'assistant':
+    if learned and messages[number - 1]['role'] == 'assistant':
       _check_masks(one, f'message {number} (assistant)')
-  return found
+  return messages
 
 
 def _read(value, number):

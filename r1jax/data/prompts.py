@@ -122,12 +122,12 @@ class Form:
   def _stops(self, folder):
     """What ends a reply: the model's end ids, and what only this form writes."""
     ends = tokenizer.stop_ids(folder, self.tokenizer) if folder else [self.tokenizer.eos_id]
-    found = {(int(one),) for one in ends}
+    sequences = {(int(one),) for one in ends}
     if self.name == 'zero':
-      found |= set(_closing_tags(self.tokenizer))
+      sequences |= set(_closing_tags(self.tokenizer))
     if self.name == 'text' and self.shots:  # after its answer it would go on with a new question
-      found.add(tuple(self.tokenizer.encode('\n\n')))
-    return _padded(found)
+      sequences.add(tuple(self.tokenizer.encode('\n\n')))
+    return _padded(sequences)
 
   def _end_of_turn(self):
     """The id that ends a reply to be learned: what the template writes after one, else the end."""
@@ -154,11 +154,11 @@ def continued(reply, prefill):
 
 def _before(system, shots):
   """Messages of a system prompt and of solved examples."""
-  found = [{'role': 'system', 'content': system}] if system else []
+  messages = [{'role': 'system', 'content': system}] if system else []
   for shot in shots:
-    found.append({'role': 'user', 'content': shot.question})
-    found.append({'role': 'assistant', 'content': shot.reply})
-  return found
+    messages.append({'role': 'user', 'content': shot.question})
+    messages.append({'role': 'assistant', 'content': shot.reply})
+  return messages
 
 
 def _chat(name, folder, tok):
@@ -191,8 +191,8 @@ def _closing_tags(tok):
 
 def _padded(sequences):
   """Distinct sequences as int32 [K, W], padded on the left with -1; none contains another."""
-  found = sorted(set(sequences))
-  least = [ids for ids in found if not any(_inside(one, ids) for one in found if one != ids)]
+  distinct = sorted(set(sequences))
+  least = [ids for ids in distinct if not any(_inside(one, ids) for one in distinct if one != ids)]
   width = max(map(len, least))
   rows = [[-1] * (width - len(ids)) + list(ids) for ids in least]
   return np.array(rows, np.int32)

@@ -74,13 +74,13 @@ def files(path, split=''):
   wanted = split or (there[0] if len(there) == 1 else 'train')
   if wanted not in there:
     raise RecordError(f'{path}: no split {wanted!r}, there are {", ".join(there)}')
-  found = [one for one in shards if _split(one) == wanted]
-  _check_whole(found, path)
-  other = [one for one in _of_form(folder, JSONL) if one not in found and _split(one) == wanted]
+  chosen = [one for one in shards if _split(one) == wanted]
+  _check_whole(chosen, path)
+  other = [one for one in _of_form(folder, JSONL) if one not in chosen and _split(one) == wanted]
   if other:
-    names = f'{found[0].name} and {other[0].name}'
+    names = f'{chosen[0].name} and {other[0].name}'
     raise RecordError(f'{folder}: {wanted} is there twice, {names}: give one of the files')
-  return found
+  return chosen
 
 
 def splits(path):
@@ -131,15 +131,15 @@ def _split(file):
   return file.parent.name if file.stem.isdigit() else file.stem
 
 
-def _check_whole(found, path):
+def _check_whole(of_split, path):
   """Raises RecordError where shards of a split are missing, or two sets of them lie there."""
-  shards = [_SHARD.fullmatch(one.stem) for one in found]
+  shards = [_SHARD.fullmatch(one.stem) for one in of_split]
   numbers = [int(shard[2]) for shard in shards if shard]
   if not numbers:
     return
   sets = {shard and shard[3] for shard in shards}
   if len(sets) > 1 or len(set(numbers)) < len(numbers):
-    names = ', '.join(one.name for one in found[:4])
+    names = ', '.join(one.name for one in of_split[:4])
     raise RecordError(
       f'{path}: two sets of files of one split ({names}), whose records would be read twice: leave '
       'one set there'
@@ -149,8 +149,8 @@ def _check_whole(found, path):
   begin = int(0 not in numbers and count in numbers)
   missing = [n for n in range(begin, begin + count) if n not in numbers]
   if missing:
-    first, digits = found[0].name, len(shards[0][2])
-    name = f'{shards[0][1]}-{missing[0]:0{digits}}-of-{shards[0][3]}{found[0].suffix}'
+    first, digits = of_split[0].name, len(shards[0][2])
+    name = f'{shards[0][1]}-{missing[0]:0{digits}}-of-{shards[0][3]}{of_split[0].suffix}'
     more = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
     raise RecordError(
       f'{path}: {name}{more} is missing beside {first}: download the rest (the same hf download '
@@ -247,8 +247,8 @@ def _parquet(path, wanted):
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
   number = 0
   try:
-    for number, found in enumerate(_rows(path, wanted), 1):
-      yield f'row {number}', lambda found=found: found
+    for number, row in enumerate(_rows(path, wanted), 1):
+      yield f'row {number}', lambda row=row: row
   # OSError is pyarrow's for damage inside a file.
   except (pyarrow.ArrowException, OSError) as error:
     raise RecordError(f'{path}: {_damage(path, error, number)}') from error
@@ -317,12 +317,12 @@ class _TwiceError(ValueError):
 
 def _once(pairs):
   """The dict of an object's (key, value) pairs, of which JSON's own reader would drop some."""
-  found = dict(pairs)
-  if len(found) < len(pairs):
+  fields = dict(pairs)
+  if len(fields) < len(pairs):
     keys = [key for key, _ in pairs]
     twice = next(key for key in keys if keys.count(key) > 1)
     raise _TwiceError(f'has the field {twice!r:.40} twice in one object: which of them counts?')
-  return found
+  return fields
 
 
 @dataclasses.dataclass(frozen=True)

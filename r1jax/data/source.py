@@ -210,7 +210,7 @@ def told(cfg, train, heldout):
     answers[splits.canonical(one.question)].add(hash(_written(one.answer)))
   if len(answers) < len(train):
     line += f'; {len(train) - len(answers):,} are asked once more'
-  contrary = [question for question, found in answers.items() if len(found) > 1]
+  contrary = [question for question, golds in answers.items() if len(golds) > 1]
   if contrary:
     line += (
       f'; WARNING: {len(contrary):,} have two different answers, and a reply cannot be right by '

@@ -101,11 +101,11 @@ def _answers(completion):
   return tuple(answers)
 
 
-def _thought(completion, found):
+def _thought(completion, places):
   """The thought of a `Reply`: of R1's own tags only, as the format is."""
   opened = None
   # A tag out of its place is passed over: `<answer>` inside a thought opens nothing.
-  for tag, start, end in found:
+  for tag, start, end in places:
     if opened is None and tag in (THINK, ANSWER):
       opened = (tag, end)
     elif opened and opened[0] == THINK and tag == END_THINK:
@@ -115,22 +115,22 @@ def _thought(completion, found):
   return None
 
 
-def _problem(completion, found):
+def _problem(completion, places):
   # The tags, then what stands round them, then the answer: the first fault is the one that is said.
-  tags = tuple(tag for tag, _, _ in found)
+  tags = tuple(tag for tag, _, _ in places)
   if tags != TAGS:
     for tag in TAGS:
       if tags.count(tag) != 1:
         return f'{tags.count(tag)} x {tag}, expected 1'
     return 'tags out of order'
   around = (
-    completion[: found[0][1]],
-    completion[found[1][2] : found[2][1]],
-    completion[found[3][2] :],
+    completion[: places[0][1]],
+    completion[places[1][2] : places[2][1]],
+    completion[places[3][2] :],
   )
   for text, where in zip(around, ('before <think>', 'between the blocks', 'after </answer>')):
     if text.strip():
       return f'text {where}'
-  if not completion[found[2][2] : found[3][1]].strip():
+  if not completion[places[2][2] : places[3][1]].strip():
     return 'empty answer'
   return ''

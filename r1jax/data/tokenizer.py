@@ -63,8 +63,8 @@ class SentencePieceTokenizer:
   @property
   def bos_id(self):
     """Id that begins a document; None where the model has none."""
-    found = self._model.bos_id()
-    return None if found < 0 else found
+    number = self._model.bos_id()
+    return None if number < 0 else number
 
   @property
   def eos_id(self):
@@ -74,8 +74,8 @@ class SentencePieceTokenizer:
   @property
   def pad_id(self):
     """Id that fills what no document covers: that of the end where the model has none (Llama)."""
-    found = self._model.pad_id()
-    return self.eos_id if found < 0 else found
+    number = self._model.pad_id()
+    return self.eos_id if number < 0 else number
 
   @property
   def file_names(self):
@@ -182,14 +182,14 @@ class HubTokenizer:
     """Id of 'bos_token' and the like; None where the folder names none."""
     token = self._text(key)
     if token is None:
-      found = _ids(config, f'{key}_id', self._folder / _CONFIG)
-      return found[0] if found else None
-    found = self._model.token_to_id(token)
-    if found is None:
+      ids = _ids(config, f'{key}_id', self._folder / _CONFIG)
+      return ids[0] if ids else None
+    number = self._model.token_to_id(token)
+    if number is None:
       raise ValueError(
         f'{self._folder / _SETTINGS}: {key} {token!r} is not in the vocabulary of {self.vocab_size}'
       )
-    return found
+    return number
 
   @property
   def template_variables(self):
@@ -257,10 +257,10 @@ def load(path):
   path = pathlib.Path(path)
   if path.is_dir():
     # A link whose file is gone is named where it is read, not passed over.
-    found = [path / n for n in (HUB_FILE, SENTENCEPIECE_FILE) if os.path.lexists(path / n)]
-    if not found:
+    files = [path / n for n in (HUB_FILE, SENTENCEPIECE_FILE) if os.path.lexists(path / n)]
+    if not files:
       raise ValueError(f'{path}: holds neither {HUB_FILE} nor {SENTENCEPIECE_FILE}')
-    path = found[0]
+    path = files[0]
   if not os.path.lexists(path):
     raise ValueError(f'{path}: no such tokenizer')
   return HubTokenizer(path) if path.suffix == '.json' else SentencePieceTokenizer(path)
@@ -291,11 +291,11 @@ def stop_ids(folder, tokenizer):
 
 def _ids(contents, key, path):
   """The ids that a settings file has at `key`: one, a list, or none (null)."""
-  found = contents.get(key)
-  found = [] if found is None else found if isinstance(found, list) else [found]
-  if not all(type(i) is int and i >= 0 for i in found):
+  ids = contents.get(key)
+  ids = [] if ids is None else ids if isinstance(ids, list) else [ids]
+  if not all(type(i) is int and i >= 0 for i in ids):
     raise ValueError(f'{path}: {key}={contents[key]!r} is neither a token id nor a list of them')
-  return found
+  return ids
 
 
 def _hub_model(path, contents):

@@ -104,8 +104,8 @@ def _ended(text, message, form):
   for end in map(form.tokenizer.text_of, form.end_ids):
     # What somebody wrote in a message is no end that the template writes.
     if end and text.count(end) > message['content'].count(end):
-      before, found, after = text.rpartition(end)
-      return before + found, after
+      before, closing, after = text.rpartition(end)
+      return before + closing, after
   return text, ''
 
 
@@ -115,12 +115,12 @@ def _joined(pieces, form):
   last = max(place for place, (_, said) in enumerate(pieces) if said)
   for place, (text, said) in enumerate(pieces[: last + 1]):
     first = form.chat if place == 0 else None
-    found = chat_template.encode(first, form.tokenizer, text) if first else _more(form, text)
+    part_ids = chat_template.encode(first, form.tokenizer, text) if first else _more(form, text)
     # The end of a reply is learned even where the template writes none.
-    if place == last and found[-1:] and found[-1] not in form.end_ids:
-      found = [*found, form.end_id]
-    ids += found
-    learned += [said] * len(found)
+    if place == last and part_ids[-1:] and part_ids[-1] not in form.end_ids:
+      part_ids = [*part_ids, form.end_id]
+    ids += part_ids
+    learned += [said] * len(part_ids)
   return examples.Tokens(np.array(ids, np.int32), np.array(learned, bool))
 
 

@@ -174,7 +174,7 @@ def _corrected(rng, asked, cfg):
   # One line goes wrong by a few; it is said again, right this time.
   at = int(rng.integers(len(asked.steps)))
   lines, spoken = _lines(rng, asked, cfg)
-  other = lambda found: str(_near(rng, int(found.group())))
+  other = lambda number: str(_near(rng, int(number.group())))
   slip = _LAST_NUMBER.sub(other, lines[at])
   wait = phrases.LANGUAGES[spoken[at]].wait
   thought = ', '.join([*lines[:at], slip, wait, *lines[at:]])

@@ -124,12 +124,12 @@ def _solved(problem, record):
   """The problem with the final answer, and the worked steps, of the record's field `answer`."""
   answer = records.text(record, 'answer', (str, int, float))
   worked = _CALCULATOR.sub('', answer)
-  found = _FINAL.findall(worked)
-  if not found:
+  finals = _FINAL.findall(worked)
+  if not finals:
     return _unmarked(dataclasses.replace(problem, answer=answer), worked != answer)
   lines = worked[: worked.rindex(_MARK)].splitlines()
   steps = tuple(line.strip() for line in lines if line.strip())
-  return dataclasses.replace(problem, answer=_without_commas(found[-1]), steps=steps)
+  return dataclasses.replace(problem, answer=_without_commas(finals[-1]), steps=steps)
 
 
 def _without_commas(answer):

@@ -26,13 +26,13 @@ def lines(problem, languages=None, rng=None):
   spoken = languages or (problem.language,) * (len(problem.steps) + 1)
   if len(spoken) != len(problem.steps) + 1:
     raise ValueError(f'{len(problem.steps)} steps and a conclusion, but {len(spoken)} languages')
-  own, found = phrases.LANGUAGES[problem.language], []
+  own, told = phrases.LANGUAGES[problem.language], []
   for number, (step, language) in enumerate(zip(problem.steps, spoken)):
     say = phrases.LANGUAGES[language]
     # Arithmetic reads the same in both languages; only lines of words are translated.
     words = _in_words(step, own, say)
-    found.append(words or f'{_lead(say, number, rng)} {step}')
-  return (*found, phrases.LANGUAGES[spoken[-1]].conclusion.format(problem.answer))
+    told.append(words or f'{_lead(say, number, rng)} {step}')
+  return (*told, phrases.LANGUAGES[spoken[-1]].conclusion.format(problem.answer))
 
 
 def readable(problem, rng=None):
