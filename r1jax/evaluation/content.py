@@ -55,8 +55,8 @@ class Reader:
         places.append(b)
     if items:
       scores = self._service.submit(items).result()
-      found = [score.verdicts['accuracy'].score for score in scores]
-      right_B[places] = np.maximum(right_B[places], found)
+      accuracies = [score.verdicts['accuracy'].score for score in scores]
+      right_B[places] = np.maximum(right_B[places], accuracies)
     return right_B.reshape(replies.correct_PG.shape)
 
   def close(self):

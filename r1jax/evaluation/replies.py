@@ -116,9 +116,9 @@ def ask(policy, scfg, problems, limits, key, rewards, heard=lambda count: None):
 
 def _by_problem(parts, scores):
   """Yields (number of a problem, scores of its replies) from those of each part of a rollout."""
-  for (numbers, part), found in zip(parts, scores):
+  for (numbers, part), of_part in zip(parts, scores):
     for i, p in enumerate(numbers):
-      yield p, found[i * part.group : (i + 1) * part.group]
+      yield p, of_part[i * part.group : (i + 1) * part.group]
 
 
 def items(texts, problems, rollout):

@@ -133,21 +133,21 @@ def _from_files(choice_):
   files = _files(choice_.data)
   # Its questions alone bear dates, by which what a model may have seen is left out.
   given = {'dates': choice_.dates} if choice_.benchmark == 'livecodebench' else {}
-  found = [problem for path in files for problem in benchmark.load(path, **given)]
-  if not found:
+  problems = [problem for path in files for problem in benchmark.load(path, **given)]
+  if not problems:
     first, last = choice_.dates
     raise ValueError(f'{choice_.data}: no contest from {first} to {last}; --dates=all keeps all')
-  return found
+  return problems
 
 
 def _files(data):
   path = pathlib.Path(data)
   if not path.is_dir():
     return [path]
-  found = sorted(p for p in path.iterdir() if p.suffix in ('.jsonl', '.csv'))
-  if not found:
+  files = sorted(p for p in path.iterdir() if p.suffix in ('.jsonl', '.csv'))
+  if not files:
     raise ValueError(f'{path}: no .jsonl or .csv file in this folder')
-  return found
+  return files
 
 
 def _own(choice_):

@@ -169,12 +169,12 @@ def _unpacked(held, key):
     pickled = unzipped.decompress(packed, LARGEST_TESTS)
     if not unzipped.eof:
       raise ValueError(f'it is cut short, or unpacks to more than {LARGEST_TESTS >> 20} MiB')
-    found = _TextOnly(io.BytesIO(pickled)).load()
+    text = _TextOnly(io.BytesIO(pickled)).load()
   except _DAMAGED as error:
     raise ValueError(f'field {key!r} is neither JSON nor packed tests: {error}') from error
-  if not isinstance(found, str):
-    raise ValueError(f'field {key!r} packs {type(found).__name__}, expected text')
-  return found
+  if not isinstance(text, str):
+    raise ValueError(f'field {key!r} packs {type(text).__name__}, expected text')
+  return text
 
 
 class _TextOnly(pickle.Unpickler):

@@ -138,7 +138,7 @@ def _draw(exam, policy, call, rewards):
 def _rows(exam, call, out, texts, marks):
   (part, number), group, rows = call, exam.shape.group, []
   for b, (text, mark) in enumerate(zip(texts, marks.result())):
-    question, found = part[b // group], mark.verdicts['accuracy']
+    question, verdict = part[b // group], mark.verdicts['accuracy']
     problem = exam.problems[question]
     rows.append(
       {
@@ -146,8 +146,8 @@ def _rows(exam, call, out, texts, marks):
         'sample': number * group + b % group,
         'asked': problem.question,
         'expected': answers.expected(problem.answer),
-        'kind': str(found.kind),
-        'why': found.why,
+        'kind': str(verdict.kind),
+        'why': verdict.why,
         'answer': answers.stated(text, problem.answer, exam.answer),
         'tokens': int(out.length_B[b]),
         'stopped': bool(out.stopped_B[b]),

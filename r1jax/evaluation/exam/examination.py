@@ -184,8 +184,8 @@ class Examination:
       rows = draw.run(made, samples_file(output), self.header, rewards)
     finally:
       rewards.close()
-    found = result.marks(self.problems, rows, self._proto.samples)
-    content = result.build(self.header, self.problems, found, interval)
+    marks = result.marks(self.problems, rows, self._proto.samples)
+    content = result.build(self.header, self.problems, marks, interval)
     # Not in the header: two equal examinations may differ in all of this.
     content['environment'] = {
       'finished': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),

@@ -54,18 +54,18 @@ def marks(problems, rows, samples):
   return Marks(correct_PG, counted_PG, votes, token_PG, rows)
 
 
-def figures(found, kind):
+def figures(marked, kind):
   """Name -> `intervals.Estimate`: pass@1, pass@k, and cons@k where answers can be voted on."""
-  samples = found.correct_PG.shape[1]
-  rate_P, counted = passk.question_rates(found.correct_PG, found.counted_PG)
+  samples = marked.correct_PG.shape[1]
+  rate_P, counted = passk.question_rates(marked.correct_PG, marked.counted_PG)
   out = {'pass@1': _estimate(rate_P, counted, kind)}
   for k in _sizes(samples):
-    rate_P = passk.pass_at_k(found.correct_PG, k, found.counted_PG)
+    rate_P = passk.pass_at_k(marked.correct_PG, k, marked.counted_PG)
     # k samples are one try, so there are k times fewer independent tries than answers.
     out[f'pass@{k}'] = _estimate(rate_P, max(counted // k, len(rate_P)), kind)
   # A majority takes three; programs do not vote.
-  if samples > 2 and any(vote is not None for row in found.votes for vote in row):
-    rate_P = passk.cons_at_k(found.votes, found.correct_PG, samples)
+  if samples > 2 and any(vote is not None for row in marked.votes for vote in row):
+    rate_P = passk.cons_at_k(marked.votes, marked.correct_PG, samples)
     out[f'cons@{samples}'] = _estimate(rate_P, len(rate_P), kind)
   # None where no question has enough samples that a verifier judged.
   return {name: one for name, one in out.items() if one}
@@ -83,9 +83,9 @@ def _sizes(samples):
   return sorted(usual | ({samples} - {1}))
 
 
-def shares(found):
+def shares(marked):
   """Name -> number: lengths in tokens and shares of the replies drawn."""
-  rows, count = found.rows, len(found.rows)
+  rows, count = marked.rows, len(marked.rows)
   length = np.array([row['tokens'] for row in rows])
   right = np.array([row['kind'] == 'correct' for row in rows])
   share = lambda held: float(sum(held) / count)
@@ -100,11 +100,11 @@ def shares(found):
     'verifier_error': share(row['kind'] == 'verifier_error' for row in rows),
     'format': share(row['format'] for row in rows),
     # A number of questions, as no reply was drawn for them.
-    'not_asked': len(found.votes) - len({row['question'] for row in rows}),
+    'not_asked': len(marked.votes) - len({row['question'] for row in rows}),
   }
 
 
-def apart(problems, found, kind):
+def apart(problems, marked, kind):
   """Pass@1 of each kind of question and of each level, where there are several."""
   out = {}
   for field in ('kind', 'level'):
@@ -112,22 +112,22 @@ def apart(problems, found, kind):
     # A single kind or level would repeat the headline.
     for value in sorted(set(values)) if len(set(values)) > 1 else ():
       chosen = np.array([v == value for v in values])
-      if found.counted_PG[chosen].any():
+      if marked.counted_PG[chosen].any():
         name = value if field == 'kind' else f'level {value}'
-        parts = (found.correct_PG[chosen], found.counted_PG[chosen])
+        parts = (marked.correct_PG[chosen], marked.counted_PG[chosen])
         out[name] = passk.pass_at_1(*parts, kind)
   return out
 
 
-def build(header, problems, found, interval='wilson'):
+def build(header, problems, marked, interval='wilson'):
   """The content of a result file: `header`, figures with both intervals, every question's marks."""
   # Both intervals are written down, whichever of them the user reads first.
-  boot = figures(found, 'bootstrap')
-  headline = figures(found, interval)
+  boot = figures(marked, 'bootstrap')
+  headline = figures(marked, interval)
   return header | {
     'version': VERSION,
     'questions': len(problems),
-    'samples': found.correct_PG.shape[1],
+    'samples': marked.correct_PG.shape[1],
     'interval': interval,
     'figures': {
       name: {
@@ -136,15 +136,15 @@ def build(header, problems, found, interval='wilson'):
       }
       for name, one in headline.items()
     },
-    'shares': shares(found),
-    'apart': {name: e.as_json() for name, e in apart(problems, found, interval).items()},
+    'shares': shares(marked),
+    'apart': {name: e.as_json() for name, e in apart(problems, marked, interval).items()},
     'per_question': [
       {
         'question': problem.question,
-        'correct': found.correct_PG[p].astype(int).tolist(),
-        'counted': found.counted_PG[p].astype(int).tolist(),
-        'votes': found.votes[p],
-        'tokens': found.token_PG[p].tolist(),
+        'correct': marked.correct_PG[p].astype(int).tolist(),
+        'counted': marked.counted_PG[p].astype(int).tolist(),
+        'votes': marked.votes[p],
+        'tokens': marked.token_PG[p].tolist(),
       }
       for p, problem in enumerate(problems)
     ],
@@ -204,23 +204,23 @@ def _between(ends):
   return f'[{ends[0]:.1%}, {ends[1]:.1%}]'
 
 
-def _share_rows(found, limit):
+def _share_rows(share_of, limit):
   """(name, text) of what is not accuracy; failures only where there are any."""
   rows = [
-    ('response length, tokens', f'{found["length_mean"]:,.1f}'),
-    ('  median', f'{found["length_median"]:,.0f}'),
+    ('response length, tokens', f'{share_of["length_mean"]:,.1f}'),
+    ('  median', f'{share_of["length_median"]:,.0f}'),
   ]
   for name in ('correct', 'wrong'):
-    if found[f'length_{name}'] is not None:
-      rows.append((f'  of {name} answers', f'{found[f"length_{name}"]:,.1f}'))
-  rows.append((f'cut off at {limit:,} tokens', f'{found["truncated"]:.1%}'))
-  rows.append(('no answer to mark', f'{found["unparseable"]:.1%}'))
+    if share_of[f'length_{name}'] is not None:
+      rows.append((f'  of {name} answers', f'{share_of[f"length_{name}"]:,.1f}'))
+  rows.append((f'cut off at {limit:,} tokens', f'{share_of["truncated"]:.1%}'))
+  rows.append(('no answer to mark', f'{share_of["unparseable"]:.1%}'))
   for name, label in (('timeout', 'too slow to mark'), ('verifier_error', 'not marked, left out')):
-    if found[name]:
-      rows.append((label, f'{found[name]:.1%}'))
-  rows.append(('R1-Zero format', f'{found["format"]:.1%}'))
-  if found['not_asked']:
-    rows.append(('too long to ask, counted wrong', f'{found["not_asked"]:,}'))
+    if share_of[name]:
+      rows.append((label, f'{share_of[name]:.1%}'))
+  rows.append(('R1-Zero format', f'{share_of["format"]:.1%}'))
+  if share_of['not_asked']:
+    rows.append(('too long to ask, counted wrong', f'{share_of["not_asked"]:,}'))
   return rows
 
 
@@ -261,17 +261,17 @@ def compare(one, other, mixed=False):
   return intervals.paired(rates[0][both], rates[1][both])
 
 
-def judgement(one, other, found):
+def judgement(one, other, paired):
   """The comparison in a sentence or two; "better" stands there only where it is significant."""
   first, second = _model(one), _model(other)
   # Two examinations of one checkpoint need names that differ.
   if first == second:
     first, second = f'{first} (this result)', f'{second} (the other)'
-  gap = f'{100 * found.mean:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]'
-  test = f'paired permutation test on {found.questions:,} questions, p = {found.p:.2g}'
-  if not found.significant:
+  gap = f'{100 * paired.mean:+.1f} points [{100 * paired.low:+.1f}, {100 * paired.high:+.1f}]'
+  test = f'paired permutation test on {paired.questions:,} questions, p = {paired.p:.2g}'
+  if not paired.significant:
     return f'No significant difference: {first} minus {second} is {gap} of pass@1 ({test}).'
-  if found.mean < 0:
+  if paired.mean < 0:
     return f'{second} is better than {first}: {gap} for {first} in pass@1 ({test}).'
   return f'{first} is better than {second}: {gap} in pass@1 ({test}).'
 
