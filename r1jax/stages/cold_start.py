@@ -45,12 +45,12 @@ def curate(samples, cfg, sieve, model, languages):
   Returns:
     list of `examples.Example`.
   """
-  found = []
+  chosen = []
   for one in samples:
-    if len(found) == cfg.examples:
+    if len(chosen) == cfg.examples:
       break  # what is not read is not sampled
     if sieve.keep(one.candidate):
-      found.append(_example(one, model))
+      chosen.append(_example(one, model))
   for number, one in enumerate(handwritten.EXAMPLES):
     if not cfg.handwritten or one.language not in languages:
       continue
@@ -62,8 +62,8 @@ def curate(samples, cfg, sieve, model, languages):
     source = {'source': 'handwritten', 'number': number}
     made = examples.Example(one.question, text, one.language, 'handwritten', source)
     # Repeated, as a few would drown among thousands of sampled ones.
-    found += [made] * cfg.handwritten
-  return found
+    chosen += [made] * cfg.handwritten
+  return chosen
 
 
 def reply(thought, answer, language):

@@ -176,9 +176,9 @@ class PreferenceService:
     for kind, judge in self._judges.items():
       chosen = [i for i, item in enumerate(items) if _asks_for(item, kind)]
       texts = [(items[i].question, items[i].completion) for i in chosen]
-      for i, found in zip(chosen, judge.verdicts(texts)):
-        total = rewards[i].total + self._weights[kind] * found.score
-        rewards[i] = service.Reward(rewards[i].verdicts | {kind: found}, total)
+      for i, judgement in zip(chosen, judge.verdicts(texts)):
+        total = rewards[i].total + self._weights[kind] * judgement.score
+        rewards[i] = service.Reward(rewards[i].verdicts | {kind: judgement}, total)
     # Without this a request would pass with the reward of the rules alone.
     lacking = {item.gold.kind for item in items if isinstance(item.gold, request.Query)}
     if lacking - self._judges.keys():

@@ -192,12 +192,12 @@ def _blocks(prompts, sizes, capacity):
   groups = {}
   for number, prompt in enumerate(prompts):
     groups.setdefault(prompt.tobytes(), []).append(number)
-  found = []
+  blocks = []
   for members in groups.values():
     room = capacity - (len(prompts[members[0]]) - 1)
     parts = batches.best_fit([sizes[number] for number in members], room)
-    found += [[members[at] for at in part] for part in parts]
-  return found
+    blocks += [[members[at] for at in part] for part in parts]
+  return blocks
 
 
 def _prefixes(packed, bins, count):

@@ -108,18 +108,18 @@ def check_levels(job):
 def _levels(problems):
   looked = min(len(problems), _LOOKED)
   # None stands for problems that nobody asks, where only shapes are wanted.
-  found = sorted({problems[i].level for i in range(looked) if problems[i]})
-  if len(found) == 1:
+  levels = sorted({problems[i].level for i in range(looked) if problems[i]})
+  if len(levels) == 1:
     raise ValueError(
-      f'rl.next_level: all of the first {looked:,} training questions are of level {found[0]}, so '
+      f'rl.next_level: all of the first {looked:,} training questions are of level {levels[0]}, so '
       'there is no next one; 0 asks all'
     )
-  if found and not 1 <= found[0] <= found[-1] <= heldout.LEVELS:
+  if levels and not 1 <= levels[0] <= levels[-1] <= heldout.LEVELS:
     raise ValueError(
-      f'rl.next_level: levels are from 1 to {heldout.LEVELS}, the questions have {found[0]} to '
-      f'{found[-1]}'
+      f'rl.next_level: levels are from 1 to {heldout.LEVELS}, the questions have {levels[0]} to '
+      f'{levels[-1]}'
     )
-  return tuple(found)
+  return tuple(levels)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,8 +52,8 @@ class Tokens:
     """Reads the file beside `path`, that of the rows; ValueError where it is damaged or missing."""
     path = pathlib.Path(path).with_suffix('.npz')
     try:
-      with np.load(path) as found:
-        self._arrays = {name: found[name] for name in found.files}
+      with np.load(path) as file:
+        self._arrays = {name: file[name] for name in file.files}
       self._first = self._arrays.pop('first')
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
       raise ValueError(f'{path}: no tokens can be read ({error})') from error

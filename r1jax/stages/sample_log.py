@@ -109,8 +109,8 @@ class Log:
       'expected': answers.expected(problem.answer),
       'extracted': extracted(replies.texts[b], problem.answer, self.answer),
       'rewards': {
-        name: {'score': found.score, 'kind': str(found.kind), 'why': found.why}
-        for name, found in reward.verdicts.items()
+        name: {'score': verdict.score, 'kind': str(verdict.kind), 'why': verdict.why}
+        for name, verdict in reward.verdicts.items()
       },
       'reward': _number(reward.total) if reward.scored else None,
       'length': int(replies.length_B[b]),
@@ -156,8 +156,8 @@ def extracted(completion, answer, where):
     answer: of its problem.
     where: `reward.answer`.
   """
-  found = answers.stated(completion, answer, where)
-  return None if found is None else found.strip()
+  stated = answers.stated(completion, answer, where)
+  return None if stated is None else stated.strip()
 
 
 def text_ends(decode, ids, text, known=None):

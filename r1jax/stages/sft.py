@@ -85,14 +85,14 @@ def read(cfg):
       row), or one of the two parts is empty.
   """
   if records.is_records(cfg.path):
-    found = conversations.read(cfg.path, cfg.columns, cfg.split, cfg.limit)
+    all_examples = conversations.read(cfg.path, cfg.columns, cfg.split, cfg.limit)
   else:
     _check_kind(pathlib.Path(cfg.path))
     source = examples.Examples(cfg.path)
     count = min(cfg.limit or len(source), len(source))
-    found = [source[i] for i in range(count)]
-  held = [one for one in found if held_out(one.question, cfg.heldout)]
-  train = [one for one in found if not held_out(one.question, cfg.heldout)]
+    all_examples = [source[i] for i in range(count)]
+  held = [one for one in all_examples if held_out(one.question, cfg.heldout)]
+  train = [one for one in all_examples if not held_out(one.question, cfg.heldout)]
   if not train or (cfg.heldout and not held):
     raise ValueError(
       f'{cfg.path}: {len(train)} examples to learn and {len(held)} held out, by a hash of the '
@@ -225,11 +225,11 @@ class Encoded:
     self.tokens, self.long, self.rewritten, self._longest = [], [], 0, longest
     for i in range(len(source)):
       one = source[i]
-      found = one.tokens(form)
-      self.rewritten += len(found) > 1
-      sizes = [len(tokens.ids) for tokens in found]
+      pieces = one.tokens(form)
+      self.rewritten += len(pieces) > 1
+      sizes = [len(tokens.ids) for tokens in pieces]
       self.long += [(size, one.where) for size in sizes if size > longest]
-      self.tokens += [t for t in found if len(t.ids) <= longest]
+      self.tokens += [t for t in pieces if len(t.ids) <= longest]
 
   def told(self):
     """Says of the examples that are too long how many they are, and names the longest."""
