@@ -51,9 +51,9 @@ def _forward(x_XD, w_VD, target_X, mask_X, how):
 
   def one(i, figures):
     cut = lambda a: jax.lax.dynamic_slice_in_dim(a, i * block, block)
-    found = score(cut(x), w_VD, cut(target), temperature)
+    of_block = score(cut(x), w_VD, cut(target), temperature)
     put = lambda all_X, part: jax.lax.dynamic_update_slice_in_dim(all_X, part, i * block, 0)
-    return tuple(map(put, figures, found))
+    return tuple(map(put, figures, of_block))
 
   # What is not reached stays 0.
   zero, _ = varying.alike(jnp.zeros(len(order_X), jnp.float32), x[0, 0])

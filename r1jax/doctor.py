@@ -32,14 +32,14 @@ def run(given):
   from r1jax.runs.doctor import rules
   from r1jax.runs.show import reading, terminal
 
-  found = reading.read(given.run)
-  findings = rules.of(found)
+  trained = reading.read(given.run)
+  findings = rules.of(trained)
   if given.json:
     print(json.dumps([dataclasses.asdict(one) for one in findings], indent=2, ensure_ascii=False))
     return
   console = rich.console.Console(highlight=False)
-  console.print(f'{found.folder}: {found.state} at update {found.step}', markup=False)
-  terminal.told(findings, console, found)
+  console.print(f'{trained.folder}: {trained.state} at update {trained.step}', markup=False)
+  terminal.told(findings, console, trained)
 
 
 def main(argv=None):

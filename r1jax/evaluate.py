@@ -289,11 +289,11 @@ def compare(given, content):
 
   other = result.read(given.compare)
   apart = result.disagreements(content, other)
-  found = result.compare(content, other, given.mixed)
+  gap = result.compare(content, other, given.mixed)
   # Here only with --mixed: without it the comparison above has refused.
   if apart:
     _say(f"not the same in both: {', '.join(apart)}; the difference is not the model's alone")
-  _say(result.judgement(content, other, found))
+  _say(result.judgement(content, other, gap))
 
 
 def _say(text, out=None):

@@ -22,9 +22,9 @@ def compute_dtype(asked, device):
   Returns:
     'float32' for bfloat16 on a GPU below compute capability 8.0, else `asked`.
   """
-  found = _CAPABILITY.fullmatch(str(getattr(device, 'compute_capability', '')))
+  capability = _CAPABILITY.fullmatch(str(getattr(device, 'compute_capability', '')))
   # Devices that do not say one have the type, or have it as CPUs do.
-  old = bool(found) and tuple(map(int, found.groups())) < _FIRST
+  old = bool(capability) and tuple(map(int, capability.groups())) < _FIRST
   return 'float32' if old and asked == 'bfloat16' else asked
 
 

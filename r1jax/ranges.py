@@ -115,8 +115,8 @@ def check(config):
 @functools.cache
 def hints(kind):
   """Field -> annotation of a dataclass, ranges included."""
-  found = typing.get_type_hints(kind, include_extras=True)
-  return {field.name: found[field.name] for field in dataclasses.fields(kind)}
+  annotations = typing.get_type_hints(kind, include_extras=True)
+  return {field.name: annotations[field.name] for field in dataclasses.fields(kind)}
 
 
 def plain(hint):

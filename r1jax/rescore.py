@@ -50,8 +50,8 @@ def run(given):
     from r1jax.runs import opening, rescoring
     from r1jax.runs.show import reading
     from r1jax.train import progress
-  found = reading.read(given.run)
-  if not found.kept:
+  trained = reading.read(given.run)
+  if not trained.kept:
     raise ValueError(f'{given.run}/samples holds no replies')
   opening.read_job(given.run)  # refuses what is not of this version
   config = opening.read_config(given.run)
@@ -59,7 +59,7 @@ def run(given):
     overrides.override(config, key, text)
   job = config_lib.build(config)
   with progress.Status('judging the kept replies') as status:
-    judged, left = rescoring.rescore(found, job.data, job.reward, status.advance)
+    judged, left = rescoring.rescore(trained, job.data, job.reward, status.advance)
   if given.json:
     files.write_rows(given.json, (one.as_json() for one in judged))
   console = rich.console.Console(highlight=False)
@@ -103,7 +103,7 @@ def table(judged):
     by_file.setdefault(one.kept.path, []).append(one)
   for ones in by_file.values():
     where = 'rollout' if ones[0].kept.name == 'step' else 'held out'
-    right = lambda found: found['accuracy']['score'] > 0.5 if 'accuracy' in found else None
+    right = lambda parts: parts['accuracy']['score'] > 0.5 if 'accuracy' in parts else None
     cells = (
       _mean([one.row['reward'] for one in ones]),
       _mean([one.total for one in ones]),

@@ -84,9 +84,9 @@ def chunked(teacher, student, hidden, target_BT, mask_BT, chunk):
     nothing = lambda target_BT, *_: (jnp.zeros_like(target_BT, jnp.float32),) * 2
     return None, jax.lax.cond(start < most, figures, nothing, *arrays)
 
-  _, found = jax.lax.scan(one, None, (starts_C, *parts))
+  _, figures_CBT = jax.lax.scan(one, None, (starts_C, *parts))
   spec = jax.typeof(target_BT).sharding.spec
-  whole = (x_CBT.transpose(1, 0, 2) for x_CBT in found)
+  whole = (x_CBT.transpose(1, 0, 2) for x_CBT in figures_CBT)
   whole = (jax.lax.reshape(x, (B, T), out_sharding=spec) for x in whole)
   return tuple(jnp.where(mask_BT, _taken(x_BT, rank_BT), 0) for x_BT in whole)
 

@@ -251,8 +251,8 @@ def terms(cfg, batch, logp_BT):
   """
   parts, means, _, batch = _terms(cfg, batch, logp_BT, None)
   weight_BT = batch.weight_BT * batch.mask_BT
-  found = {name: weight_BT * x_BT for name, x_BT in parts.items()}
-  return found | {'ratio': jnp.where(batch.mask_BT, means['grpo/ratio'][0], 0)}
+  weighted = {name: weight_BT * x_BT for name, x_BT in parts.items()}
+  return weighted | {'ratio': jnp.where(batch.mask_BT, means['grpo/ratio'][0], 0)}
 
 
 def _terms(cfg, batch, logp_BT, entropy_BT):

@@ -143,20 +143,20 @@ def _at_home(argument, before=''):
 
 def _overrides(argv):
   """(other arguments, [(key, text)] of those written --config.KEY); text None where none is."""
-  rest, found, waiting = [], [], list(argv)
+  rest, overrides, waiting = [], [], list(argv)
   while waiting:
     flag, equals, text = waiting.pop(0).partition('=')
     if flag.startswith('--noconfig.'):  # as absl's boolean flags are written
-      found.append((flag.removeprefix('--noconfig.'), 'false'))
+      overrides.append((flag.removeprefix('--noconfig.'), 'false'))
     elif not flag.startswith(_KEY):
       rest.append(flag + equals + text)
     elif equals:
-      found.append((flag.removeprefix(_KEY), text))
+      overrides.append((flag.removeprefix(_KEY), text))
     else:
       # '--config.seed 3' is as good as with '='; a switch is followed by a flag or by nothing.
       behind = waiting.pop(0) if waiting and not waiting[0].startswith('--') else None
-      found.append((flag.removeprefix(_KEY), behind))
-  return rest, found
+      overrides.append((flag.removeprefix(_KEY), behind))
+  return rest, overrides
 
 
 def as_written(text, keys):
@@ -166,11 +166,11 @@ def as_written(text, keys):
   """
   sections = {key.rpartition('.')[0] for key in keys}
 
-  def written(found):
-    whole, bare = found[1], found[2]
+  def written(named):
+    whole, bare = named[1], named[2]
     if bare in keys or whole in keys or whole in sections:
       return f'{_KEY}{bare or whole}'
-    return found[0]
+    return named[0]
 
   return _NAMED.sub(written, text)
 

@@ -56,8 +56,8 @@ def hint(config, key):
   for name in key.split('.')[:-1]:
     config, owner = config[name], _owner(owner, name, config[name])
   # An experiment may have keys of its own, whose value says the type.
-  found = _hints(owner).get(key.split('.')[-1])
-  return type(config[key.split('.')[-1]]) if found is None else found
+  annotation = _hints(owner).get(key.split('.')[-1])
+  return type(config[key.split('.')[-1]]) if annotation is None else annotation
 
 
 def known(key):
@@ -82,10 +82,10 @@ def sentences(kind):
   return by_field
 
 
-def listing(found, width=100):
+def listing(keys, width=100):
   """The keys as lines of text: name, value, what it takes, and its sentence below."""
   lines = []
-  for key in found:
+  for key in keys:
     value = f'{key.name} = {key.value!r}'
     # A default is told only where the value is another.
     changed = key.default is not dataclasses.MISSING and key.default != key.value
@@ -99,12 +99,12 @@ def listing(found, width=100):
   return '\n'.join(lines)
 
 
-def matching(found, text):
+def matching(keys, text):
   """The keys whose dotted name has a part that begins with `text`, or that holds it if dotted."""
   # 'rl.up' is a part of a whole name; 'up' is the beginning of any of its parts.
   if '.' in text:
-    return [key for key in found if text in key.name]
-  return [key for key in found if any(part.startswith(text) for part in key.name.split('.'))]
+    return [key for key in keys if text in key.name]
+  return [key for key in keys if any(part.startswith(text) for part in key.name.split('.'))]
 
 
 def _walk(config, owner, where):

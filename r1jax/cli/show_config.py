@@ -31,10 +31,10 @@ def run(given):
   """Prints the keys."""
   with commands.quiet():
     from r1jax.cli import overrides, settings  # JAX comes with them
-  found = settings.of(overrides.load(given)) if given.config else settings.defaults()
-  kept = settings.matching(found, given.filter)
+  keys = settings.of(overrides.load(given)) if given.config else settings.defaults()
+  kept = settings.matching(keys, given.filter)
   if not kept:
-    raise ValueError(f'--filter={given.filter}: none of {len(found)} keys has such a part')
+    raise ValueError(f'--filter={given.filter}: none of {len(keys)} keys has such a part')
   print(settings.listing(kept, shutil.get_terminal_size((100, 24)).columns))
 
 

@@ -148,10 +148,10 @@ def to_experts(experts, cfg, x_XD, chosen_XK, gate_XK):
     # Without these casts, the gradient of what is equal on several shards is summed wrongly.
     experts = jax.lax.pcast(experts, ('data', 'fsdp', 'context'), to='varying')
     tokens = jax.lax.pcast(tokens, 'tensor', to='varying')
-    found = stages(cfg, len(tokens[0]), *map(jax.lax.axis_size, _ALL))
+    exchanges = stages(cfg, len(tokens[0]), *map(jax.lax.axis_size, _ALL))
     # From the inside out: the last stage hands its tokens to the experts themselves.
-    way = local if found else _gathered(local)
-    for stage in reversed(found):
+    way = local if exchanges else _gathered(local)
+    for stage in reversed(exchanges):
       way = _in_rounds(way, stage)
     return jax.lax.psum(way(experts, *tokens), 'tensor')
 

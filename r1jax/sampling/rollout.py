@@ -156,10 +156,10 @@ def programs_of(cfg, scfg, prompts, limits, stop_KW, part='sampling', mesh=None)
   mesh, cfg = mesh or jax.sharding.get_mesh(), sample.decoding(cfg)
   of = table.sizes(prompts, scfg.group, limits.slots, sharding.batch_shards(mesh))
   entries, widths = (of.wave, limits.width), sample.widths(scfg, limits.width, cfg.kernels)
-  found = []
+  all_programs = []
 
   def add(function, *sizes):
-    found.append(programs.Program(function.__name__, (mesh, cfg, *sizes), part))
+    all_programs.append(programs.Program(function.__name__, (mesh, cfg, *sizes), part))
 
   if not cfg.scan_layers:
     add(sample.unstack)
@@ -177,7 +177,7 @@ def programs_of(cfg, scfg, prompts, limits, stop_KW, part='sampling', mesh=None)
     add(sample.compact, before, rows, widths[-1])
     decode(rows, widths[-1])
     before = rows
-  return found
+  return all_programs
 
 
 def ordered(parts):

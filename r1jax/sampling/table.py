@@ -36,11 +36,11 @@ def sizes(prompts, group, slots, shards):
 
 def halves(rows):
   """The numbers of slots of a shard, fewer and fewer, that a rollout of `rows` ends with."""
-  found = []
+  fewer = []
   while rows > _FEWEST:
     rows = -(-rows // 2)
-    found.append(rows)
-  return found
+    fewer.append(rows)
+  return fewer
 
 
 class Table:

@@ -214,24 +214,24 @@ class Checkpoints:
 
   def _newest_intact(self):
     """Step of the newest checkpoint whose files are as written; process 0 decides for all."""
-    found, reasons = -1, []
+    newest, reasons = -1, []
     if jax.process_index() == 0:
       for step in reversed(self.steps()):
         damage = _damage(self._path(step), step)
         if not damage:
-          found = step
+          newest = step
           break
         self._damaged.add(step)
         reasons.append(f'{self._path(step)} is damaged ({damage})')
       # -1 is a folder without any checkpoint, -2 one whose checkpoints are all damaged.
-      found = found if found >= 0 or not reasons else -2
+      newest = newest if newest >= 0 or not reasons else -2
     if jax.process_count() > 1:
-      found = int(multihost_utils.broadcast_one_to_all(np.int32(found)))
-    if found == -2:
+      newest = int(multihost_utils.broadcast_one_to_all(np.int32(newest)))
+    if newest == -2:
       raise CheckpointError('; '.join(reasons or ['damaged']) + '; no older checkpoint is left')
     for reason in reasons:
-      self._notify(f'checkpoint {reason}; using an older one, step {found}')
-    return None if found == -1 else found
+      self._notify(f'checkpoint {reason}; using an older one, step {newest}')
+    return None if newest == -1 else newest
 
   def _restore(self, path, tree, saved):
     names, leaves, structure = _flatten(tree)

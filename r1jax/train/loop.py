@@ -174,11 +174,11 @@ def run(cfg, stage, workdir, ocfg, began=None, refresh=lambda always: None):
   ):
     # Signals are caught already: one that comes while this takes its time is not lost.
     with stage.ledger.phase(phases.LOADING):
-      found = saved.latest(stage.abstract)
+      loaded = saved.latest(stage.abstract)
     step, keeper = 0, _Keeper(cfg, stage, saved)
     refresh = _charged(stage, refresh)
-    if found:
-      step, arrays, host = found
+    if loaded:
+      step, arrays, host = loaded
       stage.restore(arrays, host)
       keeper.restore(step, host)
       _go_on(stage.ledger, host.get('ledger', {}), workdir)

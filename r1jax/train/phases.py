@@ -25,8 +25,8 @@ PHASES = {
 def rows(seconds):
   """(what, seconds, share of the whole) of each phase that took any; `seconds` as of a `Ledger`."""
   whole = seconds.get(WHOLE) or 1.0
-  found = ((told, seconds.get(name, 0.0)) for name, told in PHASES.items())
-  return [(told, value, value / whole) for told, value in found if value > 0]
+  spent = ((told, seconds.get(name, 0.0)) for name, told in PHASES.items())
+  return [(told, value, value / whole) for told, value in spent if value > 0]
 
 
 def clock(seconds):

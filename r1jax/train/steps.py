@@ -113,8 +113,8 @@ def _accumulate(loss_fn, params, frozen, batch):
 
   # Zeros of the shapes that one micro-batch gives; they are neutral to `tally.merge`. The loss
   # alone tells them: to trace its gradient a second time would take as long as the first.
-  _, found = jax.eval_shape(lambda: of_trained(params, *inputs(0)))
-  start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), found)
+  _, shapes = jax.eval_shape(lambda: of_trained(params, *inputs(0)))
+  start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
   zeros = jax.tree.map(jnp.zeros_like, params)
   return jax.lax.fori_loop(0, batch.count, one, (zeros, start))
 
@@ -197,7 +197,7 @@ def distill_update(state, teacher, batch, frozen=None, *, cfg, teacher_cfg, kcfg
     # Hidden states first; the two heads meet in `chunked`, a chunk of positions at a time.
     own = transformer.forward(params, cfg, *arrays).hidden_XD
     given = transformer.forward(jax.lax.stop_gradient(teacher), teacher_cfg, *arrays).hidden_XD
-    found = distillation.chunked(
+    of_tokens = distillation.chunked(
       lambda x_XD: transformer.logits(teacher, teacher_cfg, x_XD),
       lambda x_XD: transformer.logits(params, cfg, x_XD),
       (given, own),
@@ -205,7 +205,7 @@ def distill_update(state, teacher, batch, frozen=None, *, cfg, teacher_cfg, kcfg
       jnp.roll(inputs.mask_BT.astype(bool), -1, axis=1),
       kcfg.chunk,
     )
-    back = [jnp.roll(x_BT, 1, axis=1) for x_BT in found]
+    back = [jnp.roll(x_BT, 1, axis=1) for x_BT in of_tokens]
     value, figures = distillation.loss(kcfg, inputs, *back)
     return value, (figures, value)
 
