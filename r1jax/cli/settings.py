@@ -112,7 +112,8 @@ def _walk(config, owner, where):
   hints, told = _hints(owner), _told(owner)
   # In the order of the fields, which is one of meaning; a ConfigDict sorts by name.
   rank = {name: number for number, name in enumerate(hints)}
-  for name, value in sorted(config.items(), key=lambda item: rank.get(item[0], len(rank))):
+  place = lambda item: rank.get(item[0], len(rank))
+  for name, value in sorted(config.items(), key=place):
     if isinstance(value, ml_collections.ConfigDict):
       yield from _walk(value, _owner(owner, name, value), f'{where}{name}.')
       continue

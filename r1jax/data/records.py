@@ -98,7 +98,8 @@ def _holding(path, split=''):
   # Hub folders keep their files in data/, or in a folder for each configuration or split.
   inner = {one.name: one for one in _folders(path) if _shards(one)}
   # The hub's own conversion has a folder for each configuration, and in it one for each split.
-  deeper = [] if inner else [one for one in _folders(path) if any(map(_shards, _folders(one)))]
+  folders = [] if inner else _folders(path)
+  deeper = [one for one in folders if any(map(_shards, _folders(one)))]
   if len(deeper) == 1:
     return _holding(deeper[0], split)
   inner |= {one.name: one for one in deeper}

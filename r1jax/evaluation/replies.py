@@ -99,9 +99,9 @@ def ask(policy, scfg, problems, limits, key, rewards, heard=lambda count: None):
   ids = [one.ids for one in prompts]
   for numbers, part in rollout_lib.run(policy, scfg, ids, limits, key, heard=heard):
     parts.append((numbers, part))
-    own = [p for p in numbers for _ in range(part.group)]
-    new = [policy.form.decode(prompts[p], part.completion(b)) for b, p in enumerate(own)]
-    texts |= {p: new[i * part.group :][: part.group] for i, p in enumerate(numbers)}
+    asked = [prompts[p] for p in numbers for _ in range(part.group)]
+    new = [policy.form.decode(prompt, part.completion(b)) for b, prompt in enumerate(asked)]
+    texts |= _by_problem([(numbers, part)], [new])
     # Not waited for: workers judge while the devices sample the rest.
     waiting.append(rewards.submit(items(new, [problems[p] for p in numbers], part)))
   # In the order in which they were asked, whichever ended first.
@@ -114,9 +114,9 @@ def ask(policy, scfg, problems, limits, key, rewards, heard=lambda count: None):
   )
 
 
-def _by_problem(parts, scores):
-  """Yields (number of a problem, scores of its replies) from those of each part of a rollout."""
-  for (numbers, part), of_part in zip(parts, scores):
+def _by_problem(parts, values):
+  """Yields (number of a problem, values of its replies) from those of each part of a rollout."""
+  for (numbers, part), of_part in zip(parts, values):
     for i, p in enumerate(numbers):
       yield p, of_part[i * part.group : (i + 1) * part.group]
 

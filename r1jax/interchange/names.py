@@ -52,9 +52,8 @@ def table(cfg):
   # Outside the layers, then layer by layer: the order in which a checkpoint is written.
   specs, family = transformer.specs(cfg), families.of(cfg)
   rules = shared.NORMS | family.ATTENTION
-  entries = [
-    _entry(cfg, specs, path, rule, (), '') for path, rule in TOP.items() if path[0] in specs
-  ]
+  outside = [(path, rule) for path, rule in TOP.items() if path[0] in specs]
+  entries = [_entry(cfg, specs, path, rule, (), '') for path, rule in outside]
   for layer in range(cfg.layers):
     # Ours are two stacks, so a layer's number in its stack is not that on the hub.
     kind = 'dense' if layer < cfg.dense_layers else 'moe'

@@ -45,8 +45,8 @@ def _programs(job, cfg, mesh):
   }
   made = {}
   for name in phases.names(job, cfg, mesh):
-    once, loop = map(_work, sent[name])
-    made[name] = phases.Compiled(name, 0, 0, 0, 0, 0, hlo.Program(once, loop, 1), '', 0.0)
+    program = hlo.Program(*map(_work, sent[name]), 1)
+    made[name] = phases.Compiled(name, 0, 0, 0, 0, 0, program, '', 0.0)
   return made
 
 

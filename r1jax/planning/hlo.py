@@ -135,13 +135,13 @@ def _computations(text):
   """(name of the entry, name -> instruction lines)."""
   entry, lines_of, lines = None, {}, []
   for line in text.splitlines():
-    head = _HEAD.match(line)
+    head, instruction = _HEAD.match(line), _LINE.match(line)
     if head:
       lines = lines_of.setdefault(head[2], [])
       entry = head[2] if head[1] else entry
-    elif _LINE.match(line):
-      lines.append(_LINE.match(line))
-  return entry, {name: [(m[1], m[2]) for m in lines] for name, lines in lines_of.items()}
+    elif instruction:
+      lines.append(instruction.group(1, 2))
+  return entry, lines_of
 
 
 class _Reader:
@@ -256,9 +256,8 @@ class _Reader:
     # 2. As an iota: [2,4]<=[8], or transposed, [4,2]<=[2,4]T(1,0).
     iota = re.search(r'replica_groups=\[(\d+),(\d+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?', body)
     if iota:
-      dims, order = (
-        [int(n) for n in text.split(',')] if text else None for text in iota.groups()[2:]
-      )
+      numbers = lambda text: [int(n) for n in text.split(',')] if text else None
+      dims, order = map(numbers, iota.groups()[2:])
       return everyone.reshape(dims).transpose(order).reshape(-1, int(iota[2]))[0]
     # 3. As a list: {{0,1},{2,3}}; an empty one means all devices.
     listed = re.search(r'replica_groups=\{\{([\d,]*)\}', body)

@@ -160,9 +160,10 @@ def _others(asked, settings, end, say):
     # Without changes it is the job that was tried already.
     options = [option for option in options if option.changes]
     while options and time.monotonic() <= end:
-      plans.append(tried(options.pop(0), target, settings, say))
-      attempts.append((' '.join(plans[-1].changes), plans[-1].verdict() + _speed(plans[-1])))
-      if plans[-1].fits and not settings.search:
+      plan = tried(options.pop(0), target, settings, say)
+      plans.append(plan)
+      attempts.append((' '.join(plan.changes), plan.verdict() + _speed(plan)))
+      if plan.fits and not settings.search:
         return plans, attempts
     if options:
       late = f'not tried in {settings.budget:,.0f} s (--budget)'
@@ -219,7 +220,8 @@ def tried(candidate, target, settings, say):
   with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     for name, done in zip(names, (pool.map if hopeful else map)(one, names)):
       say(f'  {name}: {done.seconds:.0f} s to compile')
-      plan.compiled[name], plan.splits[name] = done, memory.split(done, place(name)[1])
+      plan.compiled[name] = done
+      plan.splits[name] = memory.split(done, place(name)[1])
       if plan.worst_over:
         pool.shutdown(cancel_futures=True)
         return plan

@@ -114,11 +114,12 @@ def available():
     lines = pathlib.Path('/proc/meminfo').read_text().splitlines()
   except OSError:
     return None
-  meminfo = {line.split(':')[0]: int(line.split()[1]) * 1024 for line in lines}
+  [line] = [one for one in lines if one.startswith('MemAvailable:')]
+  free = int(line.split()[1]) * 1024
   limits = (pathlib.Path('/sys/fs/cgroup') / name for name in _CGROUPS)
   # A container's limit is for all that is in it; 'max' is none.
   texts = (path.read_text().strip() for path in limits if path.exists())
-  return min([meminfo['MemAvailable'], *(int(text) for text in texts if text.isdigit())])
+  return min([free, *(int(text) for text in texts if text.isdigit())])
 
 
 def _advice(cfg, mesh, held, updates, free):

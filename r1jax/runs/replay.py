@@ -168,10 +168,10 @@ def _row(stage, index, one, told):
   ids = one['token'].tolist()
   far = np.argsort(-np.abs(one['pull']))[:8]
   names = [name for name in ('logp', 'pull', 'gradient', 'ratio', 'policy', 'kl') if name in one]
-  tokens = [
-    {'at': int(t), 'text': decode([ids[t]])} | {name: _number(one[name][t]) for name in names}
-    for t in far
-  ]
+  tokens = []
+  for t in far:
+    figures = {name: _number(one[name][t]) for name in names}
+    tokens.append({'at': int(t), 'text': decode([ids[t]])} | figures)
   prompt, begin = told.whole(index)
   return {
     'index': int(index),

@@ -175,7 +175,8 @@ def place_shared(prompts, completions, layout, pad=0):
   # 3. What is learned, and who goes on from where.
   completed = (packed.source >= 0) & (packed.source < count)
   mask = completed & (packed.position > 0)
-  before = np.array([*(len(prompt) - 1 for prompt in prompts), *[0] * len(blocks), 0])
+  heads = [len(prompt) - 1 for prompt in prompts]
+  before = np.array([*heads, *[0] * len(blocks), 0])
   placed = batches.Packed(
     packed.token,
     packed.segment,
@@ -272,7 +273,8 @@ def split(count, parts, seed, group=1):
   """
   # Drawn on the host from a given seed: every process and every resumed run splits alike.
   order = np.random.default_rng(seed).permutation(count // group)
-  return np.split((order[:, None] * group + np.arange(group)).reshape(-1), parts)
+  members = order[:, None] * group + np.arange(group)
+  return np.split(members.reshape(-1), parts)
 
 
 def for_grpo(rollout, chosen, advantage_B, layout, gcfg):
@@ -335,8 +337,9 @@ def for_sft(rows, mask, count):
 def put(batch):
   """The batch on the devices: rows spread over the batch axes, the count everywhere."""
   # Micro-batches follow one another on all devices; the rows of each are spread.
-  spec = sharding.act(None, 'rows', None)
-  return jax.tree.map(lambda x: sharding.put(x, spec if x.ndim == 3 else jax.P()), batch)
+  in_rows = sharding.act(None, 'rows', None)
+  spec = lambda x: in_rows if x.ndim == 3 else jax.P()
+  return jax.tree.map(lambda x: sharding.put(x, spec(x)), batch)
 
 
 def unpack(minibatch, values_ABT, into_BT, prompts, group):

@@ -86,9 +86,11 @@ def gather(inputs):
   for name in picture.CURVES:
     steps, values = reading.series(rows, name)
     curves[name] = {'steps': steps, 'values': values}
+  # In the paper's order, whatever order the folders have.
+  examined = [name for name in TITLES if name in cards]
+  headed = lambda name: {'title': TITLES[name], 'how': HOW[name], **cards[name]}
   return {
-    # In the paper's order, whatever order the folders have.
-    'models': {n: {'title': TITLES[n], 'how': HOW[n], **cards[n]} for n in TITLES if n in cards},
+    'models': {name: headed(name) for name in examined},
     'hacking': _hacking(inputs['r1']) if 'r1' in inputs else {},
     'reward_models': _reward_models(inputs),
     'claims': claims(cards),
