@@ -47,7 +47,8 @@ def attention(q_BTNH, k_BTYH, v_BTYU, segment_BT, scale, prefix_BT=None):
     prefix_BT = jnp.full_like(segment_BT, -1)
   # Whole tiles: what is added is padding.
   size = -(-T // -(-T // TILE))
-  wide = lambda x: jnp.pad(x, ((0, 0), (0, -T % size)) + ((0, 0),) * (x.ndim - 2))
+  behind = -T % size
+  wide = lambda x: jnp.pad(x, [(0, 0), (0, behind)] + [(0, 0)] * (x.ndim - 2))
   operands = map(wide, (q_BTNH * scale, k_BTYH, v_BTYU, segment_BT, prefix_BT))
   return _attention(*varying.alike(*operands), size)[:, :T]
 

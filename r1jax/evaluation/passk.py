@@ -71,9 +71,9 @@ def pass_at_k(correct_PG, k, counted_PG=None):
   wrong_P = (counted_PG.sum(1) - right_P).tolist()
   # 1 - C(wrong, k) / C(n, k), the chance that k samples drawn without replacement are not all
   # wrong; whole numbers up to the division, so that nothing rounds before it.
-  return np.array(
-    [1 - math.comb(w, k) / math.comb(n, k) if n >= k else np.nan for w, n in zip(wrong_P, total_P)]
-  )
+  chance = lambda wrong, total: 1 - math.comb(wrong, k) / math.comb(total, k)
+  each = zip(wrong_P, total_P)
+  return np.array([chance(wrong, total) if total >= k else np.nan for wrong, total in each])
 
 
 def cons_at_k(answers, correct, k):

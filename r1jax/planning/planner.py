@@ -128,7 +128,8 @@ def make(job, target, settings, say=lambda text: None):
     more, tries = _others(plan, settings, began + settings.budget, say)
     plans, attempts = plans + more, attempts + tries
   # Of what fits the fastest; where nothing does, what was asked, with the reason.
-  best = min((p for p in plans if p.fits), key=lambda p: p.outlook.seconds, default=plan)
+  fitting = [one for one in plans if one.fits]
+  best = min(fitting, key=lambda one: one.outlook.seconds, default=plan)
   best.attempts, best.choice = attempts, choice
   return best
 

@@ -155,8 +155,9 @@ def _copied(job, own, meshes, chip):
 
 def _phase(name, where, times, needs, compiled, trips, chip):
   work, (flops, moved) = hlo.Work(), needs
-  work.add(compiled.program.once, trips[0] * times)
-  work.add(compiled.program.loop, trips[1] * times * (compiled.program.loops if trips[0] else 1))
+  program = compiled.program
+  work.add(program.once, trips[0] * times)
+  work.add(program.loop, trips[1] * times * (program.loops if trips[0] else 1))
   # Inside a node over the links, between nodes over the network, one after the other.
   wire = (sum(work.received.values()) - work.across) / chip.link
   if work.across:

@@ -184,11 +184,9 @@ class RewardService:
     started = time.monotonic()
     own = [{name: _settled(value) for name, value in part.items()} for part in parts]
     plain = [{name: dataclasses.astuple(v) for name, v in part.items()} for part in own]
-    of_all = [
-      {name: Verdict(score, Kind(kind), why) for name, (score, kind, why) in verdicts.items()}
-      for part in processes.gather(plain)
-      for verdicts in part
-    ]
+    of_all = [part for of_one in processes.gather(plain) for part in of_one]
+    again = lambda score, kind, why: Verdict(score, Kind(kind), why)
+    of_all = [{name: again(*fields) for name, fields in part.items()} for part in of_all]
     self._wait_seconds += time.monotonic() - started
     rewards = [Reward(verdicts, self._total(verdicts)) for verdicts in of_all]
     self._failed.extend(not reward.scored for reward in rewards)
@@ -204,9 +202,8 @@ class RewardService:
     rate = self.verifier_error_rate()
     if rate <= self.config.max_verifier_error_rate:
       return
-    errors = [
-      (n, v.why) for r in rewards for n, v in r.verdicts.items() if v.kind == Kind.VERIFIER_ERROR
-    ]
+    judged = [pair for reward in rewards for pair in reward.verdicts.items()]
+    errors = [(name, part.why) for name, part in judged if part.kind == Kind.VERIFIER_ERROR]
     commonest = collections.Counter(errors).most_common(1)
     name, why = commonest[0][0] if commonest else ('earlier batches', '')
     raise VerifierFailure(

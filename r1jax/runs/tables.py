@@ -225,5 +225,6 @@ def _memory(job, cfg, mesh):
     f'{memory.size(update)} more in an update (gradients, activations by a formula)',
     f'{memory.size(held.decoding + held.cache)} more in a rollout (cache)',
   )
+  in_all = resident.row(cfg, mesh, held, resident.of_rl(job))
   kept = disk.row(job, cfg, mesh, rl.updates)
-  return [('memory', '; '.join(parts)), *resident.row(cfg, mesh, held, resident.of_rl(job)), *kept]
+  return [('memory', '; '.join(parts)), *in_all, *kept]

@@ -189,7 +189,7 @@ def _related(text):
   if directions in (['<', '<'], ['>', '>']):
     closed = [name.endswith('=') for name in names]
     middle = _without_member(parts[1].strip())
-    ends = [(closed[0], read(parts[0])), (closed[1], read(parts[2]))]
+    ends = list(zip(closed, map(read, parts[::2])))
     low, high = ends if directions[0] == '<' else reversed(ends)
     shape = shapes.Ranges((shapes.Range(*low, high[1], high[0]),))
     named = shapes.is_label(shapes.Leaf(middle)) and '|' not in middle

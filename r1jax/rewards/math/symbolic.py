@@ -238,9 +238,13 @@ def _proportional(gold, answer):
     (formulas.value(one.subs(point)), formulas.value(other.subs(point))) for point in points
   ]
   ratios = [a / b for a, b in values if a is not None and b is not None and b != 0]
-  if len(ratios) < 3 or ratios[0] == 0 or (gold.relation != '=' and ratios[0] < 0):
+  if len(ratios) < 3 or ratios[0] == 0:
     return False
-  if any(abs(r / ratios[0] - 1) > sympy.Float(10) ** -25 for r in ratios):
+  # Turned around by a factor below 0, an inequality says something else.
+  if gold.relation != '=' and ratios[0] < 0:
+    return False
+  most = sympy.Float(10) ** -25
+  if any(abs(ratio / ratios[0] - 1) > most for ratio in ratios):
     return False
   # Sampled points say that the ratio is constant; of rational functions SymPy can prove it.
   exact = {sympy.cancel(one / other) for _ in names[:1] if one.is_rational_function(*names)}

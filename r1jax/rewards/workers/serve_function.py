@@ -58,8 +58,8 @@ def _judged(function, path, lists):
     if count == 1:
       return [_failed(_told(error, path))]
   # One odd text must not cost the others their rewards.
-  alone = ({name: [values[i]] for name, values in lists.items()} for i in range(count))
-  return [row for one in alone for row in _judged(function, path, one)]
+  alone = lambda i: {name: [values[i]] for name, values in lists.items()}
+  return [row for i in range(count) for row in _judged(function, path, alone(i))]
 
 
 @functools.cache
@@ -80,9 +80,8 @@ def _function(path, name):
   function = getattr(_module(path), name, None)
   if callable(function):
     return function
-  there = sorted(
-    one for one, value in vars(_module(path)).items() if inspect.isfunction(value) and one[0] != '_'
-  )
+  functions = [one for one, value in vars(_module(path)).items() if inspect.isfunction(value)]
+  there = sorted(one for one in functions if one[0] != '_')
   raise _RefusedError(f'it has no function {name}; there are {", ".join(there) or "none"}')
 
 

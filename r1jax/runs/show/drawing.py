@@ -149,7 +149,9 @@ def _line(frame, number, dashed, steps, values):
   # A second metric of a panel has no band: it would hide that of the first.
   if not dashed and len(mean_N) > 2:
     up, down = frame.y(mean_N + spread_N), frame.y(mean_N - spread_N)
-    around = _path(np.concatenate([x_N, x_N[::-1]]), np.concatenate([up, down[::-1]]))
+    # Forth above, back below.
+    closed = lambda forth, back: np.concatenate([forth, back[::-1]])
+    around = _path(closed(x_N, x_N), closed(up, down))
     parts.append(f'<path class="band f{number}" d="{around}Z"/>')
   style = f'line s{number}{" dashed" if dashed else ""}'
   parts.append(f'<path class="{style}" d="{line}"/>')
