@@ -36,7 +36,7 @@ PRESETS = ('bench_qwen2', 'bench_mla', 'tiny', 'ragged', 'smollm2')
 _PRESET = flags.DEFINE_enum('preset', 'bench_qwen2', PRESETS, 'shapes')
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'timed steps')
 _JSON = flags.DEFINE_string('json', None, 'also write the figures to this file')
-_SLOTS = flags.DEFINE_integer('slots', 64, 'sequences decoded at once; 0 for all')
+_SLOTS = flags.DEFINE_integer('slots', 128, 'sequences decoded at once; 0 for all')
 _GROWTH = flags.DEFINE_integer('cache_growth', 3, 'see SampleConfig.cache_growth')
 
 
@@ -53,7 +53,7 @@ class Shapes:
   mean: float = 0.0  # tokens of a reply; 0 where all run into the cap `new`
   capacity: int = 0  # of a row; 0 for a prompt and the longest reply
   shared: bool = False
-  slots: int = 64  # see SampleConfig.slots
+  slots: int = 128  # see SampleConfig.slots
 
   @property
   def sequences(self):
