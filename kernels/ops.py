@@ -42,15 +42,18 @@ def resolve(asked, device=None):
     # To ask JAX for its devices would settle how many a CPU is, which may be too early.
     tiles = getattr(device, 'platform', '') == 'cpu' and _cores_per_device() <= _TILED
     return 'cpu' if tiles else 'reference'
+  if asked == 'cpu' and device is None:  # too early likewise: `config.Job.on` asks again
+    return asked
   device = device or jax.devices()[0]
-  if device.platform != asked:
+  here = getattr(device, 'platform', 'gpu')  # a board that is described has none
+  if here != asked:
     raise ValueError(
-      f"kernels={asked!r} runs on a {asked} only; this is a {device.platform}: use 'auto'"
+      f"config.runtime.kernels={asked!r} runs on a {asked} only; this is a {here}: use 'auto'"
     )
   if asked == 'gpu' and device.compute_capability != _HOPPER:
     raise ValueError(
-      f"kernels='gpu' needs a Hopper GPU, compute capability {_HOPPER}; this one has "
-      f"{device.compute_capability}: use 'auto'"
+      f"config.runtime.kernels='gpu' needs a Hopper GPU, compute capability {_HOPPER}; this one "
+      f"has {device.compute_capability}: use 'auto'"
     )
   return asked
 

@@ -157,9 +157,9 @@ class Job:
   def on(self, device):
     """The job as a device computes it: by its kernels, and in float32 where it lacks bfloat16."""
     chosen = {'compute_dtype': precision.compute_dtype(self.runtime.compute_dtype, device)}
-    # What the user named has been found, or refused, when the config was built.
-    if self.runtime.kernels == 'auto':
-      chosen['kernels'] = kernels.resolve('auto', device)
+    # Other forms that the user named have been found, or refused, when the config was built.
+    if self.runtime.kernels in ('auto', 'cpu'):
+      chosen['kernels'] = kernels.resolve(self.runtime.kernels, device)
     change = lambda part: part and dataclasses.replace(part, **chosen)
     return dataclasses.replace(self, runtime=change(self.runtime), model=change(self.model))
 

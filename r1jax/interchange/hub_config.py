@@ -62,11 +62,15 @@ def read(folder, compute_dtype=None, param_dtype=None, **run):
   Raises:
     tensors.CheckpointFileError: a value of the wrong type or range, or a model_type, rope type,
       activation, window or quantisation that ModelConfig lacks. The message names file and key.
+    ValueError: kernels that do not run here.
   """
+  fields = RuntimeFields(**run)
+  # What is wrong with these is no fault of the file.
+  fields = fields._replace(kernels=kernels.resolve(fields.kernels))
   hub, path = load_json(folder)
   try:
     _check(hub)
-    return _read(hub, compute_dtype, param_dtype, RuntimeFields(**run))
+    return _read(hub, compute_dtype, param_dtype, fields)
   except ValueError as error:
     raise tensors.CheckpointFileError(f'{path}: {error}') from error
 
@@ -96,7 +100,7 @@ def _read(hub, compute_dtype, param_dtype, run):
     offload=run.offload,
     scan_layers=run.scan_layers,
     unroll_sampling=run.unroll_sampling,
-    kernels=kernels.resolve(run.kernels),
+    kernels=run.kernels,
   )
   return config.ModelConfig(**fields, **_family(hub).read(hub, run.dispatch))
 

@@ -205,6 +205,11 @@ def test_a_missing_key_or_file_is_named(tmp_path):
     read(tmp_path, hub)
 
 
+def test_kernels_that_do_not_run_here_are_no_fault_of_the_file(tmp_path):
+  with pytest.raises(ValueError, match=r"^config\.runtime\.kernels='tpu' runs on a tpu only"):
+    huggingface.read_config(tmp_path, kernels='tpu')
+
+
 def test_mixtures_that_no_family_has_are_not_written(tmp_path):
   cfg = read(tmp_path, families.CONFIGS['qwen3'])
   with pytest.raises(ValueError, match='qkv_bias=True, cfg.qk_norm=True'):

@@ -62,11 +62,18 @@ def test_a_device_of_many_cores_has_no_loop_on_one_of_them(monkeypatch, cores, d
   assert kernels.resolve('auto', CPU) == form and kernels.resolve('cpu', CPU) == 'cpu'
 
 
-def test_auto_asks_for_no_devices(monkeypatch):
+@pytest.mark.parametrize('asked, found', [('auto', 'reference'), ('cpu', 'cpu')])
+def test_these_ask_for_no_devices(monkeypatch, asked, found):
   # How many devices a CPU is can be said until then, and is, by `runs.cpu_devices`.
   monkeypatch.setattr(jax, 'devices', lambda: pytest.fail('JAX was asked for its devices'))
-  assert kernels.resolve('auto') == 'reference'
-  config_lib.build(r1_zero.get_config('small'))
+  assert kernels.resolve(asked) == found
+  config = r1_zero.get_config('small')
+  config.runtime.kernels = asked
+  job = config_lib.build(config)
+  # Where it starts is asked once that is known.
+  if asked == 'cpu':
+    with pytest.raises(ValueError, match="config.runtime.kernels='cpu' runs on a cpu only"):
+      job.on(HOPPER)
 
 
 def test_the_plan_says_what_runs_and_what_else_there_is():

@@ -43,6 +43,12 @@ def test_two_cores_and_more_are_two_devices_and_one_stays_one(devices):
   assert devices(job_of(rl={'prompts': 31})) == 2
 
 
+def test_kernels_of_a_cpu_are_named_before_there_are_devices(devices, monkeypatch):
+  monkeypatch.setattr(jax, 'devices', lambda: pytest.fail('JAX was asked for its devices'))
+  runtime = dataclasses.replace(job_of().runtime, kernels='cpu')
+  assert devices(job_of(runtime=runtime)) == 2
+
+
 def test_what_the_user_says_stays(devices):
   flags = '--xla_dump_to=x --xla_force_host_platform_device_count=1'
   assert devices(job_of(), XLA_FLAGS=flags) == 0
