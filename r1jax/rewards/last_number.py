@@ -21,12 +21,12 @@ _FRACTION = r'\\[dt]?frac ?(?:\{ ?\d+ ?\} ?\{ ?\d+ ?\}|\d ?\d)'
 _ROOT = r'(?:\\sqrt(?:\[\d\])? ?(?:\{ ?[\d.]+ ?\}|\d)|√ ?\d+)'
 _VULGAR = '[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]'
 # What makes another number of it. Yes: `^{10}`, `\pi`, `%`, `k`, ` percent`, ` thousand`, ` dozen`,
-# ` quarters`, `:30`. No: ` cm`, `^{th}`, `!`.
+# ` quintillion`, ` quarters`, `:30`. No: ` cm`, `^{th}`, `!`.
 _SUFFIX = (
   r'(?: ?\^ ?(?!\{?(?:\\text\{ ?)?(?:st|nd|rd|th)\b)(?:\{[^{}]{1,9}\}|-?\w+)|[²³]|:\d+|k(?![a-z])'
-  r'| ?(?:\\?%|\\pi(?![a-z])|π|\\sqrt ?\{[^{}]{1,9}\})'
-  r'| (?:percent|hundred|thousand|million|billion|trillion|dozen|lakh|crore|quarter|half|third'
-  r'|fourth|fifth|tenth|hundredth|thousandth)s?\b| halves\b)*'
+  r'| ?(?:\\?%|‰|\\pi(?![a-z])|π|\\sqrt ?\{[^{}]{1,9}\})'
+  r'| (?:percent|hundred|thousand|(?:[mb]|tr|quadr|quint|sext|sept|oct|non|dec)illion|dozen|lakh'
+  r'|crore|quarter|half|third|fourth|fifth|tenth|hundredth|thousandth)s?\b| halves\b)*'
 )
 # One number. Yes: `3 1/2`, `1½`, `2\frac13`, `2^{10}`, `1.5 million`. No: `1/x`.
 _ONE = (
@@ -41,9 +41,9 @@ _DOLLAR = r'(?:\\?\$ ?)?'
 _OPERATION = (
   r' ?(?:\*\*|[-+*/×÷·\u2212\u2013]|x|\\times|\\cdot|\\div|plus|minus|times|divided by) ?'
 )
-_BEFORE = r'(?<![\w.^])(?<![\^_]\{)(?<![\^_]\{-)(?<!\^-)'
+_BEFORE = r'(?<![\w.^])(?<!sqrt\()(?<![\^_]\{)(?<![\^_]\{-)(?<!\^-)'
 # Numbers with operations between, which state no number yet. Yes: `5 + 3`, `4 x 4`, `3/4`, `12`.
-# No: `2x`, the exponent of `cm^2`, the index of `a_{1}`.
+# No: `2x`, the exponent of `cm^2`, the index of `a_{1}`, what `sqrt(9)` is of.
 _STATED = re.compile(
   rf'{_BEFORE}(?P<sign>{_SIGN}){_DOLLAR}(?P<value>{_ONE}(?:{_OPERATION}{_DOLLAR}{_ONE})*)',
   # Letters of other scripts may stand next to a number.

@@ -50,6 +50,9 @@ READ = {
   'The answer is 5!': '5',
   '5 s^{-1}': '5',
   'the 4^{th} one': '4',
+  '18 quadrillion': '18 quadrillion',
+  'sqrt(9) = 3': '3',
+  'the sqrt(16)': None,
   'x7 and a_{12}': None,
   'none': None,
 }
@@ -68,7 +71,7 @@ RIGHT = {
 WRONG = {
   '2': ('\\frac{1}{2}', '\\sqrt{2}', '2\\pi', '4 - 2', '12 cm^2', '3 1/2'),
   '1': ('1½', '1e3'),
-  '18': ('18 thousand', '18 dozen', '9 + 9', '18 million'),
+  '18': ('18 thousand', '18 dozen', '9 + 9', '18 million', '18 quintillion', '18‰'),
   '10': ('2^10', '2^{10}', '5 * 10'),
   '30': ('18:30',),
   '3': ('5 + 3', '8-3', '3 / 4', '3 dozen', '5 plus 3', '$5 + $3', '5 – 3'),
