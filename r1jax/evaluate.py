@@ -328,9 +328,9 @@ def _mesh(text):
     shape = [int(size) for size in text.split(',')]
   except ValueError as error:
     raise ValueError(f'--mesh={text}: expected four numbers such as 1,1,1,1') from error
-  # -1 takes all devices there are, else just as many as the mesh has places.
-  wanted = None if -1 in shape else math.prod(shape)
-  return sharding.make_mesh(shape, jax.devices()[:wanted])
+  # -1 takes all devices there are, else just as many as the mesh has places, if it has any.
+  wanted = None if -1 in shape else max(1, math.prod(shape))
+  return sharding.make_mesh(shape, jax.devices()[:wanted], '--mesh')
 
 
 def run(given):

@@ -93,7 +93,9 @@ class RangeError(ValueError):
   def told(self, naming):
     """The sentence with each field as the user knows it: `naming` makes a key of its name."""
     # Only here do names get their keys: the dataclass knows nothing of the command line.
-    return _FIELD.sub(lambda f: f'{naming(f[1])}={_shown(self._values[f[1]])}', self._text)
+    shown = lambda f: f'{naming(f[1])}={_shown(self._values[f[1]])}'
+    # A value that is told in the text may have braces of its own.
+    return _FIELD.sub(lambda f: shown(f) if f[1] in self._values else f[0], self._text)
 
 
 def require(config, condition, text):

@@ -56,17 +56,18 @@ def full(shape):
   return (*shape, 1) if len(shape) == len(AXES) - 1 else shape
 
 
-def sizes(shape, count, where=''):
+def sizes(shape, count, where='', name='config.mesh'):
   """The sizes of all `AXES` on `count` devices; one of `shape` may be -1 (what is left).
 
   Raises:
-    ValueError: the shape does not multiply to the number of devices; `where` says what those are.
+    ValueError: the shape does not multiply to the number of devices; `where` says what those are,
+      `name` what the user calls the shape.
   """
   asked, shape = tuple(int(n) for n in shape), full(shape)
   wrong = any(n < 1 and n != -1 for n in shape)
   if wrong or len(shape) != len(AXES) or shape.count(-1) > 1:
     raise ValueError(
-      f'mesh={asked} needs one size for each of {AXES}, at most one of them -1; the last may '
+      f'{name}={asked} needs one size for each of {AXES}, at most one of them -1; the last may '
       'be left out'
     )
   # What is said must divide what is here; -1 takes the rest.
@@ -74,20 +75,20 @@ def sizes(shape, count, where=''):
   if (-1 in shape and count % known) or (-1 not in shape and known != count):
     needed = f'a multiple of {known} devices' if -1 in shape else f'{known} devices'
     raise ValueError(
-      f'mesh={asked} needs {needed}, and {count} {"is" if count == 1 else "are"} here{where}; axes '
-      f'are {", ".join(AXES)}, and one of -1 takes what is left, as in mesh=1,-1,1,1'
+      f'{name}={asked} needs {needed}, and {count} {"is" if count == 1 else "are"} here{where}; axes '
+      f'are {", ".join(AXES)}, and one of -1 takes what is left, as in 1,-1,1,1'
     )
   return tuple(count // known if n == -1 else n for n in shape)
 
 
-def make_mesh(shape=(1, 1, 1, 1), devices=None):
-  """Mesh with axes `MESH_AXES`, its shape and errors as of `sizes`.
+def make_mesh(shape=(1, 1, 1, 1), devices=None, name='config.mesh'):
+  """Mesh with axes `MESH_AXES`, its shape, name and errors as of `sizes`.
 
   A process that made one ends only when nothing that it holds is computed any more.
   """
   processes.settle_at_exit()
   devices = jax.devices() if devices is None else devices
-  shape = sizes(shape, len(devices), f' ({devices[0].platform})')
+  shape = sizes(shape, len(devices), f' ({devices[0].platform})', name)
   # A torus axis is split where no whole ones multiply to a size: 4 on a v5p of 8 x 8 x 16.
   placed = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
   placed = placed.reshape(levels(shape, _neighbours(placed)))

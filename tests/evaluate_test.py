@@ -196,7 +196,8 @@ def test_a_run_that_was_asked_otherwise_is_told_by_the_flags(tmp_path, capsys):
     (['--output={few}', '--compare={few}', '--seed=3'], '--seed is of an examination'),
     ([*WORLD, '--levels=3'], '--levels=3: expected two numbers'),
     ([*WORLD, '--dates=x'], '--dates=x: expected'),
-    ([*WORLD, '--mesh=9,9,9,9'], 'mesh'),
+    ([*WORLD, '--mesh=9,9,9,9'], '--mesh='),
+    ([*WORLD, '--mesh=0,1,1,1'], '--mesh='),
     ([*WORLD, '--template=r1'], 'not a piece of this vocabulary'),
   ],
 )

@@ -22,6 +22,12 @@ def test_the_free_axis_takes_the_devices_that_are_left():
   assert sharding.batch_shards(mesh) == 4
 
 
+@pytest.mark.parametrize('shape', [(2, 2), (-1, -1, 1, 1), (3, 1, 1, 1)])
+def test_a_mesh_that_is_none_is_refused_with_its_key(shape):
+  with pytest.raises(ValueError, match=r'^config\.mesh=\('):
+    sharding.sizes(shape, 8)
+
+
 def test_rows_belong_to_the_devices_of_a_context_axis_together():
   mesh = sharding.make_mesh((1, 2, 1, 1, 4), jax.devices()[:8])
   assert (sharding.row_shards(mesh), sharding.batch_shards(mesh)) == (2, 8)

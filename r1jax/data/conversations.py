@@ -97,8 +97,8 @@ def named(text):
   unknown = next((one for one in (*columns.kept, *columns.names) if one not in fields), '')
   if unknown:
     raise ValueError(
-      f'columns: {unknown!r} is neither a preset ({", ".join(PRESETS)}) nor a field of what is '
-      f'learned ({", ".join(fields)}), as in prompt=instruction,completion=output'
+      f'{unknown!r} is neither a preset ({", ".join(PRESETS)}) nor a field of what is learned '
+      f'({", ".join(fields)}), as in prompt=instruction,completion=output'
     )
   return columns
 

@@ -368,9 +368,7 @@ def columns(text):
   for part in filter(None, (part.strip() for part in text.split(','))):
     field, sign, column = (piece.strip() for piece in part.partition('='))
     if not field or (sign and not column) or field in (*names, *kept):
-      raise ValueError(
-        f'columns: {part!r} is no new FIELD=COLUMN, as in question=problem,answer=final'
-      )
+      raise ValueError(f'{part!r} is no new FIELD=COLUMN, as in question=problem,answer=final')
     if sign:
       names[field] = column
     else:

@@ -54,7 +54,7 @@ def check(rl, mesh):
         'give the rollouts devices of their own: rl.rollout_mesh=(1,2,1,1), say'
       )
     return mesh
-  return sharding.make_mesh(rl.rollout_mesh, devices(rl)[1])
+  return sharding.make_mesh(rl.rollout_mesh, devices(rl)[1], 'config.rl.rollout_mesh')
 
 
 class Schedule:

@@ -63,7 +63,10 @@ class SftConfig:
 
   def __post_init__(self):
     ranges.check(self)
-    conversations.named(self.columns)
+    try:
+      conversations.named(self.columns)
+    except ValueError as error:
+      raise ranges.RangeError(f'{{columns}}: {error}', {'columns': self.columns}) from error
     ranges.require(
       self,
       self.heldout or not self.loss_every,

@@ -139,7 +139,7 @@ def test_a_wrong_line_of_the_held_out_file_is_named(tok, tmp_path):
       "heldout_split='dev' is of heldout_path='': give that too",
     ),
     ({'name': 'none', 'path': 'x.jsonl'}, "name='none' does not go with path='x.jsonl'"),
-    ({'columns': 'question='}, "columns: 'question=' is no new FIELD=COLUMN"),
+    ({'columns': 'question='}, "columns='question=': 'question=' is no new FIELD=COLUMN"),
     ({'levels': (1,)}, r'levels=\(1,\) is not \(a whole number within 1'),
   ],
 )

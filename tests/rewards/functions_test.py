@@ -44,6 +44,7 @@ def test_an_entry_has_a_file_a_name_and_perhaps_a_weight():
     ('my_rewards:score', 'is not FILE.py:FUNCTION'),
     ('my_rewards.py', 'is not FILE.py:FUNCTION'),
     ('a.py:score()', 'is not FILE.py:FUNCTION'),
+    ('{folder}/a.py', 'is not FILE.py:FUNCTION'),
     ('a.py:score*much', "'much' is no weight"),
     ('a.py:score*nan', "'nan' is no weight"),
     ('a.py:score*1e9', "'1e9' is no weight"),

@@ -193,8 +193,14 @@ def test_a_run_without_a_file_is_refused_before_anything_is_read(job, one_device
     ({'loss_every': 2}, 'loss_every=2 .* but heldout=0.0 holds out nothing: raise'),
     ({'heldout': 1.0}, 'heldout=1.0'),
     ({'columns': 'prompt='}, 'is no new FIELD=COLUMN'),
-    ({'columns': 's2k'}, r"columns: 's2k' is neither a preset \(openr1_math, s1k\) nor a field"),
-    ({'columns': 'promt=x,completion=y'}, "columns: 'promt' is neither a preset"),
+    (
+      {'columns': 's2k'},
+      r"columns='s2k': 's2k' is neither a preset \(openr1_math, s1k\) nor a field",
+    ),
+    (
+      {'columns': 'promt=x,completion=y'},
+      "columns='promt=x,completion=y': 'promt' is neither a preset",
+    ),
     ({'too_long': 'cut'}, "too_long='cut'"),
   ],
 )
