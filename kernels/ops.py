@@ -29,7 +29,12 @@ def _ops(form):
 
 
 def resolve(asked, device=None):
-  """The form that runs where `asked` for on `device` (default: JAX's first).
+  """The form that runs where `asked` for on `device`.
+
+  Args:
+    asked: one of ASKED.
+    device: of JAX, or a `planning.gpus.Board`; by default JAX's first. For 'auto' and 'cpu' JAX is
+      not asked for it, as it is too early for that: `config.Job.on` looks again.
 
   Raises:
     ValueError: what was asked for does not exist here, and why.
@@ -42,10 +47,10 @@ def resolve(asked, device=None):
     # To ask JAX for its devices would settle how many a CPU is, which may be too early.
     tiles = getattr(device, 'platform', '') == 'cpu' and _cores_per_device() <= _TILED
     return 'cpu' if tiles else 'reference'
-  if asked == 'cpu' and device is None:  # too early likewise: `config.Job.on` asks again
+  if asked == 'cpu' and device is None:
     return asked
   device = device or jax.devices()[0]
-  here = getattr(device, 'platform', 'gpu')  # a board that is described has none
+  here = getattr(device, 'platform', 'gpu')
   if here != asked:
     raise ValueError(
       f"config.runtime.kernels={asked!r} runs on a {asked} only; this is a {here}: use 'auto'"

@@ -75,8 +75,8 @@ def sizes(shape, count, where='', name='config.mesh'):
   if (-1 in shape and count % known) or (-1 not in shape and known != count):
     needed = f'a multiple of {known} devices' if -1 in shape else f'{known} devices'
     raise ValueError(
-      f'{name}={asked} needs {needed}, and {count} {"is" if count == 1 else "are"} here{where}; axes '
-      f'are {", ".join(AXES)}, and one of -1 takes what is left, as in 1,-1,1,1'
+      f'{name}={asked} needs {needed}, and {count} {"is" if count == 1 else "are"} here{where}; '
+      f'axes are {", ".join(AXES)}, and one of -1 takes what is left, as in 1,-1,1,1'
     )
   return tuple(count // known if n == -1 else n for n in shape)
 
