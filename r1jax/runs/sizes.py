@@ -36,7 +36,10 @@ def kept(job, config):
   numbers = {}
   for key in job.automatic:
     section, name = key.split('.')
-    numbers[key] = there.get(section, {}).get(name)
+    numbers[key] = (there.get(section) or {}).get(name)
+  # A run of another kind has none: what differs is said, rather than what that key takes.
+  if None in numbers.values():
+    workdir.check(folder, there, config)
   job, config = _put(job, config, numbers)
   # Before anybody complains that an old size does not go with what is asked for now.
   workdir.check(folder, there, config)

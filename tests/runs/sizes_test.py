@@ -71,6 +71,15 @@ def test_another_key_of_a_run_that_goes_on_is_refused_by_its_name(tmp_path, room
     sizes.kept(config_lib.build(config), config)
 
 
+@pytest.mark.parametrize('section', [{}, {'rl': None, 'sample': None}])
+def test_a_folder_of_a_run_of_another_kind_is_refused_as_such(tmp_path, room, section):
+  (tmp_path / 'checkpoints' / 'step_00000000').mkdir(parents=True)
+  (tmp_path / 'config.json').write_text(json.dumps({'stage': 'sft', 'checkpoint': 'x'} | section))
+  config = asked(tmp_path)
+  with pytest.raises(ValueError, match="holds a run with config.checkpoint='x', now it is 'tiny'"):
+    sizes.kept(config_lib.build(config), config)
+
+
 def test_a_model_that_fits_in_no_size_is_refused_before_anything_is_read(tmp_path, room):
   room(0.01)
   with pytest.raises(ValueError, match='do not fit.*config.rl.rows in place of auto'):
