@@ -138,11 +138,14 @@ def _form(path, renamed, record):
 
 
 def _conversation(record, fields):
+  missing = next((field for field in fields if field not in record), '')
+  if missing:
+    raise ValueError(f'no field {missing!r}, which the first record has')
   if fields == FORMS[1]:
     return _completed(record['prompt'], record['completion'])
   if fields == FORMS[2]:
     return _worked(*(records.text(record, field) for field in fields))
-  return Conversation(_checked(_led(_messages(record.get(fields[0]), fields[0]), record)))
+  return Conversation(_checked(_led(_messages(record[fields[0]], fields[0]), record)))
 
 
 def _led(messages, record):

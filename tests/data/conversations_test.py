@@ -188,7 +188,7 @@ def _messages(*messages):
     ({'messages': []}, "field 'messages' holds [], expected a list of messages"),
     ({'messages': 'Q'}, "field 'messages' holds 'Q', expected a list of messages"),
     ({'messages': None}, "field 'messages' holds None"),
-    ({}, "field 'messages' holds None"),
+    ({}, "no field 'messages', which the first record has"),
   ],
 )
 def test_what_is_no_conversation_is_named_with_its_line(tmp_path, record, why):
@@ -211,6 +211,19 @@ def test_what_is_no_conversation_is_named_with_its_line(tmp_path, record, why):
 def test_records_without_what_is_learned_are_refused(tmp_path, record, why):
   with pytest.raises(records.RecordError, match=f'some.jsonl[:,] .*{re.escape(why)}'):
     conversations.read(lines(tmp_path, record))
+
+
+@pytest.mark.parametrize(
+  'rows, field',
+  [
+    ([{'prompt': 'Q', 'completion': 'A'}, {'messages': [ASKED, SAID]}], 'prompt'),
+    ([{'messages': [ASKED, SAID]}, {'prompt': 'Q', 'completion': 'A'}], 'messages'),
+  ],
+)
+def test_a_record_of_another_form_than_the_first_is_refused_with_its_line(tmp_path, rows, field):
+  path = lines(tmp_path, *rows)
+  with pytest.raises(records.RecordError, match=f"line 2: no field '{field}', which the first"):
+    conversations.read(path)
 
 
 def test_columns_that_a_preset_wants_are_named_where_they_are_not_there(tmp_path):
