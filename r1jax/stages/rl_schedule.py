@@ -1,7 +1,7 @@
 """The schedule of reasoning RL, and whether its numbers work out."""
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Literal
 
 from r1jax import ranges, sharding
 from r1jax.stages import ahead, rollouts
@@ -66,7 +66,7 @@ class RlConfig:
   reference_dtype: Literal['', 'float32', 'bfloat16'] = ''
   rollout_layout: Literal['decode', 'same'] = 'decode'
   staleness: ranges.Size = 0
-  rollout_mesh: tuple[Annotated[int, ranges.Range(1, also=-1)], ...] = ()
+  rollout_mesh: tuple[ranges.Count, ...] = ()
 
   def __post_init__(self):
     ranges.check(self)
@@ -75,12 +75,6 @@ class RlConfig:
       self,
       not starts or (starts[0] == 0 and starts == sorted(set(starts))),
       '{length_schedule} must start at update 0 and ascend',
-    )
-    ranges.require(
-      self,
-      self.reference_every % self.mini_batches == 0,
-      '{reference_every} is no multiple of {mini_batches}: the reference would change while '
-      'mini-batches scored by the old one wait',
     )
     ranges.require(
       self,
@@ -115,6 +109,11 @@ def check_batches(job, mesh):
   if rl.split == 'groups' and rl.prompts % rl.mini_batches:
     raise ValueError(
       f"rl.split='groups': {rl.prompts} groups do not divide into rl.mini_batches={rl.mini_batches}"
+    )
+  if job.grpo.beta and rl.reference_every % rl.mini_batches:
+    raise ValueError(
+      f'rl.reference_every={rl.reference_every} is no multiple of rl.mini_batches='
+      f'{rl.mini_batches}: the reference would change while mini-batches scored by the old one wait'
     )
   # Packed rows, and the longest sequence that one has to hold.
   sharding.check_rows('rl.rows', rl.rows, rl.capacity, mesh)

@@ -162,6 +162,12 @@ def test_what_a_function_does_wrong_is_our_failure_in_one_line(tmp_path, body, w
   assert found[-1].kind == Kind.VERIFIER_ERROR and '\n' not in found[-1].why
 
 
+@pytest.mark.parametrize('takes', ['', '*texts'])
+def test_a_function_that_takes_none_of_the_lists_is_told_which_there_are(tmp_path, takes):
+  judged = _judged(tmp_path, f'def score({takes}): return [1.0, 1.0]', _items('a', 'b'))
+  assert 'it has no parameter; name some of the lists there are: texts, ' in judged[-1].why
+
+
 def test_a_run_is_stopped_by_a_function_that_fails_with_its_reason(tmp_path):
   (tmp_path / 'mine.py').write_text('def score(texts, hint): return [1] * len(texts)')
   config = service.RewardConfig(function=f'{tmp_path}/mine.py:score')

@@ -78,6 +78,9 @@ def test_an_error_while_sampling_ahead_is_raised_where_the_rollout_is_taken(one_
 def test_what_cannot_be_sampled_ahead_is_refused_with_the_reason():
   with pytest.raises(ValueError, match=r'rollout_mesh=\(1, 1, 1, 1\) needs staleness=0 above 0'):
     rl_schedule.RlConfig(rollout_mesh=(1, 1, 1, 1))
+  # Those that train take the rest: which that is has to be known.
+  with pytest.raises(ValueError, match=r'rollout_mesh=\(1, -1, 1, 1\)'):
+    rl_schedule.RlConfig(staleness=1, rollout_mesh=(1, -1, 1, 1))
   alone = rl_schedule.RlConfig(staleness=1, rollout_mesh=(1, 8, 1, 1))
   with pytest.raises(ValueError, match='takes 8 of 8 devices'):
     ahead.devices(alone)

@@ -48,6 +48,10 @@ def test_the_presets_are_well_on_one_device(job):
       {'grpo': {'aggregation': 'dr_grpo', 'max_length': 95}},
       'max_length=95 is below the cap of 96 tokens',
     ),
+    (
+      {'rl': {'mini_batches': 2, 'reference_every': 5}, 'grpo': {'beta': 0.1}},
+      'rl.reference_every=5 is no multiple of rl.mini_batches=2',
+    ),
     ({'rl': {'next_level': 0.5}, 'evaluation': {'every': 0}}, 'next_level=0.5: no examination'),
     (
       {'rl': {'next_level': 0.5, 'updates': 4}, 'evaluation': {'every': 4}},
@@ -59,6 +63,12 @@ def test_arithmetic_that_does_not_work_out_is_refused_with_the_numbers(job, sect
   mesh = sharding.make_mesh((1, 2, 4, 1), jax.devices()[:8])
   with pytest.raises(ValueError, match=message):
     rl_schedule.check(changed(job, **sections), mesh)
+
+
+def test_without_a_reference_nothing_is_asked_of_its_updates(job):
+  mesh = sharding.make_mesh((1, 2, 4, 1), jax.devices()[:8])
+  without = {'rl': {'mini_batches': 2, 'reference_every': 5}, 'grpo': {'beta': 0.0}}
+  rl_schedule.check(changed(job, **without), mesh)
 
 
 @pytest.mark.parametrize(

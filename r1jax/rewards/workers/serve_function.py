@@ -103,6 +103,10 @@ def _called(function, lists):
     # Not the same list by both of its names.
     taken = {_SAME.get(name, name) for name in given}
     given |= {name: values for name, values in lists.items() if name not in taken}
+  if not given:
+    raise _RefusedError(
+      f'it has no parameter; name some of the lists there are: {", ".join(lists)}'
+    )
   return function(**given)
 
 
