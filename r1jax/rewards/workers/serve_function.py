@@ -93,9 +93,11 @@ def _called(function, lists):
   for name, parameter in wanted.items():
     if parameter.kind == parameter.VAR_KEYWORD:
       rest = True
+    elif parameter.kind == parameter.VAR_POSITIONAL:
+      continue
     elif name in known:
       given[name] = known[name]
-    elif parameter.default is parameter.empty and parameter.kind != parameter.VAR_POSITIONAL:
+    elif parameter.default is parameter.empty:
       raise _RefusedError(
         f'its parameter {name!r} is none of the lists there are: {", ".join(lists)}'
       )
