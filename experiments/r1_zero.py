@@ -41,7 +41,7 @@ def tiny(config):
 
 def on_two_cores(section):
   """Sizes of an RL stage on a laptop, as in the other experiments too."""
-  # 128 slots were a quarter faster than 64; most replies end in the first half of the cache.
+  # 128 slots were 8 % faster than 64; most replies end in the first half of the cache.
   section.sample.update(group=16, max_new=96, slots=128, cache_growth=2)
   section.rl.update(prompts=32, mini_batches=2, rows=16, capacity=144, samples_every=20)
   # One cap all along: the paper's doubles only after 8,200 updates.
