@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
+import socket
 import time
 
 from r1jax import files
@@ -183,12 +185,26 @@ def _at(step, mean, low, high):
 
 
 def _alive(lock):
-  """Whether a run holds the folder: it touches the file every ten seconds."""
+  """Whether a run holds the folder: it touches the file every ten seconds, as long as it lives."""
   try:
     holder = json.loads(lock.read_text())
-    return bool(holder) and time.time() - lock.stat().st_mtime < _ALIVE
+    touched = bool(holder) and time.time() - lock.stat().st_mtime < _ALIVE
+    # A run that was killed has touched it a moment ago; of another host nothing else is known.
+    here = touched and holder.get('host') == socket.gethostname()
+    return _exists(holder['pid']) if here else touched
   except (OSError, ValueError):
     return False
+
+
+def _exists(pid):
+  """Whether a process of that number is there."""
+  try:
+    os.kill(pid, 0)
+  except ProcessLookupError:
+    return False
+  except PermissionError:
+    return True  # another user's
+  return True
 
 
 def _near(folder):

@@ -1,6 +1,7 @@
 """A run is read as it stands: finished, stopped, running, of an older version, damaged."""
 
 import json
+import socket
 import subprocess
 import sys
 
@@ -39,8 +40,19 @@ def test_a_supervised_run_has_the_point_of_its_end(tmp_path):
 def test_a_run_that_is_held_is_running_and_one_that_was_left_has_stopped(tmp_path):
   folder = folders.write(tmp_path / 'run', folders.rows(40))
   assert reading.read(folder).state == 'stopped'
-  (folder / 'run.lock').write_text(json.dumps({'pid': 1}))
+  (folder / 'run.lock').write_text(json.dumps({'host': 'elsewhere', 'pid': 1}))
   assert reading.read(folder).state == 'running'
+
+
+def test_a_run_that_was_killed_here_has_stopped_at_once(tmp_path):
+  folder = folders.write(tmp_path / 'run', folders.rows(40))
+  child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)
+  holder = {'host': socket.gethostname(), 'pid': child.pid}
+  (folder / 'run.lock').write_text(json.dumps(holder))
+  assert reading.read(folder).state == 'running'
+  child.kill()
+  child.communicate()
+  assert reading.read(folder).state == 'stopped'
 
 
 def test_a_row_that_is_being_written_is_not_read(tmp_path):
