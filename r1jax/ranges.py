@@ -12,6 +12,7 @@ it is given, and `r1jax config` shows what is taken. What several fields must fu
 said by `require` below it.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -104,6 +105,17 @@ def require(config, condition, text):
     raise RangeError(
       text, {name: operator.attrgetter(name)(config) for name in _FIELD.findall(text)}
     )
+
+
+@contextlib.contextmanager
+def said_of(config, *names):
+  """What a ValueError inside says becomes a `RangeError` of these fields of `config`."""
+  try:
+    yield
+  except ValueError as error:
+    values = {name: getattr(config, name) for name in names}
+    fields = ', '.join(f'{{{name}}}' for name in names)
+    raise RangeError(f'{fields}: {error}', values) from error
 
 
 def check(config):

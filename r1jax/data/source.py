@@ -78,13 +78,8 @@ class DataConfig:
     ranges.require(self, self.levels[0] <= self.levels[1], '{levels} must be (lowest, highest)')
     tiny_world.check_weights(self, 'languages', phrases.LANGUAGES)
     tiny_world.check_weights(self, 'kinds', arithmetic.KINDS)
-    try:
+    with ranges.said_of(self, 'question_key', 'answer_key', 'columns'):
       self.named()
-    except ValueError as error:
-      told = {key: getattr(self, key) for key in ('question_key', 'answer_key', 'columns')}
-      raise ranges.RangeError(
-        f'{{question_key}}, {{answer_key}}, {{columns}}: {error}', told
-      ) from error
     generated = self.name in ('tiny_world', 'arithmetic', 'none')
     ranges.require(self, generated != bool(self.path), '{name} does not go with {path}')
     ranges.require(

@@ -166,29 +166,22 @@ def load(folder, cfg, dtype, notify=print):
   Raises:
     tensors.CheckpointFileError: see `match`; also where two copies of a tensor differ.
   """
-  plan, params, read = _planned(folder, cfg, notify), {}, []
-  for path, entries, leaf in _leaves(plan, cfg, dtype):
+  params, leaves = {}, {}
+  for path, leaf in stream(folder, cfg, dtype, notify):
     node = params
     for key in path[:-1]:
       node = node.setdefault(key, {})
-    node[path[-1]] = leaf
-    read.append((entries, leaf))
+    node[path[-1]] = leaves[path] = leaf
   # With one NaN every reply would be empty, without a word.
-  finite = np.asarray(_are_finite([leaf for _, leaf in read]))
+  finite = np.asarray(_are_finite(list(leaves.values())))
   if not finite.all():
-    entries, leaf = read[int(finite.argmin())]
-    _name_broken(plan, entries, leaf.dtype)
+    path = list(leaves)[int(finite.argmin())]
+    _name_broken(check(folder, cfg), path, leaves[path].dtype)
   return params
 
 
 def stream(folder, cfg, dtype, notify=print):
-  """Yields (path, array) for every leaf of the model; see `load`, which alone looks for NaN."""
-  for path, _, leaf in _leaves(_planned(folder, cfg, notify), cfg, dtype):
-    yield path, leaf
-
-
-def _planned(folder, cfg, notify):
-  """The `Match` of a hub folder whose repeated tensors are equal; says what of it is not read."""
+  """Yields (path, array) for every leaf, as `load` wants them, which looks for NaN at the end."""
   plan = check(folder, cfg)
   for line in unread(folder):
     notify(line)
@@ -198,18 +191,13 @@ def _planned(folder, cfg, notify):
   if plan.ignored:
     reasons = ', '.join(sorted(set(plan.ignored.values())))
     notify(f'{folder}: ignored {_some(sorted(plan.ignored))} ({reasons})')
-  return plan
-
-
-def _leaves(plan, cfg, dtype):
-  """Yields (path, entries, array) of each leaf of the model."""
   # All tensors of a stacked leaf together, so that one leaf at a time is built and handed over.
   leaves = {}
   for entry in plan.entries:
     leaves.setdefault(entry.leaf, []).append(entry)
   specs = transformer.specs(cfg)
   for path, entries in leaves.items():
-    yield path, entries, _load_leaf(plan, cfg, names.spec_at(specs, path), entries, dtype)
+    yield path, _load_leaf(plan, cfg, names.spec_at(specs, path), entries, dtype)
 
 
 def unread(folder):
@@ -226,9 +214,9 @@ def _are_finite(leaves):
   return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
 
 
-def _name_broken(plan, entries, dtype):
-  """Raises with the first tensor of a leaf that is not finite in its type."""
-  for entry in entries:
+def _name_broken(plan, path, dtype):
+  """Raises with the first tensor of the leaf at `path` that is not finite in its type."""
+  for entry in (one for one in plan.entries if one.leaf == path):
     tensor = plan.found[entry.name]
     with np.errstate(over='ignore'):
       if not all(np.isfinite(rows.astype(dtype)).all() for _, rows in tensor.chunks()):

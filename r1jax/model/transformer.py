@@ -267,8 +267,7 @@ def _scanned_in_place(body, x_XD, stack, cache):
 def _unrolled(body, x_XD, stack, rows):
   weights = stack if isinstance(stack, tuple) else unstack_one(stack)
   rows = [None] * len(weights) if rows is None else rows
-  # Equal layers are traced once, a third of a start with compiled programs; inlined, they are the
-  # same program.
+  # Equal layers are traced once; inlined, they are the same program.
   body, out = jax.jit(body, inline=True), []
   for layer in zip(weights, rows):
     x_XD, step = body(x_XD, layer)

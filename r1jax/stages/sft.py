@@ -63,10 +63,8 @@ class SftConfig:
 
   def __post_init__(self):
     ranges.check(self)
-    try:
+    with ranges.said_of(self, 'columns'):
       conversations.named(self.columns)
-    except ValueError as error:
-      raise ranges.RangeError(f'{{columns}}: {error}', {'columns': self.columns}) from error
     ranges.require(
       self,
       self.heldout or not self.loss_every,

@@ -8,9 +8,11 @@ import numpy as np
 import optax
 
 from r1jax import params as params_lib
-from r1jax import programs
+from r1jax import programs, sharding
+from r1jax.model import transformer
 from r1jax.train import optimizer
 from r1jax.train import state as state_lib
+from tests.model import tiny
 
 
 def test_a_reference_of_another_type_is_the_policy_rounded_and_stays_so(one_device):
@@ -43,6 +45,22 @@ def test_a_state_is_made_by_one_program_whose_buffers_are_its_own(one_device):
   give = jax.jit(lambda params: jax.tree.map(lambda w: w * 2, params), donate_argnums=0)
   np.testing.assert_array_equal(give(state.params)['w4'], 2 * np.ones((3, 5)))
   np.testing.assert_array_equal(state.reference['w4'], np.ones((3, 5)))
+
+
+def test_reference_and_moments_are_laid_out_as_their_weights():
+  with jax.set_mesh(sharding.make_mesh((1, 2, 2, 2), jax.devices()[:8])):
+    specs = transformer.specs(tiny.MLA)
+    params = params_lib.init(specs, jax.random.key(0), 0.02, 'float32')
+    tx = state_lib.make_optimizer(optimizer.OptimizerConfig(lr=1e-3), specs)
+    state = state_lib.create(params, tx, True)
+  laid_out = {(w.shape, w.sharding) for w in jax.tree.leaves(params)}
+  assert any(not layout.is_fully_replicated for _, layout in laid_out)
+  assert [w.sharding for w in jax.tree.leaves(state.reference)] == [
+    w.sharding for w in jax.tree.leaves(params)
+  ]
+  moments = [x for x in jax.tree.leaves(state.optimizer) if x.ndim]
+  assert len(moments) >= len(jax.tree.leaves(params))
+  assert {(x.shape, x.sharding) for x in moments} <= laid_out
 
 
 def test_stages_whose_optimizers_differ_in_rates_share_one_rule_and_so_what_is_compiled():

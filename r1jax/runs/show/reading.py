@@ -189,11 +189,13 @@ def _alive(lock):
   try:
     holder = json.loads(lock.read_text())
     touched = bool(holder) and time.time() - lock.stat().st_mtime < _ALIVE
-    # A run that was killed has touched it a moment ago; of another host nothing else is known.
-    here = touched and holder.get('host') == socket.gethostname()
-    return _exists(holder['pid']) if here else touched
   except (OSError, ValueError):
     return False
+  if not touched or not isinstance(holder, dict):
+    return False
+  # A run that was killed has touched it a moment ago; of another host nothing else is known.
+  here = holder.get('host') == socket.gethostname() and isinstance(holder.get('pid'), int)
+  return _exists(holder['pid']) if here else True
 
 
 def _exists(pid):

@@ -44,6 +44,13 @@ def test_a_run_that_is_held_is_running_and_one_that_was_left_has_stopped(tmp_pat
   assert reading.read(folder).state == 'running'
 
 
+@pytest.mark.parametrize('text', ['', '[1]', '{"host": null, "pid": "x"', 'null'])
+def test_a_lock_that_names_nobody_holds_nothing(tmp_path, text):
+  folder = folders.write(tmp_path / 'run', folders.rows(40))
+  (folder / 'run.lock').write_text(text)
+  assert reading.read(folder).state == 'stopped'
+
+
 def test_a_run_that_was_killed_here_has_stopped_at_once(tmp_path):
   folder = folders.write(tmp_path / 'run', folders.rows(40))
   child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)
