@@ -30,6 +30,8 @@ SMALL = {
   'loop.checkpoint_every': 1,
   'loop.keep': 9,
 }
+# Which of its writes a save looks at first is a race: seen once in hundreds, the cut file.
+NO_ROOM = ('File too large', 'a file of it was cut short, as for want of room or by someone else')
 TIMINGS = ('speed/', 'reward/wait_seconds', 'compile/', 'handover/')
 
 

@@ -152,7 +152,9 @@ def _packed(out, kind):
     raise ValueError(f'{out.name}: {value.shape} is not the shape {out.shape} announced')
   # A value beyond 65,504 would become infinite in half precision, and every logit nan.
   largest = np.abs(value).max(initial=0)
-  if not largest <= (_F16_MAX if form.name == 'F16' else np.inf):
+  if not np.isfinite(largest):
+    raise ValueError(f'{out.name} holds NaN or infinity, so the model would reply nothing')
+  if form.name == 'F16' and largest > _F16_MAX:
     raise ValueError(f'{out.name}: {largest} does not fit {form.name}, try --dtype=f32')
   return gguf.quants.quantize(value, form)
 

@@ -90,7 +90,7 @@ def _unreadable(cfg, tok):
   """Why our importer cannot read what llama.cpp can, '' where it reads it too."""
   family = families.of(cfg).GGUF
   if family not in gguf_import.READ:
-    return f'{family} is not read here'
+    return f'{family} is read by llama.cpp, not here'
   if isinstance(tok, tokenizer.SentencePieceTokenizer):
     return 'SentencePiece in GGUF is not read here'
   # The file has no key for them: they are guessed from the published ones.

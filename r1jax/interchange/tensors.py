@@ -265,7 +265,9 @@ def whole_or_nothing(part):
     part.unlink(missing_ok=True)
     # A write to a full disk fails without saying where.
     if isinstance(error, OSError) and error.filename is None:
-      raise OSError(f'{part}: {error}') from error
+      # NumPy's own error has no number: it says how much was written and not why.
+      full = '' if error.errno else '; is the disk full?'
+      raise OSError(f'{part}: {error}{full}') from error
     raise
 
 

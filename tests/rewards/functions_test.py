@@ -162,10 +162,26 @@ def test_what_a_function_does_wrong_is_our_failure_in_one_line(tmp_path, body, w
   assert found[-1].kind == Kind.VERIFIER_ERROR and '\n' not in found[-1].why
 
 
-@pytest.mark.parametrize('takes', ['', '*texts'])
-def test_a_function_that_takes_none_of_the_lists_is_told_which_there_are(tmp_path, takes):
-  judged = _judged(tmp_path, f'def score({takes}): return [1.0, 1.0]', _items('a', 'b'))
-  assert 'it has no parameter; name some of the lists there are: texts, ' in judged[-1].why
+@pytest.mark.parametrize(
+  'line, why',
+  [
+    ('def score()', 'it takes no list by its name, such as texts'),
+    ('def score(*texts)', 'it takes no list by its name'),
+    ('def score(texts, /)', 'it takes no list by its name'),
+    ('async def score(texts)', 'it is async: give a plain function'),
+  ],
+)
+def test_what_cannot_be_called_with_lists_is_refused_when_the_run_begins(tmp_path, line, why):
+  (tmp_path / 'mine.py').write_text(f'{line}: return [1.0] * 2')
+  config = service.RewardConfig(function=f'{tmp_path}/mine.py:score')
+  with pytest.raises(ValueError, match=why):
+    service.RewardService(config)
+
+
+def test_a_function_that_takes_none_of_the_lists_is_told_which_there_are(tmp_path):
+  # Until rows are there nobody knows that they have no column of that name.
+  judged = _judged(tmp_path, 'def score(n=5): return [1.0, 1.0]', _items('a', 'b'))
+  assert 'it takes none of the lists there are: texts, ' in judged[-1].why
 
 
 def test_a_run_is_stopped_by_a_function_that_fails_with_its_reason(tmp_path):

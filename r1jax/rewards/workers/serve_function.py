@@ -18,6 +18,11 @@ from r1jax.rewards.verdict import Kind, Verdict
 from r1jax.rewards.workers import protocol
 
 _LONGEST = 300  # characters that are told of an error
+_BY_NAME = {
+  inspect.Parameter.POSITIONAL_OR_KEYWORD,
+  inspect.Parameter.KEYWORD_ONLY,
+  inspect.Parameter.VAR_KEYWORD,
+}
 # Lists by the name that a function may ask for; the second names are those of TRL's functions.
 _SAME = {'completions': 'texts', 'prompts': 'questions'}
 
@@ -40,6 +45,7 @@ def check(path, name, lists):
   """
   try:
     function = _function(path, name)
+    _check_takes(function)
   except (Exception, SystemExit) as error:  # of somebody's code anything may come
     return _failed(_told(error, path))
   if not lists:
@@ -85,6 +91,15 @@ def _function(path, name):
   raise _RefusedError(f'it has no function {name}; there are {", ".join(there) or "none"}')
 
 
+def _check_takes(function):
+  """Refuses, when a run begins, what could not be called with lists by their names."""
+  if inspect.iscoroutinefunction(function):
+    raise _RefusedError('it is async: give a plain function, which returns the numbers')
+  kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
+  if not _BY_NAME & set(kinds):
+    raise _RefusedError('it takes no list by its name, such as texts, questions or answers')
+
+
 def _called(function, lists):
   """What a function returns, called with those of the lists that its parameters name."""
   wanted = inspect.signature(function).parameters
@@ -106,9 +121,7 @@ def _called(function, lists):
     taken = {_SAME.get(name, name) for name in given}
     given |= {name: values for name, values in lists.items() if name not in taken}
   if not given:
-    raise _RefusedError(
-      f'it has no parameter; name some of the lists there are: {", ".join(lists)}'
-    )
+    raise _RefusedError(f'it takes none of the lists there are: {", ".join(lists)}')
   return function(**given)
 
 

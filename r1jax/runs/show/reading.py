@@ -193,9 +193,11 @@ def _alive(lock):
     return False
   if not touched or not isinstance(holder, dict):
     return False
+  host, pid = holder.get('host'), holder.get('pid')
+  if not isinstance(host, str) or type(pid) is not int or not 0 < pid < 2**31:
+    return False  # no run writes that
   # A run that was killed has touched it a moment ago; of another host nothing else is known.
-  here = holder.get('host') == socket.gethostname() and isinstance(holder.get('pid'), int)
-  return _exists(holder['pid']) if here else True
+  return host != socket.gethostname() or _exists(pid)
 
 
 def _exists(pid):

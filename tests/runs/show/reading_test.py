@@ -44,7 +44,15 @@ def test_a_run_that_is_held_is_running_and_one_that_was_left_has_stopped(tmp_pat
   assert reading.read(folder).state == 'running'
 
 
-@pytest.mark.parametrize('text', ['', '[1]', '{"host": null, "pid": "x"', 'null'])
+@pytest.mark.parametrize(
+  'text',
+  [
+    '',
+    '[1]',
+    'null',
+    *(json.dumps({'host': socket.gethostname(), 'pid': pid}) for pid in (0, -1, True, 'x', 10**20)),
+  ],
+)
 def test_a_lock_that_names_nobody_holds_nothing(tmp_path, text):
   folder = folders.write(tmp_path / 'run', folders.rows(40))
   (folder / 'run.lock').write_text(text)
