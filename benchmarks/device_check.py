@@ -1,17 +1,19 @@
 """What this project does on the accelerator that is here, in one command of at most nine minutes.
 
-  python -m benchmarks.device_check --out=runs/device_check            # one H100 or H200
+  python -m benchmarks.device_check --out=runs/device_check            # one GPU, A100 or later
   JAX_PLATFORMS=cpu python -m benchmarks.device_check --toy --out=DIR   # a rehearsal, no GPU
 
 Parts, the most wanted first: the kernels against float64; models of 0.1B, 0.5B and 1.5B with random
 weights (rollout, scores, update; sampler against trainer); the kernels' times beside XLA's and
-cuDNN's. Each part is a process of its own, so that one that crashes or hangs costs only itself,
-and writes its file when it is done. Started again, the command does what is missing. It leaves
-`device_check.json` and `device_check.md`, a table for docs/results.md, both whole after each part.
+cuDNN's; attention by cuDNN, the form `cudnn`, on GPUs from Ampere on. Each part is a process of its
+own, so that one that crashes or hangs costs only itself, and writes its file when it is done.
+Started again, the command does what is missing. It leaves `device_check.json` and
+`device_check.md`, a table for docs/results.md, both whole after each part.
 """
 
 import dataclasses
 import functools
+import itertools
 import json
 import pathlib
 import subprocess
@@ -40,6 +42,8 @@ _BUDGET = flags.DEFINE_float('budget', 520.0, 'seconds for all parts together')
 _TOY = flags.DEFINE_bool('toy', False, 'sizes for a CPU: whether it runs, not how fast')
 _PART = flags.DEFINE_string('part', '', 'only this part, in this process')
 _FEWEST = 20.0  # seconds that a part needs at least: with less left none is begun
+# Rows, tokens, heads of queries and of keys, widths of queries and of values.
+_CUDNN = ((1, 2048, 12, 2, 128, 128), (2, 129, 4, 1, 64, 64), (2, 300, 4, 2, 24, 16))
 
 
 def device():
@@ -56,23 +60,40 @@ def device():
 
 def errors():
   """Largest errors of our kernels against float64, relative to the largest value of an array."""
-  # Without kernels of ours for this device, as on a CPU, its plain forms are checked.
-  ours = kernel_errors.gpu_cases() if jax.default_backend() == 'gpu' else kernel_errors.cases(False)
-  chosen = [case for case in ours if not _TOY.value or case.form == 'reference'][: _few(4)]
+  cases = kernel_errors.gpu_cases()
+  # Without kernels of ours for this device, as on a CPU, the plain forms are checked.
+  if kernel_times.own(jax.devices()[0]) != ['gpu']:
+    plain = ('reference', 'whole', 'chunked')
+    cases = (case for case in kernel_errors.cases(False) if case.form in plain)
+  return _worst(list(cases)[: _few(4)])
+
+
+def errors_of_cudnn():
+  """The same of attention by cuDNN; ValueError where the device does not take it."""
+  form = kernels_lib.resolve('cudnn', jax.devices()[0])
+  product = itertools.product(_CUDNN, kernel_errors.OPS['attention'].patterns)
+  return _worst([kernel_errors.Case('attention', form, *one, 'bfloat16') for one in product])
+
+
+def _worst(cases):
   worst = {}
-  for case in chosen:
+  for case in cases:
     for name, found, expected in kernel_errors.run(case, 0):
       key = f'{case.op} {name} ({case.form}, {case.dtype})'
       worst[key] = max(worst.get(key, 0.0), float(kernel_errors.errors(found, expected)[1]))
   return {'relative_error': worst}
 
 
-def times(tokens):
-  """Milliseconds of every op: our kernel, XLA's plain form, what others offer, the roofline."""
+def times(tokens, form=''):
+  """Milliseconds of every op: our kernel, XLA's plain form, what others offer, the roofline.
+
+  With a `form`, of that one in place of our kernels, and of attention that cuDNN takes alone.
+  """
   here = jax.devices()[0]
-  own = [here.platform] if here.platform in kernels_lib.FORMS else []
+  own = [kernels_lib.resolve(form, here)] if form else kernel_times.own(here)
+  cases = [c for c in kernel_cases.real(tokens) if not form or kernel_cases.CUDNN in c.rivals]
   chip, rows = kernel_times.data_sheet(here), {}
-  for case in list(kernel_cases.real(tokens))[: _few(1)]:
+  for case in cases[: _few(1)]:
     forms = [*own, 'reference']
     rivals = list(case.rivals) if own else []
     functions = [*map(case.functions, forms), *map(case.rival, rivals)]
@@ -164,8 +185,10 @@ def _parity(step):
 PARTS = {
   'device': device,
   'errors': errors,
+  'errors cudnn': errors_of_cudnn,
   **{f'model {size}': functools.partial(model, size) for size in ('0.1B', '0.5B', '1.5B')},
   **{f'times {n}': functools.partial(times, n) for n in (4096, 32_768)},
+  **{f'times cudnn {n}': functools.partial(times, n, 'cudnn') for n in (4096, 32_768)},
 }
 
 
@@ -225,9 +248,9 @@ def markdown(results):
   models = {n: r for n, r in results.items() if n.startswith('model') and 'failed' not in r}
   rows = [[name, *map(result.get, columns)] for name, result in models.items()]
   lines += _table(['model', *columns], rows)
+  worst = [r.get('relative_error', {}) for n, r in results.items() if n.startswith('errors')]
   lines += _table(
-    ['error against float64', 'relative'],
-    results.get('errors', {}).get('relative_error', {}).items(),
+    ['error against float64', 'relative'], itertools.chain(*(one.items() for one in worst))
   )
   for name in (n for n in results if n.startswith('times')):
     rows = results[name].get('milliseconds', {})

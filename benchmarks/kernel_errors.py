@@ -102,7 +102,7 @@ def segments(pattern, rng, rows, length):
 @functools.partial(jax.jit, static_argnums=(5, 6))
 def _attention_pull(q, k, v, segment, d, form, blocks):
   def run(q, k, v):
-    if form in ('reference', 'cpu'):
+    if form in ('reference', 'cpu', 'cudnn'):
       return kernels.attention(q, k, v, segment, _SCALE, form)
     if form == 'gpu':
       return flash_attention_gpu.attention(q, k, v, segment, _SCALE, interpreted())

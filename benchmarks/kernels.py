@@ -123,19 +123,27 @@ def seconds(functions, operands):
 def print_times(tokens):
   """Times on this device; where it has no kernels of ours only the plain form and its rivals."""
   device = jax.devices()[0]
-  own = [device.platform] if device.platform in kernels.FORMS else []
+  forms = own(device)
   chip = data_sheet(device)
   table = rich.table.Table(title=f'{device.device_kind}, {tokens} tokens: ms, and ratios to ours')
   for column in ('op', 'ours', 'XLA', 'others', 'share of the peak'):
     table.add_column(column, justify='left' if column == 'op' else 'right')
   for case in kernel_cases.real(tokens):
-    rivals = list(case.rivals) if own else []
-    functions = [case.functions(form) for form in (*own, 'reference')]
+    rivals = list(case.rivals) if forms else []
+    functions = [case.functions(form) for form in (*forms, 'reference')]
     found = seconds(functions + [case.rival(name) for name in rivals], list(draw(case)))
     # On a device without kernels of ours the plain form is compared with nothing.
-    first, plain, *others = found if own else [None, *found]
+    first, plain, *others = found if forms else [None, *found]
     table.add_row(case.name, *cells(first, plain, dict(zip(rivals, others)), limit(case, chip)))
   rich.console.Console(width=110).print(table)
+
+
+def own(device):
+  """The form of the device's own kernels, in a list that is empty where it has none."""
+  try:
+    return [kernels.resolve(device.platform, device)]
+  except ValueError:
+    return []
 
 
 def data_sheet(device):

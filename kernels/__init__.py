@@ -1,8 +1,9 @@
 """Ops of the performance-critical core; the model calls these names and nothing below them.
 
 Each takes `form`, which of its implementations runs: 'reference' (plain JAX, any platform), 'cpu'
-(for the cores of one), 'tpu' (Pallas, Mosaic TPU) or 'gpu' (Pallas, Mosaic GPU, Hopper). `resolve`
-turns what a user asks for into one of them. README.md has the contracts.
+(for the cores of one), 'tpu' (Pallas, Mosaic TPU), 'gpu' (Pallas, Mosaic GPU, Hopper) or 'cudnn'
+(NVIDIA's attention on GPUs from Ampere on). `resolve` turns what a user asks for into one of them.
+README.md has the contracts.
 """
 
 if __name__ == 'kernels':

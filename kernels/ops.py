@@ -7,14 +7,15 @@ import jax
 
 from r1jax.kernels import output_head_some
 
-ASKED = ('auto', 'reference', 'cpu', 'tpu', 'gpu')
+ASKED = ('auto', 'reference', 'cpu', 'tpu', 'gpu', 'cudnn')
 FORMS = ASKED[1:]
-SHARING = ('reference', 'cpu')  # forms whose attention knows shared prompts
+SHARING = ('reference', 'cpu', 'cudnn')  # forms whose attention knows shared prompts
 # Slots of a cache, which has multiples of them: what a kernel reads at once; for XLA:CPU the widest
 # vector of float32, as products over 133 slots take 1.4 times as long as over 136 or 144.
-_BLOCK = {'gpu': 128, 'cpu': 16, 'reference': 16}
+_BLOCK = {'gpu': 128, 'cpu': 16, 'reference': 16, 'cudnn': 16}
 _TILED = 2  # cores of a device up to which one core's loop of tiles is no slower than all of them
 _HOPPER = '9.0'  # the compute capability whose tensor core instructions the GPU kernels are
+_AMPERE = 8  # the first figure of the lowest that cuDNN's attention takes
 
 
 def _cores_per_device():
@@ -26,6 +27,13 @@ def _cores_per_device():
 def _ops(form):
   # On demand: Mosaic GPU takes 0.2 s to import, and not every wheel of JAX has it.
   return importlib.import_module(f'r1jax.kernels.{form}')
+
+
+def _ampere(device):
+  """Whether it is an NVIDIA GPU of compute capability 8.0 or more."""
+  # '7.5', '10.0'; AMD's GPUs say 'gfx90a', other devices nothing.
+  major = str(getattr(device, 'compute_capability', '')).split('.')[0]
+  return major.isdecimal() and int(major) >= _AMPERE
 
 
 def resolve(asked, device=None):
@@ -50,33 +58,47 @@ def resolve(asked, device=None):
   if asked == 'cpu' and device is None:
     return asked
   device = device or jax.devices()[0]
-  here = getattr(device, 'platform', 'gpu')
-  if here != asked:
+  here, needed = getattr(device, 'platform', 'gpu'), 'gpu' if asked == 'cudnn' else asked
+  if here != needed:
     raise ValueError(
-      f"config.runtime.kernels={asked!r} runs on a {asked} only; this is a {here}: use 'auto'"
+      f"config.runtime.kernels={asked!r} runs on a {needed} only; this is a {here}: use 'auto'"
     )
   if asked == 'gpu' and device.compute_capability != _HOPPER:
     raise ValueError(
       f"config.runtime.kernels='gpu' needs a Hopper GPU, compute capability {_HOPPER}; this one "
       f"has {device.compute_capability}: use 'auto'"
     )
+  if asked == 'cudnn' and not _ampere(device):
+    raise ValueError(
+      f"config.runtime.kernels='cudnn' needs an NVIDIA GPU of compute capability {_AMPERE}.0 or "
+      f"more; this one has {device.compute_capability}: use 'auto'"
+    )
   return asked
 
 
-def describe(form, platform):
-  """One line for the plan: which kernels run, and why not others."""
+def describe(form, device):
+  """One line for the plan: which kernels run on the device, and why not others."""
+  platform = device.platform
   if form == 'cpu':
     return 'cpu: attention tile by tile, all else plain JAX compiled by XLA for cpu'
+  if form == 'cudnn':
+    return 'cudnn: attention by cuDNN, all else plain JAX compiled by XLA for gpu; never run on one'
   if form != 'reference':
     return (
       f'{form}: Pallas kernels, all but the gradient of the output head; never timed on a {form}'
     )
-  why = {
-    'tpu': '; our Pallas kernels have not been run on a TPU yet: --config.runtime.kernels=tpu',
-    'gpu': '; our Pallas kernels have not been run on a GPU yet: --config.runtime.kernels=gpu',
-    'cpu': '; for one or two cores a device attention by tiles: --config.runtime.kernels=cpu',
-  }.get(platform, '')
-  return f'reference: plain JAX, compiled by XLA for {platform}{why}'
+  plain = f'reference: plain JAX, compiled by XLA for {platform}'
+  if platform == 'cpu':
+    return (
+      f'{plain}; for one or two cores a device attention by tiles: --config.runtime.kernels=cpu'
+    )
+  others = {'tpu': 'our Pallas kernels'} if platform == 'tpu' else {}
+  if getattr(device, 'compute_capability', '') == _HOPPER:
+    others['gpu'] = 'our Pallas kernels'
+  if _ampere(device):
+    others['cudnn'] = "cuDNN's attention"
+  tried = ' or '.join(f'--config.runtime.kernels={form} ({what})' for form, what in others.items())
+  return f'{plain}; not run on a {platform.upper()} yet, to be tried: {tried}' if tried else plain
 
 
 def whole_blocks(slots, form):

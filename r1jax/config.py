@@ -49,8 +49,8 @@ class RuntimeConfig:
     unroll_sampling: unroll where tokens are sampled, whatever `scan_layers` says: there a loop
       copies the weights of each layer at every token.
     dispatch: 'sorted' or 'dense' experts, see `model.config.MoeConfig`.
-    kernels: 'auto', 'reference', 'cpu', 'tpu' or 'gpu', see `kernels.resolve`; a form that does not
-      exist where the run starts is refused.
+    kernels: 'auto', 'reference', 'cpu', 'tpu', 'gpu' or 'cudnn' (NVIDIA's attention on GPUs from
+      Ampere on), see `kernels.resolve`; a form that does not exist where the run starts is refused.
     cache: folder in which compiled programs are kept for the next start; 'auto' for one in the
       user's cache, '' for none.
   """
@@ -62,7 +62,7 @@ class RuntimeConfig:
   scan_layers: bool = True
   unroll_sampling: bool = False
   dispatch: Literal['sorted', 'dense'] = 'sorted'
-  kernels: Literal['auto', 'reference', 'cpu', 'tpu', 'gpu'] = 'auto'
+  kernels: Literal['auto', 'reference', 'cpu', 'tpu', 'gpu', 'cudnn'] = 'auto'
   cache: str = programs.AUTO
 
   def __post_init__(self):

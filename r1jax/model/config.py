@@ -209,6 +209,18 @@ class ModelConfig:
           "'auto' leaves the ops to XLA"
         )
 
+  def _check_cudnn(self):
+    """Raises ValueError where cuDNN's attention does not take the type or a head's width."""
+    asked, instead = "config.runtime.kernels='cudnn'", "'auto' leaves attention to XLA"
+    if self.compute_dtype not in ('bfloat16', 'float16'):
+      raise ValueError(
+        f'{asked} multiplies 16 bits, config.runtime.compute_dtype={self.compute_dtype!r} is not: '
+        f"use 'bfloat16'; {instead}"
+      )
+    widest = max(self.head_qk, self.head_value)
+    if widest > 128:
+      raise ValueError(f'{asked} takes heads of 128 values at most, here of {widest}: {instead}')
+
   def check_mesh(self, shape):
     """Raises ValueError where a dimension does not divide over its mesh axis.
 
@@ -228,6 +240,8 @@ class ModelConfig:
       sizes += [('moe.experts', self.moe.experts, expert), ('moe.ffn', self.moe.ffn, tensor)]
     if self.kernels == 'gpu':
       self._check_gpu_kernels(tensor)
+    if self.kernels == 'cudnn':
+      self._check_cudnn()
     # What is gathered for a matmul: the residual width, and the latents that heads are made of.
     stored = {'width': self.width}
     if self.attention == 'mla':

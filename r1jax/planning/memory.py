@@ -160,6 +160,8 @@ def activations(cfg, mesh, all_rows, length):
   queries = min(length, max(64, length / 8), reference.BLOCK)
   pairs = attention_cpu.TILE**2 if cfg.kernels == 'cpu' else rows * queries * length
   scores = 3 * 4 * heads / context * pairs
+  if cfg.kernels == 'cudnn':  # no scores: a mask of whole rows in 16 bits, and its gradient
+    scores = 2 * 2 * rows * length**2
   vocab = cfg.vocab / sharding.ways(mesh, 'vocab')
   # The matrix and, unless it is frozen, its gradient in float32, both again in bfloat16; logits of
   # a block of tokens against a chunk of the vocabulary, their softmax and its gradient.

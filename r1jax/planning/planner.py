@@ -102,7 +102,8 @@ def make(job, target, settings, say=lambda text: None):
   """`Plan` of the job on the target; `say` hears what is being tried.
 
   Raises:
-    ValueError: the meshes asked for do not multiply to the target's devices.
+    ValueError: the meshes asked for do not multiply to the target's devices, or the job's kernels
+      are cuDNN's.
   """
   began, asked = time.monotonic(), job
   # A board is known by its name, whatever stands in for it here.
@@ -111,6 +112,11 @@ def make(job, target, settings, say=lambda text: None):
   if job.runtime.compute_dtype != asked.runtime.compute_dtype:
     say(precision.told(board))
   cfg = architecture(job, target.devices[0])
+  if cfg.kernels == 'cudnn':
+    raise ValueError(
+      "config.runtime.kernels='cudnn' has no plan: what cuDNN's kernels need is known only where "
+      "their GPU is; plan with 'reference' (docs/kernels.md says what differs)"
+    )
   count = len(target.devices) - _samplers(job)
   if count < 1:
     raise ValueError(

@@ -64,7 +64,7 @@ def _head(plan):
     ('batch', f'{job.rl.prompts} prompts x {job.sample.group}, prompt {job.data.max_prompt:,} + '
      f'{job.sample.max_new:,} new, {phases.slots(job, mesh).rows} slots per shard, '
      f'rows of {job.rl.rows} x {job.rl.capacity:,}'),
-    ('kernels', kernels.describe(plan.cfg.kernels, plan.target.devices[0].platform)),
+    ('kernels', kernels.describe(plan.cfg.kernels, plan.target.devices[0])),
     *phases.expert_rows(job, plan.cfg, mesh),
     ('changed', ' '.join(plan.changes) or 'nothing'),
     ('verdict', plan.verdict()),

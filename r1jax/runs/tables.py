@@ -65,7 +65,7 @@ def model_rows(cfg, mesh):
       'numbers',
       f'{cfg.param_dtype} weights, {cfg.compute_dtype} compute, float32 where it matters',
     ),
-    ('kernels', kernels.describe(cfg.kernels, mesh.devices.flat[0].platform)),
+    ('kernels', kernels.describe(cfg.kernels, mesh.devices.flat[0])),
     ('mesh', f'{sizes} on {mesh.size} {mesh.devices.flat[0].platform} device(s)'),
   ]
 

@@ -2,6 +2,7 @@
 again, and a part that fails costs only itself.
 """
 
+import dataclasses
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from benchmarks import device_check
+from r1jax.kernels import cudnn
 
 
 @pytest.fixture
@@ -53,6 +55,31 @@ def test_what_fails_or_has_no_time_left_is_said_and_the_rest_goes_on(folder, mon
   assert '- errors: not done after 3 s' in told
   monkeypatch.setattr(device_check, '_FEWEST', 20.0)
   assert device_check.run_all(folder, budget=1.0)['errors'] == {'failed': 'no time was left'}
+
+
+def test_cudnns_attention_is_a_part_of_its_own_and_refused_where_there_is_none(folder, monkeypatch):
+  """JAX's plain form of the same function stands in for cuDNN, here only."""
+  with pytest.raises(ValueError, match="kernels='cudnn' runs on a gpu only; this is a cpu"):
+    device_check.PARTS['errors cudnn']()
+  assert not any('cudnn' in name for name in device_check.parts())  # of a rehearsal
+  plain = lambda *operands: cudnn._attention(*operands, None, 'xla')
+  monkeypatch.setattr(cudnn, 'attention', plain)
+  monkeypatch.setattr(device_check.kernels_lib, 'resolve', lambda form, device: form)
+  monkeypatch.setattr(device_check, '_CUDNN', ((2, 33, 4, 2, 24, 16),))
+  case = device_check.kernel_cases.attention(2, 1, 16, 16, 64)
+  rival = lambda q, k, v, segment: plain(q, k, v, segment, 0.1)
+  case = dataclasses.replace(case, rivals=dict.fromkeys(case.rivals, rival))
+  wide = device_check.kernel_cases.attention(1, 1, 192, 128, 64)
+  monkeypatch.setattr(device_check.kernel_cases, 'real', lambda tokens: [wide, case])
+  results = {
+    'errors cudnn': device_check.PARTS['errors cudnn'](),
+    'times cudnn 4096': device_check.PARTS['times cudnn 4096'](),
+  }
+  assert max(results['errors cudnn']['relative_error'].values()) < 0.15  # bfloat16, lone tokens
+  (row,) = results['times cudnn 4096']['milliseconds'].values()
+  assert list(row) == ['cudnn', 'reference', 'cudnn causal']
+  told = device_check.markdown(results)
+  assert '| attention dq (cudnn, bfloat16) |' in told and '| times cudnn 4096 tokens, ms |' in told
 
 
 def test_the_models_are_those_that_their_sizes_say(folder):

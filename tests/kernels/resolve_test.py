@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 
 import jax
 import pytest
@@ -20,7 +21,9 @@ class Device:
   compute_capability: str = ''
 
 
-CPU, TPU, HOPPER, AMPERE = Device('cpu'), Device('tpu'), Device('gpu', '9.0'), Device('gpu', '8.0')
+CPU, TPU = Device('cpu'), Device('tpu')
+TURING, AMPERE, HOPPER = (Device('gpu', capability) for capability in ('7.5', '8.0', '9.0'))
+ADA, BLACKWELL, AMD = (Device('gpu', capability) for capability in ('8.9', '10.0', 'gfx90a'))
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,8 @@ CPU, TPU, HOPPER, AMPERE = Device('cpu'), Device('tpu'), Device('gpu', '9.0'), D
     ('auto', TPU, 'reference'),
     ('tpu', TPU, 'tpu'),
     ('gpu', HOPPER, 'gpu'),
+    *(('cudnn', device, 'cudnn') for device in (AMPERE, ADA, HOPPER, BLACKWELL)),
+    *(('auto', device, 'reference') for device in (TURING, AMPERE, BLACKWELL, AMD)),
     ('reference', TPU, 'reference'),
   ],
 )
@@ -44,6 +49,9 @@ def test_auto_is_the_form_that_has_been_run(asked, device, form):
     ('gpu', CPU, 'runs on a gpu only; this is a cpu'),
     ('gpu', AMPERE, r'compute capability 9\.0; this one has 8\.0'),
     ('tpu', CPU, 'runs on a tpu only; this is a cpu'),
+    ('cudnn', CPU, 'runs on a gpu only; this is a cpu'),
+    ('cudnn', TURING, r'compute capability 8\.0 or more; this one has 7\.5'),
+    ('cudnn', AMD, r'compute capability 8\.0 or more; this one has gfx90a'),
     ('cpu', TPU, 'runs on a cpu only; this is a tpu'),
     ('fast', CPU, "'fast' is not one of"),
   ],
@@ -77,11 +85,20 @@ def test_these_ask_for_no_devices(monkeypatch, asked, found):
 
 
 def test_the_plan_says_what_runs_and_what_else_there_is():
-  for name in ('tpu', 'gpu'):
-    assert f'kernels={name}' in kernels.describe('reference', name)
-    assert kernels.describe(name, name).startswith(f'{name}: Pallas')
-  assert kernels.describe('cpu', 'cpu').endswith('for cpu')
-  assert 'kernels=cpu' in kernels.describe('reference', 'cpu')
+  for name, device in (('tpu', TPU), ('gpu', HOPPER)):
+    assert f'kernels={name}' in kernels.describe('reference', device)
+    assert kernels.describe(name, device).startswith(f'{name}: Pallas')
+  assert kernels.describe('cpu', CPU).endswith('for cpu')
+  assert 'kernels=cpu' in kernels.describe('reference', CPU)
+  assert 'never run' in kernels.describe('cudnn', AMPERE)
+
+
+@pytest.mark.parametrize('device', [CPU, TPU, TURING, AMPERE, ADA, HOPPER, BLACKWELL, AMD])
+def test_the_plan_names_no_form_that_would_be_refused(device):
+  for form in re.findall(r'runtime\.kernels=(\w+)', kernels.describe('reference', device)):
+    assert kernels.resolve(form, device) == form
+  named = 'kernels=cudnn' in kernels.describe('reference', device)
+  assert named == (device in (AMPERE, ADA, HOPPER, BLACKWELL))
 
 
 def test_a_config_resolves_its_kernels_when_it_is_built(monkeypatch):

@@ -209,6 +209,19 @@ def test_the_estimate_foresees_what_more_shards_send():
   assert estimate.seconds(job, dense, target, fit.described((1, 8, 1, 1))) > 0
 
 
+def test_cudnns_attention_has_no_plan_without_its_gpu():
+  job = job_of((1, 1, 1, 1))
+  target = types.SimpleNamespace(chip=types.SimpleNamespace(name='a100'), devices=(None,))
+  asked = {'kernels': 'cudnn', 'compute_dtype': 'bfloat16'}
+  job = dataclasses.replace(
+    job,
+    model=dataclasses.replace(job.model, **asked),
+    runtime=dataclasses.replace(job.runtime, **asked),
+  )
+  with pytest.raises(ValueError, match="kernels='cudnn' has no plan: .*plan with 'reference'"):
+    planner.make(job, target, planner.Settings())
+
+
 def beside(job, mesh=(1, 2, 1, 1)):
   """The job with rollouts on devices of their own, by weights two rollouts old."""
   rl = dataclasses.replace(job.rl, staleness=2, rollout_mesh=mesh)
