@@ -43,7 +43,7 @@ def on_two_cores(section):
   """Sizes of an RL stage on a laptop, as in the other experiments too."""
   # 128 slots were 8 % faster than 64; most replies end in the first half of the cache.
   section.sample.update(group=16, max_new=96, slots=128, cache_growth=2)
-  section.rl.update(prompts=32, mini_batches=2, rows=16, capacity=144, samples_every=20)
+  section.rl.update(prompts=32, mini_batches=2, rows=8, capacity=144, samples_every=20)
   # One cap all along: the paper's doubles only after 8,200 updates.
   section.rl.length_schedule = ((0, 96),)
   section.evaluation.update(temperature=1.0, top_p=1.0)

@@ -180,7 +180,10 @@ def check_rows(name, rows, capacity, mesh):
   """
   shards, context = row_shards(mesh), row_devices(mesh)
   if rows % shards:
-    raise ValueError(f'{name}={rows} does not divide over {shards} shards of rows of the mesh')
+    raise ValueError(
+      f'{name}={rows} does not divide over {shards} shards of rows of the mesh: '
+      f'{-(-rows // shards) * shards} would'
+    )
   if rows // shards * capacity % context:
     raise ValueError(
       f'{name}={rows}: the tokens of a shard, {rows // shards} rows x {capacity}, do not divide '
