@@ -3,10 +3,10 @@
   python -m benchmarks.rl_step --preset=bench_qwen2
 
 Presets: `bench_qwen2` and `bench_mla` (4 layers, width 256, 8 prompts x 8 samples, prompt 64,
-exactly 192 new tokens), `tiny` (the default run's shapes, every completion at its cap), `ragged`
-(bench_qwen2 with prompt 192 and replies of a geometric length, mean 48, cap 192) and `smollm2` (its
-shape, 12 prompts x 8 samples, prompt 37, replies of 20 tokens on average). Prompts are shared but
-in `bench_mla` and `tiny`. Weights are random and lengths are fixed lists, so every run does the
+exactly 192 new tokens), `tiny` (the default run's model and lengths, every completion at its cap),
+`ragged` (bench_qwen2 with prompt 192 and replies of a geometric length, mean 48, cap 192) and
+`smollm2` (its shape, 12 prompts x 8 samples, prompt 37, replies of 20 tokens on average). Prompts
+are shared but in `bench_mla`. Weights are random and lengths are fixed lists, so every run does the
 same work. Medians after a warm-up.
 """
 
@@ -36,7 +36,9 @@ PRESETS = ('bench_qwen2', 'bench_mla', 'tiny', 'ragged', 'smollm2')
 _PRESET = flags.DEFINE_enum('preset', 'bench_qwen2', PRESETS, 'shapes')
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'timed steps')
 _JSON = flags.DEFINE_string('json', None, 'also write the figures to this file')
-_SLOTS = flags.DEFINE_integer('slots', 128, 'sequences decoded at once; 0 for all')
+_SLOTS = flags.DEFINE_integer(
+  'slots', None, "sequences decoded at once; 0 for all; by default the preset's"
+)
 _GROWTH = flags.DEFINE_integer('cache_growth', 3, 'see SampleConfig.cache_growth')
 
 
@@ -77,7 +79,9 @@ def shapes(preset):
   if preset == 'tiny':
     cfg = presets.tiny()
     cfg = dataclasses.replace(cfg, moe=dataclasses.replace(cfg.moe, dispatch='dense'), **fast)
-    return Shapes(cfg, prompts=32, group=16, prompt=48, new=96, rows=16)
+    # Half a group to a row, as in bench_qwen2; where none ends early, refilled slots cost time.
+    sizes = dict(rows=4, capacity=823, shared=True, slots=0)
+    return Shapes(cfg, prompts=32, group=16, prompt=48, new=96, **sizes)
   cfg = dataclasses.replace(presets.bench_qwen2(), kernels=fast['kernels'])
   if preset == 'smollm2':
     sizes = dict(vocab=49_152, width=576, layers=30, dense_layers=30, heads=9, kv_heads=3, ffn=1536)
@@ -216,7 +220,8 @@ def main(argv):
   """Prints the table."""
   del argv
   jax.set_mesh(sharding.make_mesh((1, -1, 1, 1)))
-  s = dataclasses.replace(shapes(_PRESET.value), slots=_SLOTS.value)
+  s = shapes(_PRESET.value)
+  s = s if _SLOTS.value is None else dataclasses.replace(s, slots=_SLOTS.value)
   top, need = peak(), flops(s)
   step = Step(s)
   took = measure(step, _REPEATS.value)
