@@ -86,8 +86,8 @@ def shapes(preset):
   if preset == 'smollm2':
     sizes = dict(vocab=49_152, width=576, layers=30, dense_layers=30, heads=9, kv_heads=3, ffn=1536)
     shape = dict(head_rope=64, head_value=64, qkv_bias=False, scan_layers=True)
-    cfg = dataclasses.replace(cfg, **sizes, **shape)
-    return Shapes(cfg, 12, 8, prompt=37, new=96, rows=6, mean=20, capacity=256, shared=True)
+    cfg = dataclasses.replace(cfg, **sizes, **shape, unroll_sampling=True)
+    return Shapes(cfg, 12, 8, prompt=37, new=96, rows=1, mean=20, capacity=512, shared=True)
   if preset == 'ragged':
     sizes = dict(prompt=192, new=192, rows=4, mean=48, capacity=640, shared=True)
     return Shapes(cfg, prompts=8, group=8, **sizes)
@@ -96,7 +96,7 @@ def shapes(preset):
     cfg = dataclasses.replace(cfg, kv_heads=0, qkv_bias=False, **latent)
     return Shapes(cfg, prompts=8, group=8, prompt=64, new=192, rows=16)
   # Half a group to a row, behind one prompt.
-  return Shapes(cfg, prompts=8, group=8, prompt=64, new=192, rows=4, capacity=840, shared=True)
+  return Shapes(cfg, prompts=8, group=8, prompt=64, new=192, rows=2, capacity=835, shared=True)
 
 
 class Step:

@@ -14,6 +14,7 @@ import jax
 from r1jax import params as params_lib
 from r1jax import programs, sharding
 from r1jax.model import transformer
+from r1jax.sampling import sample
 
 LAYOUTS = ('decode', 'same')
 
@@ -33,18 +34,26 @@ def held(cfg, mesh):
   return _bytes(cfg, mesh, sharding.gathered)
 
 
+def layers(cfg, mesh):
+  """Bytes a device of the layers that `sample.prepare` cuts from their stacks, if it does."""
+  if sample.decoding(cfg).scan_layers:
+    return 0.0
+  stacks = {name: part for name, part in specs(cfg).items() if name in ('dense', 'moe')}
+  return _bytes(cfg, mesh, sharding.gathered, stacks)
+
+
 def received(cfg, mesh):
   """Bytes a device that a hand-over brings from other devices."""
   return held(cfg, mesh) - _bytes(cfg, mesh, sharding.param)
 
 
-def _bytes(cfg, mesh, layout):
+def _bytes(cfg, mesh, layout, parts=None):
   # Values of one weight on one device.
   def one(p):
     shape = jax.sharding.NamedSharding(mesh, layout(p.axes)).shard_shape(p.shape)
     return math.prod(shape) * params_lib.dtype_of(p, cfg.compute_dtype).itemsize
 
-  leaves = jax.tree.leaves(specs(cfg), is_leaf=params_lib.is_param)
+  leaves = jax.tree.leaves(parts or specs(cfg), is_leaf=params_lib.is_param)
   return sum(one(p) for p in leaves)
 
 

@@ -15,6 +15,7 @@ from r1jax import sharding
 from r1jax.experiments import r1_zero
 from r1jax.model import transformer
 from r1jax.planning import memory, resident, residuals
+from r1jax.sampling import sample
 from tests.model import tiny
 
 ROWS, LENGTH = 4, 128
@@ -128,3 +129,18 @@ def test_a_device_with_memory_of_its_own_says_what_fits(monkeypatch, told):
   stats |= {'bytes_limit': 2 * peak(33), 'bytes_in_use': peak(33)}
   assert 'NOT' not in row(33) and 'GiB per device' in row(33)
   assert re.search(r'WILL NOT FIT: .*rl\.rows=33 it fits', row(64))
+
+
+def test_an_unrolled_sampler_is_planned_with_the_layers_that_it_cuts_from_their_stacks():
+  mesh = sharding.make_mesh((1, 1, 1, 1), jax.devices()[:1])
+  scanned = dataclasses.replace(WIDE, layers=3, dense_layers=3, scan_layers=True)
+  unrolled = dataclasses.replace(scanned, unroll_sampling=True)
+  held = memory.ArrayBytes(*[0.0] * 7)
+  need = [
+    resident.in_rollout(cfg, mesh, held, resident.Updates('rl.rows', 1, 128), 1)
+    for cfg in (scanned, unrolled)
+  ]
+  with jax.set_mesh(mesh):
+    weights = params_lib.init(transformer.specs(unrolled), jax.random.key(0), 0.02, 'float32')
+    layers = sample.prepare(weights, sample.decoding(unrolled))['dense']
+  assert len(layers) == 3 and need[1] - need[0] == sum(x.nbytes for x in jax.tree.leaves(layers))
