@@ -2,6 +2,7 @@
 
 import atexit
 import fcntl
+import gc
 import os
 import pathlib
 import pickle
@@ -24,6 +25,7 @@ from r1jax import sharding
 from tests import small_base, small_runs
 
 _PROGRAMS = 'R1JAX_TEST_PROGRAMS'
+MAPS = 20_000  # mappings of a worker above which a file's programs are dropped at its end
 TESTS = pathlib.Path(__file__).resolve().parent
 # A worker that is handed one of these last keeps all the others waiting, so they go first.
 LONGEST = (
@@ -68,6 +70,19 @@ def heeds_hangup():
   before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
   yield
   signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def few_programs():
+  """Drops a worker's compiled programs before they take all mappings that Linux gives a process.
+
+  Each has about ten of 65,530; the compiler that gets no more ends the worker, and names no reason.
+  """
+  yield
+  maps = pathlib.Path('/proc/self/maps')
+  if maps.exists() and maps.read_bytes().count(b'\n') > MAPS:
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope='session')

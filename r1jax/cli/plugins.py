@@ -16,6 +16,9 @@ def tell_in_a_line():
 
 def _shorten(record):
   if record.exc_info and _MARK in record.getMessage():
+    # JAX takes a Ctrl-C for a fault of the plugin that was beginning, and would go on.
+    if isinstance(record.exc_info[1], KeyboardInterrupt):
+      raise record.exc_info[1]
     reason = ' '.join(str(record.exc_info[1]).split())
     record.msg = f"a plugin of JAX's cannot be used, its devices are left out: {reason}"
     record.args, record.exc_info, record.exc_text = (), None, None

@@ -2,6 +2,8 @@
 
 import logging
 
+import pytest
+
 from r1jax.cli import flags, plugins
 
 
@@ -28,3 +30,10 @@ def test_a_plugin_that_fails_takes_one_line_and_says_why(caplog):
 def test_other_errors_keep_their_tracebacks(caplog):
   plugins.tell_in_a_line()
   assert 'Traceback' in said(caplog, 'Unable to initialize backend %s', RuntimeError('no'))
+
+
+def test_ctrl_c_while_a_plugin_begins_is_none_of_its_faults(caplog):
+  plugins.tell_in_a_line()
+  message = 'Jax plugin configuration error: Exception when calling %s.initialize()'
+  with pytest.raises(KeyboardInterrupt):
+    said(caplog, message, KeyboardInterrupt())
