@@ -25,7 +25,7 @@ from r1jax import sharding
 from tests import small_base, small_runs
 
 _PROGRAMS = 'R1JAX_TEST_PROGRAMS'
-MAPS = 20_000  # mappings of a worker above which a file's programs are dropped at its end
+_MAPS = 20_000  # mappings of a worker above which a file's programs are dropped at its end
 TESTS = pathlib.Path(__file__).resolve().parent
 # A worker that is handed one of these last keeps all the others waiting, so they go first.
 LONGEST = (
@@ -80,7 +80,7 @@ def few_programs():
   """
   yield
   maps = pathlib.Path('/proc/self/maps')
-  if maps.exists() and maps.read_bytes().count(b'\n') > MAPS:
+  if maps.exists() and maps.read_bytes().count(b'\n') > _MAPS:
     jax.clear_caches()
     gc.collect()
 

@@ -67,14 +67,14 @@ def in_update(cfg, mesh, held, updates, here):
 def in_rollout(cfg, mesh, held, updates, here):
   """The same at the peak of a rollout."""
   weights, tpu = held.decoding, mesh.devices.flat[0].platform == 'tpu'
+  # An unrolled sampler holds the layers beside the stacks that it has cut them from.
+  cut = handover.layers(cfg, mesh, cfg.compute_dtype if weights else cfg.param_dtype)
   # Without a layout of its own decoding casts them: a TPU's compiler does so once for all tokens.
   if tpu and cfg.param_dtype != cfg.compute_dtype:
     weights = weights or handover.held(cfg, mesh)
-  # An unrolled sampler holds the layers beside the stacks that it has cut them from.
-  weights += handover.layers(cfg, mesh)
   # While a step of the sampler writes to the cache, or slots become fewer, parts of it exist twice.
   # The state before the first update is written while the first rollout is sampled.
-  return _around(mesh, held, updates, here, weights + 1.5 * held.cache, True)
+  return _around(mesh, held, updates, here, weights + cut + 1.5 * held.cache, True)
 
 
 def _around(mesh, held, updates, here, inside, copied):

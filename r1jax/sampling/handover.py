@@ -31,29 +31,29 @@ def needed(cfg, mesh):
 
 def held(cfg, mesh):
   """Bytes a device of the weights in their decoding layout."""
-  return _bytes(cfg, mesh, sharding.gathered)
+  return _bytes(specs(cfg), mesh, sharding.gathered, cfg.compute_dtype)
 
 
-def layers(cfg, mesh):
-  """Bytes a device of the layers that `sample.prepare` cuts from their stacks, if it does."""
+def layers(cfg, mesh, dtype):
+  """Bytes a device of the layers, of `dtype`, that `sample.prepare` cuts; 0 where it cuts none."""
   if sample.decoding(cfg).scan_layers:
     return 0.0
   stacks = {name: part for name, part in specs(cfg).items() if name in ('dense', 'moe')}
-  return _bytes(cfg, mesh, sharding.gathered, stacks)
+  return _bytes(stacks, mesh, sharding.gathered, dtype)
 
 
 def received(cfg, mesh):
   """Bytes a device that a hand-over brings from other devices."""
-  return held(cfg, mesh) - _bytes(cfg, mesh, sharding.param)
+  return held(cfg, mesh) - _bytes(specs(cfg), mesh, sharding.param, cfg.compute_dtype)
 
 
-def _bytes(cfg, mesh, layout, parts=None):
+def _bytes(wanted, mesh, layout, dtype):
   # Values of one weight on one device.
   def one(p):
     shape = jax.sharding.NamedSharding(mesh, layout(p.axes)).shard_shape(p.shape)
-    return math.prod(shape) * params_lib.dtype_of(p, cfg.compute_dtype).itemsize
+    return math.prod(shape) * params_lib.dtype_of(p, dtype).itemsize
 
-  leaves = jax.tree.leaves(parts or specs(cfg), is_leaf=params_lib.is_param)
+  leaves = jax.tree.leaves(wanted, is_leaf=params_lib.is_param)
   return sum(one(p) for p in leaves)
 
 

@@ -188,7 +188,7 @@ def _alive(lock):
   """Whether a run holds the folder: it touches the file every ten seconds, as long as it lives."""
   try:
     holder = json.loads(lock.read_text())
-    touched = bool(holder) and time.time() - lock.stat().st_mtime < _ALIVE
+    touched = time.time() - lock.stat().st_mtime < _ALIVE
   except (OSError, ValueError):
     return False
   if not touched or not isinstance(holder, dict):
