@@ -169,10 +169,11 @@ def test_what_a_function_does_wrong_is_our_failure_in_one_line(tmp_path, body, w
     ('def score(*texts)', 'it takes no list by its name'),
     ('def score(texts, /)', 'it takes no list by its name'),
     ('async def score(texts)', 'it is async: give a plain function'),
+    ('class score(list)', 'it is a class: give a function'),
   ],
 )
 def test_what_cannot_be_called_with_lists_is_refused_when_the_run_begins(tmp_path, line, why):
-  (tmp_path / 'mine.py').write_text(f'{line}: return [1.0] * 2')
+  (tmp_path / 'mine.py').write_text(f'{line}: pass')
   config = service.RewardConfig(function=f'{tmp_path}/mine.py:score')
   with pytest.raises(ValueError, match=why):
     service.RewardService(config)

@@ -93,6 +93,8 @@ def _function(path, name):
 
 def _check_takes(function):
   """Refuses, when a run begins, what could not be called with lists by their names."""
+  if inspect.isclass(function):
+    raise _RefusedError('it is a class: give a function, which returns the numbers')
   if inspect.iscoroutinefunction(function):
     raise _RefusedError('it is async: give a plain function, which returns the numbers')
   kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
