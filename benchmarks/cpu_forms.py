@@ -19,7 +19,7 @@ import rich.console
 import rich.table
 from absl import app, flags
 
-from r1jax.kernels import attention_cpu, reference
+from r1jax.kernels import attention_cpu, decode_cpu, reference
 from r1jax.model import presets
 
 _ROUNDS = flags.DEFINE_integer('rounds', 15, 'rounds, in each of which every form runs once')
@@ -155,6 +155,9 @@ def latent_decoding():
   keep = jnp.arange(_SLOTS) < 100 + jnp.zeros((_SEQUENCES, 1), int)
 
   def ours(q, cache, keep):
+    return decode_cpu.mla_decode(q, cache, keep, values, 0.1)
+
+  def slots_first(q, cache, keep):
     return reference.mla_decode(q, cache, keep, values, 0.1)
 
   def heads_first(q, cache, keep):
@@ -168,8 +171,13 @@ def latent_decoding():
     return (prob[..., None] * cache[:, :, None, :values]).sum(1)
 
   # The forms differ in the order of their loops alone.
-  forms = (('slots first', ours), ('heads first, values cut before', heads_first))
-  return Op('MLA decode', (*forms, ('sums of products', products)), (q, cache, keep), False)
+  forms = (
+    ('scores turned between the products', ours),
+    ('slots first', slots_first),
+    ('heads first, values cut before', heads_first),
+    ('sums of products', products),
+  )
+  return Op('MLA decode', forms, (q, cache, keep), False)
 
 
 def grouped_decoding():

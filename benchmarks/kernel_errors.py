@@ -151,8 +151,8 @@ def _unread(rng, keep_BS, *caches):
 
 @functools.partial(jax.jit, static_argnums=(3, 4, 5))
 def _latent(q, cache, keep, width, form, slots):
-  if form == 'reference':
-    return kernels.mla_decode(q, cache, keep, width, _SCALE)
+  if form in ('reference', 'cpu'):
+    return kernels.mla_decode(q, cache, keep, width, _SCALE, form)
   if form == 'gpu':
     return decode_gpu.mla_decode(q, cache, keep, width, _SCALE, interpret=interpreted())
   return decode_tpu.mla_decode(q, cache, keep, width, _SCALE, slots, interpret=True)
@@ -284,7 +284,7 @@ OPS = {
   ),
   'mla_decode': Op(
     _mla_decode,
-    ('reference', 'tpu'),
+    ('reference', 'cpu', 'tpu'),
     ('ragged', 'holes', 'last', 'nothing'),
     (
       (3, 1, 4, 24, 16, 16),

@@ -27,7 +27,7 @@ from r1jax import params as params_lib
 from r1jax.algorithms import grpo
 from r1jax.model import config as model_config
 from r1jax.model import presets, transformer
-from r1jax.sampling import rollout, sample
+from r1jax.sampling import handover, rollout, sample
 from r1jax.stages import packing
 from r1jax.train import optimizer, steps
 from r1jax.train import state as state_lib
@@ -117,7 +117,8 @@ class Step:
 
   def rollout(self, number):
     """Samples all completions; the host has them."""
-    policy = rollout.Policy(self.state.params, self.s.cfg, None)
+    # As in a run: the weights are gathered once, not in each program.
+    policy, _ = handover.take(rollout.Policy(self.state.params, self.s.cfg, None), 'decode')
     never = np.array([[self.s.cfg.vocab]], np.int32)  # no such token: nothing stops early
     prompts = [row.tolist() for row in self.prompts]
     parts = rollout.run(policy, self.scfg, prompts, self.limits, jax.random.key(number), never)

@@ -80,7 +80,7 @@ def describe(form, device):
   """One line for the plan: which kernels run on the device, and why not others."""
   platform = device.platform
   if form == 'cpu':
-    return 'cpu: attention tile by tile, all else plain JAX compiled by XLA for cpu'
+    return "cpu: attention by tiles and MLA's decoding for cores, all else plain JAX, by XLA"
   if form == 'cudnn':
     return 'cudnn: attention by cuDNN, all else plain JAX compiled by XLA for gpu; never run on one'
   if form != 'reference':

@@ -10,15 +10,34 @@ COLUMN_AXIS = {'latent': -2, 'k': -1, 'v': -2}
 _ROW_AXIS = {'latent': -3, 'k': -4, 'v': -4}
 
 
-def write(cache, name, entry, column_B):
-  """The layer's array `name` with one entry a sequence put at the sequence's own column."""
-  kept, axis = cache[name], COLUMN_AXIS[name]
+def write(kept, name, entry, column_B):
+  """A layer's array `name` with one entry a sequence put at the sequence's own column."""
 
   # On a CPU as fast as one column for all (kernels/README.md), and a row may begin at any time.
   def one(row, new, column):
-    return jax.lax.dynamic_update_slice_in_dim(row, new, column, row.ndim + axis)
+    return jax.lax.dynamic_update_slice_in_dim(row, new, column, row.ndim + COLUMN_AXIS[name])
 
   return jax.vmap(one)(kept, entry.astype(kept.dtype), column_B)
+
+
+def read(cache, column_B):
+  """The entry of each sequence's own column, of a layer's arrays; its axis of columns is 1 long."""
+
+  def one(path, kept):
+    axis = COLUMN_AXIS[path[-1].key]
+    cut = lambda row, column: jax.lax.dynamic_slice_in_dim(row, column, 1, row.ndim + axis)
+    return jax.vmap(cut)(kept, column_B)
+
+  return jax.tree.map_with_path(one, cache)
+
+
+def write_all(cache, entries, column_B):
+  """The cache of all layers with `entries`, of `read` and stacked, in their columns."""
+  # Layers stay in front: with sequences there, XLA would turn the whole cache round and back.
+  one = lambda path, kept, new: jax.vmap(
+    lambda kept, new: write(kept, path[-1].key, new, column_B)
+  )(kept, new)
+  return jax.tree.map_with_path(one, cache, entries)
 
 
 def columns(cache):

@@ -37,8 +37,8 @@ def attend(params, cfg, x_XD, ctx):
 def decode(params, cfg, x_BD, ctx, cache):
   """One token a sequence against the cache; returns (out_BD, cache with the token written)."""
   q_BNH, k_BYH, v_BYU = _query_key_value(params, cfg, x_BD, ctx)
-  k_BYHS = cache_lib.write(cache, 'k', k_BYH[..., None], ctx.column_B)
-  v_BYSU = cache_lib.write(cache, 'v', v_BYU[:, :, None], ctx.column_B)
+  k_BYHS = cache_lib.write(cache['k'], 'k', k_BYH[..., None], ctx.column_B)
+  v_BYSU = cache_lib.write(cache['v'], 'v', v_BYU[:, :, None], ctx.column_B)
 
   def local(q, k, v, keep):
     return kernels.gqa_decode(q, k, v, keep, _scale(cfg), cfg.kernels)

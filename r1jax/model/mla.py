@@ -58,7 +58,7 @@ def decode(params, cfg, x_BD, ctx, cache):
   nope_BNH, pe_BNR = _query(params, cfg, x_BD, ctx)
   latent_BC, pe_BR = _latent(params, cfg, x_BD, ctx)
   row_B1A = jnp.concatenate([latent_BC, pe_BR], -1)[:, None]
-  latent_BSA = cache_lib.write(cache, 'latent', row_B1A, ctx.column_B)
+  latent_BSA = cache_lib.write(cache['latent'], 'latent', row_B1A, ctx.column_B)
   # Absorbed: the keys' half of the up-projection is applied to the query, so that all heads read
   # the cached latent itself.
   up = attention.split_heads(

@@ -1,6 +1,7 @@
 """The transformer: one function for training, scoring and prefill, one for a decoding step."""
 
 import dataclasses
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -225,7 +226,8 @@ def _layers(params, cfg, x_XD, ctx, cache=None):
     # Decoding has no backward pass.
     body = body if cache is not None else _rematerialised(cfg, body)
     rows = None if cache is None else cache[kind]
-    run = _unrolled if not cfg.scan_layers else _scanned if cache is None else _scanned_in_place
+    decoded = partial(_decoded, ctx.column_B)
+    run = _unrolled if not cfg.scan_layers else _scanned if cache is None else decoded
     x_XD, entries[kind], stats = run(body, x_XD, params[kind], rows)
     router = stats if kind == 'moe' else router
   # A layer's `load_E` is `load_LE` in the stack of them.
@@ -248,20 +250,19 @@ def _scanned(body, x_XD, stack, rows):
   return x_XD, entries, stats
 
 
-def _scanned_in_place(body, x_XD, stack, cache):
-  """Carries the cache of all layers: as a scan's input and output XLA:GPU would hold it twice."""
+def _decoded(column_B, body, x_XD, stack, cache):
+  """A scan that gives each layer's new entries; the cache takes those of all at once, behind it.
 
-  def step(carry, layer):
-    (x_XD, cache), (weights, i) = carry, layer
-    rows = jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, keepdims=False), cache)
-    x_XD, (entry, stats) = body(x_XD, (weights, rows))
-    put = lambda a, new: jax.lax.dynamic_update_index_in_dim(a, new, i, 0)
-    return (x_XD, jax.tree.map(put, cache, entry)), stats
+  A layer reads a copy of its part. To put that back, or to write into the cache in the loop, would
+  copy that part once more, or all of it.
+  """
 
-  # The number of layers is the first axis of every array of the cache.
-  number = jnp.arange(len(jax.tree.leaves(cache)[0]))
-  (x_XD, cache), stats = jax.lax.scan(step, (x_XD, cache), (stack, number))
-  return x_XD, cache, stats
+  def step(x_XD, layer):
+    x_XD, (written, stats) = body(x_XD, layer)
+    return x_XD, (cache_lib.read(written, column_B), stats)
+
+  x_XD, (columns, stats) = jax.lax.scan(step, x_XD, (stack, cache))
+  return x_XD, cache_lib.write_all(cache, columns, column_B), stats
 
 
 def _unrolled(body, x_XD, stack, rows):

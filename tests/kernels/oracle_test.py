@@ -11,6 +11,7 @@ import pytest
 from benchmarks import kernel_errors
 from r1jax.kernels import (
   attention_cpu,
+  decode_cpu,
   decode_tpu,
   flash_attention_tpu,
   oracle,
@@ -115,9 +116,9 @@ def test_huge_scores_and_lone_tokens_leave_no_nan_in_attention(form):
   assert all(np.isfinite(x).all() for x in (value, *gradients))
 
 
-@pytest.mark.parametrize('module', [reference, decode_tpu])
+@pytest.mark.parametrize('module', [reference, decode_cpu, decode_tpu])
 def test_huge_scores_and_empty_caches_leave_no_nan_in_decoding(module):
-  how = {} if module is reference else {'interpret': True}
+  how = {'interpret': True} if module is decode_tpu else {}
   q, cache = (jnp.asarray(1e15 * normal(2, n, 8), 'float32') for n in (4, 30))
   keep = jnp.zeros((2, 30), bool).at[1, 3:9].set(True)
   assert np.isfinite(module.mla_decode(q, cache, keep, 6, 1.0, **how)).all()

@@ -66,10 +66,11 @@ def test_spans_hold_every_query_once_and_no_block_is_too_large(length):
     assert (end - start) % blocks == 0 and (end - start) // blocks <= reference.BLOCK
 
 
-def test_latent_decoding_reads_the_kept_slots_and_returns_the_latent_part():
+@pytest.mark.parametrize('form', ['reference', 'cpu'])
+def test_latent_decoding_reads_the_kept_slots_and_returns_the_latent_part(form):
   q, cache, keep = normal(3, 4, 6), normal(3, 9, 6), RNG.random((3, 9)) < 0.5
   keep[:, 2] = True
-  out = kernels.mla_decode(q, cache, jnp.asarray(keep), 4, 0.3)
+  out = kernels.mla_decode(q, cache, jnp.asarray(keep), 4, 0.3, form)
   for b, n in np.ndindex(3, 4):
     rows = cache[b, keep[b]]
     np.testing.assert_allclose(out[b, n], attend(q[b, n], rows, rows[:, :4], 0.3), atol=1e-5)

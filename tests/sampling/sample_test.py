@@ -171,6 +171,18 @@ def test_sampling_may_be_unrolled_where_training_scans(free):
   assert text(looped).count('scan[') > text(scanned).count('scan[')
 
 
+def test_a_loop_over_layers_holds_no_second_cache():
+  cfg = dataclasses.replace(UNROLLED, scan_layers=True, layers=16, dense_layers=16)
+  weights, key = tiny.weights(cfg), jax.random.key(0)
+  entries = sample.prefill(weights, cfg, tiny.put(prompts()), tiny.put(LENGTHS))
+  slots = sample.empty(entries, rows=8, columns=1024, window=NEVER.shape[1])
+  until = {'steps': np.int32(4), 'enough': np.int32(0), 'most': 4}
+  lowered = sample.decode.lower(weights, cfg, CONFIG.how, slots, key, NEVER, **until)
+  held = sum(kept.nbytes for kept in jax.tree.leaves(slots.cache))
+  # A layer's part for reading, and that again where the token is written: two sixteenths.
+  assert lowered.compile().memory_analysis().temp_size_in_bytes < held / 4
+
+
 def test_greedy_completions_are_the_forward_pass_s_best_tokens_with_its_log_probabilities(greedy):
   expected, logits_BTV = logp_of(tiny.MLA, greedy, 1.0)
   np.testing.assert_array_equal(greedy.token_BT, logits_BTV.argmax(-1))

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from r1jax.runs.show import drawing
+
 
 def draw(axis, steps, values, share=False):
   """Draws one series pale, its smoothed course and last value; says where there is none.
@@ -25,7 +27,7 @@ def draw(axis, steps, values, share=False):
     mean = dict(color=color, linewidth=2, label=f'mean of {2 * window + 1} rollouts')
     axis.plot(steps, _smooth(values, window), **mean)
   axis.annotate(
-    f'{values[-1]:.3g}',
+    drawing.short(values[-1]),
     (steps[-1], values[-1]),
     (4, 0),
     textcoords='offset points',

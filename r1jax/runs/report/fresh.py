@@ -8,7 +8,7 @@ from r1jax.runs.report import course
 from r1jax.runs.show import page, reading
 
 PICTURE = 'report.png'
-_SHARE = 20  # a report may take a twentieth of the time since the last one
+_SHARE = 50  # a report may take a fiftieth of the time since the last one
 
 
 class Report:

@@ -164,7 +164,7 @@ def _last_values(frame, courses):
   for number, _, steps, values in courses:
     _, mean_N, _ = smooth(steps, values)
     height = float(frame.y(mean_N[-1]))
-    ends.append((height, number, _short(values[-1])))
+    ends.append((height, number, short(values[-1])))
   # From the bottom up; a text that would lie over the one below it is moved up.
   room, texts = _HEIGHT - _BOTTOM + 4.0, []
   for y, number, text in sorted(ends, reverse=True):
@@ -212,6 +212,8 @@ def _path(x_N, y_N):
   return 'M' + 'L'.join(f'{x:.1f} {y:.1f}' for x, y in zip(x_N, y_N))
 
 
-def _short(value):
-  """A number in few signs."""
+def short(value):
+  """A number in few signs: 3e-05, 0.953, 27.9, 25,100."""
+  if abs(value) >= 1000:
+    return f'{value:,.0f}'
   return f'{value:.0e}' if 0 < abs(value) < 1e-3 else f'{value:.3g}'
