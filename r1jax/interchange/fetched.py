@@ -69,6 +69,12 @@ def find(name):
   return path
 
 
+def again(path):
+  """What to do about a damaged file: the command that brings it, where `fetch` brought it."""
+  same = [name for name in MODELS if place(name).resolve() == pathlib.Path(path).resolve()]
+  return f'bring it again: r1jax fetch {same[0]}' if same else 'download it again'
+
+
 def fetch(name, say=print):
   """Brings a model of MODELS and returns its file; one that is there and whole is kept.
 

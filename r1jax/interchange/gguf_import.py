@@ -16,7 +16,7 @@ import numpy as np
 
 from r1jax import files
 from r1jax.data import hub_files
-from r1jax.interchange import families, gguf_vocabulary, names, tensors
+from r1jax.interchange import families, fetched, gguf_vocabulary, names, tensors
 from r1jax.model import config, rope
 
 READ = ('llama', 'qwen2', 'qwen3')
@@ -88,7 +88,7 @@ def _read(path):
   except Exception as error:  # damage shows as any kind of error
     raise tensors.CheckpointFileError(
       f'{path}: not a GGUF file that can be read: its {path.stat().st_size} bytes are truncated, '
-      'damaged or big-endian; download it again'
+      f'damaged or big-endian; {fetched.again(path)}'
     ) from error
 
 

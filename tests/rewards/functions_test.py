@@ -167,7 +167,11 @@ def test_what_a_function_does_wrong_is_our_failure_in_one_line(tmp_path, body, w
   [
     ('def score()', 'it takes no list by its name, such as texts'),
     ('def score(*texts)', 'it takes no list by its name'),
-    ('def score(texts, /)', 'it takes no list by its name'),
+    ('def score(texts, /)', 'its lists are given by their names: remove the /'),
+    (
+      'def score(texts):\n  yield 1\n  if texts',
+      'it is a generator: give a function that returns a list',
+    ),
     ('async def score(texts)', 'it is async: give a plain function'),
     ('class score(list)', 'it is a class: give a function'),
   ],

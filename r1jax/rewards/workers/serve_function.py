@@ -97,8 +97,13 @@ def _check_takes(function):
     raise _RefusedError('it is a class: give a function, which returns the numbers')
   if inspect.iscoroutinefunction(function):
     raise _RefusedError('it is async: give a plain function, which returns the numbers')
-  kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
-  if not _BY_NAME & set(kinds):
+  if inspect.isgeneratorfunction(function):
+    raise _RefusedError('it is a generator: give a function that returns a list of numbers')
+  parameters = list(inspect.signature(function).parameters.values())
+  needed = [one for one in parameters if one.default is one.empty]
+  if any(one.kind == one.POSITIONAL_ONLY for one in needed):
+    raise _RefusedError('its lists are given by their names: remove the / from its parameters')
+  if not _BY_NAME & {one.kind for one in parameters}:
     raise _RefusedError('it takes no list by its name, such as texts, questions or answers')
 
 
