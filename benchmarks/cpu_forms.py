@@ -170,7 +170,6 @@ def latent_decoding():
     prob = jax.nn.softmax(jnp.where(keep[:, :, None], score, reference.MASKED), 1)
     return (prob[..., None] * cache[:, :, None, :values]).sum(1)
 
-  # The forms differ in the order of their loops alone.
   forms = (
     ('scores turned between the products', ours),
     ('slots first', slots_first),

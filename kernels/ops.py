@@ -80,7 +80,7 @@ def describe(form, device):
   """One line for the plan: which kernels run on the device, and why not others."""
   platform = device.platform
   if form == 'cpu':
-    return "cpu: attention by tiles and MLA's decoding for cores, all else plain JAX, by XLA"
+    return 'cpu: attention by tiles, MLA decoding; all else plain JAX compiled by XLA for cpu'
   if form == 'cudnn':
     return 'cudnn: attention by cuDNN, all else plain JAX compiled by XLA for gpu; never run on one'
   if form != 'reference':
@@ -89,9 +89,7 @@ def describe(form, device):
     )
   plain = f'reference: plain JAX, compiled by XLA for {platform}'
   if platform == 'cpu':
-    return (
-      f'{plain}; for one or two cores a device attention by tiles: --config.runtime.kernels=cpu'
-    )
+    return f'{plain}; for one or two cores a device there is --config.runtime.kernels=cpu'
   others = {'tpu': 'our Pallas kernels'} if platform == 'tpu' else {}
   if getattr(device, 'compute_capability', '') == _HOPPER:
     others['gpu'] = 'our Pallas kernels'

@@ -47,7 +47,7 @@ class RuntimeConfig:
     offload: keep the inputs of those layers in the host's memory until the backward pass.
     scan_layers: one compiled layer in a loop; False unrolls (fast on CPU, slow to compile).
     unroll_sampling: unroll where tokens are sampled, whatever `scan_layers` says: there a loop
-      copies the weights of each layer at every token.
+      copies each layer's weights and cache at every token.
     dispatch: 'sorted' or 'dense' experts, see `model.config.MoeConfig`.
     kernels: 'auto', 'reference', 'cpu', 'tpu', 'gpu' or 'cudnn' (NVIDIA's attention on GPUs from
       Ampere on), see `kernels.resolve`; a form that does not exist where the run starts is refused.

@@ -32,7 +32,7 @@ def read(cache, column_B):
 
 
 def write_all(cache, entries, column_B):
-  """The cache of all layers with `entries`, of `read` and stacked, in their columns."""
+  """The cache of all layers with new entries put; `entries` are those of `read`, layers stacked."""
   # Layers stay in front: with sequences there, XLA would turn the whole cache round and back.
   one = lambda path, kept, new: jax.vmap(
     lambda kept, new: write(kept, path[-1].key, new, column_B)

@@ -226,8 +226,8 @@ def _layers(params, cfg, x_XD, ctx, cache=None):
     # Decoding has no backward pass.
     body = body if cache is not None else _rematerialised(cfg, body)
     rows = None if cache is None else cache[kind]
-    decoded = partial(_decoded, ctx.column_B)
-    run = _unrolled if not cfg.scan_layers else _scanned if cache is None else decoded
+    decoding = partial(_scanned_decoding, ctx.column_B)
+    run = _unrolled if not cfg.scan_layers else _scanned if cache is None else decoding
     x_XD, entries[kind], stats = run(body, x_XD, params[kind], rows)
     router = stats if kind == 'moe' else router
   # A layer's `load_E` is `load_LE` in the stack of them.
@@ -250,7 +250,7 @@ def _scanned(body, x_XD, stack, rows):
   return x_XD, entries, stats
 
 
-def _decoded(column_B, body, x_XD, stack, cache):
+def _scanned_decoding(column_B, body, x_XD, stack, cache):
   """A scan that gives each layer's new entries; the cache takes those of all at once, behind it.
 
   A layer reads a copy of its part. To put that back, or to write into the cache in the loop, would
@@ -261,8 +261,8 @@ def _decoded(column_B, body, x_XD, stack, cache):
     x_XD, (written, stats) = body(x_XD, layer)
     return x_XD, (cache_lib.read(written, column_B), stats)
 
-  x_XD, (columns, stats) = jax.lax.scan(step, x_XD, (stack, cache))
-  return x_XD, cache_lib.write_all(cache, columns, column_B), stats
+  x_XD, (entries, stats) = jax.lax.scan(step, x_XD, (stack, cache))
+  return x_XD, cache_lib.write_all(cache, entries, column_B), stats
 
 
 def _unrolled(body, x_XD, stack, rows):

@@ -173,6 +173,7 @@ def test_what_a_function_does_wrong_is_our_failure_in_one_line(tmp_path, body, w
       'it is a generator: give a function that returns a list',
     ),
     ('async def score(texts)', 'it is async: give a plain function'),
+    ('async def score(texts):\n  yield 1\n  if texts', 'it is a generator: give a function'),
     ('class score(list)', 'it is a class: give a function'),
   ],
 )

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from r1jax.model import transformer
 from r1jax.sampling import draw, rollout, sample
 from r1jax.train import steps
 from tests.model import tiny
@@ -179,8 +180,12 @@ def test_a_loop_over_layers_holds_no_second_cache():
   until = {'steps': np.int32(4), 'enough': np.int32(0), 'most': 4}
   lowered = sample.decode.lower(weights, cfg, CONFIG.how, slots, key, NEVER, **until)
   held = sum(kept.nbytes for kept in jax.tree.leaves(slots.cache))
-  # A layer's part for reading, and that again where the token is written: two sixteenths.
+  # A copy of one layer's part, which it reads.
   assert lowered.compile().memory_analysis().temp_size_in_bytes < held / 4
+  # And no layer gives its part back: of the loop over them come new entries, a column each.
+  step = lambda cache: transformer.decode_step(weights, cfg, slots.token_B, slots.position_B, cache)
+  [loop] = [one for one in jax.make_jaxpr(step)(slots.cache).eqns if one.primitive.name == 'scan']
+  assert sum(out.aval.size * out.aval.dtype.itemsize for out in loop.outvars) < held / 100
 
 
 def test_greedy_completions_are_the_forward_pass_s_best_tokens_with_its_log_probabilities(greedy):

@@ -97,7 +97,7 @@ def _check_takes(function):
     raise _RefusedError('it is a class: give a function, which returns the numbers')
   if inspect.iscoroutinefunction(function):
     raise _RefusedError('it is async: give a plain function, which returns the numbers')
-  if inspect.isgeneratorfunction(function):
+  if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
     raise _RefusedError('it is a generator: give a function that returns a list of numbers')
   parameters = list(inspect.signature(function).parameters.values())
   needed = [one for one in parameters if one.default is one.empty]

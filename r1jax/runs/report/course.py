@@ -23,8 +23,7 @@ def plot(run, path):
     axis.set_xlabel('update', fontsize=9)
     axis.set_xlim(-0.02 * last, 1.16 * last)  # the last value is written behind its point
   drawing.suptitle(title(run), x=0.01, ha='left', fontsize=10, color='0.3')
-  # Measured once: to fit them to each picture's labels takes as long as to draw it.
-  drawing.subplots_adjust(left=0.075, right=0.935, top=0.9, bottom=0.075, wspace=0.22, hspace=0.3)
+  drawing.tight_layout()
   tmp = pathlib.Path(path).with_suffix('.tmp.png')
   drawing.savefig(tmp, dpi=130)
   # Who looks meanwhile sees the last picture or the next one, never half of it.

@@ -213,7 +213,8 @@ def _path(x_N, y_N):
 
 
 def short(value):
-  """A number in few signs: 3e-05, 0.953, 27.9, 25,100."""
-  if abs(value) >= 1000:
+  """A number in few signs: 3.1e-05, 0.953, 27.9, 25,100."""
+  # From here on three digits would be written with an exponent.
+  if abs(value) >= 999.5:
     return f'{value:,.0f}'
-  return f'{value:.0e}' if 0 < abs(value) < 1e-3 else f'{value:.3g}'
+  return f'{value:.1e}' if 0 < abs(value) < 1e-3 else f'{value:.3g}'
