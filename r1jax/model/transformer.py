@@ -226,7 +226,8 @@ def _layers(params, cfg, x_XD, ctx, cache=None):
     # Decoding has no backward pass.
     body = body if cache is not None else _rematerialised(cfg, body)
     rows = None if cache is None else cache[kind]
-    decoding = partial(_scanned_decoding, ctx.column_B)
+    # XLA:TPU turns the whole cache round for the write behind the loop: 9.5 GiB in place of 2.8.
+    decoding = partial(_written_behind, ctx.column_B) if cfg.kernels == 'cpu' else _written_within
     run = _unrolled if not cfg.scan_layers else _scanned if cache is None else decoding
     x_XD, entries[kind], stats = run(body, x_XD, params[kind], rows)
     router = stats if kind == 'moe' else router
@@ -250,11 +251,26 @@ def _scanned(body, x_XD, stack, rows):
   return x_XD, entries, stats
 
 
-def _scanned_decoding(column_B, body, x_XD, stack, cache):
+def _written_within(body, x_XD, stack, cache):
+  """Carries the cache of all layers: as a scan's input and output XLA:GPU would hold it twice."""
+
+  def step(carry, layer):
+    (x_XD, cache), (weights, i) = carry, layer
+    rows = jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, keepdims=False), cache)
+    x_XD, (entry, stats) = body(x_XD, (weights, rows))
+    put = lambda a, new: jax.lax.dynamic_update_index_in_dim(a, new, i, 0)
+    return (x_XD, jax.tree.map(put, cache, entry)), stats
+
+  # The number of layers is the first axis of every array of the cache.
+  number = jnp.arange(len(jax.tree.leaves(cache)[0]))
+  (x_XD, cache), stats = jax.lax.scan(step, (x_XD, cache), (stack, number))
+  return x_XD, cache, stats
+
+
+def _written_behind(column_B, body, x_XD, stack, cache):
   """A scan that gives each layer's new entries; the cache takes those of all at once, behind it.
 
-  A layer reads a copy of its part. To put that back, or to write into the cache in the loop, would
-  copy that part once more, or all of it.
+  A layer reads a copy of its part, which XLA:CPU, written within, copies back once more.
   """
 
   def step(x_XD, layer):
