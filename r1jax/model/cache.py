@@ -33,10 +33,12 @@ def read(cache, column_B):
 
 def write_all(cache, entries, column_B):
   """The cache of all layers with new entries put; `entries` are those of `read`, layers stacked."""
+
   # Layers stay in front: with sequences there, XLA would turn the whole cache round and back.
-  one = lambda path, kept, new: jax.vmap(
-    lambda kept, new: write(kept, path[-1].key, new, column_B)
-  )(kept, new)
+  def one(path, kept, new):
+    put = lambda kept, new: write(kept, path[-1].key, new, column_B)
+    return jax.vmap(put)(kept, new)
+
   return jax.tree.map_with_path(one, cache, entries)
 
 

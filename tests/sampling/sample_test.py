@@ -175,27 +175,38 @@ def test_sampling_may_be_unrolled_where_training_scans(free):
 @pytest.mark.parametrize('cfg', [UNROLLED, tiny.MLA])
 def test_on_cores_a_loop_over_layers_draws_what_unrolled_layers_draw(cfg):
   cfg = dataclasses.replace(cfg, kernels='cpu', scan_layers=False)
-  looped = dataclasses.replace(cfg, scan_layers=True)
-  np.testing.assert_array_equal(generate(looped).token_BT, generate(cfg).token_BT)
+  scanned = dataclasses.replace(cfg, scan_layers=True)
+  np.testing.assert_array_equal(generate(scanned).token_BT, generate(cfg).token_BT)
+
+
+def in_a_loop(form):
+  """(config, weights, slots with a wide cache) of sixteen layers in a loop."""
+  cfg = dataclasses.replace(UNROLLED, scan_layers=True, layers=16, dense_layers=16, kernels=form)
+  weights = tiny.weights(cfg)
+  entries = sample.prefill(weights, cfg, tiny.put(prompts()), tiny.put(LENGTHS))
+  return cfg, weights, sample.empty(entries, rows=8, columns=1024, window=NEVER.shape[1])
+
+
+def nbytes(arrays):
+  return sum(x.size * x.dtype.itemsize for x in arrays)
 
 
 @pytest.mark.parametrize('form', ['reference', 'cpu'])
 def test_a_loop_over_layers_holds_no_second_cache(form):
-  cfg = dataclasses.replace(UNROLLED, scan_layers=True, layers=16, dense_layers=16, kernels=form)
-  weights, key = tiny.weights(cfg), jax.random.key(0)
-  entries = sample.prefill(weights, cfg, tiny.put(prompts()), tiny.put(LENGTHS))
-  slots = sample.empty(entries, rows=8, columns=1024, window=NEVER.shape[1])
+  cfg, weights, slots = in_a_loop(form)
+  key = jax.random.key(0)
   until = {'steps': np.int32(4), 'enough': np.int32(0), 'most': 4}
   lowered = sample.decode.lower(weights, cfg, CONFIG.how, slots, key, NEVER, **until)
-  held = sum(kept.nbytes for kept in jax.tree.leaves(slots.cache))
   # A copy of one layer's part, which it reads.
+  held = nbytes(jax.tree.leaves(slots.cache))
   assert lowered.compile().memory_analysis().temp_size_in_bytes < held / 4
-  if form != 'cpu':
-    return
-  # And there no layer gives its part back: of the loop over them come new entries, a column each.
+
+
+def test_on_cores_of_a_loop_over_layers_come_their_new_entries_and_no_part_of_the_cache():
+  cfg, weights, slots = in_a_loop('cpu')
   step = lambda cache: transformer.decode_step(weights, cfg, slots.token_B, slots.position_B, cache)
   [loop] = [one for one in jax.make_jaxpr(step)(slots.cache).eqns if one.primitive.name == 'scan']
-  assert sum(out.aval.size * out.aval.dtype.itemsize for out in loop.outvars) < held / 100
+  assert nbytes(out.aval for out in loop.outvars) < nbytes(jax.tree.leaves(slots.cache)) / 100
 
 
 def test_greedy_completions_are_the_forward_pass_s_best_tokens_with_its_log_probabilities(greedy):
