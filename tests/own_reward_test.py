@@ -21,7 +21,7 @@ def long(texts, questions, allowed):
   return [min(len(t) / a, 1.0) for t, a in zip(texts, allowed)]
 
 def odd(texts, answers, **columns):
-  assert set(columns) == {'questions', 'allowed'}
+  assert set(columns) == {'completions', 'prompts', 'questions', 'allowed'}
   kinds = (verdict.Kind.WRONG, verdict.Kind.CORRECT)
   return [verdict.Verdict(len(t) % 2, kinds[len(t) % 2], f'{len(t)} signs') for t in texts]
 """

@@ -77,11 +77,17 @@ def test_a_function_written_for_trl_runs_as_it_is(tmp_path):
   # The shape of the documentation of another trainer: its own names, and all else by kwargs.
   source = """
 def score(completions, prompts, solution, **kwargs):
-  assert sorted(kwargs) == ['answers', 'level']
+  assert sorted(kwargs) == ['answers', 'level', 'questions', 'texts']
   return [-abs(4 - len(c)) if s == 'x' else 0 for c, p, s in zip(completions, prompts, solution)]
+
+def by_dict(**kwargs):
+  assert kwargs['prompts'] == kwargs['questions'] == ['a question'] * 3
+  assert kwargs['completions'] == kwargs['texts']
+  return [len(c) for c in kwargs['completions']]
 """
   items = _items('four', 'sixsix', extra={'solution': 'x', 'level': 2}) + _items('a')
   assert [v.score for v in _judged(tmp_path, source, items)] == [0, -2, 0]
+  assert [v.score for v in _judged(tmp_path, source, items, 'by_dict')] == [4, 6, 1]
 
 
 def test_other_answers_come_as_their_records(tmp_path):
@@ -146,6 +152,9 @@ def test_the_sum_has_the_weights_of_all_parts(tmp_path):
     ('return 1.0', 'it returned float 1.0, expected a list of 2 numbers'),
     ('pass', 'it returned NoneType None, expected a list of 2 numbers'),
     ('return {"a": 1, "b": 2}', 'it returned dict'),
+    ('return {1.0, 0.5}', 'expected a list of 2 numbers in the order of texts'),
+    ('return {"a": 1, "b": 2}.keys()', 'it returned dict_keys'),
+    ('import numpy; return numpy.array(0.5)', 'it returned ndarray array(0.5), expected a list'),
     ('return ["1.0", "0.5"]', "it gave str '0.5' for a completion, expected a number or a Verdict"),
     ('return [None, None]', 'it gave NoneType None for a completion'),
     ('raise KeyError("gold")', "it raised KeyError: 'gold' (line 2)"),
@@ -182,6 +191,65 @@ def test_what_cannot_be_called_with_lists_is_refused_when_the_run_begins(tmp_pat
   config = service.RewardConfig(function=f'{tmp_path}/mine.py:score')
   with pytest.raises(ValueError, match=why):
     service.RewardService(config)
+
+
+KEEPING = """
+import asyncio, functools, math
+
+def kept(function):
+  return functools.wraps(function)(lambda *args, **named: function(*args, **named))
+
+def driven(function):
+  return functools.wraps(function)(lambda *args, **named: asyncio.run(function(*args, **named)))
+
+def listed(function):
+  return functools.wraps(function)(lambda *args, **named: list(function(*args, **named)))
+
+class Awaited:
+  async def __call__(self, texts): pass
+
+class Scores:
+  def __init__(self, texts): pass
+
+class Placed:
+  def __call__(self, texts, /): pass
+
+async def late(texts, hint): return [len(text) for text in texts]
+def each(texts): yield from map(len, texts)
+def placed(texts, /, most): pass
+"""
+
+
+@pytest.mark.parametrize(
+  'value, why',
+  [
+    ('Awaited()', 'it is async'),
+    ('functools.partial(Awaited())', 'it is async'),
+    ('kept(late)', 'it is async'),
+    ('kept(kept(each))', 'it is a generator'),
+    ('functools.partial(kept(Awaited()))', 'it is async'),
+    ('kept(Scores)', 'it is a class'),
+    ('functools.partial(Awaited)', 'it is a class'),
+    ('functools.partial(placed, most=3)', 'remove the / from the parameters of placed'),
+    ('Placed()', 'remove the / from the parameters of Placed.__call__'),
+    ('Placed().__call__', 'remove the / from the parameters of Placed.__call__'),
+    ('len', 'len is compiled and takes nothing by its name: write a function around it'),
+    ('functools.partial(math.fsum)', 'fsum is compiled and takes nothing by its name'),
+    ('max', 'max is compiled and does not say its parameters: write a function around it'),
+  ],
+)
+def test_what_is_behind_a_decorator_or_an_object_is_refused_too(tmp_path, value, why):
+  (tmp_path / 'mine.py').write_text(f'{KEEPING}\nscore = {value}')
+  config = service.RewardConfig(function=f'{tmp_path}/mine.py:score')
+  with pytest.raises(ValueError, match=why):
+    service.RewardService(config)
+
+
+@pytest.mark.parametrize('value', ['driven(late)', 'listed(each)'])
+def test_a_decorator_may_make_a_plain_function_of_another_kind(tmp_path, value):
+  items = _items('four', 'sixsix', extra={'hint': ''})
+  source = f'{KEEPING}\nscore = {value}'
+  assert [v.score for v in _judged(tmp_path, source, items)] == [4, 6]
 
 
 def test_a_function_that_takes_none_of_the_lists_is_told_which_there_are(tmp_path):

@@ -5,6 +5,7 @@ this process. Only memory that it may write is limited, as libraries such as tor
 times the addresses that they use.
 """
 
+import collections.abc
 import functools
 import importlib.util
 import inspect
@@ -26,6 +27,8 @@ _BY_NAME = {
 # Lists by the name that a function may ask for; the second names are those of TRL's functions.
 _SAME = {'completions': 'texts', 'prompts': 'questions'}
 
+_AROUND = ': write a function around it, such as def score(texts): ...'
+
 
 class _RefusedError(Exception):
   """What is wrong with a function or with what it returned; a whole sentence."""
@@ -45,7 +48,9 @@ def check(path, name, lists):
   """
   try:
     function = _function(path, name)
-    _check_takes(function)
+    if not lists:
+      _check_kind(function)
+      _check_takes(function)
   except (Exception, SystemExit) as error:  # of somebody's code anything may come
     return _failed(_told(error, path))
   if not lists:
@@ -91,18 +96,73 @@ def _function(path, name):
   raise _RefusedError(f'it has no function {name}; there are {", ".join(there) or "none"}')
 
 
+def _check_kind(function):
+  """Refuses, when a run begins, what returns no list of numbers whatever it is called with."""
+  for one, decorated in _within(function):
+    why = _other_kind(one)
+    # A decorator may drive a coroutine, list a generator, or ask a class's object.
+    if why and (not decorated or _hands_on(function, one)):
+      raise _RefusedError(why)
+
+
+def _within(function, decorated=False):
+  """Yields a function and those that it calls, and of each whether a decorator is around it."""
+  yield function, decorated
+  if isinstance(function, functools.partial):
+    yield from _within(function.func, decorated)
+  if inspect.isfunction(type(function).__call__):
+    yield from _within(type(function).__call__, decorated)
+  if hasattr(function, '__wrapped__'):
+    yield from _within(function.__wrapped__, True)
+
+
+def _other_kind(function):
+  """Why a function returns no list of numbers, as it is of another kind; '' for a plain one."""
+  if inspect.isclass(function):
+    return 'it is a class: give a function, which returns the numbers'
+  if inspect.iscoroutinefunction(function):
+    return 'it is async: give a plain function, which returns the numbers'
+  if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    return 'it is a generator: give a function that returns a list of numbers'
+  return ''
+
+
+def _hands_on(function, inner):
+  """Whether a decorated function gives what `inner` gives as it is: called without completions.
+
+  A coroutine or a generator that nobody drives runs nothing of the user's.
+  """
+  try:
+    parameters = inspect.signature(function).parameters.values()
+    columns = [one.name for one in parameters if one.default is one.empty]
+    names = ['texts', 'questions', 'answers', *columns]
+    returned = _called(function, {name: [] for name in names})
+  except (Exception, SystemExit):  # nothing is known then until there are completions
+    return False
+  if inspect.iscoroutine(returned):
+    returned.close()  # else Python warns that nobody awaited it
+  if inspect.isclass(inner):
+    return isinstance(returned, inner)
+  kinds = (inspect.isawaitable, inspect.isgenerator, inspect.isasyncgen)
+  return any(is_kind(returned) for is_kind in kinds)
+
+
 def _check_takes(function):
   """Refuses, when a run begins, what could not be called with lists by their names."""
-  if inspect.isclass(function):
-    raise _RefusedError('it is a class: give a function, which returns the numbers')
-  if inspect.iscoroutinefunction(function):
-    raise _RefusedError('it is async: give a plain function, which returns the numbers')
-  if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-    raise _RefusedError('it is a generator: give a function that returns a list of numbers')
-  parameters = list(inspect.signature(function).parameters.values())
+  *_, (inner, _) = _within(function)
+  name = getattr(inner, '__qualname__', type(inner).__name__)
+  compiled = not (inspect.isfunction(inner) or inspect.ismethod(inner))
+  try:
+    parameters = list(inspect.signature(function).parameters.values())
+  except ValueError as error:
+    raise _RefusedError(f'{name} is compiled and does not say its parameters{_AROUND}') from error
   needed = [one for one in parameters if one.default is one.empty]
   if any(one.kind == one.POSITIONAL_ONLY for one in needed):
-    raise _RefusedError('its lists are given by their names: remove the / from its parameters')
+    raise _RefusedError(
+      f'{name} is compiled and takes nothing by its name{_AROUND}'
+      if compiled
+      else f'its lists are given by their names: remove the / from the parameters of {name}'
+    )
   if not _BY_NAME & {one.kind for one in parameters}:
     raise _RefusedError('it takes no list by its name, such as texts, questions or answers')
 
@@ -115,8 +175,8 @@ def _called(function, lists):
   for name, parameter in wanted.items():
     if parameter.kind == parameter.VAR_KEYWORD:
       rest = True
-    elif parameter.kind == parameter.VAR_POSITIONAL:
-      continue
+    elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
+      continue  # these have a default, see `_check_takes`
     elif name in known:
       given[name] = known[name]
     elif parameter.default is parameter.empty:
@@ -124,9 +184,8 @@ def _called(function, lists):
         f'its parameter {name!r} is none of the lists there are: {", ".join(lists)}'
       )
   if rest:
-    # Not the same list by both of its names.
-    taken = {_SAME.get(name, name) for name in given}
-    given |= {name: values for name, values in lists.items() if name not in taken}
+    # By all their names: a function may ask a dict for either.
+    given = known | given
   if not given:
     raise _RefusedError(f'it takes none of the lists there are: {", ".join(lists)}')
   return function(**given)
@@ -134,11 +193,21 @@ def _called(function, lists):
 
 def _rows(returned, count):
   """Rows of what a function returned for `count` completions."""
-  if isinstance(returned, (str, bytes, dict)) or not hasattr(returned, '__len__'):
-    raise _RefusedError(f'it returned {_shown(returned)}, expected a list of {count} numbers')
+  if not _is_list(returned):
+    raise _RefusedError(
+      f'it returned {_shown(returned)}, expected a list of {count} numbers in the order of texts'
+    )
   if len(returned) != count:
     raise _RefusedError(f'it returned {len(returned)} values for {count} completions')
   return [_row(_verdict(one)) for one in returned]
+
+
+def _is_list(returned):
+  """Whether it has entries in an order: a list, a tuple, an array, but no text, set or dict."""
+  if isinstance(returned, (str, bytes, collections.abc.Set, collections.abc.Mapping)):
+    return False
+  # An array without axes has a `__len__` that raises.
+  return hasattr(returned, '__len__') and getattr(returned, 'ndim', 1) > 0
 
 
 def _verdict(one):
