@@ -55,11 +55,11 @@ def _accuracy(axis, run):
 
 def _length(axis, run):
   _draw(axis, run, 'Response length', 'rollout/length', 'tokens')
-  axis.set_ylim(bottom=0)
+  curve.reach(axis, 0.0)
 
 
 def _reward(axis, run):
-  """The axis ends at what can be earned, so that pictures of runs can be held side by side."""
+  """The axis spans what can be earned, where that is known: pictures can be held side by side."""
   _draw(axis, run, 'Reward', 'reward/total', 'sum of its parts')
   steps, values = reading.series(run.rows, 'reward/format')
   weight = run.value('reward.format')
@@ -67,14 +67,13 @@ def _reward(axis, run):
     style = dict(color=_ORANGE, linewidth=1.4, label='its part for the format')
     axis.plot(steps, [weight * value for value in values], **style)
     axis.legend(fontsize=8, frameon=False, loc='best')
-  if run.most_reward:
-    axis.set_ylim(-0.02 * run.most_reward, 1.02 * run.most_reward)
+  curve.reach(axis, *(run.reward_ends or ()))
 
 
 def _policy(axis, run):
   """Entropy, and KL where there is a reference, each on an axis of its own."""
   _draw(axis, run, '', 'grpo/entropy', 'entropy, nats per token')
-  axis.set_ylim(bottom=0)
+  curve.reach(axis, 0.0)
   axis.yaxis.label.set_color(_BLUE)
   steps, divergence = reading.series(run.rows, 'grpo/kl')
   heading = 'Entropy and KL to the reference' if divergence else 'Entropy'
@@ -85,7 +84,7 @@ def _policy(axis, run):
   other.spines[['top', 'left']].set_visible(False)
   other.plot(steps, divergence, color=_ORANGE, linewidth=1.2, alpha=0.8)
   other.set_ylabel('KL, nats per token', color=_ORANGE)
-  other.set_ylim(bottom=0)
+  curve.reach(other, 0.0)  # one estimate of it, k1, may be negative
 
 
 def _draw(axis, run, heading, name, label):

@@ -36,6 +36,15 @@ def draw(axis, steps, values, share=False):
   )
 
 
+def reach(axis, *ends):
+  """Fits the y axis to its lines and to these values, with a little room at both ends."""
+  values = [*ends, *(value for line in axis.lines for value in line.get_ydata())]
+  # One value alone is matplotlib's to frame.
+  if len(set(values)) > 1:
+    room = 0.02 * (max(values) - min(values))
+    axis.set_ylim(min(values) - room, max(values) + room)
+
+
 def _smooth(values, window):
   """Mean over up to `window` steps on either side."""
   # The sum over a window is a difference of two running sums.

@@ -9,9 +9,10 @@ from r1jax.runs.show import reading
 from r1jax.train import glossary
 
 _WIDTH, _HEIGHT = 340, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 46, 26, 22
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 54, 26, 22
 _LINE = 12.0  # height of a line of text
 _REWARD = 'reward/total'
+_SIGNS = 7  # of a number, which is what the margins have room for
 _POINTS = 200  # of a line; more than that cannot be told apart
 
 
@@ -21,7 +22,7 @@ class Panel:
 
   Attributes:
     names: metrics, the first drawn as a line, further ones dashed.
-    low, high: ends of the axis; None to fit the values.
+    low, high: what the axis reaches at the least; it holds all that is drawn.
     heldout: whether examinations are drawn in it.
   """
 
@@ -51,7 +52,7 @@ class Panel:
 PANELS = (
   Panel(('reward/accuracy',), 0, 1, heldout=True),
   Panel(('reward/format',), 0, 1),
-  Panel((_REWARD,), 0),
+  Panel((_REWARD,)),
   Panel(('rollout/length',), 0),
   Panel(('rollout/truncated',), 0, 1),
   Panel(('rollout/unanimous',), 0, 1),
@@ -116,23 +117,25 @@ def _frame(courses, dots, what, runs):
   steps = [step for course in courses for step in course[2]]
   steps += [point['step'] for _, points in dots for point in points]
   values = [value for course in courses for value in course[3]]
-  low = what.low if what.low is not None else min(values)
-  high = what.high if what.high is not None else max(values)
+  values += [end for end in (what.low, what.high) if end is not None]
   if what.names == (_REWARD,):
-    high = max(high, *(run.most_reward for run in runs))
-  # A course that does not move still needs an axis.
-  high = high if high > low else low + (abs(low) or 1.0)
+    values += [end for run in runs for end in run.reward_ends or ()]
+  low, high = min(values), max(values)
+  # A course that does not move still needs an axis: it lies in the middle, nothing at the foot.
+  if low == high:
+    low, high = low - abs(low) / 2, high + (abs(high) / 2 or 1.0)
   first, last = min(steps), max(steps)
   return _Frame(first, last if last > first else first + 1, low, high)
 
 
 def _axes(frame, what):
   parts = [f'<text class="title" x="0" y="13">{html.escape(what.title)}</text>']
-  for value in np.linspace(frame.low, frame.high, 3):
+  ticks = np.linspace(frame.low, frame.high, 3)
+  for value, text in zip(ticks, _apart(ticks)):
     y = frame.y(value)
     parts.append(
       f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-      f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{value:.2g}</text>'
+      f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
     )
   for step, anchor in ((frame.first, 'start'), (frame.last, 'end')):
     x, text = frame.x(step), f'{step:g}'
@@ -212,9 +215,27 @@ def _path(x_N, y_N):
   return 'M' + 'L'.join(f'{x:.1f} {y:.1f}' for x, y in zip(x_N, y_N))
 
 
-def short(value):
-  """A number in few signs: 3.1e-05, 0.953, 27.9, 25,100."""
-  # From here on three digits would be written with an exponent.
-  if abs(value) >= 999.5:
-    return f'{value:,.0f}'
-  return f'{value:.1e}' if 0 < abs(value) < 1e-3 else f'{value:.3g}'
+def _apart(values):
+  """Short texts of numbers, of so few digits that no two are alike, where there is room."""
+  for digits in range(3, 7):
+    texts = [short(value, digits) for value in values]
+    if len(set(texts)) == len(texts):
+      break
+  return texts
+
+
+def short(value, digits=3):
+  """A number in seven signs at most: 3.1e-5, 0.953, 27.9, 25,100, -1.5e20; `digits` if they fit."""
+  value += 0.0  # the sign of -0.0 says nothing
+  size = abs(value)
+  # From 999.5 on three digits would be written with an exponent.
+  plain = f'{value:.{digits}g}' if size < 999.5 else f'{value:,.0f}'
+  if len(plain) <= _SIGNS and not 0 < size < 1e-3:
+    return plain
+  # A decimal goes where the exponent leaves no room for it.
+  for decimals in (1, 0):
+    mantissa, exponent = f'{value:.{decimals}e}'.split('e')
+    text = f'{mantissa}e{int(exponent)}'
+    if len(text) <= _SIGNS:
+      break
+  return text

@@ -9,6 +9,7 @@ import socket
 import time
 
 from r1jax import files
+from r1jax.rewards import request
 from r1jax.stages import sample_files
 
 _ALIVE = 60.0  # seconds within which a living run touches its lock
@@ -65,11 +66,19 @@ class Run:
     return self.config.get('rl', {}).get('updates', 0) if rl else 0
 
   @property
-  def most_reward(self):
-    """What a reply can earn: the sum of the weights; 0 where the config has none."""
-    weights = self.config.get('reward', {})
-    parts = ('accuracy', 'format', 'language', 'repetition')
-    return sum(weights.get(part) or 0.0 for part in parts)
+  def reward_ends(self):
+    """(least, most) that a reply can earn in all; None where the config does not bound it."""
+    reward, general = (self.config.get(name) or {} for name in ('reward', 'general'))
+    # A function of the user's gives any number.
+    if reward.get('function'):
+      return None
+    weight = lambda section, name: section.get(name) or 0.0
+    # A general request has no right answer: a reward model judges it instead.
+    models = [weight(general, f'{kind}_weight') for kind in request.KINDS if general.get(kind)]
+    judged = max(weight(reward, 'accuracy'), *models, 0.0)
+    most = judged + sum(weight(reward, name) for name in ('format', 'language', 'repetition'))
+    least = -1.0 if self.value('grpo.overlong_buffer') else 0.0
+    return (least, most) if most else None
 
   @property
   def state(self):
@@ -126,7 +135,7 @@ def _config(folder):
   if not isinstance(config.get('stage'), str):
     kind = 'a model' if 'model_type' in config else f'no stage ({config.get("stage")!r:.40})'
     raise ValueError(f'{folder} is no folder of a run: its config.json is of {kind}')
-  for name in ('rl', 'reward', 'data', 'loop', 'sample'):
+  for name in ('rl', 'reward', 'general', 'data', 'loop', 'sample'):
     if not isinstance(config.get(name) or {}, dict):
       raise ValueError(f'{path}: {name}={config[name]!r:.40} is no section; restore the file')
   return config

@@ -69,10 +69,34 @@ def test_examinations_are_dots_with_their_intervals(tmp_path, drawn):
   assert (low[0], high[0]) == (pytest.approx(0.05), pytest.approx(0.05)) and math.isnan(low[1])
 
 
+def _spans(drawn, low, high):
+  """Whether some panel was given an axis from `low` to `high`, with a fiftieth of room."""
+  room = 0.02 * (high - low)
+  given = [call for call, _ in drawn['set_ylim'] if len(call) == 2]
+  return any(one == pytest.approx((low - room, high + room)) for one in given)
+
+
 def test_the_rewards_axis_ends_at_what_can_be_earned(tmp_path, drawn):
-  run = _run(tmp_path / 'run', reward__format=0.5)
+  figures = folders.rows(reward__total=lambda t: 1.2 * t)
+  run = _run(tmp_path / 'run', figures, reward__format=0.5)
   course.plot(run, tmp_path / 'report.png')
-  assert ((-0.02 * 1.5, 1.02 * 1.5), {}) in drawn['set_ylim']
+  assert _spans(drawn, 0.0, 1.5)
+
+
+@pytest.mark.parametrize('least, most', [(1.0, 3.5), (-4.0, -1.0)])
+def test_a_reward_that_nothing_bounds_has_an_axis_of_its_own_range(tmp_path, drawn, least, most):
+  total = np.linspace(least, most, 100)
+  figures = folders.rows(reward__total=total, reward__format=np.linspace(0.0, 1.0, 100))
+  run = _run(tmp_path / 'run', figures, reward__function='mine.py:score*2')
+  course.plot(run, tmp_path / 'report.png')
+  # The part for the format is drawn in it too.
+  assert _spans(drawn, min(least, 0.0), max(most, 1.0))
+
+
+def test_a_divergence_below_zero_is_on_its_axis(tmp_path, drawn):
+  run = _run(tmp_path / 'run', folders.rows(grpo__kl=lambda t: -0.25 * t))
+  course.plot(run, tmp_path / 'report.png')
+  assert _spans(drawn, -0.25, 0.0)
 
 
 def test_kl_has_an_axis_where_there_is_a_reference(tmp_path, drawn):

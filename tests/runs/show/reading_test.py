@@ -90,6 +90,23 @@ def test_a_model_is_not_named_as_a_run(tmp_path):
     reading.read(tmp_path)
 
 
+@pytest.mark.parametrize(
+  'keys, ends',
+  [
+    ({}, (0.0, 2.0)),
+    ({'reward__language': 0.5, 'reward__repetition': 0.25}, (0.0, 2.75)),
+    ({'reward__function': 'mine.py:score*0.5'}, None),
+    ({'grpo__overlong_buffer': 16}, (-1.0, 2.0)),
+    # A reply is judged by a rule or by one of the models, never by two of them.
+    ({'general': {'helpful': 'dir', 'helpful_weight': 0.5, 'harmless_weight': 9.0}}, (0.0, 2.0)),
+    ({'general': {'harmless': 'dir', 'harmless_weight': 3.0}}, (0.0, 4.0)),
+    ({'reward': {}}, None),
+  ],
+)
+def test_what_a_reply_can_earn_is_known_where_the_config_bounds_it(tmp_path, keys, ends):
+  assert reading.read(folders.write(tmp_path / 'run', **keys)).reward_ends == ends
+
+
 def test_the_end_of_a_run_that_lost_its_figures_is_not_called_its_base(tmp_path):
   summary = {'after': AFTER, 'updates': 100}
   for rows in (folders.rows(99), []):
