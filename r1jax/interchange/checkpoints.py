@@ -85,8 +85,8 @@ def find(path):
   """What `open` returns, or None where there is no model."""
   if str(path) in SHIPPED:
     return ASSETS / SHIPPED[str(path)]
-  if str(path) in fetched.MODELS:
-    path = fetched.find(str(path))
+  if brought := str(path) if str(path) in fetched.MODELS else fetched.name_of(path):
+    path = fetched.find(brought)
   if hub_download.is_name(path):
     path = hub_download.folder(str(path))
   folder = pathlib.Path(path)
@@ -142,9 +142,11 @@ def _is_adapter(folder):
 
 
 def _is_gguf(path):
-  """Whether `path` is a GGUF file, by its first four bytes: Ollama's have no suffix."""
+  """Whether a file is or should be GGUF, by its name or four bytes: Ollama's have no suffix."""
   if not path.is_file():
     return False
+  if path.suffix.lower() == '.gguf':
+    return True
   with path.open('rb') as file:
     return file.read(4) == b'GGUF'
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 import subprocess
 import sys
@@ -63,16 +64,30 @@ def find(name):
   Raises:
     ValueError: it was not fetched yet; the command that does it is named.
   """
-  path = place(name)
+  path = _no_folder(name)
   if not path.exists():
     raise ValueError(f'{name} is not here yet ({path}): r1jax fetch {name}')
   return path
 
 
+def name_of(path):
+  """The model of MODELS that `fetch` brings to this path, '' for none; no file need be there."""
+  path = os.path.realpath(path)
+  return next((name for name in MODELS if os.path.realpath(place(name)) == path), '')
+
+
 def again(path):
   """What to do about a damaged file: the command that brings it, where `fetch` brought it."""
-  same = [name for name in MODELS if place(name).resolve() == pathlib.Path(path).resolve()]
-  return f'bring it again: r1jax fetch {same[0]}' if same else 'download it again'
+  name = name_of(path)
+  return f'bring it again: r1jax fetch {name}' if name else 'download it again'
+
+
+def _no_folder(name):
+  """Where a model lies; ValueError where a folder is in its place, which no file can replace."""
+  path = place(name)
+  if path.is_dir():
+    raise ValueError(f'{path}: is a folder, not the model; remove it, then: r1jax fetch {name}')
+  return path
 
 
 def fetch(name, say=print):
@@ -91,7 +106,7 @@ def fetch(name, say=print):
   """
   if name not in MODELS:
     raise ValueError(f'no model {name!r} to fetch; there are {", ".join(MODELS)}')
-  model, path = MODELS[name], place(name)
+  model, path = MODELS[name], _no_folder(name)
   if path.exists() and digest(path) == model.sha256:
     say(f'{path}: is there already')
     return path

@@ -15,8 +15,16 @@ import gguf
 import numpy as np
 
 from r1jax import files
-from r1jax.data import hub_files
-from r1jax.interchange import families, fetched, gguf_vocabulary, names, tensors
+from r1jax.interchange import (
+  families,
+  fetched,
+  gguf_header,
+  gguf_vocabulary,
+  hub_config,
+  keys,
+  names,
+  tensors,
+)
 from r1jax.model import config, rope
 
 READ = ('llama', 'qwen2', 'qwen3')
@@ -25,7 +33,7 @@ _FORM = 1  # of what is unpacked: another number unpacks anew
 _STRETCHED = 'rope_freqs.weight'
 # Keys below the architecture's name that say nothing we do not know otherwise.
 _PASSED_OVER = {'vocab_size'}
-# What `_hub_config` reads: llama.cpp's key -> the hub's.
+# What `_numbers` reads: llama.cpp's key -> the hub's.
 _SIZES = {
   'embedding_length': 'hidden_size',
   'feed_forward_length': 'intermediate_size',
@@ -38,11 +46,17 @@ _SIZES = {
   'rope.freq_base': 'rope_theta',
 }
 _SCALING = {
-  'rope.scaling.type': 'rope_type',
   'rope.scaling.factor': 'factor',
   'rope.scaling.original_context_length': 'original_max_position_embeddings',
 }
 _GAIN = 'rope.scaling.attn_factor'
+# Real numbers with the range that a `ModelConfig` takes; the others are whole and at least 1.
+_REALS = {
+  'attention.layer_norm_rms_epsilon': (1e-30, 1.0),
+  'rope.freq_base': (hub_config.LEAST_THETA, 1e9),
+  'rope.scaling.factor': (1.0, math.inf),
+}
+_MOST = {'block_count': keys.MOST_LAYERS}
 _OPTIONAL = {'attention.head_count_kv', 'attention.key_length', 'rope.freq_base'}
 # Must repeat the width of a head.
 _REPEATED = ('attention.value_length', 'rope.dimension_count')
@@ -70,26 +84,16 @@ def fill(made, path):
   Args:
     made: the folder; path: of the file, absolute.
   """
-  reader = _read(path)
+  reader = gguf_header.read(path)
   try:
     contents = _hub_files(reader)
   except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
-    lacking = f'lacks {error}' if isinstance(error, KeyError) else str(error)
-    raise tensors.CheckpointFileError(f'{path}: {lacking}') from error
+    told = str(error) if isinstance(error, ValueError) else f'{type(error).__name__}: {error}'
+    hint = f'; {fetched.again(path)}' if fetched.name_of(path) else ''
+    raise tensors.CheckpointFileError(f'{path}: {told}{hint}') from error
   for name, content in contents.items():
     tensors.write_json(made / name, content)
   (made / tensors.GGUF).symlink_to(path)
-
-
-def _read(path):
-  hub_files.check_regular(path)
-  try:
-    return gguf.GGUFReader(path)
-  except Exception as error:  # damage shows as any kind of error
-    raise tensors.CheckpointFileError(
-      f'{path}: not a GGUF file that can be read: its {path.stat().st_size} bytes are truncated, '
-      f'damaged or big-endian; {fetched.again(path)}'
-    ) from error
 
 
 def _hub_files(reader):
@@ -103,22 +107,23 @@ def _hub_files(reader):
 def _hub_config(values, found):
   """config.json from the file's metadata and the names and types of its tensors."""
   parts = values.get('split.count', 1)
-  if parts != 1:
+  if parts not in (0, 1):
     raise ValueError(
       f'is one of {parts} parts of a model; join them with llama-gguf-split --merge of llama.cpp'
     )
-  arch = values['general.architecture']
+  arch = values.get('general.architecture')
+  if arch is None:
+    raise ValueError('lacks general.architecture, so it is no model')
   if arch not in READ:
-    raise ValueError(f'architecture {arch!r} cannot be read, only {", ".join(READ)}')
+    raise ValueError(f'general.architecture={arch!r:.40} cannot be read, only {", ".join(READ)}')
+  values = {key: _shortest(value) for key, value in values.items()}
   own = {k.removeprefix(f'{arch}.'): v for k, v in values.items() if k.startswith(f'{arch}.')}
-  own = {key: _shortest(value) for key, value in own.items()}
-  hub = {theirs: own.pop(ours) for ours, theirs in _SIZES.items() if ours in own}
-  scaling = {theirs: own.pop(ours) for ours, theirs in _SCALING.items() if ours in own}
-  scaling |= _gain(own.pop(_GAIN, 1), scaling, arch)
+  hub = _numbers(own, _SIZES, arch)
   lacking = [key for key in _SIZES if key not in _OPTIONAL and _SIZES[key] not in hub]
   if lacking:
     raise ValueError(f'lacks {arch}.{lacking[0]}')
-  width = hub.setdefault('head_dim', hub['hidden_size'] // hub['num_attention_heads'])
+  scaling = _scaling(own, arch)
+  width = hub['head_dim'] = _head_width(hub, arch)
   for key in _REPEATED:
     if own.pop(key, width) != width:
       raise ValueError(
@@ -128,19 +133,60 @@ def _hub_config(values, found):
   if unknown:
     raise ValueError(f'{arch}.{unknown[0]}={own[unknown[0]]!r} is not supported')
   (family,) = [family for family in families.ALL.values() if arch == family.GGUF]
-  if scaling.get('rope_type', 'none') == 'none':
-    scaling = {}
+  embedding = found.get('token_embd.weight')
+  if embedding is None or len(embedding.shape) != 2:
+    raise ValueError('lacks token_embd.weight, a matrix')
   if _STRETCHED in found:
     scaling = _llama3(found[_STRETCHED].data, hub, width)
   return hub | {
     'architectures': [family.ARCHITECTURE],
     'model_type': family.MODEL_TYPE,
-    'vocab_size': int(found['token_embd.weight'].shape[1]),
+    'vocab_size': int(embedding.shape[1]),
     'hidden_act': 'silu',
     'rope_scaling': scaling or None,
     'tie_word_embeddings': 'output.weight' not in found,
-    'torch_dtype': _dtype(found['token_embd.weight'].tensor_type.name),
+    'torch_dtype': _dtype(embedding.tensor_type.name),
   }
+
+
+def _numbers(own, names_of, arch):
+  """The hub's numbers of a table of keys, each removed from `own` and checked for its range."""
+  numbers = {}
+  for ours in [ours for ours in names_of if ours in own]:
+    key = f'{arch}.{ours}'
+    value = {key: own.pop(ours)}
+    if ours in _REALS:
+      numbers[names_of[ours]] = keys.real(value, key, low=_REALS[ours][0], high=_REALS[ours][1])
+    else:
+      most = {'high': _MOST[ours]} if ours in _MOST else {}
+      numbers[names_of[ours]] = keys.integer(value, key, **most)
+  return numbers
+
+
+def _scaling(own, arch):
+  """The hub's rope_scaling, {} for none; what a file says of it is removed from `own`."""
+  kind, gain = own.pop('rope.scaling.type', 'none'), own.pop(_GAIN, 1)
+  given = {key: own.pop(key) for key in _SCALING if key in own}
+  # llama.cpp passes over the others then.
+  scaling = {} if kind == 'none' else {'rope_type': kind} | _numbers(given, _SCALING, arch)
+  gain = keys.real({f'{arch}.{_GAIN}': gain}, f'{arch}.{_GAIN}')
+  return scaling | _gain(gain, scaling, arch)
+
+
+def _head_width(hub, arch):
+  """Width of a head: as the file says, else the model's over its heads."""
+  heads, width = hub['num_attention_heads'], hub['hidden_size']
+  written = f'{arch}.attention.head_count={heads}'
+  key_heads = hub.get('num_key_value_heads', heads)
+  if heads % key_heads:
+    raise ValueError(f'{written} is no multiple of {arch}.attention.head_count_kv={key_heads}')
+  if 'head_dim' in hub:
+    written, of_head = f'{arch}.attention.key_length={hub["head_dim"]}', hub['head_dim']
+  else:
+    written, of_head = f'{written} of {arch}.embedding_length={width}', width // heads
+  if of_head < 2 or of_head % 2:
+    raise ValueError(f'{written} gives heads a width of {of_head}, which is no even number above 0')
+  return of_head
 
 
 def _gain(factor, scaling, arch):
@@ -177,6 +223,9 @@ def _llama3(stretch, hub, width):
   The file does not say them: the largest divisor is the factor, and the original length is the
   power of two that gives the others. Published models have 8 or 32 and 8192.
   """
+  no_scaling = f'{_STRETCHED} is no scaling of Llama 3 with frequency factors 1 and 4'
+  if stretch.shape != (width // 2,) or not (stretch >= 1).all():
+    raise ValueError(no_scaling)
   factor, theta = float(stretch.max()), float(hub.get('rope_theta', 10_000.0))
   for length in (1 << n for n in range(5, 21)):
     scaled = config.RopeConfig(theta=theta, kind='llama3', factor=factor, original_length=length)
@@ -188,7 +237,7 @@ def _llama3(stretch, hub, width):
         'high_freq_factor': 4.0,
         'original_max_position_embeddings': length,
       }
-  raise ValueError(f'{_STRETCHED} is no scaling of Llama 3 with frequency factors 1 and 4')
+  raise ValueError(no_scaling)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,7 +274,7 @@ def tensors_of(folder, cfg):
     tensors.CheckpointFileError: the file is damaged or gone, or has blocks of an unknown type.
   """
   path = (pathlib.Path(folder) / tensors.GGUF).resolve()
-  given = {t.name: t for t in _read(path).tensors if t.name != _STRETCHED}
+  given = {t.name: t for t in gguf_header.read(path).tensors if t.name != _STRETCHED}
   mapping = name_map(cfg)
   hub = {renamed(mapping, entry.name): entry.name for entry in names.table(cfg)}
   by_name = {}
@@ -237,7 +286,7 @@ def tensors_of(folder, cfg):
 
 def tensors_as_named(path):
   """All tensors of any GGUF file as `BlockTensor`s: llama.cpp's names, the file's order of rows."""
-  return {t.name: _block_tensor(path, t.name, t, None) for t in _read(path).tensors}
+  return {t.name: _block_tensor(path, t.name, t, None) for t in gguf_header.read(path).tensors}
 
 
 def name_map(cfg):

@@ -47,7 +47,15 @@ _SPECIAL_IDS = {
   'pad_token': 'padding_token_id',
   'unk_token': 'unknown_token_id',
 }
-_NEEDED = ('model', 'pre', 'tokens', 'token_type', 'merges', 'eos_token_id')
+# Key -> its type, and what that is called.
+_NEEDED = {
+  'model': (str, 'a text'),
+  'pre': (str, 'a text'),
+  'tokens': (list, 'a list'),
+  'token_type': (list, 'a list'),
+  'merges': (list, 'a list'),
+  'eos_token_id': (int, 'a whole number'),
+}
 _FURTHER_ENDS = ('eot_token_id', 'eom_token_id')
 _ADDED = dict(single_word=False, lstrip=False, rstrip=False, normalized=False)
 _BPE = dict(
@@ -154,14 +162,19 @@ def read(values):
   lacking = [key for key in _NEEDED if key not in own]
   if lacking:
     raise ValueError(f'lacks tokenizer.ggml.{lacking[0]}')
+  for key, (kind, called) in _NEEDED.items():
+    if not isinstance(own[key], kind):
+      raise ValueError(f'tokenizer.ggml.{key}={own[key]!r:.40} is not {called}')
   if own['model'] != 'gpt2':
     raise ValueError(f'tokenizer {own["model"]!r} cannot be read, only gpt2 (byte-level BPE)')
   count, ids = len(own['tokens']), {}
   if len(own['token_type']) != count:
     raise ValueError(f'{count} tokens have {len(own["token_type"])} types')
+  for key in (*_SPECIAL_IDS.values(), *_FURTHER_ENDS):
+    i = own.get(key, 0)
+    if not isinstance(i, int) or not 0 <= i < count:
+      raise ValueError(f'tokenizer.ggml.{key}={i!r:.40} is none of {count} tokens')
   for name, key in _SPECIAL_IDS.items():
-    if not 0 <= own.get(key, 0) < count:
-      raise ValueError(f'tokenizer.ggml.{key}={own[key]} is none of {count} tokens')
     ids |= {name: own[key]} if key in own else {}
   further = [own[key] for key in _FURTHER_ENDS if key in own]
   ends = list(dict.fromkeys([ids['eos_token'], *further]))
@@ -169,8 +182,10 @@ def read(values):
   # Where the file leaves it out, llama.cpp begins Llama 3's texts only.
   begins = own.get('add_bos_token', _PRE_NAMES.get(own['pre']) == 'llama-bpe')
   settings |= {'add_bos_token': bool(begins), 'tokenizer_class': 'PreTrainedTokenizerFast'}
-  if 'tokenizer.chat_template' in values:
-    settings['chat_template'] = values['tokenizer.chat_template']
+  chat = values.get('tokenizer.chat_template', '')
+  if not isinstance(chat, str):
+    raise ValueError(f'tokenizer.chat_template={chat!r:.40} is not a text')
+  settings |= {'chat_template': chat} if 'tokenizer.chat_template' in values else {}
   generation = {f'{name}_id': i for name, i in ids.items()} | {'eos_token_id': ends}
   files = {
     tokenizer.HUB_FILE: _tokenizer_json(own),

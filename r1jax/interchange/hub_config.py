@@ -38,7 +38,7 @@ _ROPE_IGNORED = {'yarn': {'attn_factor', 'finetuned'}}
 _MSCALES = ('mscale', 'mscale_all_dim')
 # What is divided by, or whose logarithm is: key -> least value.
 _LEAST = {'factor': 1.0, 'beta_fast': 1e-6, 'beta_slow': 1e-6, 'high_freq_factor': 1e-6}
-_LEAST_THETA = 2.0
+LEAST_THETA = 2.0
 
 
 class RuntimeFields(NamedTuple):
@@ -163,8 +163,8 @@ def _rope_section(hub):
 def _read_rope(hub):
   """RopeConfig of a hub config."""
   scaling, kind = _rope_section(hub)
-  theta = keys.real(hub, 'rope_theta', 10_000.0, low=_LEAST_THETA)
-  theta = keys.real(scaling, 'rope_theta', theta, low=_LEAST_THETA)
+  theta = keys.real(hub, 'rope_theta', 10_000.0, low=LEAST_THETA)
+  theta = keys.real(scaling, 'rope_theta', theta, low=LEAST_THETA)
   scaling.pop('rope_theta', None)
   if scaling.pop('partial_rotary_factor', 1) != 1:
     raise ValueError('partial_rotary_factor must be 1')

@@ -20,8 +20,8 @@ def integer(hub, key, default=_REQUIRED, low=1, high=_LARGEST):
   return value
 
 
-def real(hub, key, default=_REQUIRED, low=0.0):
-  """The finite number at `key`, a float; ValueError for another type or one below `low`."""
+def real(hub, key, default=_REQUIRED, low=0.0, high=math.inf):
+  """The finite number at `key`, a float; ValueError for another type or outside low..high."""
   value = _get(hub, key, default)
   if value is default:
     return value
@@ -29,6 +29,8 @@ def real(hub, key, default=_REQUIRED, low=0.0):
     raise ValueError(f'{key}={value!r} is not a number')
   if not math.isfinite(value) or value < low:  # JSON may spell NaN and Infinity
     raise ValueError(f'{key}={value!r} is not a finite number of at least {low}')
+  if value > high:
+    raise ValueError(f'{key}={value!r} is above {high}')
   return float(value)
 
 

@@ -56,7 +56,7 @@ def test_a_model_is_fetched_once_and_found_where_it_lies(index):
   assert fetched.fetch('small', told.append) == path and index.asked == 1
   # One that was damaged is brought again.
   path.write_bytes(b'GGUF')
-  with pytest.raises(ValueError, match='damaged or big-endian; bring it again: r1jax fetch small'):
+  with pytest.raises(ValueError, match='truncated or damaged; bring it again: r1jax fetch small'):
     gguf_import.unpack(path)
   assert fetched.fetch('small', told.append).read_bytes() == CONTENT and index.asked == 2
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import struct
 
 import gguf as library
 import jax
@@ -132,7 +133,10 @@ def made(folder, **changes):
     'tokenizer.ggml.merges': ['1 2', 'a b'],
     'tokenizer.ggml.eos_token_id': 0,
   } | {key.replace('__', '.'): value for key, value in changes.items()}
-  writer = library.GGUFWriter(path, values.pop('general.architecture', 'llama'))
+  arch = values.pop('general.architecture', 'llama')
+  writer = library.GGUFWriter(path, arch or 'llama')
+  if arch is None:
+    del writer.kv_data[0]['general.architecture']
   for key, value in values.items():
     _add(writer, key, value)
   writer.add_tensor('token_embd.weight', np.zeros((8, 32), np.float32))
@@ -169,14 +173,14 @@ def test_further_ends_of_a_turn_stop_it(tmp_path):
 @pytest.mark.parametrize(
   'changes, message',
   [
-    ({'general__architecture': 'gemma3'}, "architecture 'gemma3' cannot be read, only llama"),
+    ({'general__architecture': 'gemma3'}, "architecture='gemma3' cannot be read, only llama"),
     ({'llama__expert_count': 8}, 'llama.expert_count=8 is not supported'),
     ({'llama__attention__sliding_window': 4096}, 'llama.attention.sliding_window=4096 is not'),
     ({'llama__rope__dimension_count': 4}, 'rope.dimension_count=4 is not the width of a head, 8'),
     ({'llama__rope__scaling__type': 'linear'}, "rope type 'linear' is not one of"),
     ({'split__count': 2}, 'is one of 2 parts of a model; join them'),
     ({'llama__rope__scaling__attn_factor': 0.5}, 'attn_factor=0.5 is supported with YaRN only'),
-    ({'llama__feed_forward_length': [48, 96]}, r'intermediate_size=\[48, 96\] is not a whole'),
+    ({'llama__feed_forward_length': [48, 96]}, r'feed_forward_length=\[48, 96\] is not a whole'),
     ({'llama__embedding_length': None}, 'lacks llama.embedding_length'),
     ({'tokenizer__ggml__model': 'llama'}, "tokenizer 'llama' cannot be read, only gpt2"),
     ({'tokenizer__ggml__pre': 'tekken'}, "tokenizer.ggml.pre='tekken' is none of qwen2"),
@@ -184,7 +188,22 @@ def test_further_ends_of_a_turn_stop_it(tmp_path):
     ({'tokenizer__ggml__eos_token_id': None}, 'lacks tokenizer.ggml.eos_token_id'),
     ({'tokenizer__ggml__eos_token_id': 99}, 'eos_token_id=99 is none of 8 tokens'),
     ({'tokenizer__ggml__token_type': [1, 1]}, '8 tokens have 2 types'),
-    ({'llama__attention__head_count': 0}, 'division|modulo|by zero'),
+    ({'general__architecture': None}, 'lacks general.architecture, so it is no model'),
+    ({'general__alignment': 0}, 'general.alignment=0 is no power of two'),
+    ({'llama__attention__head_count': 0}, r'llama.attention.head_count=0 is not a whole number'),
+    ({'llama__attention__head_count': 33}, 'head_count=33 of llama.embedding_length=32 gives'),
+    ({'llama__attention__head_count_kv': 3}, 'head_count=4 is no multiple of .*head_count_kv=3'),
+    ({'llama__attention__key_length': 7}, 'key_length=7 gives heads a width of 7, which is no'),
+    ({'llama__block_count': 4_000_000_000}, r'block_count=4000000000 is not .* within 1..4096'),
+    ({'llama__attention__layer_norm_rms_epsilon': 7.0}, 'layer_norm_rms_epsilon=7.0 is above 1.0'),
+    ({'llama__rope__freq_base': 0.0}, 'freq_base=0.0 is not a finite number of at least 2'),
+    (
+      {'llama__rope__scaling__type': 'yarn', 'llama__rope__scaling__factor': 0.0},
+      'llama.rope.scaling.factor=0.0 is not a finite number of at least 1',
+    ),
+    ({'tokenizer__ggml__tokens': 3}, 'tokenizer.ggml.tokens=3 is not a list'),
+    ({'tokenizer__ggml__eot_token_id': 2**32 - 1}, 'eot_token_id=4294967295 is none of 8 tokens'),
+    ({'tokenizer__chat_template': 3}, 'chat_template=3 is not a text'),
     ({'tokenizer__ggml__merges': ['a 7']}, 'not a tokenizer that `tokenizers` can read'),
   ],
 )
@@ -221,12 +240,75 @@ def test_tensors_that_lack_or_are_too_many_are_named(tmp_path):
 
 def test_a_damaged_file_is_refused_in_one_line(tmp_path):
   whole = made(tmp_path).read_bytes()
-  for damaged in (whole[:40], whole[: len(whole) // 2], whole[:9] + b'\xff' * 40 + whole[49:]):
+  for damaged in (whole[:40], whole[: len(whole) // 2]):
     (tmp_path / 'made.gguf').write_bytes(damaged)
     told = f'made.gguf: not a GGUF file that can be read: its {len(damaged)} bytes are truncated'
     with pytest.raises(ValueError, match=told) as error:
       checkpoints.open(tmp_path / 'made.gguf')
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  'behind, offset, form, value, told',
+  [
+    (b'GGUF', 0, '<I', 1, 'GGUF version 1 is not read, only 2 and 3'),
+    (b'GGUF', 0, '>I', 3, 'big-endian, only little-endian GGUF files are read'),
+    (b'GGUF', 4, '<Q', 2**40, r'its header counts \d+ keys and 1099511627776 tensors'),
+    (b'GGUF', 12, '<Q', 2**60, 'its header counts 1152921504606846976 keys'),
+    (b'ggml.tokens', 4, '<I', 9, 'tokenizer.ggml.tokens has values of type 9'),
+    # The library would go on, beyond the end of the file, until the memory is full.
+    (b'ggml.tokens', 8, '<Q', 2**60, 'tokenizer.ggml.tokens has 1152921504606846976 entries'),
+    (b'ggml.tokens', 8, '<Q', 10**6, 'end within tokenizer.ggml.tokens of 1000000 entries'),
+  ],
+)
+def test_a_header_that_cannot_be_is_told_with_what_it_says(
+  tmp_path, behind, offset, form, value, told
+):
+  path = made(tmp_path)
+  damaged = bytearray(path.read_bytes())
+  struct.pack_into(form, damaged, damaged.index(behind) + len(behind) + offset, value)
+  path.write_bytes(damaged)
+  with pytest.raises(ValueError, match=rf'made.gguf: .*{told}.*; download it again'):
+    checkpoints.open(path)
+
+
+BEGINNINGS = [
+  (b'', 'it is empty'),
+  (b'<!DOCTYPE html>\n<html>', 'it is a web page, not the file itself'),
+  (b'version https://git-lfs.github.com/spec/v1\noid', 'it is a Git LFS pointer, not the file'),
+  (b'\x89PNG\r\n\x1a\n' + bytes(99), 'it begins with .*PNG'),
+  (b'PK\x03\x04' + bytes(99), 'it begins with .*PK'),
+]
+
+
+@pytest.mark.parametrize('contents, told', BEGINNINGS)
+def test_what_is_no_gguf_file_is_called_that(tmp_path, contents, told):
+  path = tmp_path / 'model.GGUF'
+  path.write_bytes(contents)
+  with pytest.raises(ValueError, match=f'model.GGUF: not a GGUF file: {told}.*; '):
+    checkpoints.open(path)
+  place = fetched.place('smollm2')
+  place.parent.mkdir(parents=True)
+  place.write_bytes(contents)
+  for name in ('smollm2', place):
+    with pytest.raises(
+      ValueError, match=f'not a GGUF file: {told}.*; bring .*: r1jax fetch smollm2'
+    ):
+      checkpoints.open(name)
+
+
+def test_the_fetched_model_says_how_it_is_brought_again(tmp_path):
+  place = fetched.place('smollm2')
+  with pytest.raises(ValueError, match='smollm2 is not here yet .*: r1jax fetch smollm2'):
+    checkpoints.open(place)
+  place.mkdir(parents=True)
+  for act in (lambda: checkpoints.open('smollm2'), lambda: fetched.fetch('smollm2')):
+    with pytest.raises(ValueError, match='is a folder, .*; remove it, then: r1jax fetch smollm2'):
+      act()
+  place.rmdir()
+  made(tmp_path, general__architecture=None).rename(place)
+  with pytest.raises(ValueError, match='lacks general.architecture.*; .* r1jax fetch smollm2'):
+    checkpoints.open('smollm2')
 
 
 @pytest.fixture
