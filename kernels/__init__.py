@@ -32,6 +32,7 @@ else:
     whole_blocks,
   )
   from r1jax.kernels.output_head import Scores
+  from r1jax.kernels.products import product
 
   __all__ = [
     'ASKED',
@@ -43,6 +44,7 @@ else:
     'gqa_decode',
     'grouped_matmul',
     'mla_decode',
+    'product',
     'resolve',
     'token_scores',
     'whole_blocks',

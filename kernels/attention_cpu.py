@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from r1jax.kernels import packing, varying
+from r1jax.kernels import packing, products, varying
 from r1jax.kernels.reference import MASKED
 
 TILE = 64  # tokens; with AVX-512 tiles of 84 and 120 took as long, of 168 a third longer
@@ -71,7 +71,8 @@ def _forward(q_BTNH, k_BTYH, v_BTYU, segment_BT, prefix_BT, size):
     def visit(n, carry):
       most_Yt1, sum_Yt1, mixed_YtU = carry
       j = who.tile_BIJ[b, i, n]
-      score_Yts = _scores(q_YtH, k_BJYsH[b, j], _seen(who, b, i, j))
+      score_Yts = _product('yth,ysh->yts', q_YtH, k_BJYsH[b, j])
+      score_Yts = _masked(score_Yts, (-1, size, size), _seen(who, b, i, j))
       # What was summed up relative to a smaller maximum shrinks.
       new = jnp.maximum(most_Yt1, score_Yts.max(-1, keepdims=True))
       weight_Yts, shrink = jnp.exp(score_Yts - new), jnp.exp(most_Yt1 - new)
@@ -83,23 +84,23 @@ def _forward(q_BTNH, k_BTYH, v_BTYU, segment_BT, prefix_BT, size):
     carry = (nothing + MASKED, nothing, _zeros((*q_YtH.shape[:2], U), like))
     most, total, mixed = jax.lax.fori_loop(0, who.count_BI[b, i], visit, carry)
     total = jnp.where(total > 0, total, 1)  # nothing but padding was there to visit
-    return (mixed / total).astype(v_BTYU.dtype), most + jnp.log(total)
+    return (mixed / total).astype(v_BTYU.dtype), (most + jnp.log(total))[..., 0]
 
   out, log_sum = jax.lax.map(row_of_tiles, _every(who))
   B, I = who.count_BI.shape
-  out_BIYtU, log_BIYt1 = (x.reshape(B, I, *x.shape[1:]) for x in (out, log_sum))
-  kept = (q_BTNH, k_BTYH, v_BTYU, segment_BT, prefix_BT, out_BIYtU, log_BIYt1)
+  out_BIYtU, log_BIYt = (x.reshape(B, I, *x.shape[1:]) for x in (out, log_sum))
+  kept = (q_BTNH, k_BTYH, v_BTYU, segment_BT, prefix_BT, out_BIYtU, log_BIYt)
   return _rows(out_BIYtU, size), kept
 
 
 def _backward(size, kept, d_out_BTNU):
   """Gradients by queries, keys and values: scores are made again, tile by tile."""
-  q_BTNH, k_BTYH, v_BTYU, segment_BT, prefix_BT, out_BIYtU, log_BIYt1 = kept
+  q_BTNH, k_BTYH, v_BTYU, segment_BT, prefix_BT, out_BIYtU, log_BIYt = kept
   Y, like = k_BTYH.shape[2], q_BTNH
   q_BIYtH, k_BJYsH, v_BJYsU = (_tiles(x, Y, size) for x in (q_BTNH, k_BTYH, v_BTYU))
   d_out_BIYtU = _tiles(d_out_BTNU, Y, size)
   # The softmax's gradient takes this mean from each weight's own.
-  mean_BIYt1 = (d_out_BIYtU * out_BIYtU).sum(-1, keepdims=True, dtype=jnp.float32)
+  mean_BIYt = (d_out_BIYtU * out_BIYtU).sum(-1, dtype=jnp.float32)
   who = _who(segment_BT, prefix_BT, size)
 
   def row_of_tiles(carry, at):
@@ -110,15 +111,18 @@ def _backward(size, kept, d_out_BTNU):
       d_q_YtH, d_k, d_v = carry
       j = who.tile_BIJ[b, i, n]
       k_YsH, v_YsU = k_BJYsH[b, j], v_BJYsU[b, j]
-      # The softmax's weights, and the gradients by them and by the scores.
-      weight_Yts = jnp.exp(_scores(q_YtH, k_YsH, _seen(who, b, i, j)) - log_BIYt1[b, i])
-      d_weight_Yts = _product('ytu,ysu->yts', d_out_YtU, v_YsU)
-      d_score_Yts = (weight_Yts * (d_weight_Yts - mean_BIYt1[b, i])).astype(q_YtH.dtype)
+      # The softmax's weights, and the gradients by them and by the scores: by keys and queries, as
+      # XLA:CPU is slow in a product over the first axis, and two of three are over the queries.
+      score_Yst = _product('ysh,yth->yst', k_YsH, q_YtH)
+      score_Yst = _masked(score_Yst, (size, -1, size), _seen(who, b, i, j).T[:, None])
+      weight_Yst = jnp.exp(score_Yst - log_BIYt[b, i][:, None])
+      d_weight_Yst = _product('ysu,ytu->yst', v_YsU, d_out_YtU)
+      d_score_Yst = (weight_Yst * (d_weight_Yst - mean_BIYt[b, i][:, None])).astype(q_YtH.dtype)
       # A tile of keys is seen by several tiles of queries: their gradients add.
-      d_q_YtH = d_q_YtH + _product('yts,ysh->yth', d_score_Yts, k_YsH)
-      d_k = d_k.at[b, j].add(_product('yts,yth->ysh', d_score_Yts, q_YtH))
-      d_v = d_v.at[b, j].add(_product('yts,ytu->ysu', weight_Yts.astype(v_YsU.dtype), d_out_YtU))
-      return d_q_YtH, d_k, d_v
+      more_YtH = products.turned(_product('ysh,yst->yht', k_YsH, d_score_Yst))
+      d_k = d_k.at[b, j].add(_product('yst,yth->ysh', d_score_Yst, q_YtH))
+      d_v = d_v.at[b, j].add(_product('yst,ytu->ysu', weight_Yst.astype(v_YsU.dtype), d_out_YtU))
+      return d_q_YtH + more_YtH, d_k, d_v
 
     start = (_zeros(q_YtH.shape, like), *carry)
     d_q_YtH, *carry = jax.lax.fori_loop(0, who.count_BI[b, i], visit, start)
@@ -166,11 +170,10 @@ def _seen(who, b, i, j):
   return same & ((i - j) * len(own_t) + place[:, None] >= place)
 
 
-def _scores(q_YtH, k_YsH, seen_ts):
-  """Masked scores, float32 [Y, G * t, s]."""
-  score = _product('yth,ysh->yts', q_YtH, k_YsH)
-  split = score.reshape(len(score), -1, *seen_ts.shape)
-  return jnp.where(seen_ts, split, MASKED).reshape(score.shape)
+def _masked(score, shape, seen):
+  """Scores of a tile, [Y, G * t, s] or turned, where `seen`; `shape` splits G off for it."""
+  split = score.reshape(len(score), *shape)
+  return jnp.where(seen, split, MASKED).reshape(score.shape)
 
 
 def _product(form, a, b):

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from r1jax.kernels import products
+
 WHOLE_BYTES = 16 * 2**20  # logits of up to this size are as fast whole (measured, two CPU cores)
 CHUNK_BYTES = 256 * 2**20  # of one chunk's logits, at most
 
@@ -67,7 +69,7 @@ def _whole(x_XD, w_VD, target_X, temperature):
 
 
 def _logits(x_XD, w_VD, inverse):
-  return jnp.einsum('xd,vd->xv', x_XD, w_VD, preferred_element_type=jnp.float32) * inverse
+  return products.scores(x_XD, w_VD) * inverse
 
 
 def _hit(target_X, width):
@@ -144,7 +146,7 @@ def gradients(x_XD, w, figures, inverse):
   # In the operands' type, as both products below read it.
   d_XV = (d_XV * inverse).astype(x_XD.dtype)
   d_x = jnp.einsum('xv,vd->xd', d_XV, w, preferred_element_type=jnp.float32)
-  return d_x, jnp.einsum('xv,xd->vd', d_XV, x_XD, preferred_element_type=jnp.float32)
+  return d_x, products.weight_gradient(d_XV, x_XD)
 
 
 def over_chunks(add, w_VD, chunk, d_x_XD):

@@ -288,7 +288,7 @@ def _dense(experts, x_XD, chosen_XK, gate_XK):
 
   up_XJ = x_XD @ side_by_side(experts['w_up'])
   h_XJ = jax.nn.silu(x_XD @ side_by_side(experts['w_gate'])) * up_XJ
-  return (h_XJ * gate_XJ) @ experts['w_down'].reshape(E * M, D)
+  return kernels.product(h_XJ * gate_XJ, experts['w_down'].reshape(E * M, D))
 
 
 def _sorted(experts, x_XD, chosen_XK, gate_XK, form='reference'):

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from r1jax import sharding
+from r1jax import kernels, sharding
 from r1jax.model import lora
 from r1jax.params import Param
 
@@ -56,7 +56,7 @@ def _product(x_XD, w_DF, axis, dtype):
   """x @ w in x's type, the result in `dtype`."""
   # Explicit sharding: where the contraction lands is said, not guessed.
   out, w_DF = sharding.act('batch', axis), w_DF.astype(x_XD.dtype)
-  return jnp.einsum('xd,df->xf', x_XD, w_DF, out_sharding=out, preferred_element_type=dtype)
+  return kernels.product(x_XD, w_DF, out_sharding=out, preferred_element_type=dtype)
 
 
 def embed(table_VD, token_X, dtype):
