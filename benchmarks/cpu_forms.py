@@ -19,7 +19,7 @@ import rich.console
 import rich.table
 from absl import app, flags
 
-from r1jax.kernels import attention_cpu, decode_cpu, reference
+from r1jax.kernels import attention_cpu, decode_cpu, products, reference
 from r1jax.model import presets
 
 _ROUNDS = flags.DEFINE_integer('rounds', 15, 'rounds, in each of which every form runs once')
@@ -95,6 +95,28 @@ def query_key_value(tokens, trained):
   columns = [(cfg.width, n) for n in (wide, narrow, narrow)]
   forms = (('three matmuls', three), ('one matmul, weights joined in the call', one))
   return Op(f'q, k, v, {tokens} tokens', forms, draw((tokens, cfg.width), *columns), trained)
+
+
+def weight_gradient():
+  """The gradient by a matrix of the tiny model's feed-forward layer, down to its width."""
+  cfg = presets.tiny()
+
+  def wider_first(d, x):
+    return jnp.einsum('xf,xd->fd', d, x)
+
+  def turned_before(d, x):
+    # As rows of the narrower, which XLA:CPU gives to another library.
+    narrow = jax.lax.optimization_barrier(x.T)
+    return products.turned(narrow @ d)
+
+  forms = (
+    ('the narrower operand first', products.weight_gradient),
+    ('the wider operand first', wider_first),
+    ('the narrower turned beforehand', turned_before),
+  )
+  tokens = _ROWS * _LENGTH
+  operands = draw((tokens, cfg.ffn), (tokens, cfg.width))
+  return Op(f'gradient by weights, {tokens} tokens', forms, operands, False)
 
 
 def training_attention():
@@ -304,6 +326,7 @@ def main(argv):
   ops = [op(n, t) for op in (gate_and_up, query_key_value, gate_and_up_stored)
          for n, t in ((tokens, True), (_SEQUENCES, False))]  # fmt: skip
   ops += [
+    weight_gradient(),
     training_attention(),
     shared_attention(),
     latent_decoding(),
