@@ -12,7 +12,10 @@ _COLD, _GUESSED = 0.5, 0.4  # temperature; accuracy that guessing reaches
 def no_reward(run):
   """No reply earns anything."""
   weights = [run.key(f'reward.{name}', 0.0) or 0.0 for name in ('accuracy', 'format')]
-  if not run.long('reward/total', 3) or run.late('reward/total') > _NOTHING * max(sum(weights), 1):
+  earned = run.late('reward/total')
+  # A function of the user's may pay in negative numbers; where all are alike, the groups agree.
+  earned = abs(earned) if run.key('reward.function') else earned
+  if not run.long('reward/total', 3) or earned > _NOTHING * max(sum(weights), 1):
     return None
   cut, unread = run.late('rollout/truncated'), run.late('verdict/unparseable')
   seen = f'the mean reward is {run.late("reward/total"):.3f} (cut off {cut:.0%}'

@@ -198,6 +198,15 @@ def test_accuracy_may_follow_the_form():
   assert 'only the format grows' in told(figures=folders.rows(24, **none))
 
 
+def test_a_function_that_pays_in_negative_numbers_pays():
+  figures = folders.rows(reward__total=lambda t: -2 + t, reward__accuracy=flat(0.0))
+  assert 'no reward' in told(figures=figures)
+  own = dict(reward__function='mine.py:score')
+  assert 'no reward' not in told(figures=figures, **own)
+  nothing = folders.rows(reward__total=flat(0.0), reward__accuracy=flat(0.0))
+  assert 'no reward' in told(figures=nothing, **own)
+
+
 def test_a_solved_task_whose_groups_agree_is_well():
   figures = folders.rows(reward__accuracy=lambda t: 0.2 + t, rollout__unanimous=lambda t: t)
   assert 'groups agree' not in told(figures=figures)
