@@ -1,5 +1,6 @@
 """Hands a model on, as a hub folder, a GGUF file or an adapter, and checks what was written."""
 
+import contextlib
 import pathlib
 import shlex
 import sys
@@ -73,7 +74,8 @@ def run(given):
     return _judge(given.verify, exporting.verify(given.verify))
   devices = jax.local_devices()[: given.devices]
   # All devices over fsdp, which splits every matrix: none has to hold the whole model.
-  with jax.set_mesh(sharding.make_mesh((1, given.devices, 1, 1), devices)):
+  mesh = sharding.make_mesh((1, given.devices, 1, 1), devices)
+  with jax.set_mesh(mesh), _no_empty_folders(given.output):
     folder = opening.open_model(given.checkpoint)
     system = opening.asking(given.checkpoint).get('system', '')
     _tell_of(given.output)
@@ -92,6 +94,19 @@ def run(given):
     report = exporting.export(folder, given.output, given.dtype, size)
     _tell_system(system)
   return _judge(given.output, report['problems'])
+
+
+@contextlib.contextmanager
+def _no_empty_folders(folder):
+  """Removes what was made of the folder's path where nothing came to be written into it."""
+  path = pathlib.Path(folder).absolute()
+  made = [place for place in (path, *path.parents) if not place.exists()]
+  try:
+    yield
+  finally:
+    with contextlib.suppress(OSError):  # it holds something, or was never made
+      for place in made:
+        place.rmdir()
 
 
 def _tell_of(folder):

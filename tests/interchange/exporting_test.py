@@ -11,8 +11,9 @@ import sys
 
 import jax
 import pytest
+import safetensors.numpy
 
-from r1jax import sharding
+from r1jax import export, sharding
 from r1jax.data import tokenizer
 from r1jax.interchange import exporting, gguf, huggingface, tensors
 from tests.interchange import families
@@ -199,3 +200,20 @@ def test_every_end_of_a_turn_is_handed_on(tmp_path, one_device):
   settings = json.loads((tmp_path / 'out' / 'generation_config.json').read_text())
   assert settings['eos_token_id'] == [4, 1] and settings['top_k'] == 20
   assert tokenizer.stop_ids(tmp_path / 'out', tokenizer.load(tmp_path / 'out')) == {1, 4}
+
+
+def test_a_failed_export_leaves_no_empty_folder(tmp_path, capsys):
+  given, out = tmp_path / 'given', tmp_path / 'new' / 'out'
+  given.mkdir()
+  families.write(given, 'qwen2')
+  families.write_tokenizer(given)
+  held = safetensors.numpy.load_file(given / 'model.safetensors')
+  # Half precision ends at 65,504, which is found when the file is written.
+  held['model.layers.0.mlp.down_proj.weight'][:] = 1e6
+  safetensors.numpy.save_file(held, given / 'model.safetensors')
+  command = [f'--checkpoint={given}', f'--output={out}', '--format=gguf']
+  assert export.main(command) == 1
+  assert 'f32' in capsys.readouterr().err and not out.parent.exists()
+  # What was there before stays, empty or not.
+  out.mkdir(parents=True)
+  assert export.main(command) == 1 and out.is_dir()
