@@ -1,8 +1,9 @@
 """Ops of the performance-critical core; the model calls these names and nothing below them.
 
-Each takes `form`, which of its implementations runs: 'reference' (plain JAX, any platform), 'cpu'
-(for the cores of one), 'tpu' (Pallas, Mosaic TPU), 'gpu' (Pallas, Mosaic GPU, Hopper) or 'cudnn'
-(NVIDIA's attention on GPUs from Ampere on). `resolve` turns what a user asks for into one of them.
+All but `product` take `form`, which of their implementations runs: 'reference' (plain JAX, any
+platform), 'cpu' (for the cores of one), 'tpu' (Pallas, Mosaic TPU), 'gpu' (Pallas, Mosaic GPU,
+Hopper) or 'cudnn' (NVIDIA's attention on GPUs from Ampere on). `resolve` turns what a user asks for
+into one of them. `product` goes by the platform that a program is compiled for.
 README.md has the contracts.
 """
 

@@ -8,15 +8,16 @@ import mmap
 import struct
 
 import gguf
+import numpy as np
 
 from r1jax.data import hub_files
 from r1jax.interchange import fetched, tensors
 
 MAGIC = b'GGUF'
-_VERSIONS = (2, 3)
+_VERSIONS = gguf.gguf_reader.READER_SUPPORTED_VERSIONS
 # Bytes of a value by the number of its type.
-_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-_STRING, _ARRAY = 8, 9
+_BYTES = {kind: np.dtype(one).itemsize for kind, one in gguf.GGUFReader.gguf_scalar_to_np.items()}
+_STRING, _ARRAY = gguf.GGUFValueType.STRING, gguf.GGUFValueType.ARRAY
 # Entries of an array that are believed: the largest vocabularies have a quarter of a million.
 _MOST_ENTRIES = 1 << 22
 _DAMAGED = 'not a GGUF file that can be read: its {} bytes are truncated or damaged'

@@ -187,7 +187,12 @@ def test_what_a_function_does_wrong_is_our_failure_in_one_line(tmp_path, body, w
   ],
 )
 def test_what_cannot_be_called_with_lists_is_refused_when_the_run_begins(tmp_path, line, why):
-  (tmp_path / 'mine.py').write_text(f'{line}: pass')
+  _refused(tmp_path, f'{line}: pass', why)
+
+
+def _refused(tmp_path, source, why):
+  """Asserts that a service of this file's `score` does not begin."""
+  (tmp_path / 'mine.py').write_text(source)
   config = service.RewardConfig(function=f'{tmp_path}/mine.py:score')
   with pytest.raises(ValueError, match=why):
     service.RewardService(config)
@@ -239,10 +244,7 @@ def placed(texts, /, most): pass
   ],
 )
 def test_what_is_behind_a_decorator_or_an_object_is_refused_too(tmp_path, value, why):
-  (tmp_path / 'mine.py').write_text(f'{KEEPING}\nscore = {value}')
-  config = service.RewardConfig(function=f'{tmp_path}/mine.py:score')
-  with pytest.raises(ValueError, match=why):
-    service.RewardService(config)
+  _refused(tmp_path, f'{KEEPING}\nscore = {value}', why)
 
 
 @pytest.mark.parametrize('value', ['driven(late)', 'listed(each)'])
